@@ -1,0 +1,35 @@
+//! Fused CPU kernels of diffeo, on plain slices, and the tensor-engine operations that call them.
+//!
+//! All matrices are row-major. A kernel treats each row (or element) by itself, with a fixed order
+//! of operations: the bits of a row's result depend on no other row, on no lane, on no chunk size.
+//! Each kernel has a plain loop in `f64` as its twin in the tests. Wrong slice lengths are bugs of the
+//! caller and panic; no value of an element does.
+//!
+//! This is the only crate of the workspace with `unsafe`: calls of functions compiled for an
+//! instruction set that was just detected ([`dispatch`]), and matrix products over checked slices.
+
+mod activation;
+mod affine;
+mod base;
+pub mod dispatch;
+mod made_inverse;
+mod masked_linear;
+mod monotone;
+mod optimizer;
+mod product;
+mod rational_quadratic;
+mod real;
+mod staircase;
+pub mod vecmath;
+
+pub use activation::{Activation, activate, activate_backward};
+pub use affine::Affine;
+pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
+pub use made_inverse::{MadeInverse, MadeStep};
+pub use masked_linear::{LinearGradients, MaskedLinear, sum_columns};
+pub use monotone::{ArgumentGradients, MapGradients, MonotoneMap};
+pub use optimizer::{AdamW, Moments, average_weights, l2_norm, sum_shards};
+pub use rational_quadratic::RationalQuadratic;
+pub use real::Real;
+pub use staircase::Staircase;
+pub mod ops;

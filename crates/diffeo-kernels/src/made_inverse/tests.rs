@@ -1,0 +1,218 @@
+//! The incremental inverse against `d` full passes of the network.
+
+use super::*;
+use crate::dispatch::tests::at_each_level;
+use crate::{Affine, RationalQuadratic, Staircase, activate};
+
+/// Numbers in `(-1, 1)` that depend on the seed only.
+fn noise<T: Real>(n: usize, seed: u64) -> Vec<T> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let step = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        T::from_f64((state >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+    };
+    (0..n).map(step).collect()
+}
+
+struct Net<T> {
+    dims: usize,
+    map: MonotoneMap,
+    layers: Vec<(Vec<T>, Vec<T>, Staircase)>,
+    residual: bool,
+}
+
+/// A MADE with two hidden layers, or one residual block; degrees sorted, dimension `i` sees degrees below `i`.
+fn net<T: Real>(dims: usize, hidden: usize, map: MonotoneMap, residual: bool) -> Net<T> {
+    let input: Vec<usize> = (0..dims).collect();
+    let middle: Vec<usize> = (0..hidden).map(|h| h * (dims.max(2) - 1) / hidden).collect();
+    let params = map.params_per_dim();
+    // Output for dimension i may see hidden degrees up to i - 1: shift by one.
+    let shifted: Vec<usize> = middle.iter().map(|d| d + 1).collect();
+    let output: Vec<usize> = (0..dims * params).map(|o| o / params).collect();
+    let mut stairs = vec![Staircase::from_degrees(&input, &middle)];
+    stairs.push(Staircase::from_degrees(&middle, &middle));
+    if residual {
+        stairs.push(Staircase::from_degrees(&middle, &middle));
+    }
+    stairs.push(Staircase::from_degrees(&shifted, &output));
+    let make = |(i, stairs): (usize, Staircase)| {
+        let scale = 1.5 / (stairs.inputs() as f64).sqrt();
+        let mut weight: Vec<T> = noise(stairs.inputs() * stairs.outputs(), i as u64 + 40);
+        weight.iter_mut().for_each(|w| *w = *w * T::from_f64(scale));
+        stairs.clear_masked(&mut weight);
+        (weight, noise(stairs.outputs(), i as u64 + 50), stairs)
+    };
+    Net { dims, map, layers: stairs.into_iter().enumerate().map(make).collect(), residual }
+}
+
+impl<T: Real> Net<T> {
+    fn layer(&self, i: usize, activation: Activation) -> MaskedLinear<'_, T> {
+        let (weight, bias, staircase) = &self.layers[i];
+        MaskedLinear { weight, bias, staircase, activation }
+    }
+
+    fn steps(&self) -> Vec<MadeStep<'_, T>> {
+        let linear = |i, activation, input, skip| MadeStep::Linear {
+            layer: self.layer(i, activation),
+            input,
+            skip,
+        };
+        if self.residual {
+            vec![
+                linear(0, Activation::None, 0, None),
+                MadeStep::Activate { activation: Activation::Elu, input: 1 },
+                linear(1, Activation::Elu, 2, None),
+                linear(2, Activation::None, 3, Some(1)),
+                MadeStep::Activate { activation: Activation::Relu, input: 4 },
+                linear(3, Activation::None, 5, None),
+            ]
+        } else {
+            vec![
+                linear(0, Activation::Relu, 0, None),
+                linear(1, Activation::Tanh, 1, None),
+                linear(2, Activation::None, 2, None),
+            ]
+        }
+    }
+
+    /// Parameters by a full pass.
+    fn params(&self, x: &[T], addend: Option<&[T]>) -> Vec<T> {
+        let rows = x.len() / self.dims;
+        let run = |i: usize, activation, input: &[T], addend: Option<&[T]>| {
+            let mut out = vec![T::ZERO; rows * self.layers[i].2.outputs()];
+            self.layer(i, activation).forward(input, addend, &mut out);
+            out
+        };
+        if self.residual {
+            let h = run(0, Activation::None, x, addend);
+            let mut a = h.clone();
+            activate(Activation::Elu, &mut a);
+            let u = run(1, Activation::Elu, &a, None);
+            let mut h = run(2, Activation::None, &u, Some(&h));
+            activate(Activation::Relu, &mut h);
+            run(3, Activation::None, &h, None)
+        } else {
+            let h = run(0, Activation::Relu, x, addend);
+            let h = run(1, Activation::Tanh, &h, None);
+            run(2, Activation::None, &h, None)
+        }
+    }
+
+    fn invert(&self, z: &[T], params: &[T]) -> (Vec<T>, Vec<T>) {
+        let (mut x, mut log) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
+        match &self.map {
+            MonotoneMap::Affine(map) => map.inverse(z, params, &mut x, &mut log),
+            MonotoneMap::RationalQuadratic(map) => map.inverse(z, params, &mut x, &mut log),
+        }
+        (x, log)
+    }
+}
+
+const AFFINE: MonotoneMap = MonotoneMap::Affine(Affine { log_scale_max: 7.0 });
+
+fn spline() -> MonotoneMap {
+    MonotoneMap::RationalQuadratic(RationalQuadratic::new(5, 3.0))
+}
+
+fn equals_full_passes<T: Real>(
+    dims: usize,
+    hidden: usize,
+    map: MonotoneMap,
+    residual: bool,
+    limit: f64,
+) {
+    let net = net::<T>(dims, hidden, map, residual);
+    for rows in [0, 1, 63, 130] {
+        let z = noise::<T>(rows * dims, 3);
+        let context = noise::<T>(rows * hidden, 4);
+        for addend in [None, Some(&context[..])] {
+            let mut x = vec![T::ZERO; z.len()];
+            for _ in 0..dims {
+                x = net.invert(&z, &net.params(&x, addend)).0;
+            }
+            let log = net.invert(&z, &net.params(&x, addend)).1;
+            let made = MadeInverse::new(&net.steps(), net.map, dims);
+            let mut addends = vec![None; net.steps().len()];
+            addends[0] = addend;
+            let (mut found, mut found_log) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
+            made.run(&z, &addends, &mut found, &mut found_log);
+            for i in 0..z.len() {
+                let error =
+                    (found[i] - x[i]).to_f64().abs() + (found_log[i] - log[i]).to_f64().abs();
+                assert!(
+                    error < limit,
+                    "dims {dims}, rows {rows}, entry {i}: {} {}",
+                    found[i],
+                    x[i]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn incremental_equals_full_passes() {
+    for residual in [false, true] {
+        for (dims, hidden) in [(1, 8), (2, 7), (6, 40), (17, 16), (9, 100)] {
+            equals_full_passes::<f64>(dims, hidden, AFFINE, residual, 1e-9);
+            equals_full_passes::<f64>(dims, hidden, spline(), residual, 1e-7);
+            equals_full_passes::<f32>(dims, hidden, spline(), residual, 2e-2);
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
+    let net = net::<f32>(6, 40, spline(), true);
+    let made = MadeInverse::new(&net.steps(), net.map, 6);
+    let z = noise::<f32>(200 * 6, 8);
+    let run = |z: &[f32]| {
+        let (mut x, mut log) = (vec![0.0; z.len()], vec![0.0; z.len()]);
+        made.run(z, &[None; 6], &mut x, &mut log);
+        (x, log)
+    };
+    let all = at_each_level(|| {
+        let whole = run(&z);
+        for (start, end) in [(0, 1), (3, 70), (100, 165), (199, 200)] {
+            let part = run(&z[start * 6..end * 6]);
+            assert!(part.0 == whole.0[start * 6..end * 6] && part.1 == whole.1[start * 6..end * 6]);
+        }
+        whole
+    });
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn a_bad_row_spoils_itself_only() {
+    let net = net::<f64>(4, 20, AFFINE, false);
+    let made = MadeInverse::new(&net.steps(), net.map, 4);
+    let mut z = noise::<f64>(70 * 4, 8);
+    let run = |z: &[f64]| {
+        let (mut x, mut log) = (vec![0.0; z.len()], vec![0.0; z.len()]);
+        made.run(z, &[None; 3], &mut x, &mut log);
+        x
+    };
+    let clean = run(&z);
+    z[33 * 4 + 1] = f64::NAN;
+    let bad = run(&z);
+    for row in 0..70 {
+        let same = clean[row * 4..][..4] == bad[row * 4..][..4];
+        assert_eq!(same, row != 33);
+    }
+}
+
+#[test]
+#[should_panic(expected = "see that dimension")]
+fn a_network_that_is_not_autoregressive_is_refused() {
+    let stairs = Staircase::dense(3, 6);
+    let (weight, bias) = ([0.0; 18], [0.0; 6]);
+    let layer = MaskedLinear {
+        weight: &weight,
+        bias: &bias,
+        staircase: &stairs,
+        activation: Activation::None,
+    };
+    let _ = MadeInverse::new(&[MadeStep::Linear { layer, input: 0, skip: None }], AFFINE, 3);
+}

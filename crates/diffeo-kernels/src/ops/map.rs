@@ -1,0 +1,95 @@
+//! The scalar maps as operations: value and log-slope in one pass, stacked as `[2, n, d]`.
+
+use burn::tensor::DType;
+use burn_flex::FlexTensor;
+
+use super::Direction;
+use super::extension::FusedOp;
+use super::flex::{Scalar, dense, elements, extents, tensor};
+use crate::{ArgumentGradients, MapGradients, MonotoneMap};
+
+/// Inputs: the argument `[n, d]` and the parameters `[n, d k]`.
+#[derive(Debug)]
+pub(super) struct MapOp {
+    pub(super) map: MonotoneMap,
+    pub(super) direction: Direction,
+}
+
+impl MapOp {
+    fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
+        let (x, params) = (dense(&inputs[0]), dense(&inputs[1]));
+        let [n, d] = extents(&x);
+        let mut out = vec![T::ZERO; 2 * n * d];
+        let (value, log_slope) = out.split_at_mut(n * d);
+        let (x, params) = (elements::<T>(&x), elements::<T>(&params));
+        match (&self.map, self.direction) {
+            (MonotoneMap::Affine(map), Direction::Forward) => {
+                map.forward(x, params, value, log_slope)
+            }
+            (MonotoneMap::Affine(map), Direction::Inverse) => {
+                map.inverse(x, params, value, log_slope)
+            }
+            (MonotoneMap::RationalQuadratic(map), Direction::Forward) => {
+                map.forward(x, params, value, log_slope)
+            }
+            (MonotoneMap::RationalQuadratic(map), Direction::Inverse) => {
+                map.inverse(x, params, value, log_slope)
+            }
+        }
+        tensor(out, [2, n, d])
+    }
+
+    fn run_backward<T: Scalar>(
+        &self,
+        inputs: &[FlexTensor],
+        output: &FlexTensor,
+        grad: &FlexTensor,
+    ) -> Vec<Option<FlexTensor>> {
+        let (input, params, grad) = (dense(&inputs[0]), dense(&inputs[1]), dense(grad));
+        let [n, d] = extents(&input);
+        let mut grad_input = vec![T::ZERO; n * d];
+        let mut grad_params = vec![T::ZERO; params.layout().num_elements()];
+        let (value, log_slope) = elements::<T>(&grad).split_at(n * d);
+        let from = MapGradients { value, log_slope };
+        let to = ArgumentGradients { input: &mut grad_input, params: &mut grad_params };
+        // Both directions are differentiated at the data side: an inverse's output.
+        let x = match self.direction {
+            Direction::Forward => elements::<T>(&input),
+            Direction::Inverse => &elements::<T>(output)[..n * d],
+        };
+        let p = elements::<T>(&params);
+        match (&self.map, self.direction) {
+            (MonotoneMap::Affine(map), Direction::Forward) => map.forward_backward(x, p, from, to),
+            (MonotoneMap::Affine(map), Direction::Inverse) => map.inverse_backward(x, p, from, to),
+            (MonotoneMap::RationalQuadratic(map), Direction::Forward) => {
+                map.forward_backward(x, p, from, to)
+            }
+            (MonotoneMap::RationalQuadratic(map), Direction::Inverse) => {
+                map.inverse_backward(x, p, from, to)
+            }
+        }
+        vec![Some(tensor(grad_input, [n, d])), Some(tensor(grad_params, extents(&params)))]
+    }
+}
+
+impl FusedOp for MapOp {
+    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
+        match inputs[0].dtype() {
+            DType::F64 => self.run::<f64>(inputs),
+            _ => self.run::<f32>(inputs),
+        }
+    }
+
+    fn backward(
+        &self,
+        inputs: &[FlexTensor],
+        output: &FlexTensor,
+        grad: FlexTensor,
+        _needed: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        match grad.dtype() {
+            DType::F64 => self.run_backward::<f64>(inputs, output, &grad),
+            _ => self.run_backward::<f32>(inputs, output, &grad),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Optimizer arithmetic over flat slices: AdamW, weight averaging, safe norms, sums of shards.
+
+use crate::Real;
+use crate::dispatch::dispatched;
+
+/// Elements worked on at a time: their sums stay in registers and the first cache.
+const BLOCK: usize = 256;
+
+/// AdamW: Adam with decoupled weight decay and bias correction.
+///
+/// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
+/// `w -= rate ((m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon) + decay w)`.
+///
+/// # Reference
+/// Loshchilov, Hutter. *Decoupled Weight Decay Regularization*. ICLR 2019. arXiv:1711.05101.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Step size of this step.
+    pub learning_rate: f64,
+    /// Decay of the first moment, customarily 0.9.
+    pub beta1: f64,
+    /// Decay of the second moment, customarily 0.999.
+    pub beta2: f64,
+    /// Added to the root of the second moment, customarily 1e-8.
+    pub epsilon: f64,
+    /// Share of a weight that a unit of learning rate takes away.
+    pub weight_decay: f64,
+}
+
+/// What AdamW remembers of a parameter; both start at zero.
+#[derive(Debug)]
+pub struct Moments<'a, T> {
+    /// Running mean of the gradient.
+    pub first: &'a mut [T],
+    /// Running mean of its square.
+    pub second: &'a mut [T],
+}
+
+impl AdamW {
+    /// Step number `step` (the first is 1) on the gradient `scale * (shards[0] + shards[1] + ...)`, added in
+    /// that order. `scale` carries the mean over shards and the clipping.
+    ///
+    /// # Panics
+    /// If the lengths differ or `step` is 0.
+    pub fn step<T: Real>(
+        &self,
+        step: u64,
+        shards: &[&[T]],
+        scale: f64,
+        weights: &mut [T],
+        moments: Moments<'_, T>,
+    ) {
+        assert!(step > 0, "steps are numbered from 1");
+        let n = weights.len();
+        let same = shards.iter().all(|shard| shard.len() == n);
+        assert!(same, "a gradient differs in length from the weights");
+        assert_eq!([moments.first.len(), moments.second.len()], [n, n], "moments differ in length");
+        let power = i32::try_from(step).unwrap_or(i32::MAX);
+        let constants = Constants {
+            scale: T::from_f64(scale),
+            keep1: T::from_f64(self.beta1),
+            take1: T::from_f64(1.0 - self.beta1),
+            keep2: T::from_f64(self.beta2),
+            take2: T::from_f64(1.0 - self.beta2),
+            rate: T::from_f64(self.learning_rate / (1.0 - self.beta1.powi(power))),
+            correction2: T::from_f64(1.0 / (1.0 - self.beta2.powi(power))),
+            epsilon: T::from_f64(self.epsilon),
+            keep_weight: T::from_f64(1.0 - self.learning_rate * self.weight_decay),
+        };
+        step_body(&constants, shards, weights, moments.first, moments.second);
+    }
+}
+
+struct Constants<T> {
+    scale: T,
+    keep1: T,
+    take1: T,
+    keep2: T,
+    take2: T,
+    rate: T,
+    correction2: T,
+    epsilon: T,
+    keep_weight: T,
+}
+
+/// Sums `shards[..][start..]` into a block, first shard first.
+#[inline(always)]
+fn sum_block<T: Real>(shards: &[&[T]], start: usize, length: usize) -> [T; BLOCK] {
+    let mut sum = [T::ZERO; BLOCK];
+    for shard in shards {
+        let shard = &shard[start..start + length];
+        sum.iter_mut().zip(shard).for_each(|(sum, &g)| *sum += g);
+    }
+    sum
+}
+
+dispatched! {
+    fn step_body<T: Real>(
+        c: &Constants<T>,
+        shards: &[&[T]],
+        weights: &mut [T],
+        first: &mut [T],
+        second: &mut [T],
+    ) {
+        let moments = first.chunks_mut(BLOCK).zip(second.chunks_mut(BLOCK));
+        for (block, (weights, (first, second))) in weights.chunks_mut(BLOCK).zip(moments).enumerate() {
+            let gradient = sum_block(shards, block * BLOCK, weights.len());
+            let moments = first.iter_mut().zip(second);
+            for ((w, (m, v)), g) in weights.iter_mut().zip(moments).zip(gradient) {
+                let g = g * c.scale;
+                *m = m.fma(c.keep1, c.take1 * g);
+                *v = v.fma(c.keep2, c.take2 * g * g);
+                let root = (*v * c.correction2).sqrt() + c.epsilon;
+                *w = w.fma(c.keep_weight, -(c.rate * *m / root));
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// `out = shards[0] + shards[1] + ...`, added in that order.
+    ///
+    /// # Panics
+    /// If a shard is shorter than `out`.
+    pub fn sum_shards<T: Real>(shards: &[&[T]], out: &mut [T]) {
+        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+            let sum = sum_block(shards, block * BLOCK, out.len());
+            out.copy_from_slice(&sum[..out.len()]);
+        }
+    }
+}
+
+dispatched! {
+    /// Exponential moving average of weights: `average += (1 - decay) (weights - average)`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn average_weights<T: Real>(average: &mut [T], weights: &[T], decay: f64) {
+        assert_eq!(average.len(), weights.len(), "average and weights differ in length");
+        let take = T::from_f64(1.0 - decay);
+        average.iter_mut().zip(weights).for_each(|(a, &w)| *a = (w - *a).fma(take, *a));
+    }
+}
+
+/// Lanes of a sum: as many partial sums run side by side, in a fixed order, whatever the vector width.
+const LANES: usize = 16;
+
+dispatched! {
+    /// Euclidean norm, in `f64` and in a fixed order of summation.
+    ///
+    /// Neither overflows nor underflows on the way: everything is divided by the largest entry first. An
+    /// infinite entry gives infinity, a NaN gives NaN.
+    pub fn l2_norm<T: Real>(values: &[T]) -> f64 {
+        let mut tops = [0.0f64; LANES];
+        for chunk in values.chunks(LANES) {
+            for (top, &v) in tops.iter_mut().zip(chunk) {
+                let size = v.to_f64().abs();
+                // `!(<=)` and not `>`: a NaN must win, and stay.
+                *top = if size <= *top || top.is_nan() { *top } else { size };
+            }
+        }
+        let top = tops.iter().fold(0.0, |a, &b| if b <= a || f64::is_nan(a) { a } else { b });
+        if top == 0.0 || !top.is_finite() {
+            return top;
+        }
+        let mut sums = [0.0f64; LANES];
+        for chunk in values.chunks(LANES) {
+            for (sum, &v) in sums.iter_mut().zip(chunk) {
+                let share = v.to_f64() / top;
+                *sum += share * share;
+            }
+        }
+        top * sums.iter().sum::<f64>().sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::tests::at_each_level;
+
+    const RULE: AdamW =
+        AdamW { learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1 };
+
+    fn wave(n: usize, phase: f64) -> Vec<f64> {
+        (0..n).map(|i| (i as f64 * 0.7 + phase).sin()).collect()
+    }
+
+    #[test]
+    fn three_steps_equal_the_formulas() {
+        let n = 1000;
+        let mut weights = wave(n, 0.0);
+        let mut expected = weights.clone();
+        let (mut first, mut second) = (vec![0.0; n], vec![0.0; n]);
+        let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
+        for step in 1..=3u64 {
+            let shards = [wave(n, step as f64), wave(n, 10.0 + step as f64)];
+            let views: Vec<&[f64]> = shards.iter().map(Vec::as_slice).collect();
+            let moments = Moments { first: &mut first, second: &mut second };
+            RULE.step(step, &views, 0.5, &mut weights, moments);
+            let t = step as i32;
+            for i in 0..n {
+                let g = 0.5 * (shards[0][i] + shards[1][i]);
+                m[i] = 0.9 * m[i] + (1.0 - 0.9) * g;
+                v[i] = 0.999 * v[i] + (1.0 - 0.999) * g * g;
+                let (m, v) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.999f64.powi(t)));
+                expected[i] -= 0.01 * (m / (v.sqrt() + 1e-8) + 0.1 * expected[i]);
+                assert!((weights[i] - expected[i]).abs() < 1e-14, "{} {}", weights[i], expected[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn masked_weights_stay_zero() {
+        let mut weights = [0.0f32; 5];
+        let (mut first, mut second) = ([0.0; 5], [0.0; 5]);
+        let moments = Moments { first: &mut first, second: &mut second };
+        RULE.step(1, &[&[0.0; 5]], 1.0, &mut weights, moments);
+        assert_eq!(weights, [0.0; 5]);
+    }
+
+    #[test]
+    fn sums_and_averages() {
+        let (a, b) = (wave(700, 1.0), wave(700, 2.0));
+        let mut out = vec![0.0; 700];
+        sum_shards(&[&a, &b], &mut out);
+        assert!(out.iter().zip(a.iter().zip(&b)).all(|(o, (a, b))| *o == a + b));
+        average_weights(&mut out, &a, 0.75);
+        assert!((out[3] - (0.75 * (a[3] + b[3]) + 0.25 * a[3])).abs() < 1e-15);
+    }
+
+    #[test]
+    fn d2_norm_survives_overflow_and_reports_bad_entries() {
+        assert_eq!(l2_norm::<f64>(&[]), 0.0);
+        assert_eq!(l2_norm(&[3.0f64, -4.0]), 5.0);
+        assert_eq!(l2_norm(&[3e300f64, -4e300]), 5e300);
+        assert_eq!(l2_norm(&[3e-300f64, -4e-300]), 5e-300);
+        assert!((l2_norm(&[3e38f32, 3e38]) - 3e38f32 as f64 * 2f64.sqrt()).abs() < 1e25);
+        for at in [0, 5, 16, 39] {
+            let mut values = [1.0f32; 40];
+            values[at] = f32::INFINITY;
+            assert_eq!(l2_norm(&values), f64::INFINITY);
+            values[at] = f32::NAN;
+            values[7] = f32::INFINITY;
+            values[at] = f32::NAN;
+            assert!(l2_norm(&values).is_nan() || at == 7);
+        }
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_instruction_set() {
+        let x: Vec<f32> = wave(1003, 0.3).iter().map(|&v| v as f32).collect();
+        let all = at_each_level(|| {
+            let (mut w, mut m, mut v) = (x.clone(), vec![0.0; 1003], vec![0.0; 1003]);
+            RULE.step(1, &[&x], 1.0, &mut w, Moments { first: &mut m, second: &mut v });
+            (w, l2_norm(&x).to_bits())
+        });
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}

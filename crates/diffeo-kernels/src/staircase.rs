@@ -1,0 +1,182 @@
+//! Which inputs each output of a masked layer may see, and how to cut its products.
+//!
+//! In a masked autoregressive network (MADE: Germain, Gregor, Murray, Larochelle, ICML 2015,
+//! arXiv:1502.03509) whose units are sorted by degree, output `j` sees a leading run of the inputs and
+//! the runs grow with `j`: the mask is a staircase. A product with such a matrix needs, for a panel of
+//! neighbouring outputs, the leading inputs of the last of them only.
+
+use std::ops::Range;
+
+/// A staircase mask of a weight matrix `[inputs, outputs]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staircase {
+    inputs: usize,
+    prefix: Vec<usize>,
+    /// For input `i`, the first output that sees it (`outputs` if none does).
+    first: Vec<usize>,
+    output_panels: Vec<Range<usize>>,
+    input_panels: Vec<Range<usize>>,
+}
+
+impl Staircase {
+    /// Output `j` sees the inputs `0..prefix[j]`.
+    ///
+    /// # Panics
+    /// If `prefix` decreases anywhere or reaches beyond `inputs`.
+    pub fn new(inputs: usize, prefix: Vec<usize>) -> Self {
+        assert!(prefix.is_sorted(), "the prefixes of a staircase must not decrease");
+        assert!(
+            prefix.last().is_none_or(|&last| last <= inputs),
+            "a prefix is longer than the inputs"
+        );
+        let outputs = prefix.len();
+        let first: Vec<usize> = (0..inputs).map(|i| prefix.partition_point(|&p| p <= i)).collect();
+        let output_panels = cut(&prefix, |panel| prefix[panel.end - 1]);
+        let input_panels = cut(&first, |panel| outputs - first[panel.start]);
+        Self { inputs, prefix, first, output_panels, input_panels }
+    }
+
+    /// The mask of a layer without a mask: every output sees every input, in one product.
+    pub fn dense(inputs: usize, outputs: usize) -> Self {
+        Self::new(inputs, vec![inputs; outputs])
+    }
+
+    /// The mask between units of sorted degrees: output `j` sees input `i` if `in_degrees[i] <= out_degrees[j]`.
+    ///
+    /// # Panics
+    /// If either list is not sorted.
+    pub fn from_degrees(in_degrees: &[usize], out_degrees: &[usize]) -> Self {
+        assert!(in_degrees.is_sorted(), "degrees must be sorted");
+        let prefix = out_degrees.iter().map(|&d| in_degrees.partition_point(|&i| i <= d)).collect();
+        Self::new(in_degrees.len(), prefix)
+    }
+
+    /// Number of inputs (rows of the weight matrix).
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Number of outputs (columns of the weight matrix).
+    pub fn outputs(&self) -> usize {
+        self.prefix.len()
+    }
+
+    /// How many leading inputs each output sees.
+    pub fn prefix(&self) -> &[usize] {
+        &self.prefix
+    }
+
+    /// Number of weights that are not masked: the multiply-adds that one row needs.
+    pub fn weights(&self) -> usize {
+        self.prefix.iter().sum()
+    }
+
+    /// Sets the masked entries of a weight matrix to zero.
+    ///
+    /// # Panics
+    /// If the matrix is not `inputs * outputs` long.
+    pub fn clear_masked<T: crate::Real>(&self, weight: &mut [T]) {
+        assert_eq!(weight.len(), self.inputs * self.outputs(), "weight has the wrong length");
+        if self.outputs() > 0 {
+            for (row, &first) in weight.chunks_exact_mut(self.outputs()).zip(&self.first) {
+                row[..first].fill(T::ZERO);
+            }
+        }
+    }
+
+    /// Runs of outputs to be computed together, each with the number of inputs that it needs.
+    pub(crate) fn output_panels(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        self.output_panels.iter().map(|panel| (panel.clone(), self.prefix[panel.end - 1]))
+    }
+
+    /// Runs of inputs whose gradient is computed together, each with the first output that it needs.
+    pub(crate) fn input_panels(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        self.input_panels.iter().map(|panel| (panel.clone(), self.first[panel.start]))
+    }
+}
+
+/// Cuts `0..key.len()` so that the estimated time of all panels is smallest; candidates are the places
+/// where `key` changes and the multiples of the kernels' width (a panel may hold several keys).
+///
+/// Measured on the product kernels: time grows with the width rounded up to 16, times the depth plus
+/// about 8 (reading and writing the result), plus a fixed cost a call (packing, dispatch).
+fn cut(key: &[usize], depth: impl Fn(&Range<usize>) -> usize) -> Vec<Range<usize>> {
+    const GRAIN: usize = 16;
+    const DEPTH_EXTRA: usize = 8;
+    const CALL: usize = 256;
+    // Beyond this many steps the search, which is quadratic, looks at multiples of the grain only.
+    const STEPS_MAX: usize = 1000;
+    if key.is_empty() {
+        return Vec::new();
+    }
+    let steps = key.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    let at_steps = steps <= STEPS_MAX;
+    let mut edges = vec![0];
+    edges.extend((1..key.len()).filter(|&j| j % GRAIN == 0 || (at_steps && key[j] != key[j - 1])));
+    edges.push(key.len());
+    let cost = |panel: Range<usize>| {
+        // A panel of one column would take another product kernel, with other rounding.
+        let single = if panel.len() == 1 { 1 << 40 } else { 0 };
+        panel.len().next_multiple_of(GRAIN) * (depth(&panel) + DEPTH_EXTRA) + CALL + single
+    };
+    // best[e]: smallest cost of 0..edges[e], and the edge where its last panel starts.
+    let mut best = vec![(0, 0)];
+    for end in 1..edges.len() {
+        let choice = (0..end).map(|start| (best[start].0 + cost(edges[start]..edges[end]), start));
+        best.push(choice.min().unwrap_or((0, 0)));
+    }
+    let mut panels = Vec::new();
+    let mut end = edges.len() - 1;
+    while end > 0 {
+        let start = best[end].1;
+        panels.push(edges[start]..edges[end]);
+        end = start;
+    }
+    panels.reverse();
+    panels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dense_layer_is_one_product() {
+        let dense = Staircase::dense(100, 300);
+        assert_eq!(dense.output_panels().collect::<Vec<_>>(), [(0..300, 100)]);
+        assert_eq!(dense.input_panels().collect::<Vec<_>>(), [(0..100, 0)]);
+        assert_eq!(dense.weights(), 30_000);
+    }
+
+    #[test]
+    fn panels_cover_every_allowed_weight_and_skip_most_masked_ones() {
+        let degrees: Vec<usize> = (0..512).map(|i| i * 42 / 512).collect();
+        let stairs = Staircase::from_degrees(&degrees, &degrees);
+        let mut done = 0;
+        let mut work = 0;
+        for (panel, depth) in stairs.output_panels() {
+            assert_eq!(panel.start, done);
+            assert!(panel.clone().all(|j| stairs.prefix()[j] <= depth));
+            work += panel.len() * depth;
+            done = panel.end;
+        }
+        assert_eq!(done, 512);
+        assert!((work as f64) < 1.1 * stairs.weights() as f64, "{work} {}", stairs.weights());
+        for (panel, first) in stairs.input_panels() {
+            assert!(panel.clone().all(|i| stairs.prefix().partition_point(|&p| p <= i) >= first));
+        }
+    }
+
+    #[test]
+    fn nothing_to_see_and_nothing_to_compute() {
+        assert_eq!(Staircase::new(3, vec![]).output_panels().count(), 0);
+        assert_eq!(Staircase::new(0, vec![0, 0]).output_panels().collect::<Vec<_>>(), [(0..2, 0)]);
+        assert_eq!(Staircase::new(2, vec![0, 0]).input_panels().collect::<Vec<_>>(), [(0..2, 2)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "must not decrease")]
+    fn a_decreasing_prefix_is_refused() {
+        Staircase::new(3, vec![2, 1]);
+    }
+}
