@@ -1,0 +1,108 @@
+//! Are the values of each column spread as the model says?
+//!
+//! The probability integral transform of the data under the model, `u_i = F(x_i)`, is uniform for a calibrated model. With `F` taken from
+//! samples, the distance of the `u_i` from uniform is the Kolmogorov-Smirnov distance of data and samples, which also holds for
+//! whole numbers, where many values are tied. Samples of a conditional model are drawn at the contexts of the data.
+
+use super::subject::Subject;
+use super::{CheckData, CheckResult};
+use crate::rows::Rows;
+
+/// What passes beside noise: the model puts any quantile of the data at most five percentage points wrong. A finite fit is never exact, and
+/// with enough data every error would be significant; this is the size that matters.
+const EFFECT: f64 = 0.05;
+/// How often noise alone may exceed its part of the limit.
+const FALSE_ALARM: f64 = 1e-6;
+
+pub(super) fn check(subject: &Subject<'_>, data: &CheckData, samples: &Rows) -> Vec<CheckResult> {
+    let columns = subject.model.schema.columns.iter().enumerate();
+    columns
+        .map(|(j, column)| of_column(&column.name, data.x.column(j), samples.column(j)))
+        .collect()
+}
+
+fn of_column(name: &str, data: Vec<f64>, samples: Vec<f64>) -> CheckResult {
+    let (n, m) = (data.len() as f64, samples.len() as f64);
+    // Smirnov's limit for two samples, exact to first order and conservative where values are tied.
+    let noise = (-0.5 * (0.5 * FALSE_ALARM).ln()).sqrt() * ((n + m) / (n * m)).sqrt();
+    let limit = EFFECT + noise;
+    let Gap { distance, at, data: below_data, samples: below_samples } = largest_gap(data, samples);
+    let detail = format!(
+        "{n} rows of data, {m} samples: the distributions differ by {distance:.3} at most ({:.1} % of the data and {:.1} % of the \
+         samples are at or below {at}); limit {EFFECT} + {noise:.3} for noise",
+        100.0 * below_data,
+        100.0 * below_samples
+    );
+    CheckResult::measured(format!("calibration:{name}"), distance, limit, detail)
+}
+
+/// The largest difference of two distribution functions, where it is, and the functions there.
+#[derive(Debug)]
+struct Gap {
+    distance: f64,
+    at: f64,
+    data: f64,
+    samples: f64,
+}
+
+/// Compares the distribution functions at every value, after all of its ties.
+fn largest_gap(mut data: Vec<f64>, mut samples: Vec<f64>) -> Gap {
+    data.sort_by(f64::total_cmp);
+    samples.sort_by(f64::total_cmp);
+    let mut worst = Gap { distance: 0.0, at: data[0], data: 0.0, samples: 0.0 };
+    if samples.iter().any(|v| v.is_nan()) {
+        return Gap { distance: f64::NAN, ..worst };
+    }
+    let (mut i, mut j) = (0, 0);
+    while i < data.len() && j < samples.len() {
+        let at = data[i].min(samples[j]);
+        i += data[i..].iter().take_while(|v| **v <= at).count();
+        j += samples[j..].iter().take_while(|v| **v <= at).count();
+        let (a, b) = (i as f64 / data.len() as f64, j as f64 / samples.len() as f64);
+        if (a - b).abs() > worst.distance {
+            worst = Gap { distance: (a - b).abs(), at, data: a, samples: b };
+        }
+    }
+    worst
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, Streams, normal, uniform};
+
+    fn draws(n: usize, seed: u64) -> Vec<f64> {
+        let mut rng = Streams::new(seed).rng(Purpose::Check, 0, 0);
+        (0..n).map(|_| normal(&mut rng)).collect()
+    }
+
+    #[test]
+    fn the_gap_of_small_samples_with_ties_is_exact() {
+        let gap = |a: &[f64], b: &[f64]| largest_gap(a.to_vec(), b.to_vec()).distance;
+        assert_eq!(gap(&[1.0, 2.0, 2.0, 3.0], &[3.0, 2.0, 1.0, 2.0]), 0.0);
+        assert_eq!(gap(&[0.0, 0.0, 0.0, 1.0], &[0.0, 1.0, 1.0, 1.0]), 0.5);
+        assert_eq!(gap(&[1.0, 2.0], &[3.0, 4.0]), 1.0);
+        assert_eq!(gap(&[0.0, 1.0, 2.0, 3.0], &[1.5]), 0.5);
+        assert!(gap(&[0.0], &[f64::NAN, 1.0]).is_nan());
+    }
+
+    #[test]
+    fn equal_distributions_pass_and_others_fail() {
+        for seed in 0..20 {
+            let result = of_column("a", draws(500, seed), draws(2000, 1000 + seed));
+            assert!(result.passed, "{result:?}");
+        }
+        let shifted = draws(5000, 3).into_iter().map(|v| v + 0.3).collect();
+        let result = of_column("a", shifted, draws(5000, 4));
+        assert!(!result.passed && result.name == "calibration:a", "{result:?}");
+        let wide = draws(5000, 5).into_iter().map(|v| v * 1.6).collect();
+        assert!(!of_column("a", wide, draws(5000, 6)).passed);
+        // Whole numbers, the model too high by one in a fifth of the rows.
+        let mut rng = Streams::new(8).rng(Purpose::Check, 1, 0);
+        let counts: Vec<f64> = (0..5000).map(|_| (4.0 * uniform(&mut rng)).floor()).collect();
+        let higher: Vec<f64> =
+            counts.iter().map(|v| v + f64::from(u8::from(uniform(&mut rng) < 0.5))).collect();
+        assert!(of_column("n", counts.clone(), counts.clone()).passed);
+        assert!(!of_column("n", counts, higher).passed);
+    }
+}

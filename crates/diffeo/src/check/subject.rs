@@ -1,0 +1,175 @@
+//! What is checked: the model, the rows to hold it against, and contexts for those of its draws that need one.
+
+use super::{CheckData, CheckOptions, validate};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Model, SampleOptions};
+use crate::random::{Purpose, Streams, normal, permutation};
+use crate::rows::Rows;
+use crate::schema::{ColumnKind, Schema};
+use crate::spec::{LayerSpec, Precision};
+use crate::transforms::SupportMap;
+
+/// Which random numbers a step of the checks draws: the `step` of [`Purpose::Check`].
+#[derive(Clone, Copy)]
+pub(super) enum Draw {
+    /// Which rows of a long table are used.
+    Rows,
+    /// Contexts where there is no data.
+    Contexts,
+    /// Points of the importance sampling.
+    Proposal,
+    /// Halves of the data.
+    Halves,
+}
+
+/// Which samples of the model a check uses: blocks of row numbers that do not meet.
+#[derive(Clone, Copy)]
+pub(super) enum Samples {
+    RoundTrip,
+    LogDet,
+    Normalisation,
+    Agreement,
+    Calibration,
+}
+
+/// A model under test.
+pub(super) struct Subject<'a> {
+    pub(super) model: &'a Model,
+    /// The same flow about columns of real numbers: nothing is rounded to integers and a density stays a density.
+    pub(super) continuous: Model,
+    pub(super) threads: usize,
+    pub(super) samples: usize,
+    streams: Streams,
+    data: Option<CheckData>,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(
+        model: &'a Model,
+        data: Option<&CheckData>,
+        options: &CheckOptions,
+    ) -> Result<Self> {
+        validate(model, data, options)?;
+        let streams = Streams::new(options.seed);
+        let data = data.map(|data| some_rows(data, options.samples, &streams)).transpose()?;
+        let continuous = Model::new(model.flow.clone(), real(&model.schema))?;
+        let (threads, samples) = (options.threads, options.samples);
+        Ok(Self { model, continuous, threads, samples, streams, data })
+    }
+
+    /// At most `samples` rows of the data, chosen at random.
+    pub(super) fn data(&self) -> Option<&CheckData> {
+        self.data.as_ref()
+    }
+
+    /// The limit for the precision of the model.
+    pub(super) fn limit(&self, single: f64, double: f64) -> f64 {
+        match self.model.flow.spec().precision {
+            Precision::F32 => single,
+            Precision::F64 => double,
+        }
+    }
+
+    pub(super) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    pub(super) fn sample_options(&self, samples: Samples) -> SampleOptions {
+        let first_row = (samples as u64) << 40;
+        SampleOptions {
+            seed: self.streams.seed(),
+            first_row,
+            threads: self.threads,
+            ..SampleOptions::default()
+        }
+    }
+
+    /// Draws that answer the rows of data: as many as wanted, at the contexts of the rows over and over.
+    ///
+    /// # Errors
+    /// As [`Model::sample`].
+    pub(super) fn samples_like(&self, data: &CheckData) -> Result<Rows> {
+        let n = match &data.context {
+            Some(context) => self.samples.max(context.len()).next_multiple_of(context.len()),
+            None => self.samples,
+        };
+        self.model.sample(n, self.contexts(n).as_ref(), &self.sample_options(Samples::Calibration))
+    }
+
+    /// Contexts of `n` rows: those of the data over and over, or a draw of what training may have seen.
+    pub(super) fn contexts(&self, n: usize) -> Option<Rows> {
+        let width = self.model.flow.context_dims();
+        if width == 0 {
+            return None;
+        }
+        let mut all = Rows::zeros(n, width);
+        for (i, row) in all.values_mut().chunks_mut(width).enumerate() {
+            match self.data.as_ref().and_then(|d| d.context.as_ref()) {
+                Some(given) => row.copy_from_slice(given.row(i % given.len())),
+                None => {
+                    let mut rng = self.streams.rng(Purpose::Check, Draw::Contexts as u64, i as u64);
+                    row.iter_mut().for_each(|v| *v = normal(&mut rng));
+                    self.to_context_units(row);
+                }
+            }
+        }
+        Some(all)
+    }
+
+    /// One context for a question that needs a fixed one: the first of the data, or the centre of those in training.
+    pub(super) fn fixed_context(&self) -> Option<Vec<f64>> {
+        let width = self.model.flow.context_dims();
+        (width > 0).then(|| match self.data.as_ref().and_then(|d| d.context.as_ref()) {
+            Some(given) => given.row(0).to_vec(),
+            None => {
+                let mut row = vec![0.0; width];
+                self.to_context_units(&mut row);
+                row
+            }
+        })
+    }
+
+    /// From numbers of mean 0 and deviation 1 to the units of the context: the context's maps backwards.
+    fn to_context_units(&self, row: &mut [f64]) {
+        for layer in self.model.flow.spec().context_transforms.iter().rev() {
+            match layer {
+                LayerSpec::Standardize { center, scale } => {
+                    let maps = center.iter().zip(scale);
+                    row.iter_mut().zip(maps).for_each(|(v, (c, s))| *v = *v * s + c);
+                }
+                LayerSpec::Support { maps } => {
+                    row.iter_mut().zip(maps).for_each(|(v, map)| *v = from_real(map, *v));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// As [`crate::transforms::Support`] maps a number of the real line.
+fn from_real(map: &SupportMap, z: f64) -> f64 {
+    match *map {
+        SupportMap::Identity => z,
+        SupportMap::Log => z.exp(),
+        SupportMap::Logit { low, high } => low + (high - low) / (1.0 + (-z).exp()),
+    }
+}
+
+/// The schema with all modelled columns real: for a flow whose numbers are to be taken as they are.
+pub(super) fn real(schema: &Schema) -> Schema {
+    let mut schema = schema.clone();
+    schema.columns.iter_mut().for_each(|c| c.kind = ColumnKind::Real);
+    schema
+}
+
+fn some_rows(data: &CheckData, most: usize, streams: &Streams) -> Result<CheckData> {
+    if data.x.len() <= most {
+        return Ok(data.clone());
+    }
+    let n = u32::try_from(data.x.len())
+        .map_err(|_| Error::new(ErrorKind::Limit, "a check takes at most 2^32 - 1 rows of data"))?;
+    let order = permutation(&mut streams.rng(Purpose::Check, Draw::Rows as u64, 0), n);
+    let chosen: Vec<usize> = order.into_iter().take(most).map(|i| i as usize).collect();
+    let context = data.context.as_ref().map(|c| c.select(&chosen));
+    Ok(CheckData { x: data.x.select(&chosen), context })
+}

@@ -1,0 +1,159 @@
+//! The mean log-density of a table that is read in chunks.
+
+use std::f64::consts::LN_2;
+
+/// Mean and standard error of log-densities, added in any number of pieces.
+///
+/// The sum is compensated (Neumaier. ZAMM 54, 1974) and squares are taken about the running mean (Welford. *Technometrics* 4, 1962),
+/// row by row, so that how the rows were cut into pieces changes no bit, and neither ten million rows nor one far row cost digits.
+///
+/// ```
+/// let mut likelihood = diffeo::Likelihood::default();
+/// likelihood.add(&[-1.0, -2.0]);
+/// likelihood.add(&[-3.0]);
+/// assert_eq!((likelihood.rows(), likelihood.mean()), (3, -2.0));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Likelihood {
+    rows: u64,
+    outside: u64,
+    sum: f64,
+    /// What the additions to `sum` rounded away.
+    rest: f64,
+    /// Sum of squared distances from the mean.
+    squares: f64,
+}
+
+impl Likelihood {
+    /// Adds the log-densities of some rows, in nats.
+    pub fn add(&mut self, log_probs: &[f64]) {
+        for &value in log_probs {
+            let before = self.finite_mean();
+            self.rows += 1;
+            if value == f64::NEG_INFINITY {
+                self.outside += 1;
+                continue;
+            }
+            let sum = self.sum + value;
+            // An infinity or NaN would turn the correction into NaN and hide which of them it was.
+            if sum.is_finite() {
+                self.rest += if self.sum.abs() >= value.abs() {
+                    (self.sum - sum) + value
+                } else {
+                    (value - sum) + self.sum
+                };
+            }
+            self.sum = sum;
+            self.squares += (value - before) * (value - self.finite_mean());
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Rows of density zero: outside the support of a column.
+    pub fn rows_outside_support(&self) -> u64 {
+        self.outside
+    }
+
+    /// Mean in nats per row: `-inf` if a row has density zero, NaN if a row is NaN or there is no row.
+    pub fn mean(&self) -> f64 {
+        match (self.rows, self.outside) {
+            (0, _) => f64::NAN,
+            (_, 0) => self.finite_mean(),
+            // Minus infinity, unless the sum is NaN or plus infinity: then there is no mean.
+            _ => self.sum + f64::NEG_INFINITY,
+        }
+    }
+
+    /// Standard error of the mean; NaN for fewer than two rows or a mean that is not finite.
+    pub fn standard_error(&self) -> f64 {
+        if self.rows < 2 || !self.mean().is_finite() {
+            return f64::NAN;
+        }
+        let n = self.rows as f64;
+        (self.squares / (n - 1.0) / n).sqrt()
+    }
+
+    /// The mean as bits per dimension, `-mean / (dims ln 2)`: less is better.
+    pub fn bits_per_dim(&self, dims: usize) -> f64 {
+        -self.mean() / (dims as f64 * LN_2)
+    }
+
+    /// Mean of the rows that are not outside the support.
+    fn finite_mean(&self) -> f64 {
+        let n = self.rows - self.outside;
+        if n == 0 { 0.0 } else { (self.sum + self.rest) / n as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(log_probs: &[f64]) -> Likelihood {
+        let mut likelihood = Likelihood::default();
+        likelihood.add(log_probs);
+        likelihood
+    }
+
+    #[test]
+    fn chunks_change_nothing_and_far_rows_cost_no_digits() {
+        let values: Vec<f64> =
+            (0..10_000).map(|i| -1e8 + f64::from(i % 7) + 0.1 * f64::from(i % 3)).collect();
+        let whole = of(&values);
+        for chunk in [1, 3, 1024] {
+            let mut pieces = Likelihood::default();
+            values.chunks(chunk).for_each(|c| pieces.add(c));
+            assert_eq!(pieces.mean().to_bits(), whole.mean().to_bits());
+            assert_eq!(pieces.standard_error().to_bits(), whole.standard_error().to_bits());
+        }
+        let n = values.len() as f64;
+        let mean = values.iter().map(|v| v + 1e8).sum::<f64>() / n;
+        let variance = values.iter().map(|v| (v + 1e8 - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        assert!((whole.mean() + 1e8 - mean).abs() < 1e-7, "{}", whole.mean());
+        assert!((whole.standard_error() / (variance / n).sqrt() - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_order_of_rows_costs_no_digits() {
+        let mut values: Vec<f64> = (1..5000).map(|i| -1.0 / f64::from(i)).collect();
+        values.push(-1e6);
+        let forth = of(&values);
+        values.reverse();
+        let back = of(&values);
+        assert!((forth.mean() / back.mean() - 1.0).abs() < 1e-15);
+        assert!((forth.standard_error() / back.standard_error() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn units() {
+        let likelihood = of(&[-LN_2, -3.0 * LN_2]);
+        assert!((likelihood.bits_per_dim(2) - 1.0).abs() < 1e-15);
+        assert!((likelihood.standard_error() - LN_2).abs() < 1e-15);
+    }
+
+    #[test]
+    fn rows_without_density_make_the_mean_minus_infinity_and_are_counted() {
+        let likelihood = of(&[-1.0, f64::NEG_INFINITY, -2.0]);
+        assert_eq!((likelihood.mean(), likelihood.rows_outside_support()), (f64::NEG_INFINITY, 1));
+        assert!(likelihood.standard_error().is_nan() && likelihood.rows() == 3);
+        assert_eq!(likelihood.bits_per_dim(1), f64::INFINITY);
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_that() {
+        assert!(of(&[]).mean().is_nan() && of(&[]).standard_error().is_nan());
+        assert!(of(&[-1.0]).standard_error().is_nan() && of(&[-1.0]).mean() == -1.0);
+        for rows in [
+            &[-1.0, f64::NAN][..],
+            &[f64::NAN, f64::NEG_INFINITY],
+            &[f64::INFINITY, f64::NEG_INFINITY],
+        ] {
+            assert!(of(rows).mean().is_nan(), "{rows:?}");
+        }
+        assert_eq!(of(&[1.0, f64::INFINITY]).mean(), f64::INFINITY);
+    }
+}

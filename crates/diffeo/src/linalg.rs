@@ -1,0 +1,133 @@
+//! Small dense matrices on the host, in `f64`: what closed-form fits and inverses of linear layers need.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A square matrix, row after row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SquareMatrix {
+    values: Vec<f64>,
+    size: usize,
+}
+
+impl SquareMatrix {
+    pub(crate) fn new(values: Vec<f64>, size: usize) -> Self {
+        debug_assert_eq!(values.len(), size * size);
+        Self { values, size }
+    }
+
+    pub(crate) fn from_tensor(tensor: Tensor<2>) -> Result<Self> {
+        let size = tensor.dims()[0];
+        Ok(Self::new(host_values(tensor)?, size))
+    }
+
+    pub(crate) fn to_tensor(&self, device: &Device, dtype: DType) -> Tensor<2> {
+        let data = TensorData::new(self.values.clone(), [self.size, self.size]);
+        Tensor::from_data(data, (device, dtype))
+    }
+
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    pub(crate) fn at(&self, row: usize, column: usize) -> f64 {
+        self.values[row * self.size + column]
+    }
+
+    /// Gauss-Jordan elimination with row pivoting.
+    pub(crate) fn inverse(&self) -> Result<Self> {
+        let d = self.size;
+        let mut a = self.values.clone();
+        let mut b = vec![0.0; d * d];
+        (0..d).for_each(|i| b[i * d + i] = 1.0);
+        for k in 0..d {
+            let pivot = (k..d)
+                .max_by(|&i, &j| a[i * d + k].abs().total_cmp(&a[j * d + k].abs()))
+                .unwrap_or(k);
+            let size = a[pivot * d + k].abs();
+            if !(size > 0.0 && size.is_finite()) {
+                return Err(Error::new(
+                    ErrorKind::Domain,
+                    format!(
+                        "expected an invertible matrix, found a zero or non-finite pivot in column {k}"
+                    ),
+                ));
+            }
+            if pivot != k {
+                for j in 0..d {
+                    a.swap(k * d + j, pivot * d + j);
+                    b.swap(k * d + j, pivot * d + j);
+                }
+            }
+            let scale = 1.0 / a[k * d + k];
+            for j in 0..d {
+                a[k * d + j] *= scale;
+                b[k * d + j] *= scale;
+            }
+            for i in (0..d).filter(|&i| i != k) {
+                let factor = a[i * d + k];
+                if factor != 0.0 {
+                    for j in 0..d {
+                        a[i * d + j] -= factor * a[k * d + j];
+                        b[i * d + j] -= factor * b[k * d + j];
+                    }
+                }
+            }
+        }
+        Ok(Self::new(b, d))
+    }
+
+    /// The lower triangular `L` with `L L^T = self`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Domain`] with the first column that depends on those before it.
+    pub(crate) fn cholesky(&self) -> Result<Self> {
+        let d = self.size;
+        let mut l = vec![0.0; d * d];
+        for i in 0..d {
+            for j in 0..=i {
+                let dot: f64 = (0..j).map(|k| l[i * d + k] * l[j * d + k]).sum();
+                let rest = self.at(i, j) - dot;
+                if i != j {
+                    l[i * d + j] = rest / l[j * d + j];
+                } else if rest > 0.0 && rest.is_finite() {
+                    l[i * d + i] = rest.sqrt();
+                } else {
+                    return Err(Error::new(
+                        ErrorKind::Domain,
+                        format!(
+                            "expected a positive definite covariance, but column {i} is a linear function of the columns before it"
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(Self::new(l, d))
+    }
+}
+
+/// Reads a tensor into host memory as `f64`.
+pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
+    let data = tensor.into_data().convert::<f64>();
+    data.try_into_vec::<f64>()
+        .map_err(|e| Error::new(ErrorKind::Device, format!("cannot read a tensor back: {e:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverse_and_cholesky_of_a_known_matrix() {
+        let a = SquareMatrix::new(vec![4.0, 2.0, 2.0, 3.0], 2);
+        let i = a.inverse().unwrap();
+        for (x, y) in i.values().iter().zip([0.375, -0.25, -0.25, 0.5]) {
+            assert!((x - y).abs() < 1e-15);
+        }
+        let l = a.cholesky().unwrap();
+        assert_eq!(l.values(), [2.0, 0.0, 1.0, 2f64.sqrt()]);
+        let singular = SquareMatrix::new(vec![1.0, 1.0, 1.0, 1.0], 2);
+        assert!(singular.inverse().is_err() && singular.cholesky().is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! Cutting rows into blocks and running them on several threads.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::linalg::host_values;
+use crate::rows::Rows;
+
+/// Most rows of a block: enough for full speed, few enough for constant memory.
+const BLOCK_ROWS_MAX: usize = 1024;
+/// Blocks are padded to a multiple of this, so that the place of a row never selects other arithmetic.
+const PAD_ROWS: usize = 32;
+
+/// The blocks of a table.
+pub(super) struct Blocks {
+    rows: usize,
+    threads: usize,
+    /// Rows of a block. A row's bits do not depend on it, so it may follow from the number of threads.
+    block: usize,
+}
+
+/// One block.
+pub(super) struct Block(Range<usize>);
+
+impl Blocks {
+    pub(super) fn new(rows: usize, threads: usize) -> Self {
+        let threads = threads.max(1);
+        let block =
+            rows.div_ceil(threads).next_multiple_of(PAD_ROWS).clamp(PAD_ROWS, BLOCK_ROWS_MAX);
+        Self { rows, threads, block }
+    }
+
+    /// Runs `work` on every block and returns the results in order.
+    pub(super) fn run<R: Send>(&self, work: impl Fn(Block) -> Result<R> + Sync) -> Result<Vec<R>> {
+        let count = self.rows.div_ceil(self.block);
+        let block = |i: usize| Block(i * self.block..((i + 1) * self.block).min(self.rows));
+        let threads = self.threads.min(count);
+        if threads <= 1 {
+            return (0..count).map(|i| work(block(i))).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let run = || {
+            let mut done = Vec::new();
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                if i >= count {
+                    return Ok(done);
+                }
+                done.push((i, work(block(i))?));
+            }
+        };
+        let parts: Result<Vec<Vec<(usize, R)>>> = std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+            let join = |handle: std::thread::ScopedJoinHandle<'_, Result<_>>| {
+                handle.join().unwrap_or_else(|_| {
+                    Err(Error::new(
+                        ErrorKind::Internal,
+                        "a worker thread panicked; please report this",
+                    ))
+                })
+            };
+            handles.into_iter().map(join).collect()
+        });
+        let mut all: Vec<(usize, R)> = parts?.into_iter().flatten().collect();
+        all.sort_by_key(|(i, _)| *i);
+        Ok(all.into_iter().map(|(_, r)| r).collect())
+    }
+}
+
+impl Block {
+    pub(super) fn start(&self) -> usize {
+        self.0.start
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn padded(&self) -> usize {
+        self.len().next_multiple_of(PAD_ROWS)
+    }
+
+    /// The rows of the block, filled up with zeros.
+    pub(super) fn pad(&self, rows: &Rows) -> Rows {
+        let mut padded = Rows::zeros(self.padded(), rows.width());
+        let part = &rows.values()[self.0.start * rows.width()..self.0.end * rows.width()];
+        padded.values_mut()[..part.len()].copy_from_slice(part);
+        padded
+    }
+}
+
+/// Rows as a tensor on the CPU, in `f64`: the units of the data need its precision.
+pub(super) fn tensor_of(rows: &Rows) -> Tensor<2> {
+    let data = TensorData::new(rows.values().to_vec(), [rows.len(), rows.width()]);
+    Tensor::from_data(data, (&Device::flex(), DType::F64))
+}
+
+/// A tensor as numbers on the host.
+pub(super) fn values_of<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
+    host_values(tensor)
+}

@@ -1,0 +1,142 @@
+//! Checkpoints: what a fit is about, and its state, in one checksummed file of which two generations are kept.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::recipe::Plan;
+use crate::container::Container;
+use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::schema::Schema;
+use crate::spec::FlowSpec;
+use crate::storage::{Disk, load_newest, write_generation};
+
+/// The layout of checkpoints. They are promised to be readable within a minor release only, so this may change with one.
+const FORMAT_VERSION: u64 = 1;
+/// Differences listed in a message.
+const DIFFERENCES_LISTED: usize = 12;
+
+const KIND: &str = "diffeo.kind";
+const CHECKPOINT: &str = "checkpoint";
+const FORMAT: &str = "diffeo.format_version";
+const RELEASE: &str = "diffeo.version";
+const IDENTITY: &str = "diffeo.run";
+
+/// What a fit is about. Two fits with equal identities give equal bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    /// Without the maps from the data's units, which follow from the data.
+    pub(crate) spec: FlowSpec,
+    pub(crate) schema: Schema,
+    pub(crate) plan: Plan,
+    /// Hash of schema, rows, weights and validation.
+    pub(crate) fingerprint: String,
+}
+
+impl Identity {
+    /// # Errors
+    /// [`ErrorKind::Config`] listing what differs.
+    pub(crate) fn expect(&self, found: &Self) -> Result<()> {
+        let json = |identity: &Self| serde_json::to_value(identity).unwrap_or_default();
+        let mut list = Vec::new();
+        differences("", &json(self), &json(found), &mut list);
+        if list.is_empty() {
+            return Ok(());
+        }
+        let more = list.len().saturating_sub(DIFFERENCES_LISTED);
+        list.truncate(DIFFERENCES_LISTED);
+        if more > 0 {
+            list.push(format!("and {more} more"));
+        }
+        Err(Error::config(format!(
+            "cannot resume: the checkpoint is of another fit: {}; give the data and settings of the first run, or start \
+             anew",
+            list.join("; ")
+        )))
+    }
+}
+
+fn differences(path: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (was, is) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let at = |map: &serde_json::Map<String, Value>| {
+                    map.get(key).cloned().unwrap_or(Value::Null)
+                };
+                differences(&below(key), &at(a), &at(b), found);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                differences(&below(&i.to_string()), a, b, found);
+            }
+        }
+        (a, b) if a != b => {
+            let short = |v: &Value| v.to_string().chars().take(60).collect::<String>();
+            found.push(format!("{path} was {}, is {}", short(a), short(b)));
+        }
+        _ => {}
+    }
+}
+
+/// A checkpoint without its state.
+pub(crate) fn header(identity: &Identity) -> Result<Container> {
+    let mut container = Container::default();
+    container.metadata.insert(KIND.into(), CHECKPOINT.into());
+    container.metadata.insert(FORMAT.into(), FORMAT_VERSION.to_string());
+    container.metadata.insert(RELEASE.into(), env!("CARGO_PKG_VERSION").into());
+    container.set_json(IDENTITY, identity)?;
+    Ok(container)
+}
+
+/// Writes a checkpoint, keeping the one before it.
+pub(crate) fn write(container: &Container, path: &Path) -> Result<()> {
+    write_generation(&Disk, path, &container.encode()?)
+}
+
+/// A checkpoint that was read.
+pub(crate) struct Saved {
+    pub(crate) identity: Identity,
+    pub(crate) container: Container,
+    /// The file that it came from.
+    pub(crate) path: PathBuf,
+    /// Why the newest file was not used.
+    pub(crate) refused: Option<Error>,
+}
+
+/// Reads the newest generation that can be used.
+pub(crate) fn read(path: &Path) -> Result<Saved> {
+    let newest = load_newest(path, |path| {
+        let container = Container::read(path)?;
+        identity_of(&container).map(|identity| (identity, container)).map_err(|e| e.at(path))
+    })?;
+    let (identity, container) = newest.value;
+    Ok(Saved { identity, container, path: newest.path, refused: newest.refused })
+}
+
+fn identity_of(container: &Container) -> Result<Identity> {
+    let kind = container.text(KIND)?;
+    if kind != CHECKPOINT {
+        let kind = quoted(kind);
+        return Err(Error::model_file(format!(
+            "expected a checkpoint, found a file of kind {kind}"
+        )));
+    }
+    let minor = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    let (found, ours) = (container.text(RELEASE)?, env!("CARGO_PKG_VERSION"));
+    let format = container.text(FORMAT)?;
+    if format != FORMAT_VERSION.to_string() || minor(found) != minor(ours) {
+        return Err(Error::new(
+            ErrorKind::Version,
+            format!(
+                "the checkpoint was written by diffeo {}, this is {ours}; finish the fit with that release, or start anew",
+                quoted(found)
+            ),
+        ));
+    }
+    container.json(IDENTITY)
+}

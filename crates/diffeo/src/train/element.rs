@@ -1,0 +1,40 @@
+//! The two precisions that weights can have, as one bound for the training loop.
+
+use diffeo_kernels::Real;
+
+use crate::container::NamedTensor;
+use crate::error::Result;
+
+/// `f32` or `f64`.
+pub(crate) trait Element: burn::tensor::Element + Real {
+    /// Exact.
+    fn wide(self) -> f64;
+    /// As a tensor of a checkpoint.
+    fn to_named(name: &str, values: &[Self]) -> NamedTensor;
+    /// Back from a tensor of a checkpoint.
+    fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>>;
+}
+
+impl Element for f32 {
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+    fn to_named(name: &str, values: &[Self]) -> NamedTensor {
+        NamedTensor::from_f32(name, [values.len()], values)
+    }
+    fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>> {
+        tensor.to_f32()
+    }
+}
+
+impl Element for f64 {
+    fn wide(self) -> f64 {
+        self
+    }
+    fn to_named(name: &str, values: &[Self]) -> NamedTensor {
+        NamedTensor::from_f64(name, [values.len()], values)
+    }
+    fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>> {
+        tensor.to_f64()
+    }
+}

@@ -1,0 +1,44 @@
+//! What a checkpoint is about, before a fit goes on from it.
+
+use std::path::Path;
+
+use super::checkpoint;
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
+use crate::storage::previous_path;
+
+/// What [`Trainer::look_at_checkpoint`] found.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The seed of the fit, which is needed to go on.
+    pub seed: u64,
+    /// Why the newest generation cannot be used, if so: going on would use the one before it.
+    pub refused: Option<Error>,
+}
+
+impl Trainer {
+    /// What the checkpoint at `path` is about.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`] for a checkpoint that cannot be used.
+    pub fn look_at_checkpoint(path: &Path) -> Result<Checkpoint> {
+        let saved = checkpoint::read(path)?;
+        Ok(Checkpoint { seed: saved.identity.plan.seed, refused: saved.refused })
+    }
+
+    /// Removes both generations of a checkpoint, of a fit that is finished.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Io`] if one is there and cannot be removed.
+    pub fn remove_checkpoint(path: &Path) -> Result<()> {
+        for path in [path.to_path_buf(), previous_path(path)] {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io(&path, "remove the checkpoint", e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

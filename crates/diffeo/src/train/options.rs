@@ -1,0 +1,165 @@
+//! What a caller may choose about a fit; everything has a default that the recipe fills in.
+
+use serde::{Serialize, Serializer};
+
+use super::data::ValidationChoice;
+use crate::error::{Error, Result};
+
+/// Choices for [`super::Trainer`]. `None` leaves a choice to the [recipe](super::Plan), which looks at rows and columns.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FitOptions {
+    /// Passes over the training rows; not together with `steps`.
+    pub epochs: Option<f64>,
+    /// Optimiser steps; not together with `epochs`.
+    pub steps: Option<u64>,
+    /// Most rows in a batch.
+    pub batch: Option<usize>,
+    /// Peak learning rate.
+    pub learning_rate: Option<f64>,
+    /// Decoupled weight decay of the matrices of networks, relative to the learning rate.
+    pub weight_decay: f64,
+    /// Longest gradient that is used as it is; longer ones are shortened to this norm.
+    #[serde(with = "crate::container::finite_or_text")]
+    pub clip_norm: f64,
+    /// Share of the steps in which the rate rises to its peak.
+    pub warmup: f64,
+    /// Decay of the running average of weights that is validated and kept; 0 turns averaging off.
+    pub average: Option<f64>,
+    /// Validations without improvement before the fit stops.
+    pub patience: Option<u32>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Threads; the result does not depend on it.
+    #[serde(skip)]
+    pub threads: usize,
+    /// What the fit is validated on.
+    #[serde(serialize_with = "describe")]
+    pub validation: ValidationChoice,
+}
+
+fn describe<S: Serializer>(choice: &ValidationChoice, serializer: S) -> Result<S::Ok, S::Error> {
+    match choice {
+        ValidationChoice::Fraction(share) => serializer.serialize_f64(*share),
+        ValidationChoice::Given(_) => serializer.serialize_str("given"),
+        ValidationChoice::None => serializer.serialize_none(),
+    }
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            epochs: None,
+            steps: None,
+            batch: None,
+            learning_rate: None,
+            // Enough to keep unused weights small; a fit of the default length shrinks by a few per cent.
+            weight_decay: 0.01,
+            // Gradients of a healthy flow on standardised data stay below this after warm-up; a spike does not.
+            clip_norm: 5.0,
+            warmup: 0.05,
+            average: None,
+            patience: None,
+            seed: 0,
+            threads: 1,
+            validation: ValidationChoice::default(),
+        }
+    }
+}
+
+impl FitOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] listing all faults at once.
+    pub fn validate(&self) -> Result<()> {
+        let mut faults = Faults::default();
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        if self.epochs.is_some() && self.steps.is_some() {
+            faults.0.push("epochs and steps exclude each other".into());
+        }
+        faults.option("epochs", self.epochs, "a positive number", positive);
+        faults.option("steps", self.steps, "1 to 2^53", |s| (1..=1 << 53).contains(&s));
+        faults.option("batch", self.batch, "1 to 2^24 rows", |b| (1..=1 << 24).contains(&b));
+        faults.option("learning_rate", self.learning_rate, "a positive number up to 1", |r| {
+            positive(r) && r <= 1.0
+        });
+        faults.check("weight_decay", self.weight_decay, "0 to 10", |d| (0.0..=10.0).contains(&d));
+        faults.check("clip_norm", self.clip_norm, "a positive number", |c| c > 0.0);
+        faults.check("warmup", self.warmup, "a share from 0 to 1", |w| (0.0..=1.0).contains(&w));
+        faults
+            .option("average", self.average, "at least 0 and below 1", |a| (0.0..1.0).contains(&a));
+        faults.option("patience", self.patience, "at least 1", |p| p >= 1);
+        faults.check("threads", self.threads, "1 to 1024", |t| (1..=1024).contains(&t));
+        if let ValidationChoice::Fraction(share) = self.validation {
+            faults.check("validation", share, "a share of at least 0 and below 1", |s| {
+                (0.0..1.0).contains(&s)
+            });
+        }
+        if faults.0.is_empty() { Ok(()) } else { Err(Error::config(faults.0.join("; "))) }
+    }
+}
+
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn check<V: Copy + std::fmt::Display>(
+        &mut self,
+        name: &str,
+        value: V,
+        expected: &str,
+        good: impl FnOnce(V) -> bool,
+    ) {
+        if !good(value) {
+            self.0.push(format!("{name} must be {expected}, found {value}"));
+        }
+    }
+
+    fn option<V: Copy + std::fmt::Display>(
+        &mut self,
+        name: &str,
+        value: Option<V>,
+        expected: &str,
+        good: impl FnOnce(V) -> bool,
+    ) {
+        if let Some(value) = value {
+            self.check(name, value, expected, good);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn b3_all_faults_are_reported_at_once() {
+        let options = FitOptions {
+            learning_rate: Some(f64::NAN),
+            batch: Some(0),
+            warmup: -1.0,
+            threads: 0,
+            validation: ValidationChoice::Fraction(1.0),
+            steps: Some(1),
+            epochs: Some(f64::INFINITY),
+            ..FitOptions::default()
+        };
+        let error = options.validate().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        for name in
+            ["learning_rate", "batch", "warmup", "threads", "validation", "epochs", "exclude"]
+        {
+            assert!(error.message().contains(name), "{name}: {error}");
+        }
+        FitOptions::default().validate().unwrap();
+    }
+
+    #[test]
+    fn b3_rates_outside_their_range() {
+        for rate in [0.0, -1e-3, f64::NAN, f64::INFINITY, 2.0] {
+            let options = FitOptions { learning_rate: Some(rate), ..FitOptions::default() };
+            assert!(options.validate().is_err(), "{rate}");
+        }
+    }
+}

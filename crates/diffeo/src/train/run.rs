@@ -1,0 +1,335 @@
+//! The training loop: one optimiser step, one validation, or one piece of news at a time.
+
+use std::collections::VecDeque;
+
+use super::batches::{Batches, Noise};
+use super::data::Part;
+use super::element::Element;
+use super::events::{Event, StopReason};
+use super::objective::{Layout, Objective};
+use super::optimizer::{Update, average_into, clip_scale, norm};
+use super::recipe::Plan;
+use super::shards::Shards;
+use super::state::{Record, State};
+use crate::container::Container;
+use crate::error::{Error, ErrorKind, Result};
+use crate::random::{Purpose, Streams};
+use crate::schema::Schema;
+
+/// Rollbacks after which a run counts as diverged.
+const ROLLBACKS_MAX: u32 = 3;
+/// A gain over the first validation, in nats per dimension, beyond which the density is not believed. On standardised data the
+/// hardest published tables gain 4 (BSDS300); repeated rows or a column that is a function of others gain without end.
+const PLAUSIBLE_GAIN: f64 = 7.0;
+/// How many rows an event lists.
+const ROWS_LISTED: usize = 20;
+
+/// A run over any objective.
+pub(crate) struct Run<T> {
+    pub(crate) plan: Plan,
+    pub(crate) state: State<T>,
+    pub(crate) objective: Box<dyn Objective<T>>,
+    layout: Layout,
+    schema: Schema,
+    train: Part,
+    valid: Option<Part>,
+    batches: Batches,
+    shards: Shards<T>,
+    news: VecDeque<Event>,
+    stop: Option<StopReason>,
+}
+
+/// What a run works on.
+pub(crate) struct Setting<T> {
+    pub(crate) plan: Plan,
+    pub(crate) objective: Box<dyn Objective<T>>,
+    pub(crate) layout: Layout,
+    pub(crate) schema: Schema,
+    pub(crate) train: Part,
+    pub(crate) valid: Option<Part>,
+}
+
+/// The outcome of a run.
+pub(crate) struct Kept<T> {
+    pub(crate) weights: Vec<T>,
+    pub(crate) step: u64,
+    pub(crate) valid_loss: f64,
+}
+
+impl<T: Element> Run<T> {
+    /// A run at its first step.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] if threads cannot be started.
+    pub(crate) fn new(setting: Setting<T>, initial: Vec<T>, threads: usize) -> Result<Self> {
+        let Setting { plan, objective, layout, schema, train, valid } = setting;
+        let batches = Batches::new(Streams::new(plan.seed), train.len(), plan.batch);
+        let shards = Shards::new(threads, plan.shards, layout.len())?;
+        let state = State::new(initial, plan.average > 0.0);
+        let (news, stop) = (VecDeque::new(), None);
+        Ok(Self {
+            plan,
+            state,
+            objective,
+            layout,
+            schema,
+            train,
+            valid,
+            batches,
+            shards,
+            news,
+            stop,
+        })
+    }
+
+    /// Queues something that the caller hears before the next step.
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.news.push_back(event);
+    }
+
+    /// Takes the state of a checkpoint.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::ModelFile`] if it does not fit.
+    pub(crate) fn restore(&mut self, container: &Container) -> Result<()> {
+        self.state = State::read_from(container, self.layout.len())?;
+        self.news.clear();
+        Ok(())
+    }
+
+    /// Ends the run with the next [`Run::advance`].
+    pub(crate) fn stop(&mut self, reason: StopReason) {
+        self.stop = Some(reason);
+    }
+
+    /// Does the next thing and says what it was.
+    pub(crate) fn advance(&mut self) -> Result<Event> {
+        loop {
+            if let Some(event) = self.news.pop_front() {
+                return Ok(event);
+            }
+            if let Some(reason) = self.stop_reason() {
+                return Ok(Event::Finished { reason });
+            }
+            match self.record_due() {
+                true => self.record()?,
+                false => self.step()?,
+            }
+        }
+    }
+
+    /// Why nothing more will happen, if so.
+    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        let counters = &self.state.counters;
+        if counters.rollbacks >= ROLLBACKS_MAX {
+            Some(StopReason::Diverged)
+        } else if self.valid.is_some() && counters.stopping.exhausted(self.plan.patience) {
+            Some(StopReason::Patience)
+        } else if counters.step >= self.plan.steps_total && !self.record_due() {
+            Some(StopReason::Completed)
+        } else {
+            self.stop
+        }
+    }
+
+    fn record_due(&self) -> bool {
+        let step = self.state.counters.step;
+        let at_mark =
+            step.is_multiple_of(self.plan.validate_every) || step >= self.plan.steps_total;
+        at_mark && self.state.counters.validated_at != Some(step)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.plan.schedule().rate(self.state.counters.step) * self.state.counters.rate_scale
+    }
+
+    /// One optimiser step.
+    fn step(&mut self) -> Result<()> {
+        let learning_rate = self.learning_rate();
+        let step = self.state.counters.step;
+        let noise = self.noise(Purpose::Dequantise, step);
+        let positions = self.batches.positions(step);
+        let mut batch = self.train.batch(positions, &self.schema, noise);
+        // Not divided by the weights of this batch: a batch of light rows must not count as much as one of heavy rows.
+        let expected = self.train.mean_weight * batch.weights.len() as f64;
+        batch.weights.iter_mut().for_each(|w| *w /= expected);
+
+        self.objective.load(&self.state.weights)?;
+        let losses = self.shards.gradient(&*self.objective, &batch)?;
+        let total: f64 = batch.weights.iter().sum();
+        let loss = losses.iter().zip(&batch.weights).map(|(l, w)| l * w).sum::<f64>() / total;
+        let grad_norm = self.shards.install(|shards| norm(shards.total()));
+        self.state.counters.step += 1;
+        if !(loss.is_finite() && grad_norm.is_finite()) {
+            self.roll_back(step, &losses);
+            return Ok(());
+        }
+
+        let clipped = grad_norm > self.plan.clip_norm;
+        let state = &mut self.state;
+        state.counters.updates += 1;
+        state.counters.clips += u64::from(clipped);
+        state.counters.train_sum += loss * losses.len() as f64;
+        state.counters.train_rows += losses.len() as u64;
+        let update = Update {
+            rate: learning_rate,
+            decay: self.plan.weight_decay,
+            scale: clip_scale(grad_norm, self.plan.clip_norm),
+            count: state.counters.updates,
+        };
+        let (layout, decay) = (&self.layout, self.plan.average);
+        self.shards.install(|shards| {
+            state.moments.update(&mut state.weights, shards.total(), layout, update);
+            if !state.average.is_empty() {
+                average_into(&mut state.average, &state.weights, decay, update.count);
+            }
+        });
+        let (step, rows) = (step + 1, losses.len());
+        self.tell(Event::Step { step, loss, grad_norm, learning_rate, rows, clipped });
+        Ok(())
+    }
+
+    /// Takes the last good weights back and lowers the rate. Order and noise go on, so the next batch is another one.
+    fn roll_back(&mut self, step: u64, losses: &[f64]) {
+        let bad = losses.iter().zip(self.batches.positions(step)).filter(|(l, _)| !l.is_finite());
+        let all: Vec<u64> = bad.map(|(_, &p)| u64::from(self.train.rows[p as usize])).collect();
+        let reason = if all.is_empty() {
+            let at = self.shards.total().iter().position(|g| !g.wide().is_finite()).unwrap_or(0);
+            format!("the gradient of {} is not finite", self.layout.name_at(at))
+        } else {
+            format!("the log-density of {} of {} rows is not finite", all.len(), losses.len())
+        };
+        let rows = all.into_iter().take(ROWS_LISTED).collect();
+        self.state.roll_back();
+        let (to_step, learning_rate) = (self.state.counters.good_step, self.learning_rate());
+        self.tell(Event::RolledBack { step: step + 1, to_step, learning_rate, reason, rows });
+    }
+
+    /// Adds a line to the history: training loss since the last one, and the validation loss if there is validation.
+    fn record(&mut self) -> Result<()> {
+        let candidate = self.state.candidate().to_vec();
+        let (valid_loss, bad) = self.validation_loss(&candidate)?;
+        let learning_rate = self.learning_rate();
+        let counters = &mut self.state.counters;
+        let step = counters.step;
+        let train_loss = counters.train_sum / counters.train_rows as f64;
+        (counters.train_sum, counters.train_rows) = (0.0, 0);
+        counters.validated_at = Some(step);
+        self.state.history.push(Record { step, train_loss, valid_loss, learning_rate });
+        let usable = match self.valid {
+            Some(_) => self.judge(step, [train_loss, valid_loss], &bad),
+            None => true,
+        };
+        if usable {
+            self.state.counters.good_step = step;
+            self.state.good.copy_from_slice(&self.state.weights);
+        }
+        Ok(())
+    }
+
+    /// Compares a validation with those before, keeps the weights if they are the best; says whether it was finite.
+    fn judge(&mut self, step: u64, [train_loss, valid_loss]: [f64; 2], bad: &[u64]) -> bool {
+        let best = self.state.counters.stopping.observe(valid_loss);
+        if best {
+            self.state.best = self.state.candidate().to_vec();
+            self.state.counters.best_step = step;
+        }
+        let epoch = step as f64 / self.plan.steps_per_epoch as f64;
+        self.tell(Event::Validated { step, epoch, train_loss, valid_loss, best });
+        if !valid_loss.is_finite() {
+            let rows = &bad[..bad.len().min(ROWS_LISTED)];
+            self.tell(Event::Warning(format!(
+                "the validation loss at step {step} is {valid_loss} and is not used: the log-density of {} rows is not \
+                 finite, among them {rows:?} (counted from 0)",
+                bad.len()
+            )));
+            return false;
+        }
+        let counters = &mut self.state.counters;
+        if !counters.first_loss.is_finite() {
+            counters.first_loss = valid_loss;
+        }
+        let gain = (counters.first_loss - valid_loss) / self.plan.dims as f64;
+        if gain > PLAUSIBLE_GAIN && !counters.warned {
+            counters.warned = true;
+            self.tell(Event::Warning(format!(
+                "validation gained {gain:.1} nats per dimension since the first step, more than real tables do: the \
+                 density may be growing without bound on repeated rows, rounded values or columns that are functions \
+                 of others; remove them or declare whole numbers as integer columns"
+            )));
+        }
+        true
+    }
+
+    /// The weighted mean loss over the validation rows under the given weights, and the rows whose loss is not finite.
+    ///
+    /// Scored in blocks, summed row by row in `f64` in the order of the table, so the cut into blocks does not show.
+    pub(crate) fn validation_loss(&mut self, weights: &[T]) -> Result<(f64, Vec<u64>)> {
+        let Some(valid) = &self.valid else { return Ok((f64::NAN, Vec::new())) };
+        let noise = self.noise(Purpose::Validation, 0);
+        self.objective.load(weights)?;
+        let losses = self.shards.losses(&*self.objective, valid, &self.schema, noise)?;
+        let (mut sum, mut total, mut bad) = (0.0, 0.0, Vec::new());
+        for (loss, &row) in losses.iter().zip(&valid.rows) {
+            let weight = valid.data.weight(row as usize);
+            sum += weight * loss;
+            total += weight;
+            if !loss.is_finite() {
+                bad.push(u64::from(row));
+            }
+        }
+        Ok((sum / total, bad))
+    }
+
+    /// The weights to keep.
+    ///
+    /// Where a clock ended the run, the last weights may be better than the best ones validated so far: they are scored too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Diverged`] if no validation was finite, [`ErrorKind::Internal`] if the best weights do not score what was
+    /// recorded for them.
+    pub(crate) fn result(&mut self) -> Result<Kept<T>> {
+        let counters = &self.state.counters;
+        let (step, recorded) = (counters.step, counters.stopping.best);
+        let last = self.state.candidate().to_vec();
+        if self.valid.is_none() {
+            return Ok(Kept { weights: last, step, valid_loss: f64::NAN });
+        }
+        let unseen = counters.validated_at != Some(step);
+        let stopped = self.stop.is_some() && self.stop_reason() == self.stop;
+        let mut kept = Kept {
+            weights: self.state.best.clone(),
+            step: counters.best_step,
+            valid_loss: recorded,
+        };
+        if !kept.weights.is_empty() {
+            let again = self.validation_loss(&kept.weights)?.0;
+            if again.to_bits() != recorded.to_bits() {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    format!(
+                        "the best weights scored {recorded} and now score {again}; please report this"
+                    ),
+                ));
+            }
+        }
+        if unseen && stopped {
+            let valid_loss = self.validation_loss(&last)?.0;
+            if valid_loss < recorded {
+                kept = Kept { weights: last, step, valid_loss };
+            }
+        }
+        if kept.weights.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Diverged,
+                "no validation loss was finite, so there is no best model; look for rows far from all others, or lower \
+                 the learning rate",
+            ));
+        }
+        Ok(kept)
+    }
+
+    fn noise(&self, purpose: Purpose, step: u64) -> Noise {
+        Noise { streams: Streams::new(self.plan.seed), purpose, step }
+    }
+}

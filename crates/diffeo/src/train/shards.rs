@@ -1,0 +1,105 @@
+//! A batch on several threads, with the same bits as on one.
+//!
+//! The batch is cut into a number of shards that follows from its size alone. A thread runs a whole shard, forward and
+//! backward; gradients are then summed in the order of the shards. Which thread took which shard leaves no trace.
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::batches::{Batch, Noise, piece};
+use super::data::Part;
+use super::element::Element;
+use super::objective::Objective;
+use super::optimizer::sum_in_order;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::Schema;
+
+/// Rows that are scored at once in validation.
+const VALIDATION_BLOCK: usize = 1024;
+
+/// The run's own threads, and one gradient per shard.
+pub(crate) struct Shards<T> {
+    pool: ThreadPool,
+    gradients: Vec<Vec<T>>,
+    total: Vec<T>,
+}
+
+impl<T: Element> Shards<T> {
+    pub(crate) fn new(threads: usize, shards: usize, len: usize) -> Result<Self> {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| {
+            let text = format!("cannot start {threads} threads: {e}; ask for fewer");
+            Error::new(ErrorKind::Limit, text).caused_by(e)
+        })?;
+        let total = vec![T::ZERO; len];
+        Ok(Self { pool, gradients: vec![total.clone(); shards], total })
+    }
+
+    /// Runs something on the threads of the run.
+    pub(crate) fn install<R: Send>(&self, work: impl FnOnce(&Self) -> R + Send) -> R {
+        self.pool.install(|| work(self))
+    }
+
+    /// The loss of each row of a batch; the summed gradient is then [`Shards::total`].
+    pub(crate) fn gradient(
+        &mut self,
+        objective: &dyn Objective<T>,
+        batch: &Batch,
+    ) -> Result<Vec<f64>> {
+        let count = self.gradients.len();
+        let (gradients, total) = (&mut self.gradients, &mut self.total);
+        let losses: Vec<Result<Vec<f64>>> = self.pool.install(|| {
+            let shards = gradients.par_iter_mut().enumerate().with_max_len(1);
+            let losses = shards.map(|(i, gradient)| {
+                let rows = piece(batch.weights.len(), count, i);
+                if rows.is_empty() {
+                    gradient.fill(T::ZERO);
+                    return Ok(Vec::new());
+                }
+                objective.gradient(&batch.slice(rows), gradient)
+            });
+            let losses = losses.collect();
+            sum_in_order(gradients, total);
+            losses
+        });
+        concat(losses, batch.weights.len())
+    }
+
+    /// The gradient of the last batch.
+    pub(crate) fn total(&self) -> &[T] {
+        &self.total
+    }
+
+    /// The loss of each row of a part, in the order of the table.
+    pub(crate) fn losses(
+        &self,
+        objective: &dyn Objective<T>,
+        part: &Part,
+        schema: &Schema,
+        noise: Noise,
+    ) -> Result<Vec<f64>> {
+        let n = part.len();
+        let losses: Vec<Result<Vec<f64>>> = self.pool.install(|| {
+            let blocks = (0..n.div_ceil(VALIDATION_BLOCK)).into_par_iter().with_max_len(1);
+            let score = blocks.map(|block| {
+                let start = block * VALIDATION_BLOCK;
+                let positions: Vec<u32> =
+                    (start..n.min(start + VALIDATION_BLOCK)).map(|p| p as u32).collect();
+                objective.losses(&part.batch(&positions, schema, noise))
+            });
+            score.collect()
+        });
+        concat(losses, n)
+    }
+}
+
+fn concat(pieces: Vec<Result<Vec<f64>>>, len: usize) -> Result<Vec<f64>> {
+    let mut all = Vec::with_capacity(len);
+    for piece in pieces {
+        all.extend(piece?);
+    }
+    if all.len() != len {
+        let text = format!("expected {len} losses, found {}", all.len());
+        return Err(Error::new(ErrorKind::Internal, text));
+    }
+    Ok(all)
+}

@@ -1,0 +1,55 @@
+//! Where a fit starts: layers that are set from data, and flows that are solved without a step.
+
+use super::batches::Noise;
+use super::data::Part;
+use super::flow_objective::tensor_of;
+use crate::distributions::Base;
+use crate::error::Result;
+use crate::flow::Flow;
+use crate::linalg::host_values;
+use crate::random::{Purpose, Streams, permutation};
+use crate::rows::Rows;
+use crate::schema::Schema;
+use crate::transform::Transform;
+
+/// Rows that layers are set from: enough for means and deviations to a few per cent.
+const START_ROWS: usize = 2048;
+/// Rows that are mapped at once.
+const BLOCK_ROWS: usize = 1 << 15;
+
+/// Sets what can be set from the data; says whether the fit is then complete.
+///
+/// A flow whose only parameters are those of a Gaussian base has its maximum of the likelihood in closed form.
+pub(crate) fn start(
+    flow: &mut Flow,
+    train: &Part,
+    schema: &Schema,
+    streams: Streams,
+) -> Result<bool> {
+    let noise = Noise { streams, purpose: Purpose::Dequantise, step: 0 };
+    let mut order = permutation(&mut streams.rng(Purpose::Init, 0, 0), train.len() as u32);
+    order.truncate(START_ROWS);
+    let batch = train.batch(&order, schema, noise);
+    let context = batch.context.as_ref().map(|c| tensor_of(c, c.len()));
+    flow.initialize(tensor_of(&batch.x, batch.x.len()), context)?;
+
+    let names: Vec<String> = flow.parameters().into_iter().map(|(name, _)| name).collect();
+    let solvable = matches!(flow.base(), Base::Gaussian(_));
+    if !solvable || names.iter().any(|name| !name.starts_with("base.")) {
+        return Ok(false);
+    }
+    let (mut values, mut weights) = (Vec::new(), Vec::new());
+    for first in (0..train.len()).step_by(BLOCK_ROWS) {
+        let positions: Vec<u32> =
+            (first..train.len().min(first + BLOCK_ROWS)).map(|p| p as u32).collect();
+        let batch = train.batch(&positions, schema, noise);
+        let z = flow.transform().forward(tensor_of(&batch.x, batch.x.len()), None)?.value;
+        values.extend(host_values(z)?);
+        weights.extend(batch.weights);
+    }
+    let rows = Rows::new(values, flow.dims())?;
+    if let Base::Gaussian(gaussian) = flow.base_mut() {
+        gaussian.fit(&rows, Some(&weights))?;
+    }
+    Ok(true)
+}

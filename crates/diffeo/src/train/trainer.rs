@@ -1,0 +1,257 @@
+//! Fitting a flow to a table.
+
+use std::path::Path;
+
+use super::checkpoint::{self, Identity, Saved};
+use super::data::{Part, TrainingData, ValidationChoice, fingerprint, split};
+use super::element::Element;
+use super::events::{Event, StopReason};
+use super::flow_objective::{FlowObjective, set_weights};
+use super::maps::with_data_maps;
+use super::options::FitOptions;
+use super::recipe::{Plan, Problem};
+use super::run::{Run, Setting};
+use super::solve;
+use super::state::Record;
+use super::warnings;
+use crate::error::{Error, Result};
+use crate::flow::Flow;
+use crate::model::Model;
+use crate::random::Streams;
+use crate::schema::Schema;
+use crate::spec::{FlowSpec, Precision};
+use crate::summary::{HistoryPoint, TrainingSummary};
+
+/// A fit in progress: [`Trainer::advance`] until it says [`Event::Finished`], then [`Trainer::finish`].
+///
+/// ```no_run
+/// use diffeo::train::{Event, FitOptions, Trainer, TrainingData};
+/// # fn main() -> diffeo::Result<()> {
+/// # let (spec, schema, data): (diffeo::FlowSpec, diffeo::Schema, TrainingData) = unimplemented!();
+/// let mut trainer = Trainer::new(spec, schema, data, FitOptions::default())?;
+/// loop {
+///     match trainer.advance()? {
+///         Event::Validated { step, valid_loss, .. } => println!("{step}: {valid_loss:.3} nats"),
+///         Event::Finished { .. } => break,
+///         _ => {}
+///     }
+/// }
+/// let model = trainer.finish(0.0)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Trainer {
+    runs: Runs,
+    /// The flow with its data maps; its weights are those of the start until the fit ends.
+    flow: Flow,
+    identity: Identity,
+    options: serde_json::Value,
+}
+
+/// A run in the precision of its weights.
+enum Runs {
+    F32(Run<f32>),
+    F64(Run<f64>),
+}
+
+/// Does the same with a run of either precision.
+macro_rules! with_run {
+    ($runs:expr, $run:ident => $body:expr) => {
+        match $runs {
+            Runs::F32($run) => $body,
+            Runs::F64($run) => $body,
+        }
+    };
+}
+
+impl Trainer {
+    /// Prepares a fit: checks everything, fits the maps from the data's units, splits, and builds the flow.
+    ///
+    /// `spec` describes the flow for columns of mean 0 and deviation 1: the maps from the data's units are put in front of it. A
+    /// flow whose only parameters are those of a Gaussian base is fitted in closed form, without a step.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for options or a specification out of range, [`crate::ErrorKind::Data`] or [`crate::ErrorKind::Shape`] for rows
+    /// that do not fit the schema.
+    pub fn new(
+        spec: FlowSpec,
+        schema: Schema,
+        data: TrainingData,
+        options: FitOptions,
+    ) -> Result<Self> {
+        options.validate()?;
+        schema.validate()?;
+        check_widths(&spec, &schema)?;
+        data.check(&schema)?;
+        if let ValidationChoice::Given(valid) = &options.validation {
+            valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
+        }
+        let fingerprint = fingerprint(&schema, &data, &options.validation);
+        let news = warnings::about(&schema, &data);
+        let full = with_data_maps(spec.clone(), &schema, &data)?;
+        let streams = Streams::new(options.seed);
+        let (train, valid) = split(data, &options.validation, streams)?;
+        let mut flow = full.build(options.seed)?;
+        let solved = solve::start(&mut flow, &train, &schema, streams)?;
+        let problem = Problem {
+            rows_train: train.len(),
+            rows_valid: valid.as_ref().map_or(0, Part::len),
+            dims: spec.dims,
+            context_dims: spec.context_dims,
+            parameters: flow.parameters().iter().map(|(_, p)| p.shape().num_elements()).sum(),
+            solved,
+        };
+        let plan = Plan::new(problem, &options);
+        let identity = Identity { spec, schema: schema.clone(), plan: plan.clone(), fingerprint };
+        let parts = Parts { plan, schema, train, valid };
+        let mut runs = match full.precision {
+            Precision::F32 => Runs::F32(parts.run(&flow, options.threads)?),
+            Precision::F64 => Runs::F64(parts.run(&flow, options.threads)?),
+        };
+        with_run!(&mut runs, run => news.into_iter().for_each(|n| run.tell(Event::Warning(n))));
+        let options = serde_json::to_value(&options).unwrap_or_default();
+        Ok(Self { runs, flow, identity, options })
+    }
+
+    /// Goes on from a checkpoint, to the same bits as if the fit had never stopped.
+    ///
+    /// If the newest generation of the checkpoint is damaged, the one before it is used and the first event is a warning. Only the
+    /// number of threads may differ from the first run; [`Trainer::expect`] compares a specification.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] listing what differs, if data or options do; [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if
+    /// neither generation can be used.
+    pub fn resume(checkpoint: &Path, data: TrainingData, options: FitOptions) -> Result<Self> {
+        let Saved { identity, container, path, refused } = checkpoint::read(checkpoint)?;
+        let schema = identity.schema.clone();
+        let mut trainer = Self::new(identity.spec.clone(), schema, data, options)?;
+        identity.expect(&trainer.identity)?;
+        with_run!(&mut trainer.runs, run => {
+            run.restore(&container).map_err(|e| e.at(&path))?;
+        });
+        if let Some(error) = refused {
+            with_run!(&mut trainer.runs, run => run.tell(Event::Warning(format!(
+                "the newest checkpoint could not be used ({error}); going on from the one before it, {}: the work in \
+                 between is done again",
+                crate::error::printable(&path.to_string_lossy())
+            ))));
+        }
+        Ok(trainer)
+    }
+
+    /// Refuses to go on if the specification or schema is another than the one this fit is about.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] listing what differs.
+    pub fn expect(&self, spec: &FlowSpec, schema: &Schema) -> Result<()> {
+        let other =
+            Identity { spec: spec.clone(), schema: schema.clone(), ..self.identity.clone() };
+        self.identity.expect(&other)
+    }
+
+    /// What the fit will do.
+    pub fn plan(&self) -> &Plan {
+        &self.identity.plan
+    }
+
+    /// Steps taken so far.
+    pub fn step(&self) -> u64 {
+        with_run!(&self.runs, run => run.state.counters.step)
+    }
+
+    /// The course of the losses so far.
+    pub fn history(&self) -> Vec<HistoryPoint> {
+        with_run!(&self.runs, run => run.state.history.iter().map(point).collect())
+    }
+
+    /// Does the next thing (one optimiser step or one validation) and says what it was.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotConverged`] and others from the flow. A loss that is not finite is not an error: see [`Event::RolledBack`].
+    pub fn advance(&mut self) -> Result<Event> {
+        with_run!(&mut self.runs, run => run.advance())
+    }
+
+    /// Ends the fit: the next [`Trainer::advance`] gives [`Event::Finished`] with this reason, unless the fit ended by itself.
+    pub fn stop(&mut self, reason: StopReason) {
+        with_run!(&mut self.runs, run => run.stop(reason));
+    }
+
+    /// Writes everything that [`Trainer::resume`] needs, in one step, keeping the checkpoint before it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Io`]; the checkpoints on disk are then as they were.
+    pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
+        let mut container = checkpoint::header(&self.identity)?;
+        with_run!(&self.runs, run => run.state.write_into(&mut container)?);
+        checkpoint::write(&container, path)
+    }
+
+    /// The model with the best weights, and how it came about.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] if the best weights do not score what was recorded for them.
+    pub fn finish(mut self, seconds: f64) -> Result<Model> {
+        let (step, best_step, valid_loss) = with_run!(&mut self.runs, run => {
+            let kept = run.result()?;
+            set_weights(&mut self.flow, &kept.weights)?;
+            (run.state.counters.step, kept.step, kept.valid_loss)
+        });
+        let reason = with_run!(&self.runs, run => run.stop_reason());
+        let plan = &self.identity.plan;
+        let summary = TrainingSummary {
+            seed: plan.seed,
+            rows_train: plan.rows_train,
+            rows_valid: plan.rows_valid,
+            steps: step,
+            epochs: step as f64 / plan.steps_per_epoch as f64,
+            seconds,
+            stop_reason: reason.unwrap_or(StopReason::Interrupted).to_string(),
+            best_step,
+            valid_log_prob_mean: -valid_loss,
+            history: self.history(),
+            options: serde_json::json!({ "given": self.options, "plan": plan }),
+            diffeo_version: env!("CARGO_PKG_VERSION").to_owned(),
+            data_fingerprint: self.identity.fingerprint.clone(),
+        };
+        let mut model = Model::new(self.flow, self.identity.schema)?;
+        model.summary = Some(summary);
+        Ok(model)
+    }
+}
+
+struct Parts {
+    plan: Plan,
+    schema: Schema,
+    train: Part,
+    valid: Option<Part>,
+}
+
+impl Parts {
+    fn run<T: Element>(self, flow: &Flow, threads: usize) -> Result<Run<T>> {
+        let Self { plan, schema, train, valid } = self;
+        let (objective, layout, initial) = FlowObjective::new(flow)?;
+        let objective = Box::new(objective);
+        Run::new(Setting { plan, objective, layout, schema, train, valid }, initial, threads)
+    }
+}
+
+fn check_widths(spec: &FlowSpec, schema: &Schema) -> Result<()> {
+    let found = (schema.columns.len(), schema.context.len());
+    if found == (spec.dims, spec.context_dims) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "the flow is for {} columns and {} context columns, the schema has {} and {}",
+        spec.dims, spec.context_dims, found.0, found.1
+    )))
+}
+
+fn point(record: &Record) -> HistoryPoint {
+    HistoryPoint {
+        step: record.step,
+        train_loss: record.train_loss,
+        valid_loss: (!record.valid_loss.is_nan()).then_some(record.valid_loss),
+        learning_rate: record.learning_rate,
+    }
+}

@@ -1,0 +1,65 @@
+//! A trainable shift and scale per column, set from the first data seen.
+
+use burn::tensor::Tensor;
+
+use crate::error::Result;
+use crate::parameter::{Init, Parameter, Visitor};
+use crate::transform::{Mapped, Transform};
+
+/// `z = x e^s + t` with one `s` and one `t` per column, so that a first batch comes out with mean 0 and deviation 1.
+///
+/// * forward: `z = x e^s + t`; inverse: `x = (z - t) e^-s`. Log-determinant: the sum of `s`.
+///
+/// Reference: Kingma, Dhariwal. *Glow*. NeurIPS 2018, section 3.1, arXiv:1807.03039.
+#[derive(Clone, Debug)]
+pub struct ActNorm {
+    log_scale: Parameter,
+    shift: Parameter,
+}
+
+impl ActNorm {
+    /// The smallest deviation that is scaled up to one: a constant column must not give an infinite scale.
+    pub const DEVIATION_MIN: f64 = 1e-6;
+
+    /// The identity on `dims` columns.
+    pub fn new(dims: usize, init: &Init) -> Self {
+        let zero = || Parameter::new(init.full([1, dims], 0.0));
+        Self { log_scale: zero(), shift: zero() }
+    }
+
+    /// Sets shift and scale so that `x` is mapped to mean 0 and deviation 1 in every column.
+    pub fn initialize(&mut self, x: &Tensor<2>) {
+        let mean = x.clone().mean_dim(0);
+        let variance = (x.clone() - mean.clone()).square().mean_dim(0);
+        let log_scale = variance.sqrt().clamp_min(Self::DEVIATION_MIN).log().neg();
+        self.shift.value = mean.neg() * log_scale.clone().exp();
+        self.log_scale.value = log_scale;
+    }
+
+    fn log_det(&self, x: &Tensor<2>) -> Tensor<1> {
+        diffeo_kernels::ops::sum_rows(self.log_scale.value.clone()).expand([x.dims()[0]])
+    }
+}
+
+impl Transform for ActNorm {
+    fn dims(&self) -> usize {
+        self.shift.value.dims()[1]
+    }
+
+    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
+        let log_det = self.log_det(&x);
+        let value = x * self.log_scale.value.clone().exp() + self.shift.value.clone();
+        Ok(Mapped { value, log_det })
+    }
+
+    fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
+        let log_det = self.log_det(&z).neg();
+        let value = (z - self.shift.value.clone()) * self.log_scale.value.clone().neg().exp();
+        Ok(Mapped { value, log_det })
+    }
+
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor("log_scale", &mut self.log_scale);
+        visitor("shift", &mut self.shift);
+    }
+}

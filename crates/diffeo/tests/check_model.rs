@@ -1,0 +1,205 @@
+//! The self-test passes on sound models and fails on data that is not theirs.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use diffeo::burn;
+use diffeo::check::{CheckData, CheckOptions, CheckResult, check};
+use diffeo::nn::Activation;
+use diffeo::transforms::SupportMap;
+use diffeo::{
+    BaseSpec, Column, ColumnKind, ErrorKind, Flow, FlowSpec, LayerSpec, Model, Precision, Preset,
+    PresetOptions, Purpose, Rows, SampleOptions, Schema, Streams, normal,
+};
+
+const OPTIONS: CheckOptions = CheckOptions { seed: 1, threads: 2, samples: 3000 };
+
+fn columns(names: &[&str], kinds: &[ColumnKind]) -> Vec<Column> {
+    let column = |(name, kind): (&&str, &ColumnKind)| Column { name: (*name).into(), kind: *kind };
+    names.iter().zip(kinds).map(column).collect()
+}
+
+fn spec(preset: Preset, dims: usize, context: usize, precision: Precision) -> FlowSpec {
+    let options = PresetOptions {
+        transforms: 2,
+        hidden: vec![16],
+        activation: Activation::Tanh,
+        precision,
+        ..PresetOptions::default()
+    };
+    preset.spec(dims, context, &options).unwrap()
+}
+
+/// Weights that make the flow far from the identity.
+fn randomised(spec: &FlowSpec, seed: u64) -> Flow {
+    let mut flow = spec.build(seed).unwrap();
+    let mut weights = BTreeMap::new();
+    for (row, (name, value)) in flow.parameters().into_iter().enumerate() {
+        let mut rng = Streams::new(seed).rng(Purpose::Init, 1, row as u64);
+        let shape = value.dims();
+        let values: Vec<f64> = (0..shape[0] * shape[1]).map(|_| 0.4 * normal(&mut rng)).collect();
+        let device = (&Device::flex(), spec.precision.dtype());
+        weights.insert(name, Tensor::from_data(TensorData::new(values, shape), device));
+    }
+    flow.set_parameters(&weights).unwrap();
+    flow
+}
+
+fn model(flow: Flow) -> Model {
+    let real = |names: &str, n| {
+        columns(&names.split(' ').take(n).collect::<Vec<_>>(), &vec![ColumnKind::Real; n])
+    };
+    let (d, c) = (flow.dims(), flow.context_dims());
+    Model::new(flow, Schema { columns: real("a b c d", d), context: real("s t", c) }).unwrap()
+}
+
+fn draws(model: &Model, n: usize, context: Option<&Rows>, seed: u64) -> Rows {
+    let options = SampleOptions { seed, threads: 2, ..SampleOptions::default() };
+    model.sample(n, context, &options).unwrap()
+}
+
+#[track_caller]
+fn all_pass(results: &[CheckResult]) {
+    let failed: Vec<_> = results.iter().filter(|r| !r.passed).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+fn failed(results: &[CheckResult]) -> Vec<&str> {
+    results.iter().filter(|r| !r.passed).map(|r| r.name.as_str()).collect()
+}
+
+#[test]
+fn fresh_and_randomised_models_pass() {
+    for precision in [Precision::F32, Precision::F64] {
+        for (preset, d) in
+            [(Preset::Nsf, 1), (Preset::Maf, 2), (Preset::NsfCoupling, 3), (Preset::Iaf, 4)]
+        {
+            let spec = spec(preset, d, 0, precision);
+            for flow in [spec.build(2).unwrap(), randomised(&spec, 3)] {
+                let results = check(&model(flow), None, &OPTIONS).unwrap();
+                let names: Vec<_> = results.iter().map(|r| r.name.as_str()).collect();
+                assert_eq!(
+                    names,
+                    ["round_trip", "log_det", "normalisation", "sample_score_agreement"]
+                );
+                println!("{preset} {d} {precision:?}: {results:#?}");
+                all_pass(&results);
+            }
+        }
+    }
+}
+
+/// Columns of every kind, each with its map.
+fn mixed() -> Model {
+    let kinds =
+        [ColumnKind::Positive, ColumnKind::Integer, ColumnKind::Interval { low: -1.0, high: 3.0 }];
+    let maps =
+        vec![SupportMap::Log, SupportMap::Identity, SupportMap::Logit { low: -1.0, high: 3.0 }];
+    let mut spec = spec(Preset::Maf, 3, 0, Precision::F32);
+    let units = [
+        LayerSpec::Support { maps },
+        LayerSpec::Standardize { center: vec![2.0, 5.5, 0.5], scale: vec![0.5, 3.0, 2.0] },
+    ];
+    spec.transforms.splice(0..0, units);
+    let schema =
+        Schema { columns: columns(&["income", "children", "share"], &kinds), context: vec![] };
+    Model::new(randomised(&spec, 5), schema).unwrap()
+}
+
+#[test]
+#[ignore = "open fault: a sample that rounds to the edge of an interval is scored nats away from how it was drawn"]
+fn a_model_of_columns_of_every_kind_passes_on_its_own_samples() {
+    let model = mixed();
+    let data = CheckData { x: draws(&model, 5000, None, 77), context: None };
+    let results = check(&model, Some(&data), &OPTIONS).unwrap();
+    println!("{results:#?}");
+    all_pass(&results);
+    let names: Vec<_> = results[4..].iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["calibration:income", "calibration:children", "calibration:share", "energy_distance"]
+    );
+}
+
+#[test]
+#[ignore = "open fault: a sample that rounds to the edge of an interval is scored nats away from how it was drawn"]
+fn data_that_is_not_the_models_fails_by_column() {
+    let model = mixed();
+    let mut x = draws(&model, 3000, None, 78);
+    x.values_mut().chunks_mut(3).for_each(|row| row[1] += 4.0);
+    // Rows outside the support are data that the model gives no density, not a fault of the map.
+    x.values_mut()[0] = -1.0;
+    let results = check(&model, Some(&CheckData { x, context: None }), &OPTIONS).unwrap();
+    assert_eq!(failed(&results), ["calibration:children", "energy_distance"], "{results:#?}");
+    assert!(results[0].detail.contains("1 of them outside the support"), "{}", results[0].detail);
+}
+
+#[test]
+#[ignore = "open fault: energy distance does not see that rows lost their context"]
+fn a_conditional_model_is_checked_at_the_contexts_of_the_data() {
+    let mut spec = spec(Preset::Maf, 1, 1, Precision::F32);
+    spec.context_transforms = vec![LayerSpec::Standardize { center: vec![10.0], scale: vec![2.0] }];
+    let model = model(randomised(&spec, 9));
+    all_pass(&check(&model, None, &OPTIONS).unwrap());
+    let n = 2000;
+    let mut rng = Streams::new(6).rng(Purpose::Check, 99, 0);
+    let context = Rows::new((0..n).map(|_| 10.0 + 2.0 * normal(&mut rng)).collect(), 1).unwrap();
+    let x = draws(&model, n, Some(&context), 4);
+    let own = CheckData { x: x.clone(), context: Some(context.clone()) };
+    let results = check(&model, Some(&own), &OPTIONS).unwrap();
+    println!("{results:#?}");
+    all_pass(&results);
+    // The column as a whole is distributed as before, but it has lost its context.
+    let mut values = x.into_values();
+    values.rotate_left(1);
+    let lost = CheckData { x: Rows::new(values, 1).unwrap(), context: Some(context) };
+    let results = check(&model, Some(&lost), &OPTIONS).unwrap();
+    assert_eq!(failed(&results), ["energy_distance"], "{results:#?}");
+}
+
+#[test]
+fn a_seed_gives_the_same_results_on_any_number_of_threads() {
+    let model = mixed();
+    let data = CheckData { x: draws(&model, 700, None, 1), context: None };
+    let of = |seed, threads| {
+        let options = CheckOptions { seed, threads, samples: 500 };
+        check(&model, Some(&data), &options).unwrap()
+    };
+    assert_eq!(of(1, 1), of(1, 3));
+    assert_ne!(of(1, 1), of(2, 1));
+}
+
+#[test]
+fn a_base_of_bounded_support_and_one_of_heavy_tails_are_densities_too() {
+    for base in [
+        BaseSpec::Uniform { low: -1.0, high: 2.0 },
+        BaseSpec::StudentT { dof: 4.0 },
+        BaseSpec::Mixture { components: 3 },
+    ] {
+        for d in [1, 3] {
+            let mut spec = spec(Preset::Nsf, d, 0, Precision::F64);
+            spec.base = base.clone();
+            let results = check(&model(spec.build(3).unwrap()), None, &OPTIONS).unwrap();
+            println!("{base:?} {d}: {results:#?}");
+            all_pass(&results);
+        }
+    }
+}
+
+#[test]
+fn data_that_cannot_be_checked_is_refused_with_its_place() {
+    let model = mixed();
+    let of = |values: Vec<f64>, width| {
+        let data = CheckData { x: Rows::new(values, width).unwrap(), context: None };
+        check(&model, Some(&data), &OPTIONS).unwrap_err()
+    };
+    assert_eq!(of(vec![1.0; 4], 2).kind(), ErrorKind::Shape);
+    assert_eq!(of(vec![], 3).kind(), ErrorKind::Data);
+    let error = of(vec![1.0, 1.0, 1.0, 1.0, f64::NAN, 1.0], 3);
+    assert!(
+        error.message().contains("row 2") && error.message().contains("\"children\""),
+        "{error}"
+    );
+    let few = CheckOptions { samples: 10, ..OPTIONS };
+    assert_eq!(check(&model, None, &few).unwrap_err().kind(), ErrorKind::Config);
+}

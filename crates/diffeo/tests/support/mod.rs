@@ -1,0 +1,113 @@
+//! What several test programs need: tensors from plain numbers, and flows with weights far from their start.
+
+// Each test program uses a part of this.
+#![allow(dead_code)]
+
+pub(crate) mod integral;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use diffeo::{
+    BaseSpec, Column, ColumnKind, Flow, FlowSpec, LayerSpec, Model, Precision, Purpose, Rows,
+    Schema, Streams, normal,
+};
+
+pub(crate) fn tensor(values: Vec<f64>, shape: [usize; 2]) -> Tensor<2> {
+    tensor_as(values, shape, DType::F64)
+}
+
+pub(crate) fn tensor_as(values: Vec<f64>, shape: [usize; 2], dtype: DType) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), dtype))
+}
+
+pub(crate) fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
+    t.into_data().convert::<f64>().try_into_vec().unwrap()
+}
+
+/// `n` standard normal numbers; every `row` is another stream.
+pub(crate) fn normals(n: usize, row: u64) -> Vec<f64> {
+    let mut rng = Streams::new(20).rng(Purpose::Check, 0, row);
+    (0..n).map(|_| normal(&mut rng)).collect()
+}
+
+/// The flow of a specification with every parameter drawn from `N(0, size^2)`.
+pub(crate) fn randomised(spec: &FlowSpec, seed: u64, size: f64) -> Flow {
+    let mut flow = spec.build(seed).unwrap();
+    let dtype = spec.precision.dtype();
+    let mut weights = BTreeMap::new();
+    for (row, (name, value)) in flow.parameters().into_iter().enumerate() {
+        let mut rng = Streams::new(seed).rng(Purpose::Init, 1, row as u64);
+        let [n, m] = value.dims();
+        let values: Vec<f64> = (0..n * m).map(|_| size * normal(&mut rng)).collect();
+        weights.insert(name, tensor_as(values, [n, m], dtype));
+    }
+    flow.set_parameters(&weights).unwrap();
+    flow
+}
+
+/// Sets some parameters of a flow by name and leaves the others.
+pub(crate) fn set(flow: &mut Flow, values: &[(&str, &[f64])]) {
+    let dtype = flow.spec().precision.dtype();
+    let mut weights: BTreeMap<_, _> = flow.parameters().into_iter().collect();
+    for (name, values) in values {
+        let slot = weights.get_mut(*name).unwrap();
+        *slot = tensor_as(values.to_vec(), slot.dims(), dtype);
+    }
+    flow.set_parameters(&weights).unwrap();
+}
+
+/// A flow of the given layers onto a standard normal.
+pub(crate) fn spec(dims: usize, precision: Precision, transforms: Vec<LayerSpec>) -> FlowSpec {
+    FlowSpec {
+        dims,
+        context_dims: 0,
+        precision,
+        transforms,
+        context_transforms: vec![],
+        base: BaseSpec::Normal,
+    }
+}
+
+/// A schema with columns `x0`, `x1`, ... of the given kinds and `context` real columns `c0`, `c1`, ...
+pub(crate) fn schema(kinds: &[ColumnKind], context: usize) -> Schema {
+    let named = |prefix: &str, i: usize, kind| Column { name: format!("{prefix}{i}"), kind };
+    Schema {
+        columns: kinds.iter().enumerate().map(|(i, &kind)| named("x", i, kind)).collect(),
+        context: (0..context).map(|i| named("c", i, ColumnKind::Real)).collect(),
+    }
+}
+
+pub(crate) fn model(flow: Flow, kinds: &[ColumnKind]) -> Model {
+    let context = flow.context_dims();
+    Model::new(flow, schema(kinds, context)).unwrap()
+}
+
+pub(crate) fn rows(values: Vec<f64>, width: usize) -> Rows {
+    Rows::new(values, width).unwrap()
+}
+
+pub(crate) fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// `|a - b| <= tolerance max(1, |b|)` for every element.
+#[track_caller]
+pub(crate) fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}: lengths");
+    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+        let error = (a - b).abs() / b.abs().max(1.0);
+        assert!(error <= tolerance, "{what}, element {i}: {a} against {b}, error {error:e}");
+    }
+}
+
+/// A copy of a flow whose parameters record gradients, and these parameters by name.
+pub(crate) fn tracked(flow: &Flow) -> (Flow, BTreeMap<String, Tensor<2>>) {
+    let mut flow = flow.clone();
+    let mut leaves = BTreeMap::new();
+    flow.visit(&mut |name, p| {
+        p.value = p.value.clone().autodiff().require_grad();
+        leaves.insert(name.to_owned(), p.value.clone());
+    });
+    (flow, leaves)
+}

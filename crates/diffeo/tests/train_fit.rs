@@ -1,0 +1,194 @@
+//! Fitting flows to tables of every kind.
+
+mod train_support;
+
+use diffeo::train::{Event, FitOptions, StopReason, Trainer, TrainingData, ValidationChoice};
+use diffeo::{Column, ColumnKind, ErrorKind, Precision, Preset, Rows, Schema};
+use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
+
+#[test]
+fn a_gaussian_is_fitted_in_closed_form_to_the_moments_of_the_data() {
+    let data = correlated(500, 3);
+    let spec = small(Preset::Gaussian, 2, 0, Precision::F64);
+    let options = FitOptions { validation: ValidationChoice::None, ..FitOptions::default() };
+    let mut trainer = Trainer::new(spec, schema(), data.clone(), options).unwrap();
+    assert_eq!(trainer.plan().steps_total, 0);
+    assert_eq!(events(&mut trainer).1, StopReason::Completed);
+    let model = trainer.finish(0.0).unwrap();
+
+    let n = data.x.len() as f64;
+    let columns = [data.x.column(0), data.x.column(1)];
+    let mean = columns.each_ref().map(|c| c.iter().sum::<f64>() / n);
+    let moment = |i: usize, j: usize| {
+        let product = |(a, b): (&f64, &f64)| (a - mean[i]) * (b - mean[j]);
+        columns[i].iter().zip(&columns[j]).map(product).sum::<f64>() / n
+    };
+    let (aa, ab, bb) = (moment(0, 0), moment(0, 1), moment(1, 1));
+    let det = aa * bb - ab * ab;
+    for (x, y) in [(1.0, -2.0), (0.0, 0.0), (3.0, -1.0)] {
+        let (u, v) = (x - mean[0], y - mean[1]);
+        let distance = (bb * u * u - 2.0 * ab * u * v + aa * v * v) / det;
+        let exact = -0.5 * distance - 0.5 * det.ln() - (2.0 * std::f64::consts::PI).ln();
+        let found = model.log_prob(&Rows::new(vec![x, y], 2).unwrap(), None, 1).unwrap()[0];
+        assert!((found - exact).abs() < 1e-9, "{found} {exact}");
+    }
+}
+
+#[test]
+fn a_spline_flow_learns_a_correlated_normal() {
+    let mut trainer = trainer(FitOptions { learning_rate: Some(5e-3), ..options(400) });
+    let (events, reason) = events(&mut trainer);
+    let losses: Vec<f64> = events
+        .iter()
+        .filter_map(|e| {
+            if let Event::Validated { valid_loss, .. } = e { Some(*valid_loss) } else { None }
+        })
+        .collect();
+    let model = trainer.finish(1.5).unwrap();
+    let summary = model.summary.clone().unwrap();
+    // The entropy of the data is 1.634 nats; so few rows leave some error.
+    assert!(-summary.valid_log_prob_mean < losses[0] - 0.2, "{losses:?}");
+    assert!(-summary.valid_log_prob_mean < 2.1, "{losses:?}");
+    assert_eq!(summary.stop_reason, reason.to_string());
+    assert_eq!((summary.rows_train, summary.rows_valid, summary.seconds), (100, 50, 1.5));
+    assert_eq!(summary.history.len(), losses.len());
+}
+
+#[test]
+fn d10_the_model_scores_its_validation_rows_as_recorded_bit_for_bit() {
+    let mut trainer = trainer(options(30));
+    events(&mut trainer);
+    let model = trainer.finish(0.0).unwrap();
+    let valid = correlated(50, 77).x;
+    let log_prob = model.log_prob(&valid, None, 2).unwrap();
+    let mean = log_prob.iter().sum::<f64>() / 50.0;
+    let recorded = model.summary.as_ref().unwrap().valid_log_prob_mean;
+    assert_eq!(mean.to_bits(), recorded.to_bits(), "{mean} {recorded}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model.save(&path).unwrap();
+    let loaded = diffeo::Model::load(&path).unwrap();
+    assert_eq!(loaded.log_prob(&valid, None, 1).unwrap(), log_prob);
+    // As text, because the first training loss is NaN.
+    assert_eq!(format!("{:?}", loaded.summary), format!("{:?}", model.summary));
+}
+
+#[test]
+fn d9_any_number_of_threads_gives_the_same_model() {
+    let fit = |threads| {
+        let options = FitOptions { threads, batch: Some(300), ..options(6) };
+        let mut trainer = Trainer::new(nsf(), schema(), correlated(300, 1), options).unwrap();
+        let events = format!("{:?}", events(&mut trainer));
+        (bits(&trainer.finish(0.0).unwrap()), events)
+    };
+    let one = fit(1);
+    for threads in [2, 8] {
+        assert!(one == fit(threads), "{threads} threads");
+    }
+}
+
+#[test]
+fn every_kind_of_column_trains_with_weights_and_context() {
+    let kinds = [
+        ColumnKind::Real,
+        ColumnKind::Positive,
+        ColumnKind::Interval { low: 0.0, high: 1.0 },
+        ColumnKind::Integer,
+    ];
+    let column = |(i, kind): (usize, &ColumnKind)| Column { name: format!("c{i}"), kind: *kind };
+    let schema = Schema {
+        columns: kinds.iter().enumerate().map(column).collect(),
+        context: train_support::real_columns(&["context"]),
+    };
+    let normals = correlated(200, 5).x.into_values();
+    let (mut x, mut context) = (Vec::new(), Vec::new());
+    for pair in normals.chunks(2) {
+        x.extend([
+            1e9 + pair[0],
+            (pair[0] * 30.0).exp(),
+            1.0 / (1.0 + pair[1].exp()),
+            pair[1].round(),
+        ]);
+        context.push(pair[0] + pair[1]);
+    }
+    let data = TrainingData {
+        x: Rows::new(x, 4).unwrap(),
+        context: Some(Rows::new(context, 1).unwrap()),
+        weights: Some((0..200).map(|i| f64::from(i % 3)).collect()),
+    };
+    for preset in [Preset::Nsf, Preset::Maf, Preset::RealNvp] {
+        let spec = small(preset, 4, 1, Precision::F32);
+        let options = FitOptions { steps: Some(40), ..FitOptions::default() };
+        let mut trainer = Trainer::new(spec, schema.clone(), data.clone(), options).unwrap();
+        let (events, _) = events(&mut trainer);
+        assert!(!events.iter().any(|e| matches!(e, Event::RolledBack { .. })), "{events:?}");
+        let model = trainer.finish(0.0).unwrap();
+        assert!(model.summary.as_ref().unwrap().rows_train < 140, "rows of weight 0 are left out");
+        let scores = model.log_prob(&data.x, data.context.as_ref(), 1).unwrap();
+        assert!(scores.iter().all(|s| s.is_finite()), "{preset}: {scores:?}");
+    }
+}
+
+#[test]
+fn b5_schema_and_flow_must_agree_and_options_are_checked_first() {
+    let three = small(Preset::Nsf, 3, 0, Precision::F32);
+    let error =
+        Trainer::new(three, schema(), correlated(10, 1), FitOptions::default()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.message().contains("3 columns"), "{error}");
+    let options = FitOptions { learning_rate: Some(-1.0), ..FitOptions::default() };
+    let error = Trainer::new(nsf(), schema(), correlated(10, 1), options).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[test]
+fn a_stopped_fit_keeps_the_last_weights_if_they_are_better() {
+    let mut trainer = trainer(FitOptions { learning_rate: Some(5e-3), ..options(4000) });
+    for _ in 0..80 {
+        trainer.advance().unwrap();
+    }
+    trainer.stop(StopReason::MaxTime);
+    let (_, reason) = events(&mut trainer);
+    assert_eq!(reason, StopReason::MaxTime);
+    let step = trainer.step();
+    let summary = trainer.finish(0.0).unwrap().summary.unwrap();
+    assert_eq!(summary.stop_reason, "max_time");
+    assert_eq!(summary.best_step, step);
+}
+
+#[test]
+fn d6_repeated_rows_are_the_first_thing_said() {
+    let few = correlated(5, 1).x;
+    let rows: Vec<usize> = (0..100).map(|i| i % 5).collect();
+    let data = TrainingData { x: few.select(&rows), context: None, weights: None };
+    let mut trainer = Trainer::new(nsf(), schema(), data, options(1)).unwrap();
+    match trainer.advance().unwrap() {
+        Event::Warning(text) => assert!(text.contains("repeat"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn masked_weights_stay_zero() {
+    let masked_of = |model: &diffeo::Model| {
+        let mut masked = Vec::new();
+        model.flow.clone().visit(&mut |name, p| {
+            if let Some(mask) = &p.mask {
+                let outside = p.value.clone() * (mask.clone().neg() + 1.0);
+                masked.push((name.to_owned(), outside.abs().max().into_scalar::<f32>()));
+            }
+        });
+        masked
+    };
+    for preset in [Preset::Nsf, Preset::Maf] {
+        let spec = small(preset, 2, 0, Precision::F32);
+        let mut trainer = Trainer::new(spec, schema(), correlated(100, 1), options(10)).unwrap();
+        events(&mut trainer);
+        let masked = masked_of(&trainer.finish(0.0).unwrap());
+        assert!(
+            !masked.is_empty() && masked.iter().all(|(_, largest)| *largest == 0.0),
+            "{masked:?}"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! A fit that goes on from a checkpoint gives the bits of one that never stopped.
+
+mod train_support;
+
+use std::fs;
+
+use diffeo::storage::previous_path;
+use diffeo::train::{Event, FitOptions, Trainer};
+use diffeo::{Error, ErrorKind, Precision, Preset};
+use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
+
+fn resumed(path: &std::path::Path, options: FitOptions) -> Result<Trainer, Error> {
+    Trainer::resume(path, correlated(100, 1), options)
+}
+
+#[test]
+fn f2_stopping_at_any_step_of_twenty_changes_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let short = |threads| FitOptions { threads, ..options(20) };
+    let mut whole = trainer(short(1));
+    let length = events(&mut whole).0.len();
+    let whole = bits(&whole.finish(0.0).unwrap());
+    for threads in [1, 4] {
+        for stop_at in 0..=length {
+            let mut first = trainer(short(1));
+            for _ in 0..stop_at {
+                first.advance().unwrap();
+            }
+            first.save_checkpoint(&path).unwrap();
+            drop(first);
+            let mut second = resumed(&path, short(threads)).unwrap();
+            events(&mut second);
+            let second = bits(&second.finish(0.0).unwrap());
+            assert!(whole == second, "stopped after {stop_at} events, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn c13_a_damaged_newest_checkpoint_gives_way_to_the_one_before_loudly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let mut first = trainer(options(20));
+    for _ in 0..5 {
+        first.advance().unwrap();
+    }
+    first.save_checkpoint(&path).unwrap();
+    let at = first.step();
+    for _ in 0..5 {
+        first.advance().unwrap();
+    }
+    first.save_checkpoint(&path).unwrap();
+    events(&mut first);
+    let whole = bits(&first.finish(0.0).unwrap());
+
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let mut second = resumed(&path, options(20)).unwrap();
+    match second.advance().unwrap() {
+        Event::Warning(text) => {
+            assert!(text.contains("previous") && text.contains("fit.checkpoint"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(second.step(), at);
+    events(&mut second);
+    assert!(bits(&second.finish(0.0).unwrap()) == whole);
+
+    fs::write(previous_path(&path), b"not a checkpoint").unwrap();
+    let error = resumed(&path, options(20)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::ModelFile);
+}
+
+#[test]
+fn c14_other_data_options_or_specification_are_refused_with_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let mut first = trainer(options(20));
+    first.advance().unwrap();
+    first.save_checkpoint(&path).unwrap();
+
+    let refused = |data, options| {
+        let error = Trainer::resume(&path, data, options).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        error.to_string()
+    };
+    let other = refused(correlated(100, 2), options(20));
+    assert!(other.contains("fingerprint was"), "{other}");
+    let fewer = refused(correlated(90, 1), options(20));
+    assert!(fewer.contains("plan.rows_train was 100, is 90"), "{fewer}");
+    let seed = refused(correlated(100, 1), FitOptions { seed: 9, ..options(20) });
+    assert!(seed.contains("plan.seed was 0, is 9"), "{seed}");
+    let steps = refused(correlated(100, 1), options(30));
+    assert!(steps.contains("plan.steps_total was 20, is 30"), "{steps}");
+
+    let trainer = resumed(&path, options(20)).unwrap();
+    trainer.expect(&nsf(), &schema()).unwrap();
+    let maf = small(Preset::Maf, 2, 0, Precision::F32);
+    let error = trainer.expect(&maf, &schema()).unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Config && error.message().contains("spec.transforms"),
+        "{error}"
+    );
+    let f64 = small(Preset::Nsf, 2, 0, Precision::F64);
+    let error = trainer.expect(&f64, &schema()).unwrap_err();
+    assert!(error.message().contains("precision"), "{error}");
+}
+
+#[test]
+fn c1_a_model_is_not_a_checkpoint_and_a_checkpoint_is_not_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, checkpoint) = (folder.path().join("model"), folder.path().join("checkpoint"));
+    let mut fit = trainer(options(2));
+    events(&mut fit);
+    fit.save_checkpoint(&checkpoint).unwrap();
+    fit.finish(0.0).unwrap().save(&model).unwrap();
+    assert_eq!(resumed(&model, options(2)).err().unwrap().kind(), ErrorKind::ModelFile);
+    assert_eq!(diffeo::Model::load(&checkpoint).err().unwrap().kind(), ErrorKind::ModelFile);
+}
+
+#[test]
+fn f2_a_finished_fit_resumes_to_the_same_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let spec = small(Preset::Maf, 2, 0, Precision::F64);
+    let mut first = Trainer::new(spec, schema(), correlated(100, 1), options(10)).unwrap();
+    let (_, reason) = events(&mut first);
+    first.save_checkpoint(&path).unwrap();
+    let mut second = resumed(&path, options(10)).unwrap();
+    let (again, same) = events(&mut second);
+    assert!(again.is_empty() && same == reason);
+    let (first, second) = (first.finish(1.0).unwrap(), second.finish(1.0).unwrap());
+    assert!(bits(&first) == bits(&second));
+    // As text, because the first training loss is NaN.
+    assert_eq!(format!("{:?}", first.summary), format!("{:?}", second.summary));
+}
