@@ -1,0 +1,364 @@
+//! Some rows of a table: the columns as they are in the file, and those that are needed as numbers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
+};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema};
+use diffeo::{Error, ErrorKind, Result, Rows, printable, quoted};
+
+use crate::numbers::{Allowed, Fault, Parsed, parse_column};
+
+/// Rows of a table under the names of its columns.
+///
+/// A chunk keeps the columns of its file unchanged (text stays text, every Arrow type stays), so that what is written next to
+/// new columns is what was read.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    batch: RecordBatch,
+    first_row: u64,
+    origin: Origin,
+    /// For each column: its numbers, if they were needed while reading.
+    parsed: Vec<Option<Arc<[f64]>>>,
+    allowed: Allowed,
+}
+
+/// Where the rows of a chunk stand in their file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) label: Option<PathBuf>,
+    pub(crate) places: Places,
+}
+
+/// The place of each row.
+#[derive(Clone, Debug)]
+pub(crate) enum Places {
+    /// Physical lines of a text, from 1.
+    Lines(Arc<[u64]>),
+    /// Rows with consecutive numbers from this one, counted from 1.
+    RowsFrom(u64),
+    /// Rows with these numbers, from 1.
+    Rows(Arc<[u64]>),
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::RowsFrom(1)
+    }
+}
+
+impl Places {
+    pub(crate) fn describe(&self, row: usize) -> String {
+        match self {
+            Self::Lines(lines) => format!("line {}", lines.get(row).copied().unwrap_or(0)),
+            Self::RowsFrom(first) => format!("row {}", first + row as u64),
+            Self::Rows(rows) => format!("row {}", rows.get(row).copied().unwrap_or(0)),
+        }
+    }
+
+    fn kept(&self, keep: &[bool]) -> Self {
+        let pick = |place: &dyn Fn(usize) -> u64| -> Arc<[u64]> {
+            keep.iter().enumerate().filter(|&(_, &k)| k).map(|(i, _)| place(i)).collect()
+        };
+        match self {
+            Self::Lines(lines) => Self::Lines(pick(&|i| lines.get(i).copied().unwrap_or(0))),
+            Self::RowsFrom(first) => Self::Rows(pick(&|i| first + i as u64)),
+            Self::Rows(rows) => Self::Rows(pick(&|i| rows.get(i).copied().unwrap_or(0))),
+        }
+    }
+}
+
+impl Origin {
+    pub(crate) fn error(&self, message: String) -> Error {
+        let error = Error::data(message);
+        match &self.label {
+            Some(label) => error.at(label),
+            None => error,
+        }
+    }
+
+    /// Puts a fault of a column into words.
+    pub(crate) fn fault(&self, column: &str, fault: Fault) -> Error {
+        match fault {
+            Fault::Type(found) => self.error(format!(
+                "column {}: expected numbers, found {}; choose numeric columns with --columns",
+                quoted(column),
+                printable(&found)
+            )),
+            Fault::Cell { row, reason } => self.error(format!(
+                "{}, column {}: {reason}",
+                self.places.describe(row),
+                quoted(column)
+            )),
+        }
+    }
+}
+
+impl Chunk {
+    pub(crate) fn new(
+        batch: RecordBatch,
+        first_row: u64,
+        origin: Origin,
+        allowed: Allowed,
+    ) -> Self {
+        let parsed = vec![None; batch.num_columns()];
+        Self { batch, first_row, origin, parsed, allowed }
+    }
+
+    /// A chunk of numbers under the given names; the columns marked in `integer` become whole numbers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the lengths differ, [`ErrorKind::Data`] if a name is used twice or an integer column holds
+    /// anything but whole numbers below 2^63.
+    pub fn from_rows(names: &[String], rows: &Rows, integer: &[bool]) -> Result<Self> {
+        if names.len() != rows.width() || integer.len() != names.len() {
+            return Err(Error::shape(format!(
+                "expected {} names and integer marks, one for each column, found {} and {}",
+                rows.width(),
+                names.len(),
+                integer.len()
+            )));
+        }
+        let mut fields = Vec::with_capacity(names.len());
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(names.len());
+        for (j, (name, &whole)) in names.iter().zip(integer).enumerate() {
+            let values = rows.column(j);
+            if whole {
+                fields.push(Field::new(name, DataType::Int64, false));
+                arrays.push(Arc::new(Int64Array::from(whole_numbers(name, &values)?)));
+            } else {
+                fields.push(Field::new(name, DataType::Float64, false));
+                arrays.push(Arc::new(Float64Array::from(values)));
+            }
+        }
+        check_names(names.iter().map(String::as_str))?;
+        let batch = batch_of(fields, arrays, rows.len())?;
+        Ok(Self::new(batch, 0, Origin::default(), Allowed::ANY))
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// Number of rows in the chunks before this one (without those that were left out).
+    pub fn first_row(&self) -> u64 {
+        self.first_row
+    }
+
+    /// Names of the columns, in the order of the file.
+    pub fn columns(&self) -> Vec<String> {
+        self.batch.schema_ref().fields().iter().map(|f| f.name().clone()).collect()
+    }
+
+    /// The named columns as a matrix of finite numbers, in the order of the names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming the file, the line or row, the column and the cell: for a name that is not there, for a cell
+    /// that is missing, not a number, infinite or too large.
+    pub fn numbers(&self, columns: &[String]) -> Result<Rows> {
+        let width = columns.len();
+        if width == 0 {
+            return Err(Error::shape("expected at least one column name, found none"));
+        }
+        let mut values = vec![0.0; self.rows() * width];
+        for (j, name) in columns.iter().enumerate() {
+            let i = self.index_of(name)?;
+            if let Some(Some(numbers)) = self.parsed.get(i) {
+                scatter(&mut values, numbers, j, width);
+                continue;
+            }
+            let parsed = parse_column(self.batch.column(i), self.allowed)
+                .map_err(|fault| self.origin.fault(name, fault))?;
+            if let Some(&row) = parsed.missing.first() {
+                return Err(self.origin.error(format!(
+                    "{}, column {}: the value is missing; expected a number in every row",
+                    self.origin.places.describe(row),
+                    quoted(name)
+                )));
+            }
+            scatter(&mut values, &parsed.values, j, width);
+        }
+        Rows::new(values, width)
+    }
+
+    /// The same rows with one more column at the end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if there are not as many values as rows, [`ErrorKind::Data`] if the name is taken.
+    pub fn with_column(&self, name: &str, values: Vec<f64>) -> Result<Self> {
+        if values.len() != self.rows() {
+            return Err(Error::shape(format!(
+                "expected {} values for column {}, one for each row, found {}",
+                self.rows(),
+                quoted(name),
+                values.len()
+            )));
+        }
+        if self.batch.schema_ref().fields().iter().any(|f| f.name() == name) {
+            return Err(self.origin.error(format!(
+                "a column {} would be added, but the table has one of that name already; rename it in the input",
+                quoted(name)
+            )));
+        }
+        let mut fields: Vec<Field> =
+            self.batch.schema_ref().fields().iter().map(|f| f.as_ref().clone()).collect();
+        fields.push(Field::new(name, DataType::Float64, false));
+        let mut arrays = self.batch.columns().to_vec();
+        arrays.push(Arc::new(Float64Array::from(values)));
+        let mut parsed = self.parsed.clone();
+        parsed.push(None);
+        let batch = batch_of(fields, arrays, self.rows())?;
+        Ok(Self { batch, parsed, origin: self.origin.clone(), ..*self })
+    }
+
+    /// The same rows without a column.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if there is none of that name.
+    pub fn without_column(&self, name: &str) -> Result<Self> {
+        let i = self.index_of(name)?;
+        let (mut batch, mut parsed) = (self.batch.clone(), self.parsed.clone());
+        batch.remove_column(i);
+        parsed.remove(i);
+        Ok(Self { batch, parsed, origin: self.origin.clone(), ..*self })
+    }
+
+    /// Parses a needed column in advance; the caller deals with what is missing.
+    pub(crate) fn parse(&self, name: &str) -> Result<(usize, Parsed)> {
+        let i = self.index_of(name)?;
+        let parsed = parse_column(self.batch.column(i), self.allowed)
+            .map_err(|fault| self.origin.fault(name, fault))?;
+        Ok((i, parsed))
+    }
+
+    pub(crate) fn set_parsed(&mut self, i: usize, values: Vec<f64>) {
+        if let Some(slot) = self.parsed.get_mut(i) {
+            *slot = Some(values.into());
+        }
+    }
+
+    /// The rows that are marked.
+    pub(crate) fn keep(&self, keep: &[bool]) -> Result<Self> {
+        let mask = BooleanArray::from(keep.to_vec());
+        let batch = filter_record_batch(&self.batch, &mask)
+            .map_err(|e| Error::data(format!("cannot leave out rows: {e}")))?;
+        let pick = |numbers: &Arc<[f64]>| -> Arc<[f64]> {
+            numbers.iter().zip(keep).filter(|&(_, &k)| k).map(|(&x, _)| x).collect()
+        };
+        let parsed = self.parsed.iter().map(|p| p.as_ref().map(pick)).collect();
+        let places = self.origin.places.kept(keep);
+        let origin = Origin { label: self.origin.label.clone(), places };
+        Ok(Self { batch, parsed, origin, ..*self })
+    }
+
+    pub(crate) fn set_first_row(&mut self, row: u64) {
+        self.first_row = row;
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub(crate) fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
+    /// The batch for a format that has types: text columns that were read as numbers are numbers there.
+    pub(crate) fn typed_batch(&self) -> Result<RecordBatch> {
+        let mut fields = Vec::with_capacity(self.batch.num_columns());
+        let mut arrays = Vec::with_capacity(self.batch.num_columns());
+        for (i, field) in self.batch.schema_ref().fields().iter().enumerate() {
+            let array = self.batch.column(i);
+            match self.parsed.get(i) {
+                Some(Some(numbers)) if *array.data_type() == DataType::Utf8 => {
+                    fields.push(Field::new(field.name(), DataType::Float64, false));
+                    arrays.push(Arc::new(Float64Array::from(numbers.to_vec())) as ArrayRef);
+                }
+                _ => {
+                    fields.push(field.as_ref().clone());
+                    arrays.push(array.clone());
+                }
+            }
+        }
+        batch_of(fields, arrays, self.rows())
+    }
+
+    fn index_of(&self, name: &str) -> Result<usize> {
+        self.batch.schema_ref().fields().iter().position(|f| f.name() == name).ok_or_else(|| {
+            let error = missing_columns(&[name], &self.columns());
+            match &self.origin.label {
+                Some(label) => error.at(label),
+                None => error,
+            }
+        })
+    }
+}
+
+/// Names are not empty and no two are the same.
+pub(crate) fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let mut seen = std::collections::HashSet::new();
+    for (i, name) in names.enumerate() {
+        if name.is_empty() {
+            return Err(Error::data(format!(
+                "column {} has no name; give every column one",
+                i + 1
+            )));
+        }
+        if !seen.insert(name) {
+            return Err(Error::data(format!(
+                "two columns are called {}; give every column its own name",
+                quoted(name)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The error for names that a table does not have.
+pub(crate) fn missing_columns(wanted: &[&str], found: &[String]) -> Error {
+    const SHOWN: usize = 20;
+    let list = |names: &mut dyn Iterator<Item = &str>, n: usize| {
+        let mut text = names.take(SHOWN).map(quoted).collect::<Vec<_>>().join(", ");
+        if n > SHOWN {
+            text.push_str(&format!(" and {} more", n - SHOWN));
+        }
+        text
+    };
+    Error::data(format!(
+        "expected {} {}; the table has {}",
+        if wanted.len() == 1 { "a column" } else { "the columns" },
+        list(&mut wanted.iter().copied(), wanted.len()),
+        list(&mut found.iter().map(String::as_str), found.len())
+    ))
+}
+
+fn whole_numbers(name: &str, values: &[f64]) -> Result<Vec<i64>> {
+    const BOUND: f64 = 9_223_372_036_854_775_808.0; // 2^63
+    let whole = |&x: &f64| {
+        if x.fract() == 0.0 && (-BOUND..BOUND).contains(&x) { Some(x as i64) } else { None }
+    };
+    let converted: Option<Vec<i64>> = values.iter().map(whole).collect();
+    converted.ok_or_else(|| {
+        let bad = values.iter().find(|x| whole(x).is_none()).copied().unwrap_or(f64::NAN);
+        Error::data(format!(
+            "column {}: expected whole numbers below 2^63, found {bad}",
+            quoted(name)
+        ))
+    })
+}
+
+fn scatter(values: &mut [f64], column: &[f64], j: usize, width: usize) {
+    for (slot, &x) in values.iter_mut().skip(j).step_by(width).zip(column) {
+        *slot = x;
+    }
+}
+
+fn batch_of(fields: Vec<Field>, arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot assemble columns: {e}")))
+}

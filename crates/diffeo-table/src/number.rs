@@ -1,0 +1,128 @@
+//! Text as a number: strict, the same in every locale, and plain about what is wrong.
+
+use diffeo::quoted;
+
+/// What a cell of text holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cell {
+    /// A finite number.
+    Number(f64),
+    /// A number that is not zero but too small for `f64`.
+    Underflow,
+    /// A whole number beyond 2^53, rounded.
+    Inexact(f64),
+    /// An infinity, written out or by overflow.
+    Infinite,
+    /// One of the marks for a missing value.
+    Missing,
+    /// Anything else.
+    Text,
+}
+
+/// Whole numbers up to this magnitude are exact in `f64`.
+pub(crate) const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
+
+/// Whether a trimmed cell marks a missing value.
+pub(crate) fn is_missing(cell: &str) -> bool {
+    const MARKS: [&str; 9] = ["na", "n/a", "#n/a", "null", "none", "nan", "-nan", "+nan", "?"];
+    cell.is_empty() || cell.len() <= 4 && MARKS.iter().any(|mark| cell.eq_ignore_ascii_case(mark))
+}
+
+/// Reads one cell.
+pub(crate) fn parse(cell: &str) -> Cell {
+    let cell = cell.trim_matches([' ', '\t']);
+    // A first byte that starts a number cannot start a mark, save "-nan" and "+nan", which fail to parse as digits below.
+    match cell.parse::<f64>() {
+        Ok(x) if x.is_finite() => classify(cell, x),
+        Ok(x) if x.is_nan() => Cell::Missing,
+        Ok(_) => Cell::Infinite,
+        Err(_) if is_missing(cell) => Cell::Missing,
+        Err(_) => Cell::Text,
+    }
+}
+
+fn classify(cell: &str, x: f64) -> Cell {
+    if x == 0.0 {
+        let mantissa = cell.split(['e', 'E']).next().unwrap_or(cell);
+        return if mantissa.bytes().any(|b| matches!(b, b'1'..=b'9')) {
+            Cell::Underflow
+        } else {
+            Cell::Number(x)
+        };
+    }
+    if x.abs() >= EXACT_INTEGER && !cell.contains(['.', 'e', 'E']) {
+        // 2^53 + 1 rounds to 2^53, so the digits decide.
+        let digits = cell.trim_start_matches(['+', '-', '0']);
+        return if digits == "9007199254740992" { Cell::Number(x) } else { Cell::Inexact(x) };
+    }
+    Cell::Number(x)
+}
+
+/// Why a cell is not a number, with a hint where the fault is a known one.
+pub(crate) fn not_a_number(cell: &str) -> String {
+    let trimmed = cell.trim();
+    let comma_as_point = trimmed.split_once(',').is_some_and(|(a, b)| {
+        a.trim_start_matches(['-', '+']).bytes().all(|c| c.is_ascii_digit() || c == b'.')
+            && !b.is_empty()
+            && b.bytes()
+                .all(|c| c.is_ascii_digit() || matches!(c, b'.' | b',' | b'e' | b'E' | b'-' | b'+'))
+    });
+    let hint = if comma_as_point {
+        "write numbers with a decimal point and no thousands separators"
+    } else if trimmed.contains('_')
+        && trimmed.bytes().all(|c| c.is_ascii_digit() || c == b'_' || c == b'.')
+    {
+        "write numbers without underscores"
+    } else if trimmed.contains([';', '\t']) {
+        "is the delimiter another one? see --delimiter"
+    } else {
+        "choose numeric columns with --columns, or mark missing values as empty, NA or ?"
+    };
+    format!("{} is not a number ({hint})", quoted(cell))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a4_only_plain_decimal_numbers_parse() {
+        for (text, x) in
+            [("1", 1.0), ("-0.5", -0.5), ("+1e3", 1000.0), (".5", 0.5), ("1.", 1.0), (" 2 ", 2.0)]
+        {
+            assert_eq!(parse(text), Cell::Number(x), "{text}");
+        }
+        for text in ["1,5", "1e", "0x10", "1_000", "abc", "--1", "1 2", "1.2.3", "١"] {
+            assert_eq!(parse(text), Cell::Text, "{text}");
+        }
+        assert!(not_a_number("1,5").contains("decimal point"));
+        assert!(not_a_number("1_000").contains("underscores"));
+        assert!(not_a_number("1;2").contains("--delimiter"));
+    }
+
+    #[test]
+    fn a5_marks_of_missing_values() {
+        for text in ["", " ", "NA", "n/a", "#N/A", "null", "None", "nan", "NaN", "-nan", "?"] {
+            assert_eq!(parse(text), Cell::Missing, "{text}");
+        }
+    }
+
+    #[test]
+    fn a6_infinities_and_underflow() {
+        for text in ["inf", "-inf", "Infinity", "1e400", "-1e400"] {
+            assert_eq!(parse(text), Cell::Infinite, "{text}");
+        }
+        assert_eq!(parse("1e-400"), Cell::Underflow);
+        assert_eq!(parse("0e-400"), Cell::Number(0.0));
+        assert_eq!(parse("-0.000"), Cell::Number(-0.0));
+    }
+
+    #[test]
+    fn a7_whole_numbers_beyond_two_to_53() {
+        assert_eq!(parse("9007199254740992"), Cell::Number(EXACT_INTEGER));
+        assert_eq!(parse("-09007199254740992"), Cell::Number(-EXACT_INTEGER));
+        assert!(matches!(parse("9007199254740993"), Cell::Inexact(_)));
+        assert!(matches!(parse("12345678901234567890"), Cell::Inexact(_)));
+        assert_eq!(parse("1e300"), Cell::Number(1e300));
+    }
+}

@@ -1,0 +1,131 @@
+//! What a caller may choose about reading and writing tables.
+
+use std::path::{Path, PathBuf};
+
+use crate::format::Format;
+
+/// Where a table comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input, spelt `-` on the command line.
+    Stdin,
+    /// A file, a FIFO or a device.
+    Path(PathBuf),
+}
+
+impl Input {
+    /// `-` is standard input, anything else a path.
+    pub fn from_arg(arg: impl AsRef<Path>) -> Self {
+        let path = arg.as_ref();
+        if path.as_os_str() == "-" { Self::Stdin } else { Self::Path(path.to_path_buf()) }
+    }
+
+    /// What messages call it.
+    pub(crate) fn label(&self) -> &Path {
+        match self {
+            Self::Stdin => Path::new("standard input"),
+            Self::Path(path) => path,
+        }
+    }
+}
+
+/// Where a table goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output, which has no extension to tell the format.
+    Stdout(Format),
+    /// A file; its extension tells the format unless the caller does.
+    Path(PathBuf),
+}
+
+/// What to do with missing values: empty cells, `NA`, `N/A`, `null`, `none`, `nan`, `?`, nulls and NaN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// Count them over the whole file, then refuse it.
+    #[default]
+    Refuse,
+    /// Leave out the rows that have one in a needed column, and count them.
+    Drop,
+    /// Keep these rows with NaN in place of the value, and infinities as they are: for scoring, where a row answers for
+    /// itself.
+    Keep,
+}
+
+/// Whether the first line of a text file holds the names of the columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Header {
+    /// It does unless it holds nothing but numbers; the report says so when it is taken as data.
+    #[default]
+    Auto,
+    /// It does.
+    Yes,
+    /// It does not: the columns are called `x1`, `x2` ...
+    No,
+}
+
+/// How to read a table. `ReadOptions::default()` suits most.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// The format; by default the bytes tell, then the extension.
+    pub format: Option<Format>,
+    /// The byte between the cells of a text file; by default a comma, or a tab for TSV.
+    pub delimiter: Option<u8>,
+    /// Whether a text file starts with names.
+    pub header: Header,
+    /// What to do with missing values.
+    pub missing: Missing,
+    /// Most bytes to read, after decompression. By default plain files have no limit and compressed ones 1 GiB plus 256 times
+    /// their packed size.
+    pub max_bytes: Option<u64>,
+    /// Read no more than this many rows.
+    pub max_rows: Option<u64>,
+    /// Most rows in a chunk. Wide tables get fewer, so that a chunk has at most four million cells.
+    pub chunk_rows: usize,
+    /// The largest magnitude a number may have; by default the largest `f32`.
+    pub max_magnitude: f64,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            delimiter: None,
+            header: Header::Auto,
+            missing: Missing::Refuse,
+            max_bytes: None,
+            max_rows: None,
+            chunk_rows: 65_536,
+            max_magnitude: f64::from(f32::MAX),
+        }
+    }
+}
+
+/// Most cells in a chunk, whatever [`ReadOptions::chunk_rows`] says.
+const CHUNK_CELLS: usize = 1 << 22;
+
+impl ReadOptions {
+    /// Rows in a chunk of a table with so many columns.
+    pub(crate) fn rows_per_chunk(&self, width: usize) -> usize {
+        self.chunk_rows.min(CHUNK_CELLS / width.max(1)).max(1)
+    }
+}
+
+/// How much memory a whole table may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryLimit(Option<u64>);
+
+impl MemoryLimit {
+    /// As much as there is.
+    pub const fn unlimited() -> Self {
+        Self(None)
+    }
+
+    /// At most so many bytes.
+    pub const fn bytes(bytes: u64) -> Self {
+        Self(Some(bytes))
+    }
+
+    pub(crate) fn limit(self) -> Option<u64> {
+        self.0
+    }
+}
