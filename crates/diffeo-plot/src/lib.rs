@@ -1,0 +1,52 @@
+//! The pictures of diffeo, from plain arrays.
+//!
+//! Every figure is one configuration struct and one `draw_*` function that returns a [`Figure`], which
+//! is written as SVG or PNG by the extension of its path. Nothing is asked of the machine: lines are
+//! drawn by `tiny-skia`, text by the outlines of an embedded font, and the same input gives the same
+//! bytes. In every picture data is blue and the model is orange, two hues that stay apart for
+//! readers with any common colour vision deficiency.
+//!
+//! Values that are not finite are skipped, and values beyond the axes are left out; both are counted
+//! in the caption, so a picture never hides that something is missing.
+//!
+//! ```
+//! use diffeo_plot::{Column, Matrix, PairsConfig, draw_pairs};
+//!
+//! let data: Vec<f64> = (0..2000).map(|i| (f64::from(i) * 0.618).sin()).collect();
+//! let columns = [Column::real("height"), Column::real("weight")];
+//! let data = Matrix::new(&data, 2)?;
+//! let figure = draw_pairs(&PairsConfig::new(&columns, data, data))?;
+//! assert!(figure.to_svg().starts_with("<svg"));
+//! # Ok::<(), diffeo_plot::PlotError>(())
+//! ```
+
+mod axis;
+mod calibration;
+mod clip;
+mod colour;
+mod compose;
+mod contour;
+mod density2d;
+mod error;
+mod figure;
+mod font;
+mod histogram;
+mod layout;
+mod loss_curve;
+mod marginals;
+mod matrix;
+mod pairs;
+mod raster;
+mod scene;
+mod svg;
+mod ticks;
+
+pub use calibration::{CalibrationConfig, draw_calibration};
+pub use compose::{Stack, compose};
+pub use density2d::{Density2dConfig, GridLine, draw_density2d};
+pub use error::PlotError;
+pub use figure::{Figure, FigureFormat};
+pub use loss_curve::{LossCurveConfig, LossPoint, draw_loss_curve};
+pub use marginals::{MarginalsConfig, draw_marginals};
+pub use matrix::{Column, Matrix};
+pub use pairs::{PairsConfig, draw_pairs};
