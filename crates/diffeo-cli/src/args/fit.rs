@@ -1,0 +1,166 @@
+//! Arguments of `diffeo fit`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{ReadArgs, exit_codes};
+use crate::columns::{ColumnList, CountList, NameList};
+use crate::duration::Span;
+
+/// Fit a density to a table and write the model.
+///
+/// Reads all rows, decides what each column may hold (real, positive, an interval, whole numbers) and prints that choice,
+/// trains a flow with early stopping on held-out rows, and writes one model file. No option is needed for a good fit: the
+/// recipe looks at the number of rows and columns. Training can be stopped at any time (Ctrl-C, or a crash) and goes on
+/// with --resume to the very same bits.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = concat!(
+    "Examples:\n  diffeo fit train.csv --out model.safetensors\n  \
+     diffeo fit train.parquet --columns 'price=positive,rooms=integer,age=[0,120]' --context city,year --out m.safetensors\n  \
+     diffeo fit train.csv --valid valid.csv --max-time 10m --log train.jsonl --out m.safetensors\n  \
+     diffeo fit train.csv --out m.safetensors --resume\n  \
+     diffeo fit --config run.toml\n\n\
+     A configuration file has the names of the flags, options of every command at the top:\n\n  \
+     threads = 2\n  [read]\n  missing = \"drop\"\n  [fit]\n  data = \"train.csv\"\n  out = \"model.safetensors\"\n  \
+     hidden = [128, 128]\n  seed = 7\n  [fit.columns]\n  price = \"positive\"\n  age = [0, 120]\n\n",
+    exit_codes!()
+))]
+pub(crate) struct FitArgs {
+    /// Table to fit: CSV, TSV (also .gz, .zst), Parquet, Arrow IPC, npy; - is stdin
+    #[arg(value_name = "DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Model file to write
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace existing output files and checkpoints
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Columns to model, some with their kind: 'price=positive,rooms=integer,age=[0,120],x' [default: all numeric ones]
+    #[arg(long, value_name = "LIST", help_heading = "Data")]
+    pub(crate) columns: Option<ColumnList>,
+    /// Columns to condition on: the model is then p(columns | context)
+    #[arg(long, value_name = "LIST", help_heading = "Data")]
+    pub(crate) context: Option<NameList>,
+    /// Columns to leave out
+    #[arg(long, value_name = "LIST", help_heading = "Data")]
+    pub(crate) exclude: Option<NameList>,
+    /// Column of row weights, 0 or more
+    #[arg(long, value_name = "COLUMN", help_heading = "Data")]
+    pub(crate) weight: Option<String>,
+    /// Rows that decide when to stop: a table, or the share of the rows to hold out; 0 for none [default: 0.1]
+    #[arg(
+        long,
+        visible_alias = "validation",
+        value_name = "FILE|SHARE",
+        allow_negative_numbers = true,
+        help_heading = "Data"
+    )]
+    pub(crate) valid: Option<OsString>,
+    /// Columns of whole numbers: their steps are filled with noise while training, samples are whole again
+    #[arg(long, value_name = "LIST", help_heading = "Data")]
+    pub(crate) dequantize: Option<NameList>,
+    /// Leave out columns that hold one value only, instead of refusing them
+    #[arg(long, help_heading = "Data")]
+    pub(crate) drop_constant: bool,
+    /// Most memory for the table, such as 4G [default: a third of what is free]
+    #[arg(long, value_name = "SIZE", help_heading = "Data")]
+    pub(crate) max_memory: Option<String>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+
+    /// Kind of flow: nsf, nsf-coupling, maf, iaf, realnvp, gaussian [default: nsf]
+    #[arg(long, value_name = "PRESET", help_heading = "Model")]
+    pub(crate) model: Option<String>,
+    /// Number of transforms in the chain
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) transforms: Option<i128>,
+    /// Widths of the hidden layers, such as 128,128
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true, help_heading = "Model")]
+    pub(crate) hidden: Option<CountList>,
+    /// Bins of each spline
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) bins: Option<i128>,
+    /// Splines act on [-X, X] of the standardised data and are linear outside
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) bound: Option<f64>,
+    /// Use residual blocks in the networks
+    #[arg(long, help_heading = "Model")]
+    pub(crate) residual: bool,
+    /// Base distribution: normal, gaussian, student-t[:DOF], mixture[:COMPONENTS], uniform[:BOUND] [default: normal]
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    pub(crate) base: Option<String>,
+    /// Numbers to compute with: f32, f64 [default: f32]
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    pub(crate) precision: Option<String>,
+
+    /// Passes over the data
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) epochs: Option<f64>,
+    /// Optimiser steps, instead of --epochs
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) steps: Option<i128>,
+    /// Stop after this time, such as 10m or 1h30m, with a model and a checkpoint
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = "Training")]
+    pub(crate) max_time: Option<Span>,
+    /// Rows per step
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) batch: Option<i128>,
+    /// Peak learning rate
+    #[arg(
+        long,
+        alias = "learning-rate",
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    pub(crate) lr: Option<f64>,
+    /// Decoupled weight decay of AdamW
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) weight_decay: Option<f64>,
+    /// Largest norm of the gradient; longer ones are shortened
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) clip_norm: Option<f64>,
+    /// Share of the steps in which the rate rises from 0
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) warmup: Option<f64>,
+    /// Average the weights over steps with this decay, such as 0.999
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) average: Option<f64>,
+    /// Stop after this many validations without a better score
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) patience: Option<i128>,
+    /// Seed of everything random, 0 to 2^64-1 [default: drawn, printed and stored]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) seed: Option<i128>,
+
+    /// Go on from OUT.checkpoint; =auto falls back to the one before it if that is damaged
+    #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "latest",
+          help_heading = "Stopping and going on")]
+    pub(crate) resume: Option<ResumeMode>,
+    /// Write the checkpoint every N steps too, besides once a minute
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Stopping and going on"
+    )]
+    pub(crate) checkpoint_every: Option<i128>,
+    /// Write what happens, one JSON object a line
+    #[arg(long, value_name = "FILE", help_heading = "Stopping and going on")]
+    pub(crate) log: Option<PathBuf>,
+    /// Draw the table over samples of the model when the fit is done: .png or .svg
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+/// Which checkpoint to go on from.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum ResumeMode {
+    /// The newest; an error if it is damaged.
+    Latest,
+    /// The newest that is sound, with a warning if it is not the last one written.
+    Auto,
+}

@@ -1,0 +1,156 @@
+//! Arguments of the commands that look at a finished model.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{NonFinite, ReadArgs, exit_codes};
+
+/// Add the log-density of each row to a table.
+///
+/// Reads the table in chunks and writes its columns, unchanged, with the column log_prob: the natural logarithm of the
+/// density in the data's own units (nats). Columns are matched by name. Memory does not grow with the table. Rows outside
+/// the support of a column have log_prob -inf.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = concat!(
+    "Examples:\n  diffeo score model.safetensors new.csv --out scores.csv\n  \
+     cat new.csv | diffeo score model.safetensors - | head\n  \
+     diffeo score model.safetensors new.parquet --nonfinite keep --verify --out scores.parquet\n\n",
+    exit_codes!()
+))]
+pub(crate) struct ScoreArgs {
+    /// Model file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<PathBuf>,
+    /// Table to score; - is stdin
+    #[arg(value_name = "DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Table to write; its name decides the format; - is CSV on stdout [default: -]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace an existing output file, or a column log_prob of the input
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// What to do with rows that hold NaN or an infinity: refuse, keep [default: refuse]
+    #[arg(long, value_name = "RULE")]
+    pub(crate) nonfinite: Option<NonFinite>,
+    /// Add the column round_trip_error: how far data -> base -> data misses, in units of each column's spread
+    #[arg(long)]
+    pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// Print the mean log-likelihood of a table.
+///
+/// In nats per row with its standard error, and in bits per dimension. Higher likelihood (fewer bits) is a better fit;
+/// compare models on the same held-out rows only. A single row outside the support makes the mean -inf.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = concat!(
+    "Examples:\n  diffeo evaluate model.safetensors test.csv\n  \
+     diffeo evaluate model.safetensors test.csv --json\n\n\
+     JSON keys: rows, dims, log_prob_mean, log_prob_stderr, bits_per_dim\n\n",
+    exit_codes!()
+))]
+pub(crate) struct EvaluateArgs {
+    /// Model file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<PathBuf>,
+    /// Table to evaluate on; - is stdin
+    #[arg(value_name = "DATA")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// Test a model; exits with 1 if a check fails.
+///
+/// Measures the round trip data -> base -> data, the log-determinant against automatic differentiation, the integral of
+/// the density, and that samples score as they were drawn. With DATA also the calibration: the distribution of each
+/// column's probability integral transform and the distance of samples to the data. Use held-out rows.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = concat!(
+    "Examples:\n  diffeo check model.safetensors\n  diffeo check model.safetensors test.csv --json\n\n\
+     JSON keys: passed, checks: [{name, passed, value, limit, detail}]\n\n",
+    exit_codes!()
+))]
+pub(crate) struct CheckArgs {
+    /// Model file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<PathBuf>,
+    /// Table to check the calibration on
+    #[arg(value_name = "DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Most rows of DATA to use, from the start [default: 10000]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) rows: Option<i128>,
+    /// Seed of the test points [default: 0, so that a check repeats]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) seed: Option<i128>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// Show what a model file holds.
+///
+/// The transforms, their parameters, the columns, and how training went. A damaged file is still shown as far as it can be
+/// read, with a warning.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = concat!(
+    "Examples:\n  diffeo inspect model.safetensors\n  diffeo inspect model.safetensors --json\n\n",
+    exit_codes!()
+))]
+pub(crate) struct InspectArgs {
+    /// Model file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<PathBuf>,
+}
+
+/// Draw a model, or a model against data.
+///
+/// pairs: scatter and marginals of data over samples. marginals: one histogram a column. loss: the training curve.
+/// density: for two columns, the density and the grid that the flow warps. calibration: the probability integral
+/// transforms. The default is density for two columns and pairs otherwise.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = concat!(
+    "Examples:\n  diffeo plot model.safetensors test.csv --out pairs.png\n  \
+     diffeo plot model.safetensors --kind loss --out loss.svg\n  \
+     diffeo plot model.safetensors test.csv --kind all --out figure.png   (figure-pairs.png, figure-loss.png ...)\n\n",
+    exit_codes!()
+))]
+pub(crate) struct PlotArgs {
+    /// Model file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<PathBuf>,
+    /// Table to draw beside the samples
+    #[arg(value_name = "DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// Picture to write: .png or .svg
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// What to draw
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<PlotKind>,
+    /// Rows of samples, and most rows of DATA [default: 4000]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) rows: Option<i128>,
+    /// Seed of the samples [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) seed: Option<i128>,
+    /// Replace an existing picture
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+/// What to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlotKind {
+    Pairs,
+    Marginals,
+    Loss,
+    Density,
+    Calibration,
+    All,
+}

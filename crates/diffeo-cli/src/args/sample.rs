@@ -1,0 +1,51 @@
+//! Arguments of `diffeo sample`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ReadArgs, exit_codes};
+
+/// Draw new rows from a model.
+///
+/// Row i depends on the seed and i only: more rows with the same seed begin with the same rows, for any number of
+/// threads. Rows are written as they are drawn, so any number fits in constant memory. A conditional model needs
+/// --context, a table with its context columns; they are repeated in the output.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = concat!(
+    "Examples:\n  diffeo sample model.safetensors -n 10000 --out samples.parquet\n  \
+     diffeo sample model.safetensors -n 5 --seed 1 --with-log-prob\n  \
+     diffeo sample model.safetensors --context cities.csv --repeats 100 --out samples.csv\n\n",
+    exit_codes!()
+))]
+pub(crate) struct SampleArgs {
+    /// Model file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<PathBuf>,
+    /// Rows to draw
+    #[arg(short = 'n', long = "rows", value_name = "N", allow_negative_numbers = true)]
+    pub(crate) rows: Option<i128>,
+    /// Table to write; its name decides the format (.csv, .tsv, .parquet, .arrow, .npy); - is CSV on stdout [default: -]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace an existing output file
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Seed, 0 to 2^64-1 [default: drawn and printed]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) seed: Option<i128>,
+    /// Scale of the base distribution: below 1 keeps to the likely rows, 1 is the model itself
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub(crate) temperature: Option<f64>,
+    /// Add the column log_prob (nats, under the model itself)
+    #[arg(long)]
+    pub(crate) with_log_prob: bool,
+    /// Table whose rows to condition on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) context: Option<PathBuf>,
+    /// Samples for each row of --context [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) repeats: Option<i128>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}

@@ -1,0 +1,141 @@
+//! Lists on the command line: column names with optional kinds, plain names, whole numbers.
+//!
+//! Items are separated by commas; commas inside `[..]` or `".."` belong to the item, so `'"a,b",age=[0,120]'` has two.
+
+use std::str::FromStr;
+
+use diffeo::{ColumnKind, quoted};
+
+/// `price=positive,rooms=integer,age=[0,120],x`: columns in the order of the dimensions, some with their kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ColumnList(pub(crate) Vec<(String, Option<ColumnKind>)>);
+
+/// `a,b,"c,d"`: column names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct NameList(pub(crate) Vec<String>);
+
+/// `128,128`: whole numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct CountList(pub(crate) Vec<i128>);
+
+impl FromStr for ColumnList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let column = |item: &str| {
+            let (name, kind) = match split_outside(item, '=').as_slice() {
+                [name] => (unquote(name)?, None),
+                [name, kind] => {
+                    let kind = kind.parse::<ColumnKind>().map_err(|e| e.to_string())?;
+                    (unquote(name)?, Some(kind))
+                }
+                _ => return Err(format!("expected NAME or NAME=KIND, found {}", quoted(item))),
+            };
+            Ok((name, kind))
+        };
+        let columns: Vec<_> =
+            split_outside(text, ',').into_iter().map(column).collect::<Result<_, String>>()?;
+        refuse_doubles(columns.iter().map(|(name, _)| name))?;
+        Ok(Self(columns))
+    }
+}
+
+impl FromStr for NameList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names: Vec<_> =
+            split_outside(text, ',').into_iter().map(unquote).collect::<Result<_, String>>()?;
+        refuse_doubles(names.iter())?;
+        Ok(Self(names))
+    }
+}
+
+impl FromStr for CountList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |item: &str| {
+            item.trim().parse::<i128>().map_err(|_| {
+                format!("expected whole numbers such as 128,128, found {}", quoted(item))
+            })
+        };
+        Ok(Self(text.split(',').map(number).collect::<Result<_, String>>()?))
+    }
+}
+
+/// A name as an item of a list: quoted if it would be read as something else.
+pub(crate) fn list_item(name: &str) -> String {
+    let plain =
+        !name.is_empty() && name.trim() == name && !name.contains([',', '=', '"', '[', ']']);
+    if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// Cuts `text` at every `separator` that is not inside brackets or double quotes.
+fn split_outside(text: &str, separator: char) -> Vec<&str> {
+    let (mut items, mut start, mut depth, mut in_quotes) = (Vec::new(), 0, 0_u32, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' => in_quotes = !in_quotes,
+            '[' if !in_quotes => depth = depth.saturating_add(1),
+            ']' if !in_quotes => depth = depth.saturating_sub(1),
+            _ if c == separator && depth == 0 && !in_quotes => {
+                items.extend(text.get(start..at));
+                start = at + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    items.extend(text.get(start..));
+    items
+}
+
+fn unquote(item: &str) -> Result<String, String> {
+    let item = item.trim();
+    let inner = item.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let name = inner.map_or_else(|| item.to_string(), |inner| inner.replace("\"\"", "\""));
+    if name.is_empty() { Err("a column name is empty".to_string()) } else { Ok(name) }
+}
+
+fn refuse_doubles<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let mut seen = std::collections::HashSet::new();
+    match names.into_iter().find(|name| !seen.insert(name.as_str())) {
+        Some(name) => Err(format!("column {} is named twice", quoted(name))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_with_kinds_parse() {
+        let list: ColumnList =
+            "price=positive, rooms=integer,age=[0, 120],x=real,y".parse().unwrap();
+        let kinds: Vec<_> = list.0.iter().map(|(_, kind)| *kind).collect();
+        assert_eq!(
+            list.0.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(),
+            ["price", "rooms", "age", "x", "y"]
+        );
+        assert_eq!(kinds[2], Some(ColumnKind::Interval { low: 0.0, high: 120.0 }));
+        assert_eq!(kinds[4], None);
+    }
+
+    #[test]
+    fn a18_odd_names_survive_a_round_trip() {
+        let names = ["a,b", "c=d", "say \"hi\"", "x[0]", " spaced ", "plain", "naïve"];
+        let text = names.map(list_item).join(",");
+        assert_eq!(text.parse::<NameList>().unwrap().0, names);
+        let columns: ColumnList = text.parse().unwrap();
+        assert!(columns.0.iter().map(|(name, _)| name.as_str()).eq(names));
+    }
+
+    #[test]
+    fn faulty_lists_are_refused() {
+        for text in ["", "a,,b", "a,a", "a=", "a=reel", "a=[1,0]", "a=b=c"] {
+            assert!(text.parse::<ColumnList>().is_err(), "{text}");
+        }
+        assert!("1,x".parse::<CountList>().is_err());
+    }
+}

@@ -1,0 +1,30 @@
+//! The commands: each checks its options, calls the library, and reports.
+
+mod check;
+mod evaluate;
+mod fit;
+mod inspect;
+mod model;
+mod plot;
+mod sample;
+mod score;
+
+use diffeo::Result;
+
+use crate::args::{Cli, Command};
+use crate::config;
+use crate::output::{Console, Report};
+
+/// Runs the command that `cli` names.
+pub(crate) fn run(cli: &Cli, console: &Console) -> Result<Report> {
+    match &cli.command {
+        Command::Fit(args) => fit::run(args, &cli.common, console),
+        Command::Score(args) => score::run(args, &cli.common, console),
+        Command::Evaluate(args) => evaluate::run(args, &cli.common, console),
+        Command::Sample(args) => sample::run(args, &cli.common, console),
+        Command::Check(args) => check::run(args, &cli.common, console),
+        Command::Inspect(args) => inspect::run(args, &cli.common, console),
+        Command::Plot(args) => plot::run(args, &cli.common, console),
+        Command::Completions(args) => config::completions(args.shell).map(|()| Report::default()),
+    }
+}

@@ -1,0 +1,61 @@
+//! `diffeo evaluate`: the mean log-likelihood of a table.
+
+use diffeo::{Likelihood, Result};
+use diffeo_table::Input;
+
+use super::model::{Batch, Loaded, say_warnings};
+use crate::args::{Common, EvaluateArgs};
+use crate::faults::Faults;
+use crate::output::{Console, Report};
+use crate::progress::{Progress, grouped};
+use crate::{options, signals};
+
+/// Runs `diffeo evaluate`.
+pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Result<Report> {
+    let mut faults = Faults::default();
+    options::device(common, &mut faults)?;
+    let model = options::required("MODEL", args.model.as_ref(), &mut faults);
+    let data = options::required("DATA", args.data.as_ref(), &mut faults);
+    let read = options::read_options(&args.read, &mut faults);
+    let threads = options::threads(common, &mut faults);
+    faults.finish()?;
+
+    let loaded = Loaded::open(&model)?;
+    let mut reader = loaded.open_table(&Input::from_arg(data), &read, true)?;
+    let (mut likelihood, mut progress) = (Likelihood::default(), Progress::new(console));
+    signals::defer()?;
+    while let Some(chunk) = reader.next_chunk()? {
+        signals::check()?;
+        let Batch { x, context } = loaded.batch(&chunk)?;
+        likelihood.add(&loaded.model.log_prob(&x, context.as_ref(), threads)?);
+        progress.update(|| format!("{} rows evaluated", grouped(likelihood.rows())));
+    }
+    drop(progress);
+    say_warnings(&reader, console);
+    Ok(report(&likelihood, loaded.columns.len()))
+}
+
+fn report(likelihood: &Likelihood, dims: usize) -> Report {
+    let (mean, stderr) = (likelihood.mean(), likelihood.standard_error());
+    let bits = likelihood.bits_per_dim(dims);
+    let mut report = Report::default();
+    report.line(format!(
+        "log-likelihood  {mean:.4} ± {stderr:.4} nats per row (mean ± standard error)"
+    ));
+    report.line(format!("bits per dim    {bits:.4}"));
+    report.line(format!("rows            {}", grouped(likelihood.rows())));
+    report.line(format!("dims            {dims}"));
+    if mean == f64::NEG_INFINITY {
+        let outside = grouped(likelihood.rows_outside_support());
+        report.line(format!(
+            "{outside} rows lie outside the support of a column (density 0): the mean is -inf"
+        ));
+    }
+    report.key("rows", likelihood.rows());
+    report.key("dims", dims);
+    report.number("log_prob_mean", mean);
+    report.number("log_prob_stderr", stderr);
+    report.number("bits_per_dim", bits);
+    report.key("rows_outside_support", likelihood.rows_outside_support());
+    report
+}

@@ -1,0 +1,263 @@
+//! `diffeo fit`: a table in, a model out.
+
+mod journal;
+mod tables;
+mod training;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use diffeo::train::{Plan, StopReason, Trainer};
+use diffeo::{Error, ErrorKind, Model, PresetOptions, Result, printable, quoted};
+
+use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
+use crate::duration::Rough;
+use crate::options::fit::{FitPlan, Valid, plan};
+use crate::output::{Console, Report};
+use crate::preflight::{self, Target};
+use crate::progress::{Progress, grouped};
+use crate::{exit, options, signals};
+use journal::Journal;
+use tables::Prepared;
+use training::Training;
+
+/// Room for a small model and its checkpoints; larger ones are checked again when their size is known.
+const SPACE_MIN: u64 = 16 << 20;
+/// Two checkpoints with weights, moments, average and best weights, in single precision.
+const BYTES_PER_PARAMETER: u64 = 48;
+
+/// The files that a fit writes.
+struct Files {
+    out: PathBuf,
+    checkpoint: PathBuf,
+    log: Option<PathBuf>,
+    plot: Option<PathBuf>,
+}
+
+/// Runs `diffeo fit`.
+pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<Report> {
+    let plan = plan(args, common)?;
+    let files = Files::check(&plan, console)?;
+    let journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
+    let prepared = tables::prepare(&plan, console)?;
+    let mut trainer = start(&plan, &files, prepared, console)?;
+    preflight::check_space(
+        &files.out,
+        trainer.plan().parameters.saturating_mul(BYTES_PER_PARAMETER),
+    )?;
+    describe(trainer.plan(), console);
+    signals::defer()?;
+    let started = Instant::now();
+    let training = Training::new(&plan, &files.checkpoint, Progress::new(console), journal);
+    let reason = training.run(&mut trainer)?;
+    if reason == StopReason::Interrupted || reason == StopReason::MaxTime {
+        trainer.save_checkpoint(&files.checkpoint)?;
+    }
+    if reason == StopReason::Interrupted {
+        return Ok(interrupted(&files, trainer.plan(), console));
+    }
+    let planned = trainer.plan().clone();
+    let model = trainer.finish(started.elapsed().as_secs_f64())?;
+    model.save(&files.out)?;
+    if reason != StopReason::MaxTime {
+        Trainer::remove_checkpoint(&files.checkpoint)?;
+    }
+    let mut report = report(&model, &planned, reason, &files);
+    if let Some(path) = &files.plot {
+        draw(args, &files.out, path, common, console)?;
+        let text = path.to_string_lossy();
+        report.line(format!("drawn to {}", quoted(&text)));
+        report.key("plot", text);
+    }
+    Ok(report)
+}
+
+/// Draws the new model with `diffeo plot`, over the table if that can be read a second time.
+fn draw(
+    args: &FitArgs,
+    model: &Path,
+    out: &Path,
+    common: &Common,
+    console: &Console,
+) -> Result<()> {
+    let plot = PlotArgs {
+        model: Some(model.to_owned()),
+        data: args.data.clone().filter(|path| path.as_os_str() != "-"),
+        out: Some(out.to_owned()),
+        kind: None,
+        rows: None,
+        seed: None,
+        force: true,
+        read: args.read.clone(),
+    };
+    super::plot::run(&plot, common, console).map(drop)
+}
+
+impl Files {
+    /// Checks that all files can be written.
+    fn check(plan: &FitPlan, console: &Console) -> Result<Self> {
+        let args = &plan.args;
+        let mut inputs: Vec<&Path> = args.data.iter().map(PathBuf::as_path).collect();
+        if let Valid::Table(path) = &plan.valid {
+            inputs.push(path);
+        }
+        // A run that goes on may replace the model of its first part (it stopped at --max-time, say).
+        let overwrite = args.force || plan.resume.is_some();
+        let check = |path: &Path, devices, bytes| {
+            preflight::check(
+                &Target { path, inputs: inputs.clone(), overwrite, devices, bytes },
+                console,
+            )
+        };
+        let out = check(&plan.out, false, SPACE_MIN)?;
+        let log = args.log.as_deref().map(|path| check(path, true, 0)).transpose()?;
+        let plot = args.plot.as_deref().map(|path| check(path, false, 1 << 20)).transpose()?;
+        if let Some(path) = &plot {
+            super::plot::check_format(path)?;
+        }
+        let mut checkpoint = out.clone().into_os_string();
+        checkpoint.push(".checkpoint");
+        let checkpoint = PathBuf::from(checkpoint);
+        match (checkpoint.exists(), plan.resume.is_some()) {
+            (true, false) if !args.force => Err(Error::new(
+                ErrorKind::Io,
+                "an earlier fit left this checkpoint; go on from it with --resume, or start anew with --force",
+            )
+            .at(&checkpoint)),
+            _ => Ok(Self { out, checkpoint, log, plot }),
+        }
+    }
+}
+
+/// A new trainer, or the one of the checkpoint.
+fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -> Result<Trainer> {
+    let Prepared { schema, data, validation } = prepared;
+    let mut training = plan.training.clone();
+    if let Some(validation) = validation {
+        training.validation = validation;
+    }
+    training.seed = match plan.resume {
+        Some(mode) => seed_of_checkpoint(plan, files, mode, console)?,
+        None => options::seed_or_drawn(plan.seed, console),
+    };
+    let shape = PresetOptions { seed: training.seed, ..plan.shape.clone() };
+    let spec = plan.preset.spec(schema.columns.len(), schema.context.len(), &shape)?;
+    if plan.resume.is_none() {
+        return Trainer::new(spec, schema, data, training);
+    }
+    let trainer = Trainer::resume(&files.checkpoint, data, training)?;
+    trainer.expect(&spec, &schema)?;
+    console.note(format!("going on from step {}", grouped(trainer.step())));
+    Ok(trainer)
+}
+
+/// The seed of the run that goes on; only `auto` falls back to the checkpoint before the newest.
+fn seed_of_checkpoint(
+    plan: &FitPlan,
+    files: &Files,
+    mode: ResumeMode,
+    console: &Console,
+) -> Result<u64> {
+    let found = Trainer::look_at_checkpoint(&files.checkpoint)?;
+    match found.refused {
+        Some(error) if mode == ResumeMode::Latest => {
+            let hint = "the checkpoint before it is sound: --resume=auto goes on from that one";
+            return Err(Error::new(error.kind(), format!("{}; {hint}", error.message()))
+                .at(&files.checkpoint));
+        }
+        _ => {}
+    }
+    if plan.seed.is_none() {
+        console.note(format!("seed {} (of the checkpoint)", found.seed));
+    }
+    Ok(plan.seed.unwrap_or(found.seed))
+}
+
+/// Says what is about to happen.
+fn describe(plan: &Plan, console: &Console) {
+    let validation = match plan.rows_valid {
+        0 => "no validation".to_string(),
+        rows => format!("{} for validation", grouped(rows)),
+    };
+    console.note(format!(
+        "{} rows to train, {validation}; {} parameters; {} steps of {} rows; rate {:.1e}",
+        grouped(plan.rows_train),
+        grouped(plan.parameters),
+        grouped(plan.steps_total),
+        grouped(plan.batch as u64),
+        plan.learning_rate
+    ));
+}
+
+fn interrupted(files: &Files, plan: &Plan, console: &Console) -> Report {
+    let checkpoint = files.checkpoint.to_string_lossy();
+    console.note(format!(
+        "interrupted; {} holds all that is needed: go on with --resume",
+        printable(&checkpoint)
+    ));
+    let mut report = Report::default();
+    report.code = signals::exit_code();
+    report.key("model", serde_json::Value::Null);
+    report.key("checkpoint", checkpoint);
+    report.key("stop_reason", StopReason::Interrupted.to_string());
+    report.key("parameters", plan.parameters);
+    report.key("rows_train", plan.rows_train);
+    report.key("rows_valid", plan.rows_valid);
+    report.key("seed", plan.seed);
+    report
+}
+
+fn report(model: &Model, plan: &Plan, reason: StopReason, files: &Files) -> Report {
+    let mut report = Report::default();
+    let out = files.out.to_string_lossy();
+    report.key("model", out.clone());
+    report.key("parameters", plan.parameters);
+    report.key("rows_train", plan.rows_train);
+    report.key("rows_valid", plan.rows_valid);
+    report.key("stop_reason", reason.to_string());
+    report.key("seed", plan.seed);
+    if let Some(summary) = &model.summary {
+        report.key("steps", summary.steps);
+        report.number("epochs", summary.epochs);
+        report.number("seconds", summary.seconds);
+        report.number("valid_log_prob_mean", summary.valid_log_prob_mean);
+        report.key("best_step", summary.best_step);
+        let score = match plan.rows_valid {
+            0 => "without validation rows".to_string(),
+            rows => format!(
+                "validation log-likelihood {:.4} nats per row ({} rows)",
+                summary.valid_log_prob_mean,
+                grouped(rows)
+            ),
+        };
+        report.line(format!(
+            "{score}\nbest step {} of {} ({:.1} epochs), {}, {}",
+            grouped(summary.best_step),
+            grouped(summary.steps),
+            summary.epochs,
+            Rough(summary.seconds),
+            explain(reason)
+        ));
+    }
+    report.line(format!("model written to {}", quoted(&out)));
+    if reason == StopReason::MaxTime {
+        report.key("checkpoint", files.checkpoint.to_string_lossy());
+        report.line("the time limit came first; --resume goes on from here");
+    }
+    if reason == StopReason::Diverged {
+        report.code = exit::FAILED;
+        report.line("training diverged: the weights of the best step were kept; try a lower --lr");
+    }
+    report
+}
+
+fn explain(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Completed => "all steps taken",
+        StopReason::Patience => "validation did not improve any more",
+        StopReason::MaxTime => "time limit reached",
+        StopReason::Interrupted => "interrupted",
+        StopReason::Diverged => "diverged",
+        _ => "stopped",
+    }
+}

@@ -1,0 +1,132 @@
+//! The training loop as the command line sees it: progress, log, checkpoints, time and signals around the library's steps.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use diffeo::Result;
+use diffeo::train::{Event, StopReason, Trainer};
+
+use super::journal::Journal;
+use crate::duration::Rough;
+use crate::options::fit::FitPlan;
+use crate::progress::{Progress, grouped, rate};
+use crate::signals;
+
+/// Below a minute by more than a step takes, so that a checkpoint is never older than a minute.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(45);
+
+/// One session of training.
+pub(super) struct Training<'a> {
+    checkpoint: &'a Path,
+    checkpoint_steps: Option<u64>,
+    max_time: Option<Duration>,
+    progress: Progress,
+    journal: Journal,
+    started: Instant,
+    saved: Instant,
+    /// Rows and steps of this session.
+    rows: u64,
+    steps: u64,
+    /// The last losses that were seen.
+    loss: f64,
+    valid_loss: f64,
+}
+
+impl<'a> Training<'a> {
+    pub(super) fn new(
+        plan: &FitPlan,
+        checkpoint: &'a Path,
+        progress: Progress,
+        journal: Journal,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            checkpoint,
+            checkpoint_steps: plan.checkpoint_every,
+            max_time: plan.max_time,
+            progress,
+            journal,
+            started: now,
+            saved: now,
+            rows: 0,
+            steps: 0,
+            loss: f64::NAN,
+            valid_loss: f64::NAN,
+        }
+    }
+
+    /// Trains until there is a reason to stop.
+    pub(super) fn run(mut self, trainer: &mut Trainer) -> Result<StopReason> {
+        loop {
+            if signals::received().is_some() {
+                trainer.stop(StopReason::Interrupted);
+            } else if self.max_time.is_some_and(|limit| self.started.elapsed() >= limit) {
+                trainer.stop(StopReason::MaxTime);
+            }
+            let event = trainer.advance()?;
+            if let Some(warning) = self.journal.write(&event, self.started.elapsed()) {
+                self.progress.warn(warning);
+            }
+            match event {
+                Event::Step { step, loss, learning_rate, rows, .. } => {
+                    self.step(trainer, step, loss, learning_rate, rows)?;
+                }
+                Event::Validated { valid_loss, .. } => self.valid_loss = valid_loss,
+                Event::RolledBack { step, to_step, learning_rate, reason, rows } => {
+                    let rows = list(&rows);
+                    self.progress.warn(format!(
+                        "step {step}: {reason}{rows}; back to step {to_step} with rate {learning_rate:.1e}"
+                    ));
+                }
+                Event::Warning(text) => self.progress.warn(text),
+                Event::Finished { reason } => return Ok(reason),
+                _ => {}
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        trainer: &Trainer,
+        step: u64,
+        loss: f64,
+        learning_rate: f64,
+        rows: usize,
+    ) -> Result<()> {
+        self.loss = loss;
+        self.rows += rows as u64;
+        self.steps += 1;
+        let due = self.checkpoint_steps.is_some_and(|every| step.is_multiple_of(every));
+        if due || self.saved.elapsed() >= CHECKPOINT_EVERY {
+            trainer.save_checkpoint(self.checkpoint)?;
+            self.saved = Instant::now();
+        }
+        let total = trainer.plan().steps_total;
+        let (elapsed, limit) = (self.started.elapsed(), self.max_time);
+        let (loss, valid, n, steps) = (self.loss, self.valid_loss, self.rows, self.steps);
+        self.progress.update(|| {
+            let pace = elapsed.as_secs_f64() / steps as f64;
+            let by_steps = pace * total.saturating_sub(step) as f64;
+            let by_time =
+                limit.map_or(f64::INFINITY, |limit| limit.saturating_sub(elapsed).as_secs_f64());
+            let valid = if valid.is_nan() { String::new() } else { format!("  valid {valid:.4}") };
+            format!(
+                "step {}/{}  loss {loss:.4}{valid}  rate {learning_rate:.1e}  {}  left {}",
+                grouped(step),
+                grouped(total),
+                rate(n, elapsed),
+                Rough(by_steps.min(by_time))
+            )
+        });
+        Ok(())
+    }
+}
+
+/// Rows of the data, counted from 1 as editors do.
+fn list(rows: &[u64]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<String> = rows.iter().map(|row| (row + 1).to_string()).collect();
+    format!(" (rows {})", rows.join(", "))
+}

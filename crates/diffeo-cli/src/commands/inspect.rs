@@ -1,0 +1,184 @@
+//! `diffeo inspect`: what a model file holds, also when the model in it cannot be used.
+
+use diffeo::model_file::{Damage, ModelParts, from_json};
+use diffeo::{Column, Model, Result, TrainingSummary, printable};
+use serde_json::{Value, json};
+
+use crate::args::{Common, InspectArgs};
+use crate::duration::Rough;
+use crate::faults::Faults;
+use crate::options;
+use crate::output::{Console, Report, number};
+use crate::preflight::size;
+use crate::progress::grouped;
+
+/// Columns listed for people; programs get all.
+const COLUMNS_LISTED: usize = 50;
+
+/// Runs `diffeo inspect`.
+pub(super) fn run(args: &InspectArgs, common: &Common, console: &Console) -> Result<Report> {
+    let mut faults = Faults::default();
+    options::device(common, &mut faults)?;
+    let path = options::required("MODEL", args.model.as_ref(), &mut faults);
+    faults.finish()?;
+    let parts = ModelParts::read(&path, Damage::Allow)?;
+    let mut damage = parts.damage();
+    if damage.is_empty()
+        && let Err(error) = Model::load(&path)
+    {
+        damage.push(error.message().to_string());
+    }
+    for fault in &damage {
+        console.warn(format!("the model is damaged and cannot be used: {fault}"));
+    }
+    let mut report = Report::default();
+    head(&mut report, &parts, &damage);
+    schema(&mut report, &parts);
+    transforms(&mut report, &parts.spec);
+    training(&mut report, parts.summary.as_ref());
+    Ok(report)
+}
+
+fn head(report: &mut Report, parts: &ModelParts, damage: &[String]) {
+    let parameters: u64 =
+        parts.tensors.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
+    let bytes: u64 = parts.tensors.iter().map(|t| t.data.len() as u64).sum();
+    let (columns, context) = (parts.schema.columns.len(), parts.schema.context.len());
+    let given = if context == 0 { String::new() } else { format!(", given {context} more") };
+    report.line(format!("density of {columns} columns{given}"));
+    report.line(format!(
+        "{} parameters in {} tensors, {} ({})",
+        grouped(parameters),
+        parts.tensors.len(),
+        parts.precision.name(),
+        size(bytes)
+    ));
+    report.line(format!("written by diffeo {}", printable(&parts.diffeo_version)));
+    report.key("dims", columns);
+    report.key("context_dims", context);
+    report.key("parameters", parameters);
+    report.key("precision", parts.precision.name());
+    report.key("diffeo_version", parts.diffeo_version.as_str());
+    report.key("damage", damage.to_vec());
+}
+
+fn schema(report: &mut Report, parts: &ModelParts) {
+    let names = |columns: &[Column], role: &str| {
+        let row = |c: &Column| {
+            vec![format!("  {}", printable(&c.name)), c.kind.to_string(), role.to_string()]
+        };
+        columns.iter().map(row).collect::<Vec<_>>()
+    };
+    let mut rows = names(&parts.schema.columns, "");
+    rows.extend(names(&parts.schema.context, "context"));
+    let more = rows.len().saturating_sub(COLUMNS_LISTED);
+    rows.truncate(COLUMNS_LISTED);
+    report.line("\ncolumns");
+    report.table(&rows);
+    if more > 0 {
+        report.line(format!("  and {more} more (see --json)"));
+    }
+    report.key("schema", serde_json::to_value(&parts.schema).unwrap_or(Value::Null));
+}
+
+/// One line a transform: its type, and the scalar settings in it.
+fn transforms(report: &mut Report, spec: &Value) {
+    report.line("\ntransforms, data to base");
+    let layers =
+        spec.get("transforms").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut rows = Vec::new();
+    for (i, layer) in layers.iter().enumerate() {
+        let (name, settings) = describe(layer);
+        rows.push(vec![format!("  {}", i + 1), name, settings]);
+    }
+    let (name, settings) = describe(spec.get("base").unwrap_or(&Value::Null));
+    rows.push(vec!["  base".to_string(), name, settings]);
+    report.table(&rows);
+    report.key("spec", spec.clone());
+}
+
+/// The type of a part and its settings. Long lists are counted, not shown.
+fn describe(part: &Value) -> (String, String) {
+    const LIST_SHOWN: usize = 6;
+    let name = part.get("type").and_then(Value::as_str).unwrap_or("unknown");
+    let mut settings = Vec::new();
+    for (key, value) in part.as_object().into_iter().flatten().filter(|(key, _)| *key != "type") {
+        let text = match value {
+            Value::Null => continue,
+            Value::Array(items) if items.len() > LIST_SHOWN => format!("{} values", items.len()),
+            Value::Array(items) => {
+                format!("[{}]", items.iter().map(short).collect::<Vec<_>>().join(","))
+            }
+            Value::Object(_) => {
+                let (inner, more) = describe(value);
+                let inner = if inner == "unknown" { String::new() } else { inner };
+                format!("{inner}({more})")
+            }
+            other => short(other),
+        };
+        settings.push(format!("{key}={text}"));
+    }
+    (printable(name), printable(&settings.join(" ")))
+}
+
+/// A value of one line; numbers with as many digits as help to recognise them.
+fn short(value: &Value) -> String {
+    match (value, value.as_f64()) {
+        (Value::String(text), _) => text.clone(),
+        (Value::Number(n), Some(x)) if n.is_f64() => {
+            let digits = format!("{x:.3e}").parse::<f64>().unwrap_or(x);
+            if (1e-4..1e6).contains(&digits.abs()) {
+                digits.to_string()
+            } else {
+                format!("{digits:e}")
+            }
+        }
+        (Value::Object(_), _) => {
+            let (name, settings) = describe(value);
+            if settings.is_empty() { name } else { format!("{name}({settings})") }
+        }
+        (other, _) => other.to_string(),
+    }
+}
+
+fn training(report: &mut Report, summary: Option<&Value>) {
+    report.line("\ntraining");
+    let Some(summary) = summary else {
+        report.line("  none: the model was not trained by diffeo fit");
+        report.key("training", Value::Null);
+        return;
+    };
+    report.key("training", summary.clone());
+    let Ok(summary) = from_json::<TrainingSummary>("training summary", summary) else {
+        report.line("  the summary in the file cannot be read (see --json)");
+        return;
+    };
+    let rows = [
+        ("validation log-likelihood", format!("{:.4} nats per row", summary.valid_log_prob_mean)),
+        (
+            "rows",
+            format!(
+                "{} trained, {} validated",
+                grouped(summary.rows_train),
+                grouped(summary.rows_valid)
+            ),
+        ),
+        (
+            "steps",
+            format!("{} of which {} was best", grouped(summary.steps), grouped(summary.best_step)),
+        ),
+        ("epochs", format!("{:.1}", summary.epochs)),
+        ("time", Rough(summary.seconds).to_string()),
+        ("stopped because", printable(&summary.stop_reason)),
+        ("seed", summary.seed.to_string()),
+        ("data fingerprint", printable(&summary.data_fingerprint)),
+    ];
+    let rows: Vec<Vec<String>> =
+        rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
+    report.table(&rows);
+    let history: Vec<Value> = summary.history.iter().map(|point| json!({
+        "step": point.step, "train_loss": number(point.train_loss),
+        "valid_loss": point.valid_loss.map(number), "learning_rate": number(point.learning_rate),
+    })).collect();
+    report.key("history", history);
+}

@@ -1,0 +1,255 @@
+//! `diffeo plot`: pictures of a model, with data beside its samples.
+
+mod calibration;
+mod density;
+
+use std::path::{Path, PathBuf};
+
+use diffeo::{ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
+use diffeo_plot::{
+    CalibrationConfig, Figure, FigureFormat, LossCurveConfig, LossPoint, MarginalsConfig, Matrix,
+    PairsConfig, PlotError, draw_calibration, draw_loss_curve, draw_marginals, draw_pairs,
+};
+use diffeo_table::{Input, ReadOptions};
+
+use super::model::{Batch, Loaded};
+use crate::args::{Common, PlotArgs, PlotKind};
+use crate::faults::Faults;
+use crate::options;
+use crate::output::{Console, Report};
+use crate::preflight::{self, Target};
+
+/// Rows of samples, and most rows of data, that are drawn.
+const ROWS: u64 = 4000;
+/// More points than this make a picture slow and no better.
+const ROWS_MAX: u64 = 1_000_000;
+
+struct Plan {
+    model: PathBuf,
+    out: PathBuf,
+    read: ReadOptions,
+    threads: usize,
+    rows: u64,
+    seed: u64,
+}
+
+/// What is drawn.
+struct Scene {
+    loaded: Loaded,
+    columns: Vec<diffeo_plot::Column>,
+    /// Rows of the table, if there is one.
+    data: Option<Batch>,
+    /// As many rows of the model, given the context of the data if it is conditional.
+    samples: Rows,
+    threads: usize,
+}
+
+/// Runs `diffeo plot`.
+pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result<Report> {
+    let plan = plan(args, common)?;
+    let loaded = Loaded::open(&plan.model)?;
+    let kinds = kinds(args, &loaded)?;
+    let paths: Vec<PathBuf> = kinds
+        .iter()
+        .map(|kind| {
+            let path = if args.kind == Some(PlotKind::All) {
+                with_suffix(&plan.out, *kind)
+            } else {
+                plan.out.clone()
+            };
+            let inputs =
+                [&plan.model].into_iter().chain(&args.data).map(PathBuf::as_path).collect();
+            preflight::check(
+                &Target {
+                    path: &path,
+                    inputs,
+                    overwrite: args.force,
+                    devices: false,
+                    bytes: 1 << 20,
+                },
+                console,
+            )
+        })
+        .collect::<Result<_>>()?;
+    let scene = Scene::gather(args, &plan, loaded, console)?;
+    let mut report = Report::default();
+    let mut figures = Vec::new();
+    for (kind, path) in kinds.iter().zip(&paths) {
+        let figure = scene.draw(*kind)?;
+        figure.notes().iter().for_each(|note| console.note(note));
+        figure.save(path).map_err(|e| plot_error(e).at(path))?;
+        let text = path.to_string_lossy();
+        report.line(format!("{} drawn to {}", name(*kind), quoted(&text)));
+        figures.push(serde_json::json!({ "kind": name(*kind), "path": text }));
+    }
+    report.key("figures", figures);
+    report.key("rows", scene.samples.len());
+    Ok(report)
+}
+
+fn plan(args: &PlotArgs, common: &Common) -> Result<Plan> {
+    let mut faults = Faults::default();
+    options::device(common, &mut faults)?;
+    let plan = Plan {
+        model: options::required("MODEL", args.model.as_ref(), &mut faults),
+        out: options::required("--out", args.out.as_ref(), &mut faults),
+        read: options::read_options(&args.read, &mut faults),
+        threads: options::threads(common, &mut faults),
+        rows: faults.count("--rows", args.rows, 1, ROWS_MAX).unwrap_or(ROWS),
+        seed: options::seed(args.seed, &mut faults).unwrap_or(0),
+    };
+    if args.out.is_some() {
+        faults.take("--out", FigureFormat::from_path(&plan.out));
+    }
+    faults.finish()?;
+    Ok(plan)
+}
+
+/// Refuses a picture that is neither PNG nor SVG.
+///
+/// # Errors
+/// [`ErrorKind::Config`] naming the formats.
+pub(super) fn check_format(path: &Path) -> Result<()> {
+    let mut faults = Faults::default();
+    faults.take("--plot", FigureFormat::from_path(path));
+    faults.finish()
+}
+
+/// The pictures to draw.
+fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
+    let flat = loaded.columns.len() == 2 && loaded.context.is_empty();
+    let trained = loaded.model.summary.as_ref().is_some_and(|summary| !summary.history.is_empty());
+    let kind = args.kind.unwrap_or(if flat { PlotKind::Density } else { PlotKind::Pairs });
+    let refuse = |message: &str| Err(Error::config(format!("--kind {}: {message}", name(kind))));
+    match kind {
+        PlotKind::Density if !flat => {
+            refuse("the density is drawn for models of two columns without context")
+        }
+        PlotKind::Loss if !trained => refuse("the model has no training history"),
+        PlotKind::Calibration if args.data.is_none() => {
+            refuse("calibration is measured on DATA; give a table")
+        }
+        PlotKind::All => {
+            let possible = [
+                (PlotKind::Pairs, true),
+                (PlotKind::Marginals, true),
+                (PlotKind::Loss, trained),
+                (PlotKind::Density, flat),
+                (PlotKind::Calibration, args.data.is_some()),
+            ];
+            Ok(possible
+                .into_iter()
+                .filter(|(_, possible)| *possible)
+                .map(|(kind, _)| kind)
+                .collect())
+        }
+        kind => Ok(vec![kind]),
+    }
+}
+
+fn name(kind: PlotKind) -> &'static str {
+    match kind {
+        PlotKind::Pairs => "pairs",
+        PlotKind::Marginals => "marginals",
+        PlotKind::Loss => "loss",
+        PlotKind::Density => "density",
+        PlotKind::Calibration => "calibration",
+        PlotKind::All => "all",
+    }
+}
+
+/// `figure.png` becomes `figure-pairs.png`.
+fn with_suffix(path: &Path, kind: PlotKind) -> PathBuf {
+    let mut file = path.file_stem().unwrap_or_default().to_os_string();
+    file.push(format!("-{}", name(kind)));
+    if let Some(extension) = path.extension() {
+        file.push(".");
+        file.push(extension);
+    }
+    path.with_file_name(file)
+}
+
+impl Scene {
+    fn gather(args: &PlotArgs, plan: &Plan, loaded: Loaded, console: &Console) -> Result<Self> {
+        let data = match &args.data {
+            Some(path) => {
+                let reader = loaded.open_table(&Input::from_arg(path), &plan.read, true)?;
+                Some(loaded.gather(reader, plan.rows, console)?)
+            }
+            None => None,
+        };
+        let context = data.as_ref().and_then(|data| data.context.as_ref());
+        if !loaded.context.is_empty() && context.is_none() {
+            let message = "the model is conditional: give a table with its context columns as DATA";
+            return Err(Error::config(message));
+        }
+        let rows = context.map_or(usize::try_from(plan.rows).unwrap_or(usize::MAX), Rows::len);
+        let options =
+            SampleOptions { seed: plan.seed, threads: plan.threads, ..SampleOptions::default() };
+        let samples = loaded.model.sample(rows, context, &options)?;
+        let column = |column: &diffeo::Column| match column.kind {
+            ColumnKind::Integer => diffeo_plot::Column::integer(column.name.clone()),
+            _ => diffeo_plot::Column::real(column.name.clone()),
+        };
+        let columns = loaded.model.schema.columns.iter().map(column).collect();
+        Ok(Self { loaded, columns, data, samples, threads: plan.threads })
+    }
+
+    fn draw(&self, kind: PlotKind) -> Result<Figure> {
+        let width = self.columns.len();
+        let data = self.data.as_ref().map_or(Ok(Matrix::empty(width)), |data| matrix(&data.x))?;
+        let samples = matrix(&self.samples)?;
+        let figure = match kind {
+            PlotKind::Marginals => {
+                draw_marginals(&MarginalsConfig::new(&self.columns, data, samples))
+            }
+            PlotKind::Loss => return draw_loss(&self.loaded.model),
+            PlotKind::Density => {
+                return density::draw(&self.loaded, data, &self.samples, self.threads);
+            }
+            PlotKind::Calibration => {
+                let Some(Batch { x, .. }) = &self.data else {
+                    return Err(Error::config("calibration is measured on DATA; give a table"));
+                };
+                let pit = calibration::ranks(x, &self.samples)?;
+                draw_calibration(&CalibrationConfig::new(&self.columns, matrix(&pit)?))
+            }
+            PlotKind::Pairs | PlotKind::All => {
+                draw_pairs(&PairsConfig::new(&self.columns, data, samples))
+            }
+        };
+        figure.map_err(plot_error)
+    }
+}
+
+fn draw_loss(model: &Model) -> Result<Figure> {
+    let summary = model.summary.as_ref();
+    let history = summary.map(|summary| summary.history.as_slice()).unwrap_or_default();
+    let points: Vec<LossPoint> = history
+        .iter()
+        .map(|point| LossPoint {
+            step: point.step,
+            train: point.train_loss,
+            valid: point.valid_loss,
+            learning_rate: point.learning_rate,
+        })
+        .collect();
+    let mut config = LossCurveConfig::new(&points);
+    config.best_step = summary.map(|summary| summary.best_step);
+    draw_loss_curve(&config).map_err(plot_error)
+}
+
+fn matrix(rows: &Rows) -> Result<Matrix<'_>> {
+    Matrix::new(rows.values(), rows.width()).map_err(plot_error)
+}
+
+fn plot_error(error: PlotError) -> Error {
+    let kind = match &error {
+        PlotError::Shape(_) => ErrorKind::Shape,
+        PlotError::Format(_) => ErrorKind::Config,
+        PlotError::Limit(_) => ErrorKind::Limit,
+        PlotError::Io { .. } => ErrorKind::Io,
+        _ => ErrorKind::Internal,
+    };
+    Error::new(kind, error.to_string()).caused_by(error)
+}

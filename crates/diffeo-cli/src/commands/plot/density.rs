@@ -1,0 +1,68 @@
+//! The density of two columns and the grid that the flow warps: the change of variables, as a picture.
+
+use diffeo::{Result, Rows};
+use diffeo_plot::{Density2dConfig, Figure, GridLine, Matrix, draw_density2d};
+
+use super::plot_error;
+use crate::commands::model::Loaded;
+
+/// Places along each side of the picture.
+const SIDE: usize = 160;
+/// Share of the samples that may lie outside on each side: a few far rows must not shrink the rest to a dot.
+const OUTSIDE: f64 = 0.005;
+/// Lines of the base grid: at -3, -2.5 .. 3 standard deviations.
+const LINES: i32 = 6;
+const LINE_STEP: f64 = 0.5;
+/// Points of a line.
+const LINE_POINTS: i32 = 120;
+
+/// Draws density, data and warped grid.
+pub(super) fn draw(
+    loaded: &Loaded,
+    data: Matrix<'_>,
+    samples: &Rows,
+    threads: usize,
+) -> Result<Figure> {
+    let (xs, ys) = (places(samples.column(0)), places(samples.column(1)));
+    let rows: Vec<f64> = ys.iter().flat_map(|&y| xs.iter().flat_map(move |&x| [x, y])).collect();
+    let log_prob = loaded.model.log_prob(&Rows::new(rows, 2)?, None, threads)?;
+    let density: Vec<f64> = log_prob.into_iter().map(f64::exp).collect();
+    let grid = grid(loaded, threads)?;
+    let names =
+        [loaded.columns.first(), loaded.columns.get(1)].map(|name| name.map_or("", String::as_str));
+    let mut config = Density2dConfig::new(names, &xs, &ys, &density);
+    config.points = data;
+    config.grid = &grid;
+    draw_density2d(&config).map_err(plot_error)
+}
+
+/// Equal steps over all but the outermost values, with a margin.
+fn places(mut values: Vec<f64>) -> Vec<f64> {
+    values.retain(|v| v.is_finite());
+    values.sort_unstable_by(f64::total_cmp);
+    let cut = (values.len() as f64 * OUTSIDE) as usize;
+    let low = values.get(cut).copied().unwrap_or(-1.0);
+    let high = values.iter().rev().nth(cut).copied().unwrap_or(1.0);
+    let margin = if high > low { 0.08 * (high - low) } else { 1.0 };
+    let (low, high) = (low - margin, high + margin);
+    let step = (high - low) / (SIDE - 1) as f64;
+    (0..SIDE).map(|i| low + step * i as f64).collect()
+}
+
+/// The lines of a regular grid in base space, as they lie in data space.
+fn grid(loaded: &Loaded, threads: usize) -> Result<Vec<GridLine>> {
+    let reach = f64::from(LINES) * LINE_STEP;
+    let along = |i: i32| reach * (2.0 * f64::from(i) / f64::from(LINE_POINTS) - 1.0);
+    let mut lines = Vec::new();
+    for axis in 0..2 {
+        for line in -LINES..=LINES {
+            let value = f64::from(line) * LINE_STEP;
+            let place = |t: f64| if axis == 0 { [value, t] } else { [t, value] };
+            let z: Vec<f64> = (0..=LINE_POINTS).flat_map(|i| place(along(i))).collect();
+            let (x, _) = loaded.model.to_data(&Rows::new(z, 2)?, None, threads)?;
+            let points = x.values().chunks_exact(2).map(|p| [p[0], p[1]]).collect();
+            lines.push(GridLine { axis, value, points });
+        }
+    }
+    Ok(lines)
+}

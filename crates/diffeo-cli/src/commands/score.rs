@@ -1,0 +1,195 @@
+//! `diffeo score`: a table in, the same table with the column log_prob out, chunk by chunk.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use diffeo::{Error, Result, Rows};
+use diffeo_table::{Chunk, Format, Input, Missing, Output, ReadOptions, Reader, Writer};
+
+use super::model::{Batch, Loaded, refuse_column, say_warnings};
+use crate::args::{Common, NonFinite, ScoreArgs};
+use crate::faults::Faults;
+use crate::output::{Console, Report};
+use crate::preflight::{self, Target};
+use crate::progress::{Progress, grouped, rate};
+use crate::{options, signals};
+
+/// The column that is added.
+pub(super) const LOG_PROB: &str = "log_prob";
+/// The column that `--verify` adds.
+const ROUND_TRIP: &str = "round_trip_error";
+/// How many rows an error lists.
+const ROWS_LISTED: usize = 10;
+
+struct Plan {
+    model: PathBuf,
+    data: PathBuf,
+    out: Output,
+    read: ReadOptions,
+    threads: usize,
+}
+
+#[derive(Default)]
+struct Counts {
+    rows: u64,
+    outside_support: u64,
+    nonfinite: u64,
+}
+
+/// Runs `diffeo score`.
+pub(super) fn run(args: &ScoreArgs, common: &Common, console: &Console) -> Result<Report> {
+    let plan = plan(args, common, console)?;
+    let loaded = Loaded::open(&plan.model)?;
+    let mut reader = loaded.open_table(&Input::from_arg(plan.data), &plan.read, false)?;
+    if !args.force {
+        refuse_column(&reader, LOG_PROB)?;
+        refuse_column(&reader, ROUND_TRIP)
+            .or_else(|e| if args.verify { Err(e) } else { Ok(()) })?;
+    }
+    signals::defer()?;
+    let mut writer = Writer::create(&plan.out, None, args.force)?;
+    let (mut counts, started, mut progress) =
+        (Counts::default(), Instant::now(), Progress::new(console));
+    while let Some(chunk) = reader.next_chunk()? {
+        signals::check()?;
+        writer.write(&score(args, &loaded, &reader, &chunk, plan.threads, &mut counts)?)?;
+        progress.update(|| {
+            format!(
+                "{} rows scored  {}",
+                grouped(counts.rows),
+                rate(counts.rows, started.elapsed())
+            )
+        });
+    }
+    writer.finish()?;
+    drop(progress);
+    say_warnings(&reader, console);
+    Ok(report(&counts, &reader, &plan.out, console))
+}
+
+fn plan(args: &ScoreArgs, common: &Common, console: &Console) -> Result<Plan> {
+    let mut faults = Faults::default();
+    options::device(common, &mut faults)?;
+    let model = options::required("MODEL", args.model.as_ref(), &mut faults);
+    let data = options::required("DATA", args.data.as_ref(), &mut faults);
+    let mut read = options::read_options(&args.read, &mut faults);
+    if args.nonfinite == Some(NonFinite::Keep) {
+        if args.read.missing.is_some() {
+            faults.add("--missing and --nonfinite keep contradict each other: the first is about rows to leave out");
+        }
+        read.missing = Missing::Keep;
+    }
+    let threads = options::threads(common, &mut faults);
+    let out = output(args.out.as_deref(), common.json, &mut faults);
+    faults.finish()?;
+    let out = checked_output(out, &[&model, &data], args.force, console)?;
+    Ok(Plan { model, data, out, read, threads })
+}
+
+/// Where the table goes: `-` and nothing are CSV on stdout.
+pub(super) fn output(out: Option<&Path>, json: bool, faults: &mut Faults) -> Output {
+    match out.filter(|path| path.as_os_str() != "-") {
+        Some(path) => {
+            if Format::from_path(path).is_none() {
+                faults.add("--out: expected a name that ends in .csv, .tsv, .parquet, .arrow or .npy (text also .gz, .zst)");
+            }
+            Output::Path(path.to_path_buf())
+        }
+        None => {
+            if json {
+                faults
+                    .add("--json writes to stdout, and so does the table; name a file with --out");
+            }
+            Output::Stdout(Format::Csv)
+        }
+    }
+}
+
+/// Checks before the work that the output can be written.
+pub(super) fn checked_output(
+    out: Output,
+    inputs: &[&Path],
+    overwrite: bool,
+    console: &Console,
+) -> Result<Output> {
+    match out {
+        Output::Path(path) => {
+            let target =
+                Target { path: &path, inputs: inputs.to_vec(), overwrite, devices: true, bytes: 0 };
+            preflight::check(&target, console).map(Output::Path)
+        }
+        stdout => Ok(stdout),
+    }
+}
+
+fn score(
+    args: &ScoreArgs,
+    loaded: &Loaded,
+    reader: &Reader,
+    chunk: &Chunk,
+    threads: usize,
+    counts: &mut Counts,
+) -> Result<Chunk> {
+    let Batch { x, context } = loaded.batch(chunk)?;
+    let nonfinite = nonfinite_rows(&x, context.as_ref());
+    if args.nonfinite.unwrap_or_default() == NonFinite::Refuse && !nonfinite.is_empty() {
+        return Err(refuse_rows(chunk, &nonfinite));
+    }
+    let log_prob = loaded.model.log_prob(&x, context.as_ref(), threads)?;
+    counts.rows += log_prob.len() as u64;
+    counts.nonfinite += nonfinite.len() as u64;
+    counts.outside_support += log_prob.iter().filter(|&&l| l == f64::NEG_INFINITY).count() as u64;
+    let mut scored = without(reader, chunk, LOG_PROB)?.with_column(LOG_PROB, log_prob)?;
+    if args.verify {
+        let error = loaded.model.round_trip_error(&x, context.as_ref(), threads)?;
+        scored = without(reader, &scored, ROUND_TRIP)?.with_column(ROUND_TRIP, error)?;
+    }
+    Ok(scored)
+}
+
+/// The chunk without a column that is about to be replaced; `--force` was given if it is there.
+fn without(reader: &Reader, chunk: &Chunk, name: &str) -> Result<Chunk> {
+    if reader.columns().iter().any(|column| column == name) {
+        chunk.without_column(name)
+    } else {
+        Ok(chunk.clone())
+    }
+}
+
+fn nonfinite_rows(x: &Rows, context: Option<&Rows>) -> Vec<usize> {
+    let bad = |rows: &Rows, i| rows.row(i).iter().any(|v| !v.is_finite());
+    (0..x.len()).filter(|&i| bad(x, i) || context.is_some_and(|c| bad(c, i))).collect()
+}
+
+fn refuse_rows(chunk: &Chunk, rows: &[usize]) -> Error {
+    let numbers =
+        rows.iter().take(ROWS_LISTED).map(|&row| (chunk.first_row() + row as u64 + 1).to_string());
+    let listed = numbers.collect::<Vec<_>>().join(", ");
+    let more = if rows.len() > ROWS_LISTED { ", ..." } else { "" };
+    Error::data(format!(
+        "expected finite numbers, found NaN or infinities in row {listed}{more}; --nonfinite keep scores the other rows"
+    ))
+}
+
+fn report(counts: &Counts, reader: &Reader, out: &Output, console: &Console) -> Report {
+    let mut report = Report::default();
+    report.key("rows", counts.rows);
+    report.key("rows_dropped", reader.report().rows_dropped);
+    report.key("rows_outside_support", counts.outside_support);
+    report.key("rows_nonfinite", counts.nonfinite);
+    if let Output::Path(path) = out {
+        report.key("out", path.to_string_lossy());
+    }
+    if counts.outside_support > 0 {
+        let rows = grouped(counts.outside_support);
+        console.note(format!(
+            "{rows} rows lie outside the support of a column; their log_prob is -inf"
+        ));
+    }
+    if counts.nonfinite > 0 {
+        let rows = grouped(counts.nonfinite);
+        console.warn(format!("{rows} rows hold NaN or infinities; their log_prob is NaN"));
+    }
+    console.note(format!("{} rows scored", grouped(counts.rows)));
+    report
+}

@@ -1,0 +1,241 @@
+//! The checked options of `diffeo fit`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use diffeo::train::{FitOptions, ValidationChoice};
+use diffeo::{BaseSpec, Precision, Preset, PresetOptions, Result, quoted};
+use diffeo_table::{Input, ReadOptions};
+
+use crate::args::{Common, FitArgs, ResumeMode};
+use crate::faults::Faults;
+use crate::options;
+
+/// Larger networks are refused before memory is asked for.
+const WIDTH_MAX: u64 = 1 << 16;
+const LAYERS_MAX: usize = 64;
+const TRANSFORMS_MAX: u64 = 1000;
+const BINS_MAX: u64 = 1024;
+const BATCH_MAX: u64 = 1 << 24;
+
+/// Rows that decide when to stop.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Valid {
+    /// As the recipe chooses.
+    Default,
+    /// This share of the rows.
+    Share(f64),
+    /// These rows.
+    Table(PathBuf),
+}
+
+/// What `fit` is asked to do.
+pub(crate) struct FitPlan {
+    pub(crate) args: FitArgs,
+    pub(crate) data: Input,
+    pub(crate) out: PathBuf,
+    pub(crate) read: ReadOptions,
+    pub(crate) preset: Preset,
+    pub(crate) shape: PresetOptions,
+    pub(crate) training: FitOptions,
+    pub(crate) valid: Valid,
+    pub(crate) seed: Option<u64>,
+    pub(crate) max_time: Option<Duration>,
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) checkpoint_every: Option<u64>,
+    pub(crate) resume: Option<ResumeMode>,
+}
+
+/// Checks every option of `fit`.
+///
+/// # Errors
+/// [`diffeo::ErrorKind::Config`] with all faults.
+pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
+    let mut faults = Faults::default();
+    options::device(common, &mut faults)?;
+    let data = options::required("DATA", args.data.as_ref(), &mut faults);
+    let out = options::required("--out", args.out.as_ref(), &mut faults);
+    check_names(args, &mut faults);
+    let preset = args
+        .model
+        .as_deref()
+        .map_or(Some(Preset::Nsf), |name| faults.take("--model", name.parse()));
+    let valid = faults.take("--valid", valid(args.valid.as_deref())).unwrap_or(Valid::Default);
+    if valid == Valid::Table("-".into()) {
+        faults.add("--valid: validation rows come from a file, not from stdin");
+    }
+    let plan = FitPlan {
+        data: Input::from_arg(data),
+        out,
+        read: options::read_options(&args.read, &mut faults),
+        preset: preset.unwrap_or(Preset::Nsf),
+        shape: shape(args, &mut faults),
+        training: training(args, common, &valid, &mut faults),
+        valid,
+        seed: options::seed(args.seed, &mut faults),
+        max_time: args.max_time.map(|span| span.0),
+        max_memory: args
+            .max_memory
+            .as_deref()
+            .and_then(|t| faults.take("--max-memory", options::bytes(t))),
+        checkpoint_every: faults.count("--checkpoint-every", args.checkpoint_every, 1, u64::MAX),
+        resume: args.resume,
+        args: args.clone(),
+    };
+    faults.finish()?;
+    Ok(plan)
+}
+
+fn check_names(args: &FitArgs, faults: &mut Faults) {
+    let columns = args.columns.iter().flat_map(|list| list.0.iter().map(|(name, _)| name));
+    let columns: Vec<&String> = columns.collect();
+    let context: Vec<&String> = args.context.iter().flat_map(|list| &list.0).collect();
+    let excluded: Vec<&String> = args.exclude.iter().flat_map(|list| &list.0).collect();
+    let weight: Vec<&String> = args.weight.iter().collect();
+    let dequantize: Vec<&String> = args.dequantize.iter().flat_map(|list| &list.0).collect();
+    for name in dequantize.iter().filter(|name| context.contains(name) || excluded.contains(name)) {
+        faults.add(format!("--dequantize: column {} is not modelled", quoted(name)));
+    }
+    let roles = [
+        ("--columns", columns),
+        ("--context", context),
+        ("--exclude", excluded),
+        ("--weight", weight),
+    ];
+    for (i, (role, names)) in roles.iter().enumerate() {
+        for (other, others) in roles.iter().skip(i + 1) {
+            for name in names.iter().filter(|name| others.contains(name)) {
+                faults.add(format!("column {} is named by both {role} and {other}", quoted(name)));
+            }
+        }
+    }
+}
+
+fn precision(name: &str) -> Result<Precision, String> {
+    match name {
+        "f32" => Ok(Precision::F32),
+        "f64" => Ok(Precision::F64),
+        _ => Err(format!("expected f32 or f64, found {}", quoted(name))),
+    }
+}
+
+/// `normal`, `student-t:5`: a name and, for some, a number.
+fn base(text: &str) -> Result<BaseSpec, String> {
+    let (name, number) =
+        text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+    let number = number
+        .map(str::parse::<f64>)
+        .transpose()
+        .map_err(|_| format!("expected NAME or NAME:NUMBER, found {}", quoted(text)))?;
+    let within =
+        |range: std::ops::RangeInclusive<f64>, default: f64| match number.unwrap_or(default) {
+            x if range.contains(&x) => Ok(x),
+            x => Err(format!(
+                "{name}: expected a number from {} to {}, found {x}",
+                range.start(),
+                range.end()
+            )),
+        };
+    match name {
+        "normal" if number.is_none() => Ok(BaseSpec::Normal),
+        "gaussian" if number.is_none() => Ok(BaseSpec::Gaussian),
+        "student-t" => Ok(BaseSpec::StudentT { dof: within(0.1..=1e6, 5.0)? }),
+        "mixture" => Ok(BaseSpec::Mixture { components: within(1.0..=1e4, 8.0)? as usize }),
+        "uniform" => {
+            within(1e-3..=1e6, 5.0).map(|bound| BaseSpec::Uniform { low: -bound, high: bound })
+        }
+        _ => Err(format!(
+            "expected normal, gaussian, student-t[:DOF], mixture[:COMPONENTS] or uniform[:BOUND], found {}",
+            quoted(text)
+        )),
+    }
+}
+
+/// A number is a share of the rows, anything else the name of a table.
+fn valid(given: Option<&OsStr>) -> Result<Valid, String> {
+    let Some(given) = given else { return Ok(Valid::Default) };
+    match given.to_str().map(str::parse::<f64>) {
+        Some(Ok(share)) if (0.0..1.0).contains(&share) => Ok(Valid::Share(share)),
+        Some(Ok(share)) => {
+            Err(format!("expected a share of at least 0 and below 1, or a file, found {share}"))
+        }
+        _ => Ok(Valid::Table(given.into())),
+    }
+}
+
+fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
+    let mut shape = PresetOptions::default();
+    let narrow = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    if let Some(n) = faults.count("--transforms", args.transforms, 1, TRANSFORMS_MAX) {
+        shape.transforms = narrow(n);
+    }
+    if let Some(n) = faults.count("--bins", args.bins, 2, BINS_MAX) {
+        shape.bins = narrow(n);
+    }
+    faults.positive("--bound", args.bound);
+    shape.bound = args.bound.unwrap_or(shape.bound);
+    if let Some(widths) = &args.hidden {
+        if widths.0.len() > LAYERS_MAX {
+            faults.add(format!(
+                "--hidden: expected at most {LAYERS_MAX} layers, found {}",
+                widths.0.len()
+            ));
+        }
+        let width = |w: &i128| faults.count("--hidden", Some(*w), 1, WIDTH_MAX).map(narrow);
+        shape.hidden = widths.0.iter().filter_map(width).collect();
+    }
+    shape.residual |= args.residual;
+    if let Some(base) = args.base.as_deref().and_then(|text| faults.take("--base", base(text))) {
+        shape.base = base;
+    }
+    if let Some(precision) =
+        args.precision.as_deref().and_then(|text| faults.take("--precision", precision(text)))
+    {
+        shape.precision = precision;
+    }
+    shape
+}
+
+fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults) -> FitOptions {
+    let defaults = FitOptions::default();
+    faults.positive("--epochs", args.epochs);
+    faults.check("--lr", args.lr, "a number above 0 and at most 1", |x| x > 0.0 && x <= 1.0);
+    faults.positive("--clip-norm", args.clip_norm);
+    faults.check("--weight-decay", args.weight_decay, "a number from 0 to 10", |x| {
+        (0.0..=10.0).contains(&x)
+    });
+    faults.check("--warmup", args.warmup, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x));
+    faults.check("--average", args.average, "a decay of at least 0 and below 1", |x| {
+        (0.0..1.0).contains(&x)
+    });
+    if args.epochs.is_some() && args.steps.is_some() {
+        faults.add("--epochs and --steps say the same thing twice; give one of them");
+    }
+    if args.patience.is_some() && *valid == Valid::Share(0.0) {
+        faults.add("--patience needs validation rows, but --valid is 0");
+    }
+    FitOptions {
+        epochs: args.epochs,
+        steps: faults.count("--steps", args.steps, 1, 1 << 53),
+        batch: faults
+            .count("--batch", args.batch, 1, BATCH_MAX)
+            .and_then(|n| usize::try_from(n).ok()),
+        learning_rate: args.lr,
+        weight_decay: args.weight_decay.unwrap_or(defaults.weight_decay),
+        clip_norm: args.clip_norm.unwrap_or(defaults.clip_norm),
+        warmup: args.warmup.unwrap_or(defaults.warmup),
+        average: args.average.or(defaults.average),
+        patience: faults
+            .count("--patience", args.patience, 1, u64::from(u32::MAX))
+            .and_then(|n| u32::try_from(n).ok())
+            .or(defaults.patience),
+        threads: options::threads(common, faults),
+        validation: match valid {
+            Valid::Share(0.0) => ValidationChoice::None,
+            Valid::Share(share) => ValidationChoice::Fraction(*share),
+            _ => defaults.validation,
+        },
+        seed: defaults.seed,
+    }
+}

@@ -1,0 +1,190 @@
+//! Scoring and sampling as a process: cases A12, E1, E3, E6, E7, E8 and E10.
+
+mod support;
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use support::{Ran, at, column, diffeo, folder_with_conditional_model, folder_with_model, run_in};
+
+fn rows(count: usize) -> String {
+    (0..count).map(|i| format!("{},{}\n", i as f64 * 0.1 - 1.0, 0.05 * i as f64)).collect()
+}
+
+#[test]
+fn e1_rows_that_are_not_finite_are_refused_by_number_or_kept_alone() {
+    let folder = folder_with_model();
+    fs::write(at(&folder, "good.csv"), format!("a,b\n{}", rows(9))).expect("written");
+    let mut bad: Vec<String> = rows(9).lines().map(str::to_string).collect();
+    bad[3] = "nan,0.1".to_string();
+    bad[5] = "0.1,inf".to_string();
+    fs::write(at(&folder, "bad.csv"), format!("a,b\n{}\n", bad.join("\n"))).expect("written");
+    let refused = run_in(folder.path(), "score m.safetensors bad.csv").expect(3, &["bad.csv"]);
+    assert!(refused.stderr.contains("line 5") || refused.stderr.contains("line 7"), "{refused:?}");
+    let good = column(
+        &run_in(folder.path(), "score m.safetensors good.csv --quiet").expect(0, &[]).stdout,
+        "log_prob",
+    );
+    let kept = run_in(folder.path(), "score m.safetensors bad.csv --nonfinite keep")
+        .expect(0, &["2 rows hold NaN"]);
+    let kept = column(&kept.stdout, "log_prob");
+    for (i, (good, kept)) in good.iter().zip(&kept).enumerate() {
+        if i == 3 || i == 5 {
+            let value: f64 = kept.parse().expect("a number");
+            assert!(!value.is_finite(), "row {i}: {kept}");
+        } else {
+            assert_eq!(good, kept, "row {i}");
+        }
+    }
+}
+
+#[test]
+fn e3_rows_outside_the_support_have_density_zero() {
+    let folder = support::folder();
+    let text: String = (1..200)
+        .map(|i| format!("{},{}\n", f64::from(i * 37 % 199) / 7.0 + 0.1, f64::from(i * 53 % 197)))
+        .collect();
+    fs::write(at(&folder, "p.csv"), format!("p,q\n{text}")).expect("written");
+    let line =
+        format!("fit p.csv --columns p=positive,q=[-1,200] --out p.safetensors {}", support::TINY);
+    run_in(folder.path(), &line).expect(0, &[]);
+    fs::write(at(&folder, "x.csv"), "p,q\n1,5\n-1,5\n1,300\n0,5\n").expect("written");
+    let ran = run_in(folder.path(), "score p.safetensors x.csv").expect(0, &["3 rows lie outside"]);
+    let log_prob = column(&ran.stdout, "log_prob");
+    assert!(log_prob[0].parse::<f64>().expect("a number").is_finite());
+    assert!(log_prob[1..].iter().all(|l| l == "-inf"), "{log_prob:?}");
+    let ran = run_in(folder.path(), "evaluate p.safetensors x.csv --json").expect(0, &[]);
+    assert_eq!(ran.json()["log_prob_mean"], "-inf");
+    assert_eq!(ran.json()["rows_outside_support"], 3);
+}
+
+#[test]
+fn e6_no_samples_is_a_table_without_rows_and_huge_counts_are_accepted() {
+    let folder = folder_with_model();
+    let ran = run_in(folder.path(), "sample m.safetensors -n 0 --quiet").expect(0, &[]);
+    assert_eq!(ran.stdout, "a,b\n");
+    for (count, flag) in [("-1", "-n"), ("9223372036854775808", "-n"), ("1e6", "--rows")] {
+        run_in(folder.path(), &format!("sample m.safetensors -n {count}")).expect(2, &[flag]);
+    }
+    run_in(folder.path(), "sample m.safetensors").expect(2, &["-n is missing"]);
+    let mut child = diffeo() // 2^31 + 1 rows, of which a few are taken
+        .args(["sample", "m.safetensors", "-n", "2147483649", "--seed", "1"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut head = [0; 50];
+    std::io::Read::read_exact(&mut child.stdout.take().expect("piped"), &mut head).expect("rows");
+    Ran::from(child.wait_with_output().expect("ends")).expect(0, &[]);
+}
+
+#[test]
+fn e7_a_conditional_model_needs_its_context() {
+    let folder = folder_with_conditional_model();
+    run_in(folder.path(), "sample m.safetensors -n 3").expect(3, &["\"c\"", "--context"]);
+    fs::write(at(&folder, "x.csv"), "a,b\n1,2\n").expect("written");
+    run_in(folder.path(), "score m.safetensors x.csv").expect(3, &["\"c\""]);
+    fs::write(at(&folder, "c.csv"), "c\n0.5\n-0.5\n").expect("written");
+    let line = "sample m.safetensors --context c.csv --repeats 3 --seed 1 --with-log-prob --quiet";
+    let ran = run_in(folder.path(), line).expect(0, &[]);
+    assert_eq!(column(&ran.stdout, "c"), ["0.5", "0.5", "0.5", "-0.5", "-0.5", "-0.5"]);
+    fs::write(at(&folder, "samples.csv"), &ran.stdout).expect("written");
+    let scored =
+        run_in(folder.path(), "score m.safetensors samples.csv --force --quiet").expect(0, &[]);
+    for (drawn, scored) in
+        column(&ran.stdout, "log_prob").iter().zip(column(&scored.stdout, "log_prob"))
+    {
+        let (drawn, scored): (f64, f64) =
+            (drawn.parse().expect("a number"), scored.parse().expect("a number"));
+        assert!((drawn - scored).abs() < 1e-3 * (1.0 + drawn.abs()), "{drawn} {scored}");
+    }
+    fs::write(at(&folder, "nan.csv"), "c\nnan\n").expect("written");
+    run_in(folder.path(), "sample m.safetensors --context nan.csv").expect(3, &["nan.csv"]);
+    let folder = folder_with_model();
+    fs::write(at(&folder, "c.csv"), "c\n0.5\n").expect("written");
+    run_in(folder.path(), "sample m.safetensors --context c.csv").expect(2, &["not conditional"]);
+}
+
+#[test]
+fn e8_order_other_rows_and_threads_do_not_change_a_score() {
+    let folder = folder_with_model();
+    let text = fs::read_to_string(at(&folder, "train.csv")).expect("there");
+    let (head, body) = text.split_once('\n').expect("lines");
+    let reversed: Vec<&str> = body.lines().rev().collect();
+    fs::write(at(&folder, "reversed.csv"), format!("{head}\n{}\n", reversed.join("\n")))
+        .expect("written");
+    fs::write(at(&folder, "one.csv"), format!("{head}\n{}\n", reversed[7])).expect("written");
+    let score = |line: &str| {
+        let ran =
+            run_in(folder.path(), &format!("score m.safetensors {line} --quiet")).expect(0, &[]);
+        column(&ran.stdout, "log_prob")
+    };
+    let all = score("train.csv --threads 1");
+    assert_eq!(all, score("train.csv --threads 3"));
+    let mut back = score("reversed.csv --threads 2");
+    assert_eq!(score("one.csv")[0], back[7]);
+    back.reverse();
+    assert_eq!(all, back);
+}
+
+#[test]
+fn e10_more_samples_begin_with_the_same_rows() {
+    let folder = folder_with_model();
+    let few = run_in(folder.path(), "sample m.safetensors -n 10 --seed 3 --threads 1 --quiet")
+        .expect(0, &[])
+        .stdout;
+    let many = run_in(folder.path(), "sample m.safetensors -n 40000 --seed 3 --threads 2 --quiet")
+        .expect(0, &[])
+        .stdout;
+    assert!(many.starts_with(&few));
+    let other =
+        run_in(folder.path(), "sample m.safetensors -n 10 --seed 4 --quiet").expect(0, &[]).stdout;
+    assert_ne!(few, other);
+}
+
+#[test]
+fn a12_columns_are_matched_by_name() {
+    let folder = folder_with_model();
+    fs::write(at(&folder, "ab.csv"), "a,b\n0.1,0.2\n").expect("written");
+    fs::write(at(&folder, "ba.csv"), "note,b,a\nhello,0.2,0.1\n").expect("written");
+    fs::write(at(&folder, "a.csv"), "a\n0.1\n").expect("written");
+    let score = |name: &str| run_in(folder.path(), &format!("score m.safetensors {name} --quiet"));
+    let swapped = score("ba.csv").expect(0, &[]).stdout;
+    assert_eq!(column(&score("ab.csv").stdout, "log_prob"), column(&swapped, "log_prob"));
+    assert!(swapped.starts_with("note,b,a,log_prob\nhello,0.2,0.1,"), "{swapped}");
+    score("a.csv").expect(3, &["\"b\""]);
+}
+
+#[test]
+fn scores_of_stdin_go_to_stdout_and_an_existing_column_is_not_lost() {
+    let folder = folder_with_model();
+    let mut child = diffeo()
+        .args(["score", "m.safetensors", "-", "--quiet"])
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    child.stdin.take().expect("piped").write_all(b"a,b\n0.5,0.25\n").expect("written");
+    let ran = Ran::from(child.wait_with_output().expect("ends")).expect(0, &[]);
+    assert!(ran.stdout.starts_with("a,b,log_prob\n0.5,0.25,"), "{ran:?}");
+    fs::write(at(&folder, "scored.csv"), &ran.stdout).expect("written");
+    run_in(folder.path(), "score m.safetensors scored.csv").expect(3, &["log_prob", "--force"]);
+    let again =
+        run_in(folder.path(), "score m.safetensors scored.csv --force --quiet").expect(0, &[]);
+    assert_eq!(again.stdout, ran.stdout);
+    run_in(folder.path(), "score m.safetensors scored.csv --json").expect(2, &["--out"]);
+}
+
+#[test]
+fn e4_verify_adds_the_round_trip_error() {
+    let folder = folder_with_model();
+    let ran =
+        run_in(folder.path(), "score m.safetensors train.csv --verify --quiet").expect(0, &[]);
+    for error in column(&ran.stdout, "round_trip_error") {
+        assert!(error.parse::<f64>().expect("a number") < 1e-2, "{error}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Signals, kills and time: cases F1, F2, F7, and C13, C14 as a process sees them.
+#![cfg(unix)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Ran, at, diffeo, folder, names, run_in, weights};
+
+/// A fit that takes long enough to be stopped in the middle, with a checkpoint every few steps.
+fn slow(steps: u32) -> String {
+    format!(
+        "fit train.csv --columns a,b --seed 4 --out m.safetensors --model maf --transforms 2 --hidden 16 --batch 64 \
+         --steps {steps} --patience 1000000 --checkpoint-every 5 --threads 1"
+    )
+}
+
+fn start(folder: &Path, line: &str) -> Child {
+    diffeo()
+        .args(line.split_whitespace())
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts")
+}
+
+fn wait_for(path: &Path) {
+    let started = Instant::now();
+    while !path.exists() {
+        assert!(started.elapsed() < Duration::from_secs(120), "{} does not appear", path.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent =
+        Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+}
+
+fn stop(folder: &Path, line: &str, name: &str) -> Ran {
+    let child = start(folder, line);
+    wait_for(&folder.join("m.safetensors.checkpoint"));
+    signal(&child, name);
+    Ran::from(child.wait_with_output().expect("ends"))
+}
+
+#[test]
+fn f1_sigint_and_sigterm_end_with_a_checkpoint() {
+    for (name, code) in [("-INT", 130), ("-TERM", 143)] {
+        let folder = folder();
+        let ran = stop(folder.path(), &format!("{} --json", slow(1_000_000)), name)
+            .expect(code, &["--resume"]);
+        assert_eq!(ran.json()["stop_reason"], "interrupted");
+        assert!(at(&folder, "m.safetensors.checkpoint").is_file());
+        assert!(!at(&folder, "m.safetensors").exists(), "no model of an unfinished fit");
+    }
+}
+
+#[test]
+fn f1_a_second_signal_ends_at_once_and_the_checkpoint_is_sound() {
+    let folder = folder();
+    let child = start(folder.path(), &slow(1_000_000));
+    wait_for(&at(&folder, "m.safetensors.checkpoint"));
+    for _ in 0..20 {
+        let _ = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
+    }
+    let ran = Ran::from(child.wait_with_output().expect("ends"));
+    assert_eq!(ran.code, 130, "{ran:?}");
+    let line = format!("{} --resume --max-time 1s", slow(1_000_000));
+    run_in(folder.path(), &line).expect(0, &["going on from step"]);
+}
+
+#[test]
+fn f1_other_commands_stop_and_leave_nothing() {
+    let folder = support::folder_with_model();
+    let child =
+        start(folder.path(), "sample m.safetensors -n 100000000 --seed 1 --out s.csv --threads 1");
+    std::thread::sleep(Duration::from_millis(700));
+    signal(&child, "-INT");
+    Ran::from(child.wait_with_output().expect("ends")).expect(130, &[]);
+    assert_eq!(names(folder.path()), ["m.safetensors", "train.csv"]);
+}
+
+#[test]
+fn f2_kills_and_resumes_give_the_bits_of_an_undisturbed_run() {
+    const STEPS: u32 = 1500;
+    let undisturbed = folder();
+    run_in(undisturbed.path(), &slow(STEPS)).expect(0, &[]);
+    let killed = folder();
+    let (mut line, mut kills) = (slow(STEPS), 0);
+    for kill in 0..6_u64 {
+        let mut child = start(killed.path(), &line);
+        wait_for(&at(&killed, "m.safetensors.checkpoint"));
+        std::thread::sleep(Duration::from_millis(5 + 37 * kill)); // anywhere, also inside a save
+        let _ = child.kill();
+        kills += u32::from(!child.wait().expect("ends").success());
+        if at(&killed, "m.safetensors").exists() {
+            break; // it was faster
+        }
+        line = format!("{} --resume", slow(STEPS));
+    }
+    if !at(&killed, "m.safetensors").exists() {
+        run_in(killed.path(), &line.replace("--threads 1", "--threads 2")).expect(0, &[]);
+    }
+    assert!(kills >= 2, "only {kills} kills came in time");
+    assert_eq!(weights(&at(&killed, "m.safetensors")), weights(&at(&undisturbed, "m.safetensors")));
+    let left: Vec<String> =
+        names(killed.path()).into_iter().filter(|n| n.contains("checkpoint")).collect();
+    assert!(left.is_empty(), "a finished fit needs no checkpoint: {left:?}");
+}
+
+#[test]
+fn f7_max_time_ends_with_a_model_and_a_checkpoint_to_go_on_from() {
+    let folder = folder();
+    let started = Instant::now();
+    let line = format!("{} --max-time 1.5s --json", slow(1_000_000));
+    let ran = run_in(folder.path(), &line).expect(0, &[]);
+    assert!(started.elapsed() < Duration::from_secs(60));
+    assert_eq!(ran.json()["stop_reason"], "max_time");
+    assert!(
+        at(&folder, "m.safetensors").is_file() && at(&folder, "m.safetensors.checkpoint").is_file()
+    );
+    let again =
+        run_in(folder.path(), &format!("{line} --resume")).expect(0, &["going on from step"]);
+    assert!(again.json()["steps"].as_u64() > ran.json()["steps"].as_u64(), "{again:?}");
+}
+
+#[test]
+fn c13_a_damaged_checkpoint_is_passed_over_only_when_asked() {
+    let folder = folder();
+    stop(folder.path(), &slow(1_000_000), "-INT").expect(130, &[]);
+    let checkpoint = at(&folder, "m.safetensors.checkpoint");
+    let mut bytes = fs::read(&checkpoint).expect("there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&checkpoint, bytes).expect("written");
+    let resume =
+        |mode: &str| run_in(folder.path(), &format!("{} --max-time 1s {mode}", slow(1_000_000)));
+    resume("--resume").expect(4, &["--resume=auto"]);
+    resume("--resume=auto").expect(0, &["warning", "could not be used"]);
+}
+
+#[test]
+fn c14_resume_refuses_other_data_and_other_settings() {
+    let folder = folder();
+    stop(folder.path(), &slow(1_000_000), "-TERM").expect(143, &[]);
+    let line = slow(1_000_000);
+    run_in(folder.path(), &line).expect(5, &["--resume", "--force"]);
+    let other = line.replace("--hidden 16", "--hidden 17");
+    run_in(folder.path(), &format!("{other} --resume")).expect(2, &["hidden", "16", "17"]);
+    let other = line.replace("--batch 64", "--batch 32");
+    run_in(folder.path(), &format!("{other} --resume")).expect(2, &["batch", "64", "32"]);
+    support::write_table(&at(&folder, "train.csv"), 400, 99);
+    run_in(folder.path(), &format!("{line} --resume")).expect(2, &["fingerprint"]);
+}
+
+#[test]
+fn c14_resume_without_a_checkpoint_says_so() {
+    let folder = folder();
+    let ran = run_in(folder.path(), &format!("{} --resume", slow(10)));
+    assert!([4, 5].contains(&ran.code), "{ran:?}");
+    assert!(ran.stderr.contains("m.safetensors.checkpoint"), "{ran:?}");
+}
