@@ -1,0 +1,154 @@
+"""One library in one process that times what it is asked to: `python worker.py zuko|flowjax THREADS`.
+
+The protocol, which diffeo's program of the same kind (`cargo run --release -p diffeo --example speed -- THREADS`) speaks too. A
+request is one line of JSON on stdin, an answer one line on stdout; the process lives until stdin ends:
+
+    {"model": "maf", "d": 6, "hidden": 256, "layers": 2, "transforms": 5, "bins": 8, "batch": 512, "op": "train", "seconds": 0.5}
+    {"ms": [14.61, 14.55, ...]}
+
+- `model`: `maf` (affine) or `nsf` (rational-quadratic spline, `bins` bins, bound 5), both autoregressive, f32, ReLU networks
+  with `layers` hidden layers of `hidden` units, `transforms` of them, columns reordered in between.
+- `op`: `train` is loss, gradient and Adam's step on one batch that is in memory already; `log_prob` is without gradient;
+  `sample` draws `batch` rows, new ones each time.
+- Calls are repeated for `seconds`, at least once; `ms` has the time of each. What happens once (building, compiling, the
+  first call) is not in it. A model is kept until another `(model, d, hidden, batch)` is asked for.
+- {"op": "product", "size": 1536, "seconds": 0.3} gives {"gflops": [..]}, the rate of f32 products of square matrices. 2 size^3
+  operations each.
+- A request that cannot be served gives {"error": "why"}.
+"""
+
+import json
+import os
+import sys
+import time
+
+
+class Zuko:
+    def __init__(self, threads):
+        import torch
+
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+
+    def build(self, model, d, hidden, layers, transforms, bins, batch):
+        import torch
+        import zuko
+
+        options = {"transforms": transforms, "hidden_features": (hidden,) * layers}
+        flow = zuko.flows.NSF(d, bins=bins, **options) if model == "nsf" else zuko.flows.MAF(d, **options)
+        optimizer = torch.optim.Adam(flow.parameters(), lr=1e-3)
+        x = torch.randn(batch, d)
+
+        def train():
+            optimizer.zero_grad()
+            loss = -flow().log_prob(x).mean()
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return {
+            "train": train,
+            "log_prob": torch.no_grad()(lambda: flow().log_prob(x)),
+            "sample": torch.no_grad()(lambda: flow().sample((batch,))),
+        }
+
+    def product(self, size):
+        import torch
+
+        a, b = torch.randn(size, size), torch.randn(size, size)
+        return lambda: a @ b
+
+
+class FlowJax:
+    def __init__(self, threads):
+        # XLA has no option for its number of threads: it takes as many as the process may use cores.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        import jax
+
+        self.key = jax.random.key(0)
+
+    def build(self, model, d, hidden, layers, transforms, bins, batch):
+        import equinox as eqx
+        import jax
+        import jax.numpy as jnp
+        import optax
+        import paramax
+        from flowjax.bijections import RationalQuadraticSpline
+        from flowjax.distributions import Normal
+        from flowjax.flows import masked_autoregressive_flow
+
+        # Inner knots are counted: one less than bins.
+        transformer = RationalQuadraticSpline(knots=bins - 1, interval=5) if model == "nsf" else None
+        options = {"transformer": transformer, "flow_layers": transforms, "nn_width": hidden, "nn_depth": layers}
+        flow = masked_autoregressive_flow(self.key, base_dist=Normal(jnp.zeros(d)), **options)
+        x = jax.random.normal(self.key, (batch, d))
+        parameters, static = eqx.partition(
+            flow, eqx.is_inexact_array, is_leaf=lambda leaf: isinstance(leaf, paramax.NonTrainable)
+        )
+        optimizer = optax.adam(1e-3)
+        state = {"parameters": parameters, "optimizer": optimizer.init(parameters), "key": self.key}
+
+        def loss(parameters, x):
+            return -paramax.unwrap(eqx.combine(parameters, static)).log_prob(x).mean()
+
+        @eqx.filter_jit
+        def step(parameters, optimizer_state, x):
+            value, gradient = eqx.filter_value_and_grad(loss)(parameters, x)
+            updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
+            return eqx.apply_updates(parameters, updates), optimizer_state, value
+
+        def train():
+            state["parameters"], state["optimizer"], value = step(state["parameters"], state["optimizer"], x)
+            value.block_until_ready()
+
+        log_prob = eqx.filter_jit(lambda flow, x: flow.log_prob(x))
+        draw = eqx.filter_jit(lambda flow, key: flow.sample(key, (batch,)))
+
+        def sample():
+            state["key"], key = jax.random.split(state["key"])
+            draw(flow, key).block_until_ready()
+
+        return {"train": train, "log_prob": lambda: log_prob(flow, x).block_until_ready(), "sample": sample}
+
+    def product(self, size):
+        import jax
+
+        a = jax.random.normal(self.key, (size, size))
+        product = jax.jit(lambda a, b: a @ b)
+        return lambda: product(a, a).block_until_ready()
+
+
+def repeat(call, seconds):
+    """Milliseconds of each call, for `seconds` and at least once."""
+    times, end = [], time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def serve(library):
+    name, ready, warm = None, {}, set()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            op, seconds = request.pop("op"), request.pop("seconds")
+            if op == "product":
+                call = library.product(request["size"])
+                call()
+                answer = {"gflops": [2e-6 * request["size"] ** 3 / ms for ms in repeat(call, seconds)]}
+            else:
+                if request != name:
+                    name, ready, warm = request, library.build(**request), set()
+                if op not in warm:
+                    ready[op]()
+                    warm.add(op)
+                answer = {"ms": repeat(ready[op], seconds)}
+        except Exception as fault:  # the other side must always get an answer
+            answer = {"error": f"{type(fault).__name__}: {fault}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    serve({"zuko": Zuko, "flowjax": FlowJax}[sys.argv[1]](int(sys.argv[2])))
