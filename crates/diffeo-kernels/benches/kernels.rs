@@ -1,3 +1,200 @@
+//! Micro-benchmarks of the kernels: `cargo bench -p diffeo-kernels`, or with a filter, `cargo bench -p diffeo-kernels -- spline`.
+//!
+//! Shapes are those of `docs/performance.md`: 512 rows, hidden layers of 512 units, 8 bins. All in `f32` on one thread.
+
+use diffeo_kernels::{
+    Activation, AdamW, Affine, ArgumentGradients, LinearGradients, MadeInverse, MadeStep,
+    MapGradients, MaskedLinear, Moments, MonotoneMap, RationalQuadratic, Staircase,
+    normal_log_prob, vecmath,
+};
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+
+const ROWS: usize = 512;
+const HIDDEN: usize = 512;
+const DIMS: usize = 43;
+
 fn main() {
     divan::main();
+}
+
+/// Numbers between -1 and 1 without a pattern that a branch predictor would learn.
+fn numbers(n: usize) -> Vec<f32> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..n).map(next).collect()
+}
+
+/// The hidden layer of a MADE for [`DIMS`] dimensions, or the same without a mask.
+fn staircase(masked: bool) -> Staircase {
+    let degrees: Vec<usize> = (0..HIDDEN).map(|i| i * (DIMS - 1) / HIDDEN).collect();
+    if masked {
+        Staircase::from_degrees(&degrees, &degrees)
+    } else {
+        Staircase::dense(HIDDEN, HIDDEN)
+    }
+}
+
+fn weights(staircase: &Staircase) -> Vec<f32> {
+    let mut weight = numbers(staircase.inputs() * staircase.outputs());
+    staircase.clear_masked(&mut weight);
+    weight
+}
+
+#[divan::bench(args = [true, false])]
+fn masked_linear_forward(bencher: Bencher, masked: bool) {
+    let staircase = staircase(masked);
+    let (weight, bias, x) = (weights(&staircase), numbers(HIDDEN), numbers(ROWS * HIDDEN));
+    let layer = MaskedLinear {
+        weight: &weight,
+        bias: &bias,
+        staircase: &staircase,
+        activation: Activation::Relu,
+    };
+    let mut out = vec![0.0; ROWS * HIDDEN];
+    bencher
+        .counter(ItemsCount::new(2 * ROWS * staircase.weights()))
+        .bench_local(|| layer.forward(black_box(&x), None, &mut out));
+}
+
+#[divan::bench(args = [true, false])]
+fn masked_linear_backward(bencher: Bencher, masked: bool) {
+    let staircase = staircase(masked);
+    let (weight, bias, x) = (weights(&staircase), numbers(HIDDEN), numbers(ROWS * HIDDEN));
+    let layer = MaskedLinear {
+        weight: &weight,
+        bias: &bias,
+        staircase: &staircase,
+        activation: Activation::Relu,
+    };
+    let (output, mut grad) = (numbers(ROWS * HIDDEN), numbers(ROWS * HIDDEN));
+    let (mut to_x, mut to_weight, mut to_bias) = (x.clone(), weight.clone(), vec![0.0; HIDDEN]);
+    bencher.counter(ItemsCount::new(4 * ROWS * staircase.weights())).bench_local(|| {
+        let to = LinearGradients { x: Some(&mut to_x), weight: &mut to_weight, bias: &mut to_bias };
+        layer.backward(black_box(&x), &output, &mut grad, to);
+    });
+}
+
+fn maps() -> [MonotoneMap; 2] {
+    [
+        MonotoneMap::Affine(Affine::default()),
+        MonotoneMap::RationalQuadratic(RationalQuadratic::new(8, 5.0)),
+    ]
+}
+
+fn map_of(name: &str) -> MonotoneMap {
+    let [affine, spline] = maps();
+    if name == "spline" { spline } else { affine }
+}
+
+#[divan::bench(args = ["affine", "spline"])]
+fn map_forward(bencher: Bencher, name: &str) {
+    let map = map_of(name);
+    let n = ROWS * DIMS;
+    let (x, params) = (numbers(n), numbers(n * map.params_per_dim()));
+    let (mut value, mut log_slope) = (vec![0.0; n], vec![0.0; n]);
+    bencher.counter(ItemsCount::new(n)).bench_local(|| match &map {
+        MonotoneMap::Affine(map) => map.forward(black_box(&x), &params, &mut value, &mut log_slope),
+        MonotoneMap::RationalQuadratic(map) => {
+            map.forward(black_box(&x), &params, &mut value, &mut log_slope);
+        }
+    });
+}
+
+#[divan::bench(args = ["affine", "spline"])]
+fn map_backward(bencher: Bencher, name: &str) {
+    let map = map_of(name);
+    let n = ROWS * DIMS;
+    let (x, params, grad) = (numbers(n), numbers(n * map.params_per_dim()), numbers(n));
+    let (mut to_x, mut to_params) = (vec![0.0; n], vec![0.0; params.len()]);
+    bencher.counter(ItemsCount::new(n)).bench_local(|| {
+        let from = MapGradients { value: &grad, log_slope: &grad };
+        let to = ArgumentGradients { input: &mut to_x, params: &mut to_params };
+        match &map {
+            MonotoneMap::Affine(map) => map.forward_backward(black_box(&x), &params, from, to),
+            MonotoneMap::RationalQuadratic(map) => {
+                map.forward_backward(black_box(&x), &params, from, to);
+            }
+        }
+    });
+}
+
+/// One layer of the table's largest model, from base to data.
+#[divan::bench(args = ["affine", "spline"])]
+fn made_inverse(bencher: Bencher, name: &str) {
+    let map = map_of(name);
+    let inputs: Vec<usize> = (1..=DIMS).collect();
+    let hidden: Vec<usize> = (0..HIDDEN).map(|i| 1 + i * (DIMS - 1) / HIDDEN).collect();
+    let outputs: Vec<usize> =
+        (0..DIMS * map.params_per_dim()).map(|j| j / map.params_per_dim()).collect();
+    let stairs = [
+        Staircase::from_degrees(&inputs, &hidden),
+        Staircase::from_degrees(&hidden, &hidden),
+        Staircase::from_degrees(&hidden, &outputs),
+    ];
+    let weights =
+        stairs.each_ref().map(|s| weights(s).iter().map(|w| 0.05 * w).collect::<Vec<_>>());
+    let bias = vec![0.0; HIDDEN.max(outputs.len())];
+    let step = |i: usize| MadeStep::Linear {
+        layer: MaskedLinear {
+            weight: &weights[i],
+            bias: &bias[..stairs[i].outputs()],
+            staircase: &stairs[i],
+            activation: if i < 2 { Activation::Relu } else { Activation::None },
+        },
+        input: i,
+        skip: None,
+    };
+    let inverse = MadeInverse::new(&[step(0), step(1), step(2)], map, DIMS);
+    let z = numbers(ROWS * DIMS);
+    let (mut x, mut log_slope) = (vec![0.0; z.len()], vec![0.0; z.len()]);
+    let work: usize = stairs.iter().map(Staircase::weights).sum();
+    bencher
+        .counter(ItemsCount::new(2 * ROWS * work))
+        .bench_local(|| inverse.run(black_box(&z), &[None; 3], &mut x, &mut log_slope));
+}
+
+#[divan::bench]
+fn base_log_density(bencher: Bencher) {
+    let z = numbers(ROWS * DIMS);
+    let mut log_prob = vec![0.0; ROWS];
+    bencher
+        .counter(ItemsCount::new(z.len()))
+        .bench_local(|| normal_log_prob(black_box(&z), &mut log_prob));
+}
+
+#[divan::bench]
+fn optimizer_step(bencher: Bencher) {
+    let n = 1 << 20;
+    let (gradient, mut weights) = (numbers(n), numbers(n));
+    let (mut first, mut second) = (vec![0.0f32; n], vec![0.0f32; n]);
+    let rule =
+        AdamW { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 1e-4 };
+    bencher.counter(ItemsCount::new(n)).bench_local(|| {
+        let moments = Moments { first: &mut first, second: &mut second };
+        rule.step(10, &[black_box(&gradient)], 1.0, &mut weights, moments);
+    });
+}
+
+#[divan::bench(args = ["exp", "ln", "tanh", "softplus"])]
+fn vector_functions(bencher: Bencher, name: &str) {
+    let values: Vec<f32> = numbers(1 << 14).iter().map(|v| v.abs() + 0.1).collect();
+    let function: fn(&mut [f32]) = match name {
+        "exp" => vecmath::exp,
+        "ln" => vecmath::ln,
+        "tanh" => vecmath::tanh,
+        _ => vecmath::softplus,
+    };
+    bencher
+        .counter(ItemsCount::new(values.len()))
+        .with_inputs(|| values.clone())
+        .bench_local_values(|mut values| {
+            function(&mut values);
+            values
+        });
 }

@@ -110,6 +110,9 @@ impl Model {
 
     /// Draws `n` rows and their log-density under the model (also when the temperature is not 1).
     ///
+    /// Samples that are moved after the draw, to a whole number or away from the edge of an interval by rounding, are scored where
+    /// they are.
+    ///
     /// # Errors
     /// As [`Model::sample`].
     pub fn sample_with_log_prob(
@@ -118,11 +121,17 @@ impl Model {
         context: Option<&Rows>,
         options: &SampleOptions,
     ) -> Result<(Rows, Vec<f64>)> {
-        let (mut rows, log_prob) = self.draw(n, context, options)?;
-        if self.floor_integers(&mut rows) {
-            let log_prob = self.log_prob(&rows, context, options.threads)?;
+        let (mut rows, mut log_prob) = self.draw(n, context, options)?;
+        let moved: Vec<usize> = match self.floor_integers(&mut rows) {
+            true => (0..n).collect(),
+            false => (0..n).filter(|i| self.schema.is_at_edge(rows.row(*i))).collect(),
+        };
+        if moved.is_empty() {
             return Ok((rows, log_prob));
         }
+        let context = context.map(|c| c.select(&moved));
+        let again = self.log_prob(&rows.select(&moved), context.as_ref(), options.threads)?;
+        moved.into_iter().zip(again).for_each(|(i, p)| log_prob[i] = p);
         Ok((rows, log_prob))
     }
 

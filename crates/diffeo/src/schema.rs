@@ -36,6 +36,16 @@ impl ColumnKind {
     }
 }
 
+impl ColumnKind {
+    /// Whether `x` is so near a bound of its interval that rounding `x` moves its logit by more than a millionth.
+    fn is_at_edge(&self, x: f64) -> bool {
+        const GRAINS: f64 = 1e6;
+        let Self::Interval { low, high } = *self else { return false };
+        let grain = f64::EPSILON * low.abs().max(high.abs());
+        (x - low).min(high - x) < GRAINS * grain
+    }
+}
+
 impl std::fmt::Display for ColumnKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -97,6 +107,11 @@ pub struct Schema {
 }
 
 impl Schema {
+    /// Whether a row has a number at the edge of its interval, where floats are too coarse for its logit.
+    pub(crate) fn is_at_edge(&self, row: &[f64]) -> bool {
+        self.columns.iter().zip(row).any(|(column, x)| column.kind.is_at_edge(*x))
+    }
+
     /// Checks that every name is non-empty and used once and that bounds are ordered.
     ///
     /// # Errors

@@ -30,38 +30,39 @@ pub(super) fn check(
         return Ok(CheckResult::skipped(NAME, format!("{n} rows, and {ROWS_MIN} are needed")));
     }
     let context = data.context.as_ref().map(|c| c.slice(0..n));
-    let a = standardised(&data.x.slice(0..n), &data.x, context.as_ref());
-    let b = standardised(&samples.slice(0..n), &data.x, context.as_ref());
+    let a = scores(&data.x.slice(0..n), &data.x, context.as_ref());
+    let b = scores(&samples.slice(0..n), &data.x, context.as_ref());
     let Measured { distance, noise } = measure(&a, &b, subject.streams(), subject.threads)?;
     let limit = EFFECT + NOISE * noise;
     let with = if context.is_some() { " with their contexts" } else { "" };
     let detail = format!(
-        "{n} rows of data and {n} samples{with}, standardised: energy distance {distance:.4} of their mean distance; \
+        "{n} rows of data and {n} samples{with}, ranked by column: energy distance {distance:.4} of their mean distance; \
          limit {EFFECT} + {NOISE} x {noise:.5}, the noise between halves of the data"
     );
     Ok(CheckResult::measured(NAME, distance, limit, detail))
 }
 
-/// The rows in deviations of `of`, with the context beside, in its own deviations.
-fn standardised(x: &Rows, of: &Rows, context: Option<&Rows>) -> Vec<Vec<f64>> {
+/// Each number as its rank in the column of `of`, with the context's ranks beside.
+///
+/// Equal distributions have equal ranks whatever the columns' units, and a few values far out do not drown the rest.
+fn scores(x: &Rows, of: &Rows, context: Option<&Rows>) -> Vec<Vec<f64>> {
     let mut rows: Vec<Vec<f64>> = vec![Vec::new(); x.len()];
     for (values, of) in std::iter::once((x, of)).chain(context.map(|c| (c, c))) {
         for j in 0..values.width() {
-            let (mean, deviation) = moments(&of.column(j));
+            let mut sorted = of.column(j);
+            sorted.sort_by(f64::total_cmp);
             for (row, v) in rows.iter_mut().zip(values.column(j)) {
-                row.push((v - mean) / deviation);
+                row.push(rank(&sorted, v));
             }
         }
     }
     rows
 }
 
-/// Mean and deviation; a constant has deviation 1.
-fn moments(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().map(|v| v / n).sum::<f64>();
-    let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
-    (mean, if deviation > 0.0 { deviation } else { 1.0 })
+/// Share of the values below `v`, half of its ties counted.
+fn rank(sorted: &[f64], v: f64) -> f64 {
+    let (below, up_to) = (sorted.partition_point(|s| *s < v), sorted.partition_point(|s| *s <= v));
+    (below + up_to) as f64 / (2 * sorted.len()) as f64
 }
 
 struct Measured {
@@ -126,6 +127,15 @@ mod tests {
             (0..d).map(|_| normal(&mut rng)).collect()
         };
         (0..n).map(row).collect()
+    }
+
+    #[test]
+    fn ranks_share_ties_and_end_at_0_and_1() {
+        let sorted = [1.0, 2.0, 2.0, 3.0];
+        assert_eq!(
+            [0.0, 1.0, 2.0, 2.5, 9.0].map(|v| rank(&sorted, v)),
+            [0.0, 0.125, 0.5, 0.75, 1.0]
+        );
     }
 
     fn of(a: &[Vec<f64>], b: &[Vec<f64>]) -> (f64, f64) {

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use super::CheckResult;
 use super::importance::{self, Proposal};
-use super::subject::{Draw, Samples, Subject, real};
+use super::subject::{Draw, Samples, Subject};
 use crate::error::Result;
 use crate::model::Model;
 use crate::random::Purpose;
 use crate::rows::Rows;
+use crate::schema::ColumnKind;
 use crate::spec::{FlowSpec, LayerSpec};
 
 const NAME: &str = "normalisation";
@@ -157,7 +158,9 @@ fn without_unit_maps(model: &Model) -> Result<Model> {
         }
     }
     flow.set_parameters(&weights)?;
-    Model::new(flow, real(&model.schema))
+    let mut schema = model.schema.clone();
+    schema.columns.iter_mut().for_each(|c| c.kind = ColumnKind::Real);
+    Model::new(flow, schema)
 }
 
 /// `transform.2.a` is `transform.5.a` of the flow that has three layers before it.

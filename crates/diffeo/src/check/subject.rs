@@ -35,7 +35,7 @@ pub(super) enum Samples {
 /// A model under test.
 pub(super) struct Subject<'a> {
     pub(super) model: &'a Model,
-    /// The same flow about columns of real numbers: nothing is rounded to integers and a density stays a density.
+    /// The same flow with whole numbers as real ones: nothing is rounded and a density stays a density.
     pub(super) continuous: Model,
     pub(super) threads: usize,
     pub(super) samples: usize,
@@ -52,7 +52,7 @@ impl<'a> Subject<'a> {
         validate(model, data, options)?;
         let streams = Streams::new(options.seed);
         let data = data.map(|data| some_rows(data, options.samples, &streams)).transpose()?;
-        let continuous = Model::new(model.flow.clone(), real(&model.schema))?;
+        let continuous = Model::new(model.flow.clone(), unrounded(&model.schema))?;
         let (threads, samples) = (options.threads, options.samples);
         Ok(Self { model, continuous, threads, samples, streams, data })
     }
@@ -155,10 +155,11 @@ fn from_real(map: &SupportMap, z: f64) -> f64 {
     }
 }
 
-/// The schema with all modelled columns real: for a flow whose numbers are to be taken as they are.
-pub(super) fn real(schema: &Schema) -> Schema {
+/// The schema with whole numbers as real ones, so that samples are taken as they leave the flow.
+fn unrounded(schema: &Schema) -> Schema {
     let mut schema = schema.clone();
-    schema.columns.iter_mut().for_each(|c| c.kind = ColumnKind::Real);
+    let whole = schema.columns.iter_mut().filter(|c| c.kind == ColumnKind::Integer);
+    whole.for_each(|c| c.kind = ColumnKind::Real);
     schema
 }
 
