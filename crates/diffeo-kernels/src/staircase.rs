@@ -84,6 +84,17 @@ impl Staircase {
         }
     }
 
+    /// Sets those masked entries to zero that lie in an output panel: all that products by panels write to.
+    pub(crate) fn clear_overhang<T: crate::Real>(&self, weight: &mut [T]) {
+        let outputs = self.outputs();
+        for (panel, depth) in self.output_panels() {
+            for row in self.prefix[panel.start]..depth {
+                let start = row * outputs;
+                weight[start + panel.start..start + self.first[row]].fill(T::ZERO);
+            }
+        }
+    }
+
     /// Runs of outputs to be computed together, each with the number of inputs that it needs.
     pub(crate) fn output_panels(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
         self.output_panels.iter().map(|panel| (panel.clone(), self.prefix[panel.end - 1]))

@@ -100,6 +100,16 @@ impl<T: Transform> Flow<T> {
         &self.base
     }
 
+    /// Where the weights are.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The map of the context, if there is a context.
+    pub(crate) fn context_chain(&self) -> Option<&Chain> {
+        self.context.as_ref()
+    }
+
     /// The base distribution, to be changed in place.
     pub fn base_mut(&mut self) -> &mut Base {
         &mut self.base

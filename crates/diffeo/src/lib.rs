@@ -45,6 +45,7 @@ pub mod monotone;
 pub mod nn;
 mod parameter;
 pub mod presets;
+mod program;
 mod random;
 mod reservoir;
 mod rows;

@@ -16,6 +16,7 @@ mod checkpoint;
 mod data;
 mod element;
 mod events;
+mod flat;
 mod flow_objective;
 mod lookup;
 mod maps;
@@ -43,3 +44,12 @@ pub use lookup::Checkpoint;
 pub use options::FitOptions;
 pub use recipe::Plan;
 pub use trainer::Trainer;
+
+#[cfg(test)]
+pub(crate) use {
+    batches::Batch,
+    element::Element,
+    flat::{flat_weights, set_weights},
+    flow_objective::FlowObjective,
+    objective::Objective,
+};

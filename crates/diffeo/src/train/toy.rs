@@ -52,7 +52,7 @@ impl<T: Element> Objective<T> for Normals<T> {
         Ok(())
     }
 
-    fn gradient(&self, batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
+    fn gradient(&self, _weights: &[T], batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
         let mut sum = vec![0.0; gradient.len()];
         let mut losses = Vec::new();
         for (i, weight) in batch.weights.iter().enumerate() {
@@ -64,7 +64,7 @@ impl<T: Element> Objective<T> for Normals<T> {
         Ok(losses)
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Vec<f64>> {
+    fn losses(&self, _weights: &[T], batch: &Batch) -> Result<Vec<f64>> {
         Ok((0..batch.x.len()).map(|i| self.row(batch.x.row(i)).0).collect())
     }
 }
@@ -101,8 +101,8 @@ pub(crate) fn run<T: Element>(
     data.check(&schema).unwrap();
     let (train, valid) = split(data, &options.validation, streams).unwrap();
     let mut layout = Layout::default();
-    layout.push("mean", 2, true);
-    layout.push("log_scale", 2, false);
+    layout.push("mean", 2, true, None);
+    layout.push("log_scale", 2, false, None);
     let problem = Problem {
         rows_train: train.len(),
         rows_valid: valid.as_ref().map_or(0, |v| v.len()),
