@@ -14,6 +14,7 @@ mod step;
 mod tests;
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use diffeo_kernels::{Real, normal_log_prob, normal_log_prob_backward};
 
@@ -42,11 +43,13 @@ pub(crate) struct Program<T> {
     dims: usize,
     context: Option<Chain>,
     weights: usize,
+    /// Buffers that no call is using.
+    idle: Mutex<Vec<Workspace<T>>>,
 }
 
-/// Buffers of one thread, kept from call to call.
+/// Buffers of one call.
 #[derive(Debug, Default)]
-pub(crate) struct Workspace<T> {
+struct Workspace<T> {
     tapes: Vec<Tape<T>>,
     /// The value before each step, and after the last.
     values: Vec<Vec<T>>,
@@ -98,6 +101,7 @@ impl<T: Real> Program<T> {
             dims: flow.dims(),
             context: flow.context_chain().cloned(),
             weights: cursor.0,
+            idle: Mutex::default(),
         })
     }
 
@@ -111,23 +115,22 @@ impl<T: Real> Program<T> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Device`] if the tensor engine, which maps units and context, fails.
-    pub(crate) fn log_prob(
-        &self,
-        weights: &[T],
-        input: Input<'_>,
-        work: &mut Workspace<T>,
-    ) -> Result<Vec<f64>> {
-        let n = input.x.len();
+    pub(crate) fn log_prob(&self, weights: &[T], input: Input<'_>) -> Result<Vec<f64>> {
+        self.with_workspace(|work| self.run(weights, input, work))
+    }
+
+    fn run(&self, weights: &[T], input: Input<'_>, work: &mut Workspace<T>) -> Result<Vec<f64>> {
+        let (n, len) = (input.x.len(), input.x.len() * self.dims);
         let Workspace { tapes, values, context: mapped, .. } = work;
         self.reserve(tapes, 1, values, 2);
         let mut log_prob = self.enter(input, &mut values[0], mapped)?;
         let pass = Pass { rows: n, weights, context: mapped, log_det_gradient: &[] };
-        let [from, to] = &mut values[..] else { unreachable!("two values were reserved") };
+        let [from, to, ..] = &mut values[..] else { unreachable!("two values were reserved") };
         for step in &self.steps {
-            step.forward(&pass, from, sized(to, n * self.dims), &mut log_prob, &mut tapes[0]);
+            step.forward(&pass, &from[..len], sized(to, len), &mut log_prob, &mut tapes[0]);
             std::mem::swap(from, to);
         }
-        add_base(&from[..n * self.dims], &mut log_prob);
+        add_base(&from[..len], &mut log_prob);
         Ok(log_prob)
     }
 
@@ -138,6 +141,16 @@ impl<T: Real> Program<T> {
     /// # Errors
     /// As [`Program::log_prob`].
     pub(crate) fn gradient(
+        &self,
+        weights: &[T],
+        input: Input<'_>,
+        row_weights: &[f64],
+        gradient: &mut [T],
+    ) -> Result<Vec<f64>> {
+        self.with_workspace(|work| self.run_back(weights, input, row_weights, gradient, work))
+    }
+
+    fn run_back(
         &self,
         weights: &[T],
         input: Input<'_>,
@@ -169,9 +182,18 @@ impl<T: Real> Program<T> {
         Ok(log_prob)
     }
 
+    /// Runs something with buffers that were used before, if there are any.
+    fn with_workspace<R>(&self, work: impl FnOnce(&mut Workspace<T>) -> R) -> R {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspace = idle().pop().unwrap_or_default();
+        let result = work(&mut workspace);
+        idle().push(workspace);
+        result
+    }
+
     fn reserve(&self, tapes: &mut Vec<Tape<T>>, n: usize, values: &mut Vec<Vec<T>>, m: usize) {
         tapes.resize_with(n.max(tapes.len()), Tape::default);
-        values.resize_with(m, Vec::new);
+        values.resize_with(m.max(values.len()), Vec::new);
     }
 
     /// Maps rows from their units to the first step, and the context; returns the log-determinants so far.

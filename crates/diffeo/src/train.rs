@@ -14,9 +14,7 @@
 mod batches;
 mod checkpoint;
 mod data;
-mod element;
 mod events;
-mod flat;
 mod flow_objective;
 mod lookup;
 mod maps;
@@ -46,10 +44,4 @@ pub use recipe::Plan;
 pub use trainer::Trainer;
 
 #[cfg(test)]
-pub(crate) use {
-    batches::Batch,
-    element::Element,
-    flat::{flat_weights, set_weights},
-    flow_objective::FlowObjective,
-    objective::Objective,
-};
+pub(crate) use {batches::Batch, flow_objective::FlowObjective, objective::Objective};

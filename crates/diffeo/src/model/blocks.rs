@@ -3,10 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::linalg::host_values;
 use crate::rows::Rows;
 
 /// Most rows of a block: enough for full speed, few enough for constant memory.
@@ -53,7 +50,9 @@ impl Blocks {
             }
         };
         let parts: Result<Vec<Vec<(usize, R)>>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+            let handles: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+            // The calling thread works too: a short table is half done before another thread has started.
+            let own = run();
             let join = |handle: std::thread::ScopedJoinHandle<'_, Result<_>>| {
                 handle.join().unwrap_or_else(|_| {
                     Err(Error::new(
@@ -62,7 +61,7 @@ impl Blocks {
                     ))
                 })
             };
-            handles.into_iter().map(join).collect()
+            std::iter::once(own).chain(handles.into_iter().map(join)).collect()
         });
         let mut all: Vec<(usize, R)> = parts?.into_iter().flatten().collect();
         all.sort_by_key(|(i, _)| *i);
@@ -90,15 +89,4 @@ impl Block {
         padded.values_mut()[..part.len()].copy_from_slice(part);
         padded
     }
-}
-
-/// Rows as a tensor on the CPU, in `f64`: the units of the data need its precision.
-pub(super) fn tensor_of(rows: &Rows) -> Tensor<2> {
-    let data = TensorData::new(rows.values().to_vec(), [rows.len(), rows.width()]);
-    Tensor::from_data(data, (&Device::flex(), DType::F64))
-}
-
-/// A tensor as numbers on the host.
-pub(super) fn values_of<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
-    host_values(tensor)
 }

@@ -1,11 +1,13 @@
 //! Programs against the tensor engine, whose layers the laws are tested on.
 
 use super::*;
+use crate::element::Element;
+use crate::flat::{flat_weights, set_weights};
 use crate::nn::Activation;
 use crate::presets::{Preset, PresetOptions};
 use crate::random::{Purpose, Streams, normal};
 use crate::spec::{FlowSpec, Precision};
-use crate::train::{Batch, FlowObjective, Objective, flat_weights};
+use crate::train::{Batch, FlowObjective, Objective};
 
 const ROWS: usize = 37;
 
@@ -15,7 +17,7 @@ fn noise(n: usize, scale: f64, seed: u64) -> Vec<f64> {
 }
 
 /// Weights far from the start, masked ones zero.
-fn weights<T: crate::train::Element>(flow: &Flow) -> Vec<T> {
+fn weights<T: Element>(flow: &Flow) -> Vec<T> {
     let (layout, _) = flat_weights::<T>(flow).unwrap();
     let mut all = vec![T::ZERO; layout.len()];
     let values = noise(all.len(), 0.3, 5);
@@ -30,7 +32,7 @@ fn weights<T: crate::train::Element>(flow: &Flow) -> Vec<T> {
     }
     // Runs close short gaps of the mask; a round trip through the flow does not.
     let mut masked = flow.clone();
-    crate::train::set_weights(&mut masked, &all).unwrap();
+    set_weights(&mut masked, &all).unwrap();
     masked.visit(&mut |_, p| {
         p.value = p.mask.iter().fold(p.value.clone(), |v, m| v * m.clone());
     });
@@ -98,17 +100,15 @@ fn densities_and_gradients_equal_those_of_the_tensor_engine() {
         let mut program = Program::<f64>::new(&flow).expect("every layer has a step");
         program.load(&weights);
         let input = Input { x: &batch.x, context: batch.context.as_ref() };
-        let mut work = Workspace::default();
         // Twice: the second time with buffers that hold the first one's numbers.
         for _ in 0..2 {
             let mut gradient = vec![0.0; weights.len()];
-            let log_prob = program
-                .gradient(&weights, input, &batch.weights, &mut gradient, &mut work)
-                .unwrap();
+            let log_prob =
+                program.gradient(&weights, input, &batch.weights, &mut gradient).unwrap();
             let found: Vec<f64> = log_prob.iter().map(|p| -p).collect();
             close(&found, &losses, 1e-11, "loss");
             close(&gradient, &expected, 1e-10, "gradient");
-            let scored = program.log_prob(&weights, input, &mut work).unwrap();
+            let scored = program.log_prob(&weights, input).unwrap();
             assert_eq!(scored, log_prob, "scoring and training give the same bits");
         }
     }
@@ -126,7 +126,7 @@ fn a_row_has_the_same_bits_whatever_the_other_rows_are() {
             let context = batch.context.as_ref().map(|c| c.slice(rows.clone()));
             let x = batch.x.slice(rows);
             let input = Input { x: &x, context: context.as_ref() };
-            program.log_prob(&weights, input, &mut Workspace::default()).unwrap()
+            program.log_prob(&weights, input).unwrap()
         };
         let all = score(0..ROWS);
         for rows in [0..1, 3..5, 7..ROWS] {

@@ -1,17 +1,15 @@
 //! The negative log-density of a flow as an objective: by a program of kernels, or else by the tensor engine.
 
-use std::sync::{Mutex, PoisonError};
-
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::batches::Batch;
-use super::element::Element;
-use super::flat::{elements, set_weights};
 use super::objective::Objective;
+use crate::element::Element;
 use crate::error::Result;
+use crate::flat::{elements, set_weights};
 use crate::flow::Flow;
 use crate::linalg::host_values;
-use crate::program::{Input, Program, Workspace};
+use crate::program::{Input, Program};
 use crate::rows::Rows;
 
 /// Validation rows are filled up to a multiple of this, as when a model scores a table: a row then has the same bits in both.
@@ -20,28 +18,13 @@ const PAD_ROWS: usize = 32;
 /// The objective of a flow.
 pub(crate) fn objective<T: Element>(flow: &Flow) -> Box<dyn Objective<T>> {
     match Program::new(flow) {
-        Some(program) => Box::new(ProgramObjective { program, idle: Mutex::default() }),
+        Some(program) => Box::new(ProgramObjective(program)),
         None => Box::new(FlowObjective::<T>::new(flow)),
     }
 }
 
 /// A flow whose every layer has a step.
-struct ProgramObjective<T> {
-    program: Program<T>,
-    /// Buffers that no thread is using.
-    idle: Mutex<Vec<Workspace<T>>>,
-}
-
-impl<T: Element> ProgramObjective<T> {
-    /// Runs something with buffers that were used before, if there are any.
-    fn with_workspace<R>(&self, work: impl FnOnce(&mut Workspace<T>) -> R) -> R {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut workspace = idle().pop().unwrap_or_default();
-        let result = work(&mut workspace);
-        idle().push(workspace);
-        result
-    }
-}
+struct ProgramObjective<T>(Program<T>);
 
 fn input(batch: &Batch) -> Input<'_> {
     Input { x: &batch.x, context: batch.context.as_ref() }
@@ -49,21 +32,16 @@ fn input(batch: &Batch) -> Input<'_> {
 
 impl<T: Element> Objective<T> for ProgramObjective<T> {
     fn load(&mut self, weights: &[T]) -> Result<()> {
-        self.program.load(weights);
+        self.0.load(weights);
         Ok(())
     }
 
     fn gradient(&self, weights: &[T], batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
-        let log_prob = self.with_workspace(|workspace| {
-            self.program.gradient(weights, input(batch), &batch.weights, gradient, workspace)
-        })?;
-        Ok(negated(log_prob))
+        Ok(negated(self.0.gradient(weights, input(batch), &batch.weights, gradient)?))
     }
 
     fn losses(&self, weights: &[T], batch: &Batch) -> Result<Vec<f64>> {
-        let log_prob = self
-            .with_workspace(|workspace| self.program.log_prob(weights, input(batch), workspace))?;
-        Ok(negated(log_prob))
+        Ok(negated(self.0.log_prob(weights, input(batch))?))
     }
 }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 use diffeo_kernels::{AdamW, average_weights, l2_norm, sum_shards};
 use rayon::prelude::*;
 
-use super::element::Element;
-use super::objective::{Layout, Piece};
+use crate::element::Element;
+use crate::layout::{Layout, Piece};
 
 /// Trained elements a thread takes at a time.
 const PIECE: usize = 1 << 15;

@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 
 use super::batches::{Batches, Noise};
 use super::data::Part;
-use super::element::Element;
 use super::events::{Event, StopReason};
-use super::objective::{Layout, Objective};
+use super::objective::Objective;
 use super::optimizer::{Update, clip_scale};
 use super::recipe::Plan;
 use super::shards::Shards;
 use super::state::{Record, State};
 use crate::container::Container;
+use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
 use crate::random::{Purpose, Streams};
 use crate::schema::Schema;
 

@@ -8,10 +8,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batches::{Batch, Noise, piece};
 use super::data::Part;
-use super::element::Element;
-use super::objective::{Layout, Objective};
+use super::objective::Objective;
 use super::optimizer::Pieces;
+use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
 use crate::schema::Schema;
 
 /// Rows that are scored at once in validation.

@@ -2,13 +2,14 @@
 
 use super::batches::Batch;
 use super::data::split;
-use super::element::Element;
 use super::events::Event;
-use super::objective::{Layout, Objective};
+use super::objective::Objective;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
+use crate::element::Element;
 use crate::error::Result;
+use crate::layout::Layout;
 use crate::random::{Purpose, Streams, normal};
 use crate::rows::Rows;
 use crate::schema::{Column, ColumnKind, Schema};

@@ -2,10 +2,10 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::element::Element;
-use super::objective::Layout;
+use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Flow;
+use crate::layout::Layout;
 use crate::linalg::host_values;
 
 /// Where the weights of a flow lie in a flat array, and their values.
