@@ -30,7 +30,11 @@ struct Request {
     #[serde(default)]
     size: usize,
     op: String,
+    #[serde(default)]
     seconds: f64,
+    /// So many calls, instead of a time: for counting instructions.
+    #[serde(default)]
+    calls: usize,
 }
 
 fn main() {
@@ -57,12 +61,16 @@ fn serve(request: &Request, threads: usize) -> serde_json::Value {
     }
 }
 
-/// Milliseconds of each call in the time given, after one that is not counted.
-fn repeat(seconds: f64, mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+/// Milliseconds of each call in the time given (or of so many calls), after one that is not counted.
+fn repeat(request: &Request, mut call: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
     call()?;
     let begin = Instant::now();
     let mut ms = Vec::new();
-    while ms.is_empty() || begin.elapsed().as_secs_f64() < seconds {
+    let more = |done: usize| match request.calls {
+        0 => done == 0 || begin.elapsed().as_secs_f64() < request.seconds,
+        calls => done < calls,
+    };
+    while more(ms.len()) {
         let start = Instant::now();
         call()?;
         ms.push(start.elapsed().as_secs_f64() * 1e3);
@@ -101,7 +109,7 @@ fn train(request: &Request, threads: usize) -> Result<Vec<f64>> {
         ..FitOptions::default()
     };
     let mut trainer = Trainer::new(spec, schema, data, options)?;
-    repeat(request.seconds, || {
+    repeat(request, || {
         while !matches!(trainer.advance()?, Event::Step { .. }) {}
         Ok(())
     })
@@ -112,7 +120,7 @@ fn infer(request: &Request, threads: usize) -> Result<Vec<f64>> {
     let model = Model::new(spec.build(0)?, schema)?;
     let x = rows(request.batch, request.d)?;
     let mut first_row = 0;
-    repeat(request.seconds, || {
+    repeat(request, || {
         if request.op == "log_prob" {
             return model.log_prob(&x, None, threads).map(|_| ());
         }
@@ -135,7 +143,7 @@ fn product(request: &Request, threads: usize) -> serde_json::Value {
         staircase: &staircase,
         activation: Activation::None,
     };
-    let times = repeat(request.seconds, || {
+    let times = repeat(request, || {
         std::thread::scope(|scope| {
             for (a, out) in a.chunks(per_thread).zip(out.chunks_mut(per_thread)) {
                 scope.spawn(move || layer.forward(a, None, out));
