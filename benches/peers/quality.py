@@ -33,7 +33,7 @@ import zuko
 CLASSIFIER_ROWS = 5000
 
 
-def zuko_fit(parts, seconds, threads, seed=0):
+def zuko_fit(parts, seconds, threads, seed=0, batch=256):
     """Trains zuko's flow; returns test log-likelihoods, samples, and what the training did."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
@@ -42,9 +42,9 @@ def zuko_fit(parts, seconds, threads, seed=0):
     flow = zuko.flows.NSF(train.shape[1], transforms=5, hidden_features=(128, 128), bins=8)
     optimizer = torch.optim.Adam(flow.parameters(), lr=1e-3)
     best, best_state, history, step = -np.inf, None, [], 0
-    interval = max(100, len(train) // 256)
+    interval = max(100, len(train) // batch)
     while time.perf_counter() - start < seconds:
-        for rows in torch.randperm(len(train)).split(256):
+        for rows in torch.randperm(len(train)).split(batch):
             loss = -flow().log_prob(train[rows]).mean()
             optimizer.zero_grad()
             loss.backward()
