@@ -5,6 +5,7 @@ mod dequantize;
 mod persist;
 mod round_trip;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -28,6 +29,8 @@ pub struct Model {
     pub schema: Schema,
     /// How it was trained, if it was.
     pub summary: Option<TrainingSummary>,
+    /// Texts of its file that this release does not know: written back by [`Model::save`].
+    texts: BTreeMap<String, String>,
 }
 
 /// How to draw samples.
@@ -64,7 +67,7 @@ impl Model {
             )));
         }
         schema.validate()?;
-        Ok(Self { flow, schema, summary: None })
+        Ok(Self { flow, schema, summary: None, texts: BTreeMap::new() })
     }
 
     /// Log-density in nats of each row, in the units of the data.

@@ -41,6 +41,7 @@ pub(super) fn parts_of(model: &Model) -> Result<ModelParts> {
         Some(summary) => Some(json(serde_json::to_value(summary))?),
         None => None,
     };
+    parts.other = model.texts.clone();
     Ok(parts)
 }
 
@@ -82,6 +83,7 @@ pub(super) fn model_of(parts: &ModelParts) -> Result<Model> {
         Some(summary) => Some(from_json::<TrainingSummary>("training summary", summary)?),
         None => None,
     };
+    model.texts = parts.other.clone();
     Ok(model)
 }
 

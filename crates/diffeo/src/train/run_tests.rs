@@ -6,6 +6,7 @@ use super::options::FitOptions;
 use super::state::State;
 use super::toy::{POISON, STEEP, events, options, run, table};
 use crate::container::Container;
+use crate::error::ErrorKind;
 use crate::rows::Rows;
 use crate::schema::ColumnKind;
 
@@ -109,6 +110,33 @@ fn d6_growth_without_bound_is_reported_once() {
         .count();
     assert_eq!(warnings, 1);
     assert!(run.state.counters.warned);
+}
+
+/// Every row has a loss of NaN.
+fn hopeless() -> TrainingData {
+    let mut data = table(50);
+    data.x.values_mut().iter_mut().for_each(|v| *v = POISON);
+    data
+}
+
+#[test]
+fn d7_refused_steps_are_not_called_good_or_best() {
+    for steps in [2, 3, 50] {
+        let mut run = run::<f32>(hopeless(), ColumnKind::Real, &no_validation(steps));
+        let reason = finished(&events(&mut run));
+        let diverged = steps >= 3;
+        assert_eq!(reason == StopReason::Diverged, diverged, "{steps}: {reason}");
+        assert_eq!(run.state.counters.good_step, 0, "{steps}");
+        assert_eq!(run.result().err().unwrap().kind(), ErrorKind::Diverged, "{steps}");
+    }
+    // One row in 200: steps before it are kept, and the result says which.
+    let data = with_row(table(200), 17, POISON);
+    let mut run = run::<f64>(data, ColumnKind::Real, &no_validation(400));
+    events(&mut run);
+    let kept = run.result().unwrap();
+    let counters = &run.state.counters;
+    assert!(kept.step > 0 && kept.step < counters.step, "{counters:?}");
+    assert_eq!((kept.step, &kept.weights), (counters.good_step, &run.state.good));
 }
 
 #[test]
