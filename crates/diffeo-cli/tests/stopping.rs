@@ -55,7 +55,14 @@ fn f1_sigint_and_sigterm_end_with_a_checkpoint() {
         let folder = folder();
         let ran = stop(folder.path(), &format!("{} --json", slow(1_000_000)), name)
             .expect(code, &["--resume"]);
-        assert_eq!(ran.json()["stop_reason"], "interrupted");
+        let found = ran.json();
+        assert_eq!(found["stop_reason"], "interrupted");
+        // The keys of a fit that ended by itself.
+        let (steps, best) = (found["steps"].as_u64(), found["best_step"].as_u64());
+        assert!(steps >= best && steps >= Some(5), "{found}");
+        for key in ["epochs", "seconds", "valid_log_prob_mean"] {
+            assert!(found[key].as_f64().is_some_and(f64::is_finite), "{key}: {found}");
+        }
         assert!(at(&folder, "m.safetensors.checkpoint").is_file());
         assert!(!at(&folder, "m.safetensors").exists(), "no model of an unfinished fit");
     }
@@ -74,6 +81,22 @@ fn f1_a_second_signal_ends_at_once_and_the_checkpoint_is_sound() {
     }
     let ran = Ran::from(child.wait_with_output().expect("ends"));
     assert_eq!(ran.code, 130, "{ran:?}");
+    let line = format!("{} --resume --max-time 1s", slow(1_000_000));
+    run_in(folder.path(), &line).expect(0, &["going on from step"]);
+}
+
+#[test]
+fn f1_two_signals_before_the_next_step_end_without_finishing_it() {
+    let folder = folder();
+    let child = start(folder.path(), &slow(1_000_000));
+    wait_for(&at(&folder, "m.safetensors.checkpoint"));
+    // Both wait while the process is stopped and arrive together when it goes on: no step lies between them.
+    for name in ["-STOP", "-INT", "-TERM", "-CONT"] {
+        signal(&child, name);
+    }
+    let ran = Ran::from(child.wait_with_output().expect("ends"));
+    assert!([130, 143].contains(&ran.code), "{ran:?}");
+    assert!(!ran.stderr.contains("interrupted"), "no clean end: {ran:?}");
     let line = format!("{} --resume --max-time 1s", slow(1_000_000));
     run_in(folder.path(), &line).expect(0, &["going on from step"]);
 }
@@ -160,6 +183,23 @@ fn c14_resume_refuses_other_data_and_other_settings() {
     run_in(folder.path(), &format!("{other} --resume")).expect(2, &["batch", "64", "32"]);
     support::write_table(&at(&folder, "train.csv"), 400, 99);
     run_in(folder.path(), &format!("{line} --resume")).expect(2, &["fingerprint"]);
+}
+
+#[test]
+fn c14_changes_that_are_allowed_are_taken_over() {
+    let folder = folder();
+    stop(folder.path(), &slow(1_000_000), "-INT").expect(130, &[]);
+    let resume = |changes: &str| {
+        let line = format!("{} --resume --max-time 1s {changes}", slow(1_000_000));
+        run_in(folder.path(), &line)
+    };
+    resume("--lr 1e-5").expect(2, &["plan.learning_rate was"]);
+    resume("--lr 1e-5 --allow-changed epochs").expect(2, &["plan.learning_rate was"]);
+    resume("--lr 1e-5 --allow-changed batch").expect(2, &["lr or epochs", "\"batch\""]);
+    resume("--lr 1e-5 --allow-changed lr").expect(0, &["going on from step", "rate 1.0e-5"]);
+    resume("--lr 1e-5 --steps 2000000 --allow-changed epochs").expect(0, &["2,000,000 steps"]);
+    let line = format!("{} --force --allow-changed lr", slow(10));
+    run_in(folder.path(), &line).expect(2, &["--allow-changed", "--resume"]);
 }
 
 #[test]

@@ -172,6 +172,29 @@ fn c14_a_checkpoint_of_another_release_is_refused_with_both_versions() {
 }
 
 #[test]
+fn d6_an_implausible_gain_is_said_in_the_summary_also_after_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let mut first = trainer(options(20));
+    while first.step() < 10 {
+        first.advance().unwrap();
+    }
+    first.save_checkpoint(&path).unwrap();
+    let mut container = Container::read(&path).unwrap();
+    let mut state: serde_json::Value = container.json("diffeo.state").unwrap();
+    let best = state["stopping"]["best"].as_f64().unwrap();
+    // As if the first validation had been 25 nats worse, in two columns, and that had been reported.
+    (state["first_loss"], state["warned"]) = ((best + 25.0).into(), true.into());
+    container.set_json("diffeo.state", &state).unwrap();
+    fs::write(&path, container.encode().unwrap()).unwrap();
+    let mut second = resumed(&path, options(20)).unwrap();
+    events(&mut second);
+    let summary = second.finish(0.0).unwrap().summary.unwrap();
+    assert_eq!(summary.warnings.len(), 1, "{:?}", summary.warnings);
+    assert!(summary.warnings[0].contains("gained 12.") && best.is_finite(), "{summary:?}");
+}
+
+#[test]
 fn c1_a_model_is_not_a_checkpoint_and_a_checkpoint_is_not_a_model() {
     let folder = tempfile::tempdir().unwrap();
     let (model, checkpoint) = (folder.path().join("model"), folder.path().join("checkpoint"));

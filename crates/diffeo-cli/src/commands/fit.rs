@@ -147,7 +147,8 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
         .spec(schema.columns.len(), schema.context.len(), &shape)
         .map_err(too_large_is_a_fault_of_the_options)?;
     if plan.resume.is_none() {
-        return Trainer::new(spec, schema, data, training);
+        let new = Trainer::new(spec, schema, data, training);
+        return new.map_err(|e| tables::of_table(e, &plan.data));
     }
     let trainer = Trainer::resume_changed(&files.checkpoint, data, training, &plan.changes)?;
     trainer.expect(&spec, &schema)?;
