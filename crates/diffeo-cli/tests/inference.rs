@@ -47,6 +47,18 @@ fn e1_rows_that_are_not_finite_are_refused_by_number_or_kept_alone() {
 }
 
 #[test]
+fn e1_an_infinity_among_the_columns_has_density_zero_and_in_the_context_none() {
+    let folder = folder_with_conditional_model();
+    let text = "a,b,c\n0.1,0.2,0.3\n0.1,0.2,inf\n0.1,0.2,nan\ninf,0.2,0.3\nnan,inf,0.3\n";
+    fs::write(at(&folder, "x.csv"), text).expect("written");
+    let ran = run_in(folder.path(), "score m.safetensors x.csv --nonfinite keep")
+        .expect(0, &["3 rows hold NaN or an infinite context", "1 rows hold an infinity"]);
+    let log_prob = column(&ran.stdout, "log_prob");
+    assert_eq!(log_prob[1..], ["NaN", "NaN", "-inf", "NaN"], "{ran:?}");
+    assert!(log_prob[0].parse::<f64>().expect("a number").is_finite());
+}
+
+#[test]
 fn e2_rows_unlike_all_of_the_training_are_flagged() {
     let folder = folder_with_model();
     fs::write(at(&folder, "far.csv"), "a,b\n0.1,0.2\n1e6,0\n-1e6,1e6\n1e30,0\nnan,0\n")

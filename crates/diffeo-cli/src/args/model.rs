@@ -32,7 +32,7 @@ pub(crate) struct ScoreArgs {
     #[arg(long)]
     pub(crate) force: bool,
     /// What to do with rows that hold NaN or an infinity: refuse, or keep with log_prob NaN for NaN and -inf for an infinity
-    /// [default: refuse]
+    /// (NaN if it is in the context) [default: refuse]
     #[arg(long, value_name = "RULE")]
     pub(crate) nonfinite: Option<NonFinite>,
     /// Add the column round_trip_error: how far base -> data -> base misses, in base space, and count the rows where it is so

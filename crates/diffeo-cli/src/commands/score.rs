@@ -87,8 +87,7 @@ pub(super) fn run(args: &ScoreArgs, common: &Common, console: &Console) -> Resul
     writer.finish()?;
     drop(progress);
     say_warnings(&reader, console);
-    let limit = loaded.model.round_trip_limit();
-    Ok(report(args, &counts, limit, &reader, &plan.out, console))
+    Ok(report(args, &counts, &loaded, &reader, &plan.out, console))
 }
 
 fn plan(args: &ScoreArgs, common: &Common, console: &Console) -> Result<Plan> {
@@ -217,7 +216,7 @@ fn refuse_rows(chunk: &Chunk, rows: &[usize]) -> Error {
 fn report(
     args: &ScoreArgs,
     counts: &Counts,
-    limit: f64,
+    loaded: &Loaded,
     reader: &Reader,
     out: &Output,
     console: &Console,
@@ -244,13 +243,16 @@ fn report(
         ));
     }
     if counts.nan > 0 {
-        console.warn(format!("{} rows hold NaN; their log_prob is NaN", grouped(counts.nan)));
+        let context = if loaded.context.is_empty() { "" } else { " or an infinite context" };
+        let rows = grouped(counts.nan);
+        console.warn(format!("{rows} rows hold NaN{context}; their log_prob is NaN"));
     }
     if counts.infinite > 0 {
         let rows = grouped(counts.infinite);
         console.warn(format!("{rows} rows hold an infinity; their log_prob is -inf"));
     }
     if counts.missed > 0 {
+        let limit = loaded.model.round_trip_limit();
         console.warn(format!(
             "{} rows do not come back from the base: {ROUND_TRIP} is above {limit:.0e}, and their log_prob is not to be \
              relied on",

@@ -62,7 +62,9 @@ impl Blocks {
                     ))
                 })
             };
-            handles.into_iter().map(join).collect()
+            // All are joined before the first error counts: the scope itself panics over a panic that nobody took.
+            let joined: Vec<Result<_>> = handles.into_iter().map(join).collect();
+            joined.into_iter().collect()
         });
         let mut all: Vec<(usize, R)> = parts?.into_iter().flatten().collect();
         all.sort_by_key(|(i, _)| *i);
@@ -101,4 +103,24 @@ pub(super) fn tensor_of(rows: &Rows) -> Tensor<2> {
 /// A tensor as numbers on the host.
 pub(super) fn values_of<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
     host_values(tensor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f10_a_panic_in_a_worker_is_an_error_and_harms_no_later_work() {
+        let blocks = Blocks::new(5000, 3);
+        let error = blocks
+            .run(|block| match block.start() {
+                0 => Ok(block.len()),
+                _ => panic!("as a test asked for"),
+            })
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(error.message().contains("please report"), "{error}");
+        let lens = blocks.run(|block| Ok(block.len())).unwrap();
+        assert_eq!(lens.iter().sum::<usize>(), 5000);
+    }
 }

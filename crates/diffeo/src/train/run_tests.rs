@@ -4,7 +4,7 @@ use super::data::{TrainingData, ValidationChoice};
 use super::events::{Event, StopReason};
 use super::options::FitOptions;
 use super::state::State;
-use super::toy::{POISON, STEEP, events, options, run, table};
+use super::toy::{BUG, POISON, STEEP, events, options, run, table};
 use crate::container::Container;
 use crate::error::ErrorKind;
 use crate::rows::Rows;
@@ -257,6 +257,18 @@ fn f2_resuming_at_any_step_gives_the_bits_of_the_whole_run() {
             assert_eq!(whole, second, "stopped after {stop_at} events");
         }
     }
+}
+
+#[test]
+fn f10_a_panic_in_a_thread_of_the_pool_reaches_the_caller_and_no_other_run() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let options = FitOptions { threads: 4, batch: Some(200), ..no_validation(5) };
+    let mut broken = run::<f32>(with_row(table(200), 17, BUG), ColumnKind::Real, &options);
+    let outcome = catch_unwind(AssertUnwindSafe(|| events(&mut broken)));
+    let payload = outcome.err().unwrap();
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"as a test asked for"));
+    let mut sound = run::<f32>(table(200), ColumnKind::Real, &options);
+    assert_eq!(finished(&events(&mut sound)), StopReason::Completed);
 }
 
 #[test]
