@@ -214,7 +214,8 @@ impl Trainer {
     /// The model with the best weights, and how it came about.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Internal`] if the best weights do not score what was recorded for them.
+    /// [`crate::ErrorKind::Diverged`] if nothing was learned, [`crate::ErrorKind::Internal`] if the best weights do not score what was
+    /// recorded for them.
     pub fn finish(mut self, seconds: f64) -> Result<Model> {
         let (step, best_step, valid_loss) = with_run!(&mut self.runs, run => {
             let kept = run.result()?;
