@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use diffeo::train::{Plan, StopReason, Trainer};
 use diffeo::{Error, ErrorKind, Model, PresetOptions, Result, printable, quoted};
+use diffeo_table::Input;
 
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
@@ -83,7 +84,7 @@ fn draw(
 ) -> Result<()> {
     let plot = PlotArgs {
         model: Some(model.to_owned()),
-        data: args.data.clone().filter(|path| path.as_os_str() != "-"),
+        data: args.data.clone().filter(|path| !tables::is_read_once(&Input::from_arg(path))),
         out: Some(out.to_owned()),
         kind: None,
         rows: None,

@@ -54,6 +54,16 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
     Ok(Prepared { schema, data, validation })
 }
 
+/// Whether a second reading would find nothing, or wait for ever.
+pub(super) fn is_read_once(data: &Input) -> bool {
+    match data {
+        Input::Stdin => true,
+        Input::Path(path) => {
+            std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+        }
+    }
+}
+
 /// Names the table in an error about its content.
 pub(super) fn of_table(error: Error, data: &Input) -> Error {
     match data {
@@ -88,9 +98,9 @@ fn all_columns(
     let taken = |name: &String| {
         context.contains(name) || excluded.contains(name) || plan.args.weight.as_ref() == Some(name)
     };
-    if plan.data == Input::Stdin {
+    if is_read_once(&plan.data) {
         return Err(Error::config(
-            "stdin is read once only; name the columns to model with --columns",
+            "stdin and pipes are read once only; name the columns to model with --columns",
         ));
     }
     let mut reader = Reader::open(&plan.data, &plan.read)?;
