@@ -6,7 +6,7 @@
 //! caller and panic; no value of an element does.
 //!
 //! This is the only crate of the workspace with `unsafe`: calls of functions compiled for an
-//! instruction set that was just detected ([`dispatch`]), and matrix products over checked slices.
+//! instruction set that was just detected ([`dispatch`]), and matrix products over checked slices ([`product`]).
 
 mod activation;
 mod affine;
@@ -16,7 +16,7 @@ mod made_inverse;
 mod masked_linear;
 mod monotone;
 mod optimizer;
-mod product;
+pub mod product;
 mod rational_quadratic;
 mod real;
 mod staircase;
@@ -24,7 +24,7 @@ pub mod vecmath;
 
 pub use activation::{Activation, activate, activate_backward};
 pub use affine::Affine;
-pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
+pub use base::{add_rows, normal_log_prob, normal_log_prob_backward, sum_rows};
 pub use made_inverse::{MadeInverse, MadeStep};
 pub use masked_linear::{LinearGradients, MaskedLinear, sum_columns};
 pub use monotone::{ArgumentGradients, MapGradients, MonotoneMap};

@@ -5,7 +5,7 @@ mod plan;
 mod tile;
 
 use crate::affine::inverse_element;
-use crate::dispatch::dispatched;
+use crate::dispatch::{Level, dispatched, level};
 use crate::rational_quadratic::{BLOCK, Inverter};
 use crate::{Activation, MaskedLinear, MonotoneMap, Real};
 use plan::{Plan, Task};
@@ -102,9 +102,11 @@ dispatched! {
         x: &mut [T],
         log_slope: &mut [T],
     ) {
-        // As many rows side by side as fill 64 bytes; `match` because an array length cannot depend on T.
-        match size_of::<T>() {
-            4 => run_blocks::<T, 16>(made, z, addends, x, log_slope),
+        // Rows side by side: two vectors, so that the sums of four units keep both multipliers busy. `match` because an array length
+        // cannot depend on T.
+        match (level(), size_of::<T>()) {
+            (Level::Avx512, 4) => run_blocks::<T, 32>(made, z, addends, x, log_slope),
+            (Level::Avx512, _) | (_, 4) => run_blocks::<T, 16>(made, z, addends, x, log_slope),
             _ => run_blocks::<T, 8>(made, z, addends, x, log_slope),
         }
     }

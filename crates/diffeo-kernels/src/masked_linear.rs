@@ -26,12 +26,12 @@ pub struct MaskedLinear<'a, T> {
     pub activation: Activation,
 }
 
-/// Where [`MaskedLinear::backward`] writes the gradients; each is overwritten.
+/// Where [`MaskedLinear::backward`] writes the gradients. All are overwritten but the masked entries of `weight`.
 #[derive(Debug)]
 pub struct LinearGradients<'a, T> {
     /// `[n, inputs]`, if wanted.
     pub x: Option<&'a mut [T]>,
-    /// `[inputs, outputs]`; masked entries become exactly zero.
+    /// `[inputs, outputs]`; masked entries must be zero before, and are after.
     pub weight: &'a mut [T],
     /// `[outputs]`.
     pub bias: &'a mut [T],
@@ -99,7 +99,7 @@ impl<T: Real> MaskedLinear<'_, T> {
                 multiply(&mut to.weight[panel.start..], outputs, x, g, false);
             }
         }
-        self.staircase.clear_masked(to.weight);
+        self.staircase.clear_overhang(to.weight);
         let Some(grad_x) = to.x else { return };
         assert_eq!(grad_x.len(), rows * inputs, "x gradient has the wrong length");
         if rows == 0 {

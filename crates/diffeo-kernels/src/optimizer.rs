@@ -145,12 +145,38 @@ dispatched! {
 /// Lanes of a sum: as many partial sums run side by side, in a fixed order, whatever the vector width.
 const LANES: usize = 16;
 
+/// Euclidean norm, in `f64` and in a fixed order of summation.
+///
+/// Neither overflows nor underflows on the way: where the plain sum of squares does, everything is divided by the largest entry first.
+/// An infinite entry gives infinity, a NaN gives NaN.
+pub fn l2_norm<T: Real>(values: &[T]) -> f64 {
+    let plain = sum_squares(values);
+    // Outside, squares may have left the range in which f64 keeps its precision.
+    if plain.is_nan() || (1e-280..1e300).contains(&plain) {
+        plain.sqrt()
+    } else {
+        scaled_norm(values)
+    }
+}
+
 dispatched! {
-    /// Euclidean norm, in `f64` and in a fixed order of summation.
-    ///
-    /// Neither overflows nor underflows on the way: everything is divided by the largest entry first. An
-    /// infinite entry gives infinity, a NaN gives NaN.
-    pub fn l2_norm<T: Real>(values: &[T]) -> f64 {
+    fn sum_squares<T: Real>(values: &[T]) -> f64 {
+        let mut sums = [0.0f64; LANES];
+        let mut chunks = values.chunks_exact(LANES);
+        for chunk in &mut chunks {
+            for (sum, &v) in sums.iter_mut().zip(chunk) {
+                *sum += v.to_f64() * v.to_f64();
+            }
+        }
+        for (sum, &v) in sums.iter_mut().zip(chunks.remainder()) {
+            *sum += v.to_f64() * v.to_f64();
+        }
+        sums.iter().sum()
+    }
+}
+
+dispatched! {
+    fn scaled_norm<T: Real>(values: &[T]) -> f64 {
         let mut tops = [0.0f64; LANES];
         for chunk in values.chunks(LANES) {
             for (top, &v) in tops.iter_mut().zip(chunk) {

@@ -3,23 +3,23 @@
 use crate::Real;
 
 /// A strided view of a matrix inside a slice.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a, T> {
-    pub(crate) data: &'a [T],
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    pub(crate) row_stride: usize,
-    pub(crate) column_stride: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
 }
 
 impl<'a, T: Real> Matrix<'a, T> {
     /// `rows x columns` of a row-major matrix of width `width` that starts at `data[0]`.
-    pub(crate) fn row_major(data: &'a [T], rows: usize, columns: usize, width: usize) -> Self {
+    pub fn row_major(data: &'a [T], rows: usize, columns: usize, width: usize) -> Self {
         Self { data, rows, columns, row_stride: width, column_stride: 1 }
     }
 
     /// The same entries with rows and columns exchanged.
-    pub(crate) fn transposed(self) -> Self {
+    pub fn transposed(self) -> Self {
         Self {
             data: self.data,
             rows: self.columns,
@@ -41,7 +41,7 @@ impl<'a, T: Real> Matrix<'a, T> {
 ///
 /// # Panics
 /// If a view reaches outside its slice or the shapes do not match.
-pub(crate) fn multiply<T: Real>(
+pub fn multiply<T: Real>(
     out: &mut [T],
     width: usize,
     a: Matrix<'_, T>,
@@ -93,12 +93,10 @@ const INNER_MAX: usize = 512;
 /// `gemm` chooses its blocking by the shape of the product: it cuts the inner dimension in different
 /// places for small and large outputs, and takes another path for a single row or column. So the inner
 /// dimension is cut here, a single row is computed twice, and a single column is a plain sum.
-pub(crate) fn multiply_rowwise<T: Real>(
-    out: &mut [T],
-    width: usize,
-    x: Matrix<'_, T>,
-    w: Matrix<'_, T>,
-) {
+///
+/// # Panics
+/// As [`multiply`].
+pub fn multiply_rowwise<T: Real>(out: &mut [T], width: usize, x: Matrix<'_, T>, w: Matrix<'_, T>) {
     let (rows, columns, inner) = (x.rows, w.columns, x.columns);
     if columns == 1 {
         for (i, row) in out.chunks_mut(width).take(rows).enumerate() {

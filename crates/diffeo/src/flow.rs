@@ -1,15 +1,18 @@
 //! A flow: what a transform and a base distribution are together.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::distribution::Distribution;
 use crate::distributions::Base;
 use crate::error::{Error, Result};
-use crate::linalg::host_values;
+use crate::linalg::{host_values, tensor_of};
 use crate::parameter::{Visitor, visit_part};
 use crate::random::{Purpose, Streams};
+use crate::rows::Rows;
+use crate::scorer::Scorer;
 use crate::spec::FlowSpec;
 use crate::transform::{Mapped, Transform};
 use crate::transforms::{Chain, Layer};
@@ -27,6 +30,8 @@ pub struct Flow<T = Chain> {
     dtype: DType,
     device: Device,
     spec: Option<FlowSpec>,
+    /// What scores rows without tensors, made when first needed; it holds the weights of that time.
+    scorer: OnceLock<Option<Arc<Scorer>>>,
 }
 
 impl Flow<Chain> {
@@ -34,7 +39,16 @@ impl Flow<Chain> {
         let (context_dims, dtype) = (spec.context_dims, spec.precision.dtype());
         let context = (context_dims > 0).then_some(context);
         let device = Device::flex();
-        Self { transform: chain, base, context, context_dims, dtype, device, spec: Some(spec) }
+        Self {
+            transform: chain,
+            base,
+            context,
+            context_dims,
+            dtype,
+            device,
+            spec: Some(spec),
+            scorer: OnceLock::new(),
+        }
     }
 
     /// The description that this flow was built from.
@@ -45,11 +59,30 @@ impl Flow<Chain> {
         self.spec.as_ref().expect("a flow of named layers is only made from a specification")
     }
 
+    /// Log-density of each row, as [`Flow::log_prob`], without tensors where the flow has a program.
+    ///
+    /// # Errors
+    /// As [`Flow::log_prob`].
+    pub(crate) fn score(&self, x: &Rows, context: Option<&Rows>) -> Result<Vec<f64>> {
+        let scorer = match self.scorer.get() {
+            Some(scorer) => scorer,
+            None => {
+                let made = Scorer::new(self)?.map(Arc::new);
+                self.scorer.get_or_init(|| made)
+            }
+        };
+        match scorer {
+            Some(scorer) => scorer.log_prob(x, context),
+            None => host_values(self.log_prob(tensor_of(x), context.map(tensor_of))?),
+        }
+    }
+
     /// Sets the layers that start from data ([`crate::transforms::ActNorm`]) so that a first batch comes out standardised.
     ///
     /// # Errors
     /// As [`Flow::log_prob`].
     pub fn initialize(&mut self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<()> {
+        self.scorer = OnceLock::new();
         let context = self.map_context(x.dims()[0], context)?;
         let mut value = x;
         for i in 0..self.transform.layers().len() {
@@ -77,7 +110,16 @@ impl<T: Transform> Flow<T> {
             )));
         }
         let (dtype, device) = (DType::F32, Device::flex());
-        Ok(Self { transform, base, context: None, context_dims: 0, dtype, device, spec: None })
+        Ok(Self {
+            transform,
+            base,
+            context: None,
+            context_dims: 0,
+            dtype,
+            device,
+            spec: None,
+            scorer: OnceLock::new(),
+        })
     }
 
     /// Width of the data.
@@ -100,8 +142,19 @@ impl<T: Transform> Flow<T> {
         &self.base
     }
 
+    /// Where the weights are.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The map of the context, if there is a context.
+    pub(crate) fn context_chain(&self) -> Option<&Chain> {
+        self.context.as_ref()
+    }
+
     /// The base distribution, to be changed in place.
     pub fn base_mut(&mut self) -> &mut Base {
+        self.scorer = OnceLock::new();
         &mut self.base
     }
 
@@ -243,6 +296,8 @@ impl<T: Transform> Flow<T> {
 
     /// Shows every trainable parameter: those of the transform, then those of the base.
     pub fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        // The visitor may change weights.
+        self.scorer = OnceLock::new();
         visit_part("transform", visitor, |v| self.transform.visit(v));
         visit_part("base", visitor, |v| self.base.visit(v));
     }

@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::rows::Rows;
 
 /// A square matrix, row after row.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +108,16 @@ impl SquareMatrix {
     }
 }
 
-/// Reads a tensor into host memory as `f64`.
+/// Rows as a tensor on the CPU, in `f64`: the units of the data need its precision.
+pub(crate) fn tensor_of(rows: &Rows) -> Tensor<2> {
+    let data = TensorData::new(rows.values().to_vec(), [rows.len(), rows.width()]);
+    Tensor::from_data(data, (&Device::flex(), DType::F64))
+}
+
+/// A tensor as numbers on the host.
+///
+/// # Errors
+/// [`ErrorKind::Device`] if the tensor cannot be read.
 pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
     let data = tensor.into_data().convert::<f64>();
     data.try_into_vec::<f64>()

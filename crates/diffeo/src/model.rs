@@ -10,11 +10,12 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::flow::Flow;
+use crate::linalg::{host_values, tensor_of};
 use crate::rows::Rows;
 use crate::schema::{ColumnKind, Schema};
 use crate::summary::TrainingSummary;
 
-use blocks::{Blocks, tensor_of, values_of};
+use blocks::Blocks;
 use dequantize::Lattice;
 
 /// What a model file holds. All its verbs take and give rows in the units of the data, in `f64`.
@@ -86,8 +87,7 @@ impl Model {
             let mut points = Vec::with_capacity(lattice.points());
             for point in 0..lattice.points() {
                 let x = lattice.shift(&block.pad(x), point);
-                let log_prob = self.flow.log_prob(tensor_of(&x), c.as_ref().map(tensor_of))?;
-                points.push(values_of(log_prob)?);
+                points.push(self.flow.score(&x, c.as_ref())?);
             }
             Ok((0..block.len()).map(|i| lattice.average(points.iter().map(|p| p[i]))).collect())
         })?;
@@ -152,7 +152,7 @@ impl Model {
         let middle = Lattice::middle(&self.schema);
         self.map(x, context, threads, |x, c| {
             let mapped = self.flow.to_base(tensor_of(&middle.shift(&x, 0)), c)?;
-            Ok((values_of(mapped.value)?, values_of(mapped.log_det)?))
+            Ok((host_values(mapped.value)?, host_values(mapped.log_det)?))
         })
     }
 
@@ -169,7 +169,7 @@ impl Model {
         self.check(z, context)?;
         self.map(z, context, threads, |z, c| {
             let mapped = self.flow.to_data(tensor_of(&z), c)?;
-            Ok((values_of(mapped.value)?, values_of(mapped.log_det)?))
+            Ok((host_values(mapped.value)?, host_values(mapped.log_det)?))
         })
     }
 
@@ -231,12 +231,12 @@ impl Model {
         let parts = blocks.run(|block| {
             let first = options.first_row + block.start() as u64;
             let z = self.flow.draw(block.padded(), options.seed, first, temperature)?;
-            let log_base = values_of(self.flow.base().log_prob(z.clone()))?;
+            let log_base = host_values(self.flow.base().log_prob(z.clone()))?;
             let mapped = self.flow.to_data(z, context.map(|c| tensor_of(&block.pad(c))))?;
-            let log_det = values_of(mapped.log_det)?;
+            let log_det = host_values(mapped.log_det)?;
             let log_prob = log_base.iter().zip(&log_det).map(|(p, d)| p - d);
             let log_prob: Vec<f64> = log_prob.take(block.len()).collect();
-            let mut value = values_of(mapped.value)?;
+            let mut value = host_values(mapped.value)?;
             value.truncate(block.len() * self.flow.dims());
             Ok((value, log_prob))
         })?;

@@ -14,7 +14,6 @@
 mod batches;
 mod checkpoint;
 mod data;
-mod element;
 mod events;
 mod flow_objective;
 mod lookup;
@@ -44,3 +43,6 @@ pub use lookup::Checkpoint;
 pub use options::FitOptions;
 pub use recipe::Plan;
 pub use trainer::Trainer;
+
+#[cfg(test)]
+pub(crate) use {batches::Batch, flow_objective::FlowObjective, objective::Objective};

@@ -6,7 +6,7 @@
 use crate::Real;
 use crate::dispatch::{Level, level};
 
-/// `sums[u][r] = sum over k of weights[k, u] input[k, r]`; `R` is 16 for `f32` and 8 for `f64`.
+/// `sums[u][r] = sum over k of weights[k, u] input[k, r]`; `R` is two vectors of the machine, or anything.
 #[inline(always)]
 pub(super) fn accumulate<T: Real, const U: usize, const R: usize>(
     weights: &[T],
@@ -25,8 +25,8 @@ pub(super) fn accumulate<T: Real, const U: usize, const R: usize>(
             match (level(), size_of::<T>(), R) {
                 (Level::Avx2, 4, 16) => x86::avx2_f32::<U>(depth, w.cast(), x.cast(), s.cast()),
                 (Level::Avx2, 8, 8) => x86::avx2_f64::<U>(depth, w.cast(), x.cast(), s.cast()),
-                (Level::Avx512, 4, 16) => x86::avx512_f32::<U>(depth, w.cast(), x.cast(), s.cast()),
-                (Level::Avx512, 8, 8) => x86::avx512_f64::<U>(depth, w.cast(), x.cast(), s.cast()),
+                (Level::Avx512, 4, 32) => x86::avx512_f32::<U>(depth, w.cast(), x.cast(), s.cast()),
+                (Level::Avx512, 8, 16) => x86::avx512_f64::<U>(depth, w.cast(), x.cast(), s.cast()),
                 _ => plain(weights, input, &mut sums),
             }
         }
@@ -121,7 +121,7 @@ mod x86 {
         "avx512f",
         f32,
         16,
-        1,
+        2,
         _mm512_setzero_ps,
         _mm512_loadu_ps,
         _mm512_set1_ps,
@@ -133,7 +133,7 @@ mod x86 {
         "avx512f",
         f64,
         8,
-        1,
+        2,
         _mm512_setzero_pd,
         _mm512_loadu_pd,
         _mm512_set1_pd,

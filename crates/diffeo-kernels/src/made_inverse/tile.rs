@@ -56,17 +56,22 @@ pub(super) fn linear<T: Real, const U: usize, const R: usize>(
 ) {
     let mut sums = accumulate::<T, U, R>(from.weights, from.input.at_unit::<R>(0));
     for u in 0..U {
+        // Plain index loops: the closures of iterators are not always inlined into code for another instruction set.
         let lanes = &mut sums[u];
         let bias = from.bias[first + u];
-        lanes.iter_mut().for_each(|v| *v += bias);
+        for r in 0..R {
+            lanes[r] += bias;
+        }
         if let Some(addend) = &from.addend {
-            for (v, row) in lanes.iter_mut().zip(addend.rows.clone()) {
-                *v += addend.data[row * addend.width + first + u];
+            for (r, row) in addend.rows.clone().enumerate() {
+                lanes[r] += addend.data[row * addend.width + first + u];
             }
         }
         if let Some(skip) = &from.skip {
-            let skip = skip.at_unit::<R>(first + u);
-            lanes.iter_mut().zip(skip).for_each(|(v, &s)| *v += s);
+            let skip = &skip.at_unit::<R>(first + u)[..R];
+            for r in 0..R {
+                lanes[r] += skip[r];
+            }
         }
         let out = &mut to.data[u * to.stride..][..R];
         match to.activation {
@@ -79,8 +84,10 @@ pub(super) fn linear<T: Real, const U: usize, const R: usize>(
 }
 
 #[inline(always)]
-fn apply<T: Real>(activation: Activation, lanes: &[T], out: &mut [T]) {
-    out.iter_mut().zip(lanes).for_each(|(to, &v)| *to = activation.apply(v));
+fn apply<T: Real, const R: usize>(activation: Activation, lanes: &[T; R], out: &mut [T]) {
+    for r in 0..R {
+        out[r] = activation.apply(lanes[r]);
+    }
 }
 
 /// A step without weights: the activation of units that lie together.

@@ -102,6 +102,7 @@ proptest! {
         let mut grad = upstream.clone();
         let (mut gx, mut gw, mut gb) =
             (vec![f64::NAN; n * inputs], vec![f64::NAN; inputs * outputs], vec![f64::NAN; outputs]);
+        case.stairs.clear_masked(&mut gw);
         case.layer(Activation::Tanh).backward(
             &case.x, &output, &mut grad,
             LinearGradients { x: Some(&mut gx), weight: &mut gw, bias: &mut gb },

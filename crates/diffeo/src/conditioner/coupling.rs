@@ -25,6 +25,11 @@ impl CouplingNetwork {
     ) -> Self {
         Self { network: Network::new(spec, Degrees::Dense, [inputs, context_dims, outputs], init) }
     }
+
+    /// The network itself.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
 }
 
 impl Conditioner for CouplingNetwork {

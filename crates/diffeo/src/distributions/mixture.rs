@@ -44,7 +44,9 @@ impl Mixture {
 
     fn log_scales(&self) -> Tensor<2> {
         let limit = Self::LOG_SCALE_MAX;
-        self.log_scales.value.clone().div_scalar(limit).tanh().mul_scalar(limit)
+        (self.log_scales.value.clone() / self.log_scales.value.full_like(limit))
+            .tanh()
+            .mul_scalar(limit)
     }
 
     fn log_weights(&self) -> Tensor<2> {

@@ -1,12 +1,11 @@
 //! Cutting rows into blocks and running them on several threads.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use std::thread::ScopedJoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::linalg::host_values;
 use crate::rows::Rows;
 
 /// Most rows of a block: enough for full speed, few enough for constant memory.
@@ -52,21 +51,23 @@ impl Blocks {
                 done.push((i, work(block(i))?));
             }
         };
-        let parts: Result<Vec<Vec<(usize, R)>>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-            let join = |handle: std::thread::ScopedJoinHandle<'_, Result<_>>| {
-                handle.join().unwrap_or_else(|_| {
-                    Err(Error::new(
-                        ErrorKind::Internal,
-                        "a worker thread panicked; please report this",
-                    ))
-                })
-            };
-            // All are joined before the first error counts: the scope itself panics over a panic that nobody took.
-            let joined: Vec<Result<_>> = handles.into_iter().map(join).collect();
-            joined.into_iter().collect()
-        });
-        let mut all: Vec<(usize, R)> = parts?.into_iter().flatten().collect();
+        let parts: Vec<std::thread::Result<Result<Vec<(usize, R)>>>> =
+            std::thread::scope(|scope| {
+                let handles: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+                // The calling thread works too: a short table is half done before another thread has started.
+                let own = catch_unwind(AssertUnwindSafe(run));
+                // All are joined before a panic counts: the scope itself panics over one that nobody took.
+                std::iter::once(own)
+                    .chain(handles.into_iter().map(ScopedJoinHandle::join))
+                    .collect()
+            });
+        let mut all = Vec::with_capacity(count);
+        for part in parts {
+            let done = part.map_err(|_| {
+                Error::new(ErrorKind::Internal, "a worker thread panicked; please report this")
+            })?;
+            all.extend(done?);
+        }
         all.sort_by_key(|(i, _)| *i);
         Ok(all.into_iter().map(|(_, r)| r).collect())
     }
@@ -92,17 +93,6 @@ impl Block {
         padded.values_mut()[..part.len()].copy_from_slice(part);
         padded
     }
-}
-
-/// Rows as a tensor on the CPU, in `f64`: the units of the data need its precision.
-pub(super) fn tensor_of(rows: &Rows) -> Tensor<2> {
-    let data = TensorData::new(rows.values().to_vec(), [rows.len(), rows.width()]);
-    Tensor::from_data(data, (&Device::flex(), DType::F64))
-}
-
-/// A tensor as numbers on the host.
-pub(super) fn values_of<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
-    host_values(tensor)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use diffeo_kernels::ops::{self, MadeLayer};
 use diffeo_kernels::{Activation, Staircase};
 
 use crate::parameter::{Init, Parameter, Visitor};
+use crate::program::{Cursor, NetworkNode};
 
 /// `y = x W + b`, with `W: [inputs, outputs]` and `b: [1, outputs]`.
 ///
@@ -89,6 +90,20 @@ impl Linear {
             input,
             skip,
         }
+    }
+
+    /// The layer as a node of a program, whose weights come next.
+    pub(crate) fn node(
+        &self,
+        activation: Activation,
+        input: usize,
+        skip: Option<usize>,
+        cursor: &mut Cursor,
+    ) -> NetworkNode {
+        let staircase = Arc::clone(&self.staircase);
+        let (inputs, outputs) = (staircase.inputs(), staircase.outputs());
+        let (weight, bias) = (cursor.take(inputs * outputs), cursor.take(outputs));
+        NetworkNode::Linear { weight, bias, staircase, activation, input, skip }
     }
 
     /// Shows `weight` and `bias`.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Linear;
 use crate::error::{Error, Result};
 use crate::parameter::{Init, Visitor, visit_part};
+use crate::program::{Cursor, NetworkNode, NetworkProgram};
 
 /// The non-linearity between layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,26 +161,54 @@ impl Network {
         self.output.forward(kernels::ops::activate(h, act), None, linear)
     }
 
-    /// The network as steps of the fast inverse; a context's contribution is the addend of the first.
-    pub(crate) fn steps(&self) -> Vec<MadeLayer> {
-        let (act, linear) = (self.activation.kernel(), kernels::Activation::None);
-        let first = if self.residual { linear } else { act };
-        let mut steps = vec![self.input.step(first, 0, None)];
+    /// Lists the network's layers; `input` and `skip` are numbers of nodes, 0 being the input and `i + 1` the result of entry `i`.
+    fn list<N>(
+        &self,
+        mut linear: impl FnMut(&Linear, kernels::Activation, usize, Option<usize>) -> N,
+        activate: impl Fn(kernels::Activation, usize) -> N,
+    ) -> Vec<N> {
+        let (act, none) = (self.activation.kernel(), kernels::Activation::None);
+        let first = if self.residual { none } else { act };
+        let mut nodes = vec![linear(&self.input, first, 0, None)];
         if self.residual {
             for block in self.hidden.chunks_exact(2) {
-                let trunk = steps.len();
-                steps.push(MadeLayer::Activate { activation: act, input: trunk });
-                steps.push(block[0].step(act, trunk + 1, None));
-                steps.push(block[1].step(linear, trunk + 2, Some(trunk)));
+                let trunk = nodes.len();
+                nodes.push(activate(act, trunk));
+                nodes.push(linear(&block[0], act, trunk + 1, None));
+                nodes.push(linear(&block[1], none, trunk + 2, Some(trunk)));
             }
-            steps.push(MadeLayer::Activate { activation: act, input: steps.len() });
+            nodes.push(activate(act, nodes.len()));
         } else {
             for layer in &self.hidden {
-                steps.push(layer.step(act, steps.len(), None));
+                nodes.push(linear(layer, act, nodes.len(), None));
             }
         }
-        steps.push(self.output.step(linear, steps.len(), None));
-        steps
+        nodes.push(linear(&self.output, none, nodes.len(), None));
+        nodes
+    }
+
+    /// The network as steps of the fast inverse; a context's contribution is the addend of the first.
+    pub(crate) fn steps(&self) -> Vec<MadeLayer> {
+        self.list(Linear::step, |activation, input| MadeLayer::Activate { activation, input })
+    }
+
+    /// The network as nodes of a program, whose weights come next in the order of [`Network::visit`].
+    pub(crate) fn program(&self, cursor: &mut Cursor) -> NetworkProgram {
+        let width = self.input.staircase().outputs();
+        let mut context = None;
+        let linear = |layer: &Linear, activation, input, skip| {
+            let node = layer.node(activation, input, skip, cursor);
+            if let (0, Some(layer)) = (input, &self.context) {
+                context = Some(cursor.take(layer.staircase().inputs() * width));
+            }
+            node
+        };
+        let nodes = self.list(linear, |activation, input| NetworkNode::Activate {
+            activation,
+            input,
+            width,
+        });
+        NetworkProgram { nodes, context }
     }
 
     /// What the context adds to the first layer.

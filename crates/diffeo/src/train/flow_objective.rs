@@ -1,56 +1,60 @@
-//! The negative log-density of a flow as an objective.
+//! The negative log-density of a flow as an objective: by a program of kernels, or else by the tensor engine.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::batches::Batch;
-use super::element::Element;
-use super::objective::{Layout, Objective};
-use crate::error::{Error, ErrorKind, Result};
+use super::objective::Objective;
+use crate::element::Element;
+use crate::error::Result;
+use crate::flat::{elements, set_weights};
 use crate::flow::Flow;
 use crate::linalg::host_values;
+use crate::program::{Input, Program};
 use crate::rows::Rows;
 
 /// Validation rows are filled up to a multiple of this, as when a model scores a table: a row then has the same bits in both.
 const PAD_ROWS: usize = 32;
 
-/// A flow whose weights come from the loop.
+/// The objective of a flow.
+pub(crate) fn objective<T: Element>(flow: &Flow) -> Box<dyn Objective<T>> {
+    match Program::new(flow) {
+        Some(program) => Box::new(ProgramObjective(program)),
+        None => Box::new(FlowObjective::<T>::new(flow)),
+    }
+}
+
+/// A flow whose every layer has a step.
+struct ProgramObjective<T>(Program<T>);
+
+fn input(batch: &Batch) -> Input<'_> {
+    Input { x: &batch.x, context: batch.context.as_ref() }
+}
+
+impl<T: Element> Objective<T> for ProgramObjective<T> {
+    fn load(&mut self, weights: &[T]) -> Result<()> {
+        self.0.load(weights);
+        Ok(())
+    }
+
+    fn gradient(&self, weights: &[T], batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
+        Ok(negated(self.0.gradient(weights, input(batch), &batch.weights, gradient)?))
+    }
+
+    fn losses(&self, weights: &[T], batch: &Batch) -> Result<Vec<f64>> {
+        Ok(negated(self.0.log_prob(weights, input(batch))?))
+    }
+}
+
+/// A flow that the tensor engine runs, with the weights of the loop.
 pub(crate) struct FlowObjective<T> {
     flow: Flow,
     precision: std::marker::PhantomData<T>,
 }
 
-impl<T: Element> FlowObjective<T> {
-    /// The objective of a flow, where its weights lie, and what they are now.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Device`] if the weights cannot be read.
-    pub(crate) fn new(flow: &Flow) -> Result<(Self, Layout, Vec<T>)> {
-        let mut flow = flow.clone();
-        let mut layout = Layout::default();
-        let mut values = Vec::new();
-        flow.visit(&mut |name, parameter| {
-            layout.push(name, parameter.value.shape().num_elements(), parameter.decay);
-            values.push(parameter.value.clone());
-        });
-        let mut initial = Vec::with_capacity(layout.len());
-        for value in values {
-            initial.extend(elements::<T>(value)?);
-        }
-        Ok((Self { flow, precision: std::marker::PhantomData }, layout, initial))
+impl<T> FlowObjective<T> {
+    pub(crate) fn new(flow: &Flow) -> Self {
+        Self { flow: flow.clone(), precision: std::marker::PhantomData }
     }
-}
-
-/// Puts flat weights into a flow.
-pub(crate) fn set_weights<T: Element>(flow: &mut Flow, weights: &[T]) -> Result<()> {
-    let mut rest = weights;
-    flow.visit(&mut |_, parameter| {
-        let len = parameter.value.shape().num_elements().min(rest.len());
-        let (values, after) = rest.split_at(len);
-        rest = after;
-        let data = TensorData::new(values.to_vec(), parameter.value.dims());
-        parameter.value = Tensor::from_data(data, (&parameter.value.device(), T::dtype()));
-    });
-    if rest.is_empty() { Ok(()) } else { Err(internal("weights left over")) }
 }
 
 impl<T: Element> Objective<T> for FlowObjective<T> {
@@ -58,7 +62,7 @@ impl<T: Element> Objective<T> for FlowObjective<T> {
         set_weights(&mut self.flow, weights)
     }
 
-    fn gradient(&self, batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
+    fn gradient(&self, _weights: &[T], batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
         let mut flow = self.flow.clone();
         let mut leaves = Vec::new();
         flow.visit(&mut |_, parameter| {
@@ -85,7 +89,7 @@ impl<T: Element> Objective<T> for FlowObjective<T> {
         Ok(losses)
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Vec<f64>> {
+    fn losses(&self, _weights: &[T], batch: &Batch) -> Result<Vec<f64>> {
         let rows = batch.x.len();
         let padded = rows.next_multiple_of(PAD_ROWS);
         let context = batch.context.as_ref().map(|c| tensor_of(c, padded));
@@ -107,15 +111,4 @@ pub(crate) fn tensor_of(rows: &Rows, padded: usize) -> Tensor<2> {
     values.resize(padded * rows.width(), 0.0);
     let data = TensorData::new(values, [padded, rows.width()]);
     Tensor::from_data(data, (&Device::flex(), burn::tensor::DType::F64))
-}
-
-fn elements<T: Element>(tensor: Tensor<2>) -> Result<Vec<T>> {
-    let data = tensor
-        .try_into_data()
-        .map_err(|e| Error::new(ErrorKind::Device, format!("cannot read weights: {e:?}")))?;
-    data.try_into_vec().map_err(|e| internal(&format!("weights have another precision: {e:?}")))
-}
-
-fn internal(what: &str) -> Error {
-    Error::new(ErrorKind::Internal, format!("{what}; please report this"))
 }

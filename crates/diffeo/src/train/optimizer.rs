@@ -3,14 +3,73 @@
 //! Weights are cut into pieces of a fixed size. Within a piece the arithmetic is element by element, or summed in an
 //! order of its own; across pieces it is summed in their order. So the bits do not depend on the number of threads.
 
+use std::ops::Range;
+
 use diffeo_kernels::{AdamW, average_weights, l2_norm, sum_shards};
 use rayon::prelude::*;
 
-use super::element::Element;
-use super::objective::Layout;
+use crate::element::Element;
+use crate::layout::{Layout, Piece};
 
-/// Elements a thread takes at a time.
+/// Trained elements a thread takes at a time.
 const PIECE: usize = 1 << 15;
+
+/// The flat weights cut into pieces for the threads; masked weights are passed over.
+#[derive(Clone, Debug)]
+pub(crate) struct Pieces(Vec<Piece>);
+
+impl Pieces {
+    pub(crate) fn new(layout: &Layout) -> Self {
+        Self(layout.pieces(PIECE))
+    }
+
+    /// The pieces of a flat array, each with its runs.
+    fn of<'a, T>(&'a self, mut flat: &'a [T]) -> Vec<&'a [T]> {
+        let cut = |piece: &Piece| {
+            let (first, rest) = flat.split_at(piece.len);
+            flat = rest;
+            first
+        };
+        self.0.iter().map(cut).collect()
+    }
+
+    fn of_mut<'a, T>(&self, mut flat: &'a mut [T]) -> Vec<&'a mut [T]> {
+        let cut = |piece: &Piece| {
+            let (first, rest) = std::mem::take(&mut flat).split_at_mut(piece.len);
+            flat = rest;
+            first
+        };
+        self.0.iter().map(cut).collect()
+    }
+
+    /// Sums the gradients of all shards into `total`, in shard order, and returns the Euclidean norm of the sum.
+    ///
+    /// The norm is finite whenever every element is, even where squares would overflow; a NaN or an infinity in the sum gives one.
+    pub(crate) fn sum<T: Element>(&self, shards: &[Vec<T>], total: &mut [T]) -> f64 {
+        let pieces: Vec<_> = self.0.iter().zip(self.starts()).zip(self.of_mut(total)).collect();
+        let norms: Vec<f64> = pieces
+            .into_par_iter()
+            .map(|((piece, start), total)| {
+                let of_run = |(run, _): &(Range<usize>, bool)| {
+                    let range = start + run.start..start + run.end;
+                    let parts: Vec<&[T]> = shards.iter().map(|s| &s[range.clone()]).collect();
+                    sum_shards(&parts, &mut total[run.clone()]);
+                    l2_norm(&total[run.clone()])
+                };
+                l2_norm(&piece.runs.iter().map(of_run).collect::<Vec<_>>())
+            })
+            .collect();
+        l2_norm(&norms)
+    }
+
+    fn starts(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().scan(0, |next, piece| {
+            let start = *next;
+            *next += piece.len;
+            Some(start)
+        })
+    }
+}
 
 /// Decays of the running means as in the paper; epsilon keeps the quotient finite where a gradient has always been zero.
 const RULE: AdamW =
@@ -34,6 +93,8 @@ pub(crate) struct Update {
     pub(crate) scale: f64,
     /// Updates since the means were zero, this one included; for the bias correction.
     pub(crate) count: u64,
+    /// Decay of the averaged weights.
+    pub(crate) average: f64,
 }
 
 impl<T: Element> Moments<T> {
@@ -41,50 +102,51 @@ impl<T: Element> Moments<T> {
         Self { first: vec![T::ZERO; len], second: vec![T::ZERO; len] }
     }
 
-    /// One step of AdamW.
+    /// One step of AdamW, after which `average`, unless it is empty, moves towards the weights: `a <- d a + (1 - d) w`.
     pub(crate) fn update(
         &mut self,
-        weights: &mut [T],
+        [weights, average]: [&mut [T]; 2],
         gradient: &[T],
-        layout: &Layout,
+        pieces: &Pieces,
         update: Update,
     ) {
-        let (mut w, mut g) = (weights, gradient);
-        let (mut m, mut v) = (self.first.as_mut_slice(), self.second.as_mut_slice());
-        let mut pieces = Vec::new();
-        for (len, decays) in layout.pieces(PIECE) {
-            let (piece_w, piece_m, piece_v);
-            (piece_w, w) = w.split_at_mut(len);
-            (piece_m, m) = m.split_at_mut(len);
-            (piece_v, v) = v.split_at_mut(len);
-            let (piece_g, rest) = g.split_at(len);
-            g = rest;
-            pieces.push((decays, piece_w, piece_g, piece_m, piece_v));
-        }
-        pieces.into_par_iter().for_each(|(decays, w, g, first, second)| {
-            let weight_decay = if decays { update.decay } else { 0.0 };
-            let rule = AdamW { learning_rate: update.rate, weight_decay, ..RULE };
-            let moments = diffeo_kernels::Moments { first, second };
-            rule.step(update.count, &[g], update.scale, w, moments);
+        let averages = if average.is_empty() { Vec::new() } else { pieces.of_mut(average) };
+        let mut averages = averages.into_iter();
+        let arrays = pieces.of_mut(weights).into_iter().zip(pieces.of(gradient));
+        let moments =
+            pieces.of_mut(&mut self.first).into_iter().zip(pieces.of_mut(&mut self.second));
+        let work: Vec<_> = pieces
+            .0
+            .iter()
+            .zip(arrays.zip(moments))
+            .map(|(piece, arrays)| (piece, arrays, averages.next()))
+            .collect();
+        work.into_par_iter().for_each(|(piece, ((w, g), (first, second)), mut average)| {
+            for (run, decays) in &piece.runs {
+                let run = run.clone();
+                let weight_decay = if *decays { update.decay } else { 0.0 };
+                let rule = AdamW { learning_rate: update.rate, weight_decay, ..RULE };
+                let moments = diffeo_kernels::Moments {
+                    first: &mut first[run.clone()],
+                    second: &mut second[run.clone()],
+                };
+                let w = &mut w[run.clone()];
+                rule.step(update.count, &[&g[run.clone()]], update.scale, w, moments);
+                if let Some(average) = &mut average {
+                    average_weights(&mut average[run], w, update.average_decay());
+                }
+            }
         });
     }
 }
 
-/// Sums the gradients of all shards into `total`, in shard order.
-pub(crate) fn sum_in_order<T: Element>(shards: &[Vec<T>], total: &mut [T]) {
-    total.par_chunks_mut(PIECE).enumerate().for_each(|(i, total)| {
-        let range = i * PIECE..i * PIECE + total.len();
-        let shards: Vec<&[T]> = shards.iter().map(|shard| &shard[range.clone()]).collect();
-        sum_shards(&shards, total);
-    });
-}
-
-/// The Euclidean norm of a gradient, in `f64`: finite whenever every element is, even where squares would overflow.
-///
-/// A NaN or an infinity in the gradient gives a NaN or an infinity.
-pub(crate) fn norm<T: Element>(gradient: &[T]) -> f64 {
-    let pieces: Vec<f64> = gradient.par_chunks(PIECE).map(l2_norm).collect();
-    l2_norm(&pieces)
+impl Update {
+    /// The decay of the average. It starts low, `min(decay, (1 + t) / (10 + t))` after `t` updates, so that the initial weights are
+    /// forgotten.
+    fn average_decay(&self) -> f64 {
+        let t = self.count as f64;
+        self.average.min((1.0 + t) / (10.0 + t))
+    }
 }
 
 /// The factor that shortens a gradient of norm `norm` to at most `limit`.
@@ -92,28 +154,21 @@ pub(crate) fn clip_scale(norm: f64, limit: f64) -> f64 {
     if norm > limit { limit / norm } else { 1.0 }
 }
 
-/// Moves averaged weights towards the current ones: `a <- d a + (1 - d) w`.
-///
-/// The decay starts low, `min(decay, (1 + t) / (10 + t))` after `t` updates, so that the initial weights are forgotten.
-pub(crate) fn average_into<T: Element>(average: &mut [T], weights: &[T], decay: f64, updates: u64) {
-    let t = updates as f64;
-    let decay = decay.min((1.0 + t) / (10.0 + t));
-    average
-        .par_chunks_mut(PIECE)
-        .zip(weights.par_chunks(PIECE))
-        .for_each(|(average, weights)| average_weights(average, weights, decay));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const UPDATE: Update = Update { rate: 0.1, decay: 0.0, scale: 1.0, count: 1 };
+    const UPDATE: Update = Update { rate: 0.1, decay: 0.0, scale: 1.0, count: 1, average: 0.0 };
 
-    fn layout(parts: &[(usize, bool)]) -> Layout {
+    fn pieces(parts: &[(usize, bool)]) -> Pieces {
         let mut layout = Layout::default();
-        parts.iter().for_each(|(len, decay)| layout.push("p", *len, *decay));
-        layout
+        parts.iter().for_each(|(len, decay)| layout.push("p", *len, *decay, None));
+        Pieces::new(&layout)
+    }
+
+    fn norm<T: Element>(gradient: &[T]) -> f64 {
+        let mut total = vec![T::ZERO; gradient.len()];
+        pieces(&[(gradient.len(), true)]).sum(&[gradient.to_vec()], &mut total)
     }
 
     #[test]
@@ -121,7 +176,7 @@ mod tests {
         // Bias correction makes m / sqrt(v) = sign(g) at t = 1, whatever the size of the gradient.
         let mut moments = Moments::<f64>::zeros(2);
         let mut weights = vec![1.0, 1.0];
-        moments.update(&mut weights, &[1e3, -1e-3], &layout(&[(2, true)]), UPDATE);
+        moments.update([&mut weights, &mut []], &[1e3, -1e-3], &pieces(&[(2, true)]), UPDATE);
         assert!((weights[0] - 0.9).abs() < 1e-9 && (weights[1] - 1.1).abs() < 1e-5, "{weights:?}");
     }
 
@@ -129,8 +184,9 @@ mod tests {
     fn decay_is_decoupled_and_only_where_asked() {
         let mut moments = Moments::<f32>::zeros(2);
         let mut weights = vec![2.0, 2.0];
-        let layout = layout(&[(1, true), (1, false)]);
-        moments.update(&mut weights, &[0.0, 0.0], &layout, Update { decay: 0.5, ..UPDATE });
+        let pieces = pieces(&[(1, true), (1, false)]);
+        let update = Update { decay: 0.5, ..UPDATE };
+        moments.update([&mut weights, &mut []], &[0.0, 0.0], &pieces, update);
         assert_eq!(weights, [1.9, 2.0]);
     }
 
@@ -141,7 +197,7 @@ mod tests {
         for count in 1..=500 {
             let gradient = [weights[0] - 2.0];
             let update = Update { count, ..UPDATE };
-            moments.update(&mut weights, &gradient, &layout(&[(1, false)]), update);
+            moments.update([&mut weights, &mut []], &gradient, &pieces(&[(1, false)]), update);
         }
         assert!((weights[0] - 2.0).abs() < 1e-2, "{weights:?}");
     }
@@ -167,15 +223,16 @@ mod tests {
     fn d9_pieces_give_the_same_bits_on_any_number_of_threads() {
         let gradient: Vec<f32> =
             (0..200_000).map(|i| ((i * 7919) % 1001) as f32 * 1e-3 - 0.5).collect();
-        let layout = layout(&[(150_000, true), (50_000, false)]);
+        let pieces = pieces(&[(150_000, true), (50_000, false)]);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let mut total = vec![0.0; gradient.len()];
-                sum_in_order(&vec![gradient.clone(); 3], &mut total);
+                let norm = pieces.sum(&vec![gradient.clone(); 3], &mut total);
                 let (mut w, mut m) = (gradient.clone(), Moments::zeros(gradient.len()));
-                m.update(&mut w, &total, &layout, UPDATE);
-                (norm(&total).to_bits(), w)
+                let mut average = gradient.clone();
+                m.update([&mut w, &mut average], &total, &pieces, UPDATE);
+                (norm.to_bits(), w, average)
             })
         };
         assert!(run(1) == run(2) && run(1) == run(8));
@@ -183,9 +240,11 @@ mod tests {
 
     #[test]
     fn the_average_forgets_the_start_and_follows_slowly() {
-        let mut average = vec![100.0f64];
-        for t in 1..=2000 {
-            average_into(&mut average, &[1.0], 0.99, t);
+        let pieces = pieces(&[(1, false)]);
+        let (mut moments, mut average) = (Moments::<f64>::zeros(1), vec![100.0]);
+        for count in 1..=2000 {
+            let update = Update { rate: 0.0, average: 0.99, count, ..UPDATE };
+            moments.update([&mut [1.0], &mut average], &[0.0], &pieces, update);
         }
         assert!((average[0] - 1.0).abs() < 1e-3, "{average:?}");
     }

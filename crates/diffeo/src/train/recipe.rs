@@ -71,8 +71,9 @@ const BATCH_REFERENCE: f64 = 256.0;
 const VALIDATIONS: u64 = 40;
 /// Validations without improvement before a run stops: a quarter of them.
 const PATIENCE: u32 = 10;
-/// Rows a shard should have: enough for products to run at full speed, few enough to keep many threads busy.
-const SHARD_ROWS: usize = 128;
+/// Rows a shard should have: enough for products to run at full speed and to outweigh the sum of gradients, few enough to keep many
+/// threads busy.
+const SHARD_ROWS: usize = 256;
 /// Most shards: beyond this, summing their gradients costs more than the threads gain.
 const SHARDS_MAX: usize = 16;
 
@@ -177,6 +178,6 @@ mod tests {
 
     #[test]
     fn d9_shards_follow_from_the_batch() {
-        assert_eq!([1, 31, 32, 256, 512, 4096].map(shards_of), [1, 1, 2, 2, 4, 16]);
+        assert_eq!([1, 31, 32, 512, 1024, 4096].map(shards_of), [1, 1, 2, 2, 4, 16]);
     }
 }

@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 
 use super::batches::{Batches, Noise};
 use super::data::Part;
-use super::element::Element;
 use super::events::{Event, StopReason};
-use super::objective::{Layout, Objective};
-use super::optimizer::{Update, average_into, clip_scale, norm};
+use super::objective::Objective;
+use super::optimizer::{Update, clip_scale};
 use super::recipe::Plan;
 use super::shards::Shards;
 use super::state::{Record, State};
 use crate::container::Container;
+use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
 use crate::random::{Purpose, Streams};
 use crate::rows::Rows;
 use crate::schema::Schema;
@@ -65,7 +66,7 @@ impl<T: Element> Run<T> {
     pub(crate) fn new(setting: Setting<T>, initial: Vec<T>, threads: usize) -> Result<Self> {
         let Setting { plan, objective, layout, schema, train, valid } = setting;
         let batches = Batches::new(Streams::new(plan.seed), train.len(), plan.batch);
-        let shards = Shards::new(threads, plan.shards, layout.len())?;
+        let shards = Shards::new(threads, plan.shards, &layout)?;
         let state = State::new(initial, plan.average > 0.0);
         let (news, stop) = (VecDeque::new(), None);
         Ok(Self {
@@ -156,10 +157,10 @@ impl<T: Element> Run<T> {
         batch.weights.iter_mut().for_each(|w| *w /= expected);
 
         self.objective.load(&self.state.weights)?;
-        let losses = self.shards.gradient(&*self.objective, &batch)?;
+        let (losses, grad_norm) =
+            self.shards.gradient(&*self.objective, &self.state.weights, &batch)?;
         let total: f64 = batch.weights.iter().sum();
         let loss = losses.iter().zip(&batch.weights).map(|(l, w)| l * w).sum::<f64>() / total;
-        let grad_norm = self.shards.install(|shards| norm(shards.total()));
         self.state.counters.step += 1;
         if !(loss.is_finite() && grad_norm.is_finite()) {
             self.roll_back(step, &losses);
@@ -177,13 +178,11 @@ impl<T: Element> Run<T> {
             decay: self.plan.weight_decay,
             scale: clip_scale(grad_norm, self.plan.clip_norm),
             count: state.counters.updates,
+            average: self.plan.average,
         };
-        let (layout, decay) = (&self.layout, self.plan.average);
         self.shards.install(|shards| {
-            state.moments.update(&mut state.weights, shards.total(), layout, update);
-            if !state.average.is_empty() {
-                average_into(&mut state.average, &state.weights, decay, update.count);
-            }
+            let arrays = [state.weights.as_mut_slice(), state.average.as_mut_slice()];
+            state.moments.update(arrays, shards.total(), shards.pieces(), update);
         });
         let (step, rows) = (step + 1, losses.len());
         self.tell(Event::Step { step, loss, grad_norm, learning_rate, rows, clipped });
@@ -283,7 +282,7 @@ impl<T: Element> Run<T> {
         let Some(valid) = &self.valid else { return Ok((f64::NAN, Vec::new())) };
         let noise = self.noise(Purpose::Validation, 0);
         self.objective.load(weights)?;
-        let losses = self.shards.losses(&*self.objective, valid, &self.schema, noise)?;
+        let losses = self.shards.losses(&*self.objective, weights, valid, &self.schema, noise)?;
         let (mut sum, mut total, mut bad) = (0.0, 0.0, Vec::new());
         for (loss, &row) in losses.iter().zip(&valid.rows) {
             let weight = valid.data.weight(row as usize);

@@ -8,10 +8,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batches::{Batch, Noise, piece};
 use super::data::Part;
-use super::element::Element;
 use super::objective::Objective;
-use super::optimizer::sum_in_order;
+use super::optimizer::Pieces;
+use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
 use crate::schema::Schema;
 
 /// Rows that are scored at once in validation.
@@ -22,16 +23,18 @@ pub(crate) struct Shards<T> {
     pool: ThreadPool,
     gradients: Vec<Vec<T>>,
     total: Vec<T>,
+    pieces: Pieces,
 }
 
 impl<T: Element> Shards<T> {
-    pub(crate) fn new(threads: usize, shards: usize, len: usize) -> Result<Self> {
+    pub(crate) fn new(threads: usize, shards: usize, layout: &Layout) -> Result<Self> {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| {
             let text = format!("cannot start {threads} threads: {e}; ask for fewer");
             Error::new(ErrorKind::Limit, text).caused_by(e)
         })?;
-        let total = vec![T::ZERO; len];
-        Ok(Self { pool, gradients: vec![total.clone(); shards], total })
+        let total = vec![T::ZERO; layout.len()];
+        let pieces = Pieces::new(layout);
+        Ok(Self { pool, gradients: vec![total.clone(); shards], total, pieces })
     }
 
     /// Runs something on the threads of the run.
@@ -39,15 +42,16 @@ impl<T: Element> Shards<T> {
         self.pool.install(|| work(self))
     }
 
-    /// The loss of each row of a batch; the summed gradient is then [`Shards::total`].
+    /// The loss of each row of a batch, and the norm of the summed gradient, which is then [`Shards::total`].
     pub(crate) fn gradient(
         &mut self,
         objective: &dyn Objective<T>,
+        weights: &[T],
         batch: &Batch,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<(Vec<f64>, f64)> {
         let count = self.gradients.len();
         let (gradients, total) = (&mut self.gradients, &mut self.total);
-        let losses: Vec<Result<Vec<f64>>> = self.pool.install(|| {
+        let (losses, norm): (Vec<Result<Vec<f64>>>, f64) = self.pool.install(|| {
             let shards = gradients.par_iter_mut().enumerate().with_max_len(1);
             let losses = shards.map(|(i, gradient)| {
                 let rows = piece(batch.weights.len(), count, i);
@@ -55,13 +59,17 @@ impl<T: Element> Shards<T> {
                     gradient.fill(T::ZERO);
                     return Ok(Vec::new());
                 }
-                objective.gradient(&batch.slice(rows), gradient)
+                objective.gradient(weights, &batch.slice(rows), gradient)
             });
             let losses = losses.collect();
-            sum_in_order(gradients, total);
-            losses
+            (losses, self.pieces.sum(gradients, total))
         });
-        concat(losses, batch.weights.len())
+        Ok((concat(losses, batch.weights.len())?, norm))
+    }
+
+    /// The pieces that threads share the weights by.
+    pub(crate) fn pieces(&self) -> &Pieces {
+        &self.pieces
     }
 
     /// The gradient of the last batch.
@@ -73,6 +81,7 @@ impl<T: Element> Shards<T> {
     pub(crate) fn losses(
         &self,
         objective: &dyn Objective<T>,
+        weights: &[T],
         part: &Part,
         schema: &Schema,
         noise: Noise,
@@ -84,7 +93,7 @@ impl<T: Element> Shards<T> {
                 let start = block * VALIDATION_BLOCK;
                 let positions: Vec<u32> =
                     (start..n.min(start + VALIDATION_BLOCK)).map(|p| p as u32).collect();
-                objective.losses(&part.batch(&positions, schema, noise))
+                objective.losses(weights, &part.batch(&positions, schema, noise))
             });
             score.collect()
         });

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::element::Element;
 use super::optimizer::Moments;
 use super::stopping::Stopping;
 use crate::container::{Container, NamedTensor, finite_or_text};
+use crate::element::Element;
 use crate::error::{Error, Result};
 
 /// One line of a run's history.

@@ -2,13 +2,14 @@
 
 use super::batches::Batch;
 use super::data::split;
-use super::element::Element;
 use super::events::Event;
-use super::objective::{Layout, Objective};
+use super::objective::Objective;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
+use crate::element::Element;
 use crate::error::Result;
+use crate::layout::Layout;
 use crate::random::{Purpose, Streams, normal};
 use crate::rows::Rows;
 use crate::schema::{Column, ColumnKind, Schema};
@@ -56,7 +57,7 @@ impl<T: Element> Objective<T> for Normals<T> {
         Ok(())
     }
 
-    fn gradient(&self, batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
+    fn gradient(&self, _weights: &[T], batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
         let mut sum = vec![0.0; gradient.len()];
         let mut losses = Vec::new();
         for (i, weight) in batch.weights.iter().enumerate() {
@@ -68,7 +69,7 @@ impl<T: Element> Objective<T> for Normals<T> {
         Ok(losses)
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Vec<f64>> {
+    fn losses(&self, _weights: &[T], batch: &Batch) -> Result<Vec<f64>> {
         Ok((0..batch.x.len()).map(|i| self.row(batch.x.row(i)).0).collect())
     }
 }
@@ -105,8 +106,8 @@ pub(crate) fn run<T: Element>(
     data.check(&schema).unwrap();
     let (train, valid) = split(data, &options.validation, streams).unwrap();
     let mut layout = Layout::default();
-    layout.push("mean", 2, true);
-    layout.push("log_scale", 2, false);
+    layout.push("mean", 2, true, None);
+    layout.push("log_scale", 2, false, None);
     let problem = Problem {
         rows_train: train.len(),
         rows_valid: valid.as_ref().map_or(0, |v| v.len()),

@@ -4,9 +4,8 @@ use std::path::Path;
 
 use super::checkpoint::{self, Change, Identity, Saved};
 use super::data::{Part, TrainingData, ValidationChoice, fingerprint, split};
-use super::element::Element;
 use super::events::{Event, StopReason};
-use super::flow_objective::{FlowObjective, set_weights};
+use super::flow_objective::objective;
 use super::maps::with_data_maps;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
@@ -14,7 +13,9 @@ use super::run::{Run, Setting};
 use super::solve;
 use super::state::Record;
 use super::warnings;
+use crate::element::Element;
 use crate::error::{Error, Result};
+use crate::flat::{flat_weights, set_weights};
 use crate::flow::Flow;
 use crate::model::Model;
 use crate::random::Streams;
@@ -270,8 +271,8 @@ struct Parts {
 impl Parts {
     fn run<T: Element>(self, flow: &Flow, threads: usize) -> Result<Run<T>> {
         let Self { plan, schema, train, valid } = self;
-        let (objective, layout, initial) = FlowObjective::new(flow)?;
-        let objective = Box::new(objective);
+        let (layout, initial) = flat_weights(flow)?;
+        let objective = objective(flow);
         Run::new(Setting { plan, objective, layout, schema, train, valid }, initial, threads)
     }
 }

@@ -9,7 +9,7 @@ use super::permutation::{indices, inverse_order};
 use crate::conditioner::{Conditioner, Masked};
 use crate::error::{Error, Result};
 use crate::monotone::{Monotone, MonotoneSpec, Scalarwise};
-use crate::nn::NetworkSpec;
+use crate::nn::{Network, NetworkSpec};
 use crate::parameter::{Init, Visitor, visit_part};
 use crate::transform::{Mapped, Transform};
 
@@ -60,6 +60,11 @@ impl Autoregressive {
         Ok(Self { monotone, network, dims, order, sampler: OnceLock::new() })
     }
 
+    /// The network that makes the parameters.
+    pub(crate) fn network(&self) -> &Network {
+        self.network.network()
+    }
+
     fn sorted(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.order {
             Some([order, _]) => x.select(1, order.clone()),
@@ -77,11 +82,11 @@ impl Autoregressive {
     /// The inverse at the price of one pass of the network; `None` if a gradient is wanted.
     fn solve_fast(&self, z: &Tensor<2>, context: Option<&Tensor<2>>) -> Option<Scalarwise> {
         let prepare = || {
-            let steps = self.network.network().steps();
+            let steps = self.network().steps();
             MadeSampler::new(&steps, self.monotone.kernel(), self.dims).map(Arc::new)
         };
         let sampler = self.sampler.get_or_init(prepare).as_ref()?;
-        let addend = self.network.network().context_addend(context);
+        let addend = self.network().context_addend(context);
         let [value, log_slope] = sampler.run(z, addend.as_ref())?;
         Some(Scalarwise { value, log_slope })
     }

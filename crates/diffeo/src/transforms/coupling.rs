@@ -7,7 +7,7 @@ use super::permutation::{indices, inverse_order};
 use crate::conditioner::{Conditioner, CouplingNetwork};
 use crate::error::{Error, Result};
 use crate::monotone::{Monotone, MonotoneSpec};
-use crate::nn::NetworkSpec;
+use crate::nn::{Network, NetworkSpec};
 use crate::parameter::{Init, Visitor, visit_part};
 use crate::transform::{Mapped, Transform};
 
@@ -53,6 +53,11 @@ impl Coupling {
         let of = |columns: &[usize]| indices(columns, &init.device);
         let (kept, moved, restore) = (of(&still), of(&moved), of(&restore));
         Ok(Self { monotone, network, kept, moved, restore })
+    }
+
+    /// The network that makes the parameters.
+    pub(crate) fn network(&self) -> &Network {
+        self.network.network()
     }
 
     fn apply(&self, x: Tensor<2>, context: Option<&Tensor<2>>, to_data: bool) -> Result<Mapped> {

@@ -58,7 +58,9 @@ impl Plu {
 
     fn log_scale(&self) -> Tensor<2> {
         let limit = Self::LOG_SCALE_MAX;
-        self.log_scale.value.clone().div_scalar(limit).tanh().mul_scalar(limit)
+        // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
+        let raw = &self.log_scale.value;
+        (raw.clone() / raw.full_like(limit)).tanh().mul_scalar(limit)
     }
 
     /// `(I + N) (D + M)`, `[d, d]`.

@@ -31,6 +31,13 @@ impl Standardize {
         Ok(Self { center, scale })
     }
 
+    /// Standardises one row in place and returns the log-determinant.
+    pub(crate) fn forward_row(&self, row: &mut [f64]) -> f64 {
+        let constants = self.center.iter().zip(&self.scale);
+        row.iter_mut().zip(constants).for_each(|(v, (center, scale))| *v = (*v - center) / scale);
+        self.log_det()
+    }
+
     fn row(values: &[f64], like: &Tensor<2>) -> Tensor<2> {
         let data = TensorData::new(values.to_vec(), [1, values.len()]);
         Tensor::from_data(data, (&like.device(), like.dtype()))

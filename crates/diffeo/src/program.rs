@@ -1,0 +1,272 @@
+//! A flow as a list of kernel calls over flat weights: how the CPU trains and scores.
+//!
+//! The tensor engine allocates every intermediate result and gathers gradients in a graph, which costs as much as the products
+//! themselves. A [`Program`] reads weights where the optimiser keeps them, writes gradients where it looks for them, and keeps its
+//! buffers from call to call. A flow with a part that no [`Step`] knows (an inverted layer, another base than the normal, a transform
+//! of a program's own) has no program and runs on the tensor engine; tests hold the two equal.
+
+mod conditioned;
+mod network;
+mod permutation;
+mod plu;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use diffeo_kernels::{Real, normal_log_prob, normal_log_prob_backward};
+
+use crate::distributions::Base;
+use crate::error::Result;
+use crate::flow::Flow;
+use crate::linalg::{host_values, tensor_of};
+use crate::rows::Rows;
+use crate::spec::LayerSpec;
+use crate::transform::Transform;
+use crate::transforms::{Chain, Layer};
+
+use conditioned::Conditioned;
+use permutation::Permute;
+use plu::PluStep;
+use step::{Pass, Scratch, Step, Tape, sized};
+
+pub(crate) use network::{NetworkNode, NetworkProgram};
+
+/// A flow whose weights lie in one slice, in the order in which the flow shows them.
+#[derive(Debug)]
+pub(crate) struct Program<T> {
+    /// Maps of the data's units, without weights.
+    units: Vec<Layer>,
+    steps: Vec<Box<dyn Step<T>>>,
+    dims: usize,
+    context: Option<Chain>,
+    weights: usize,
+    /// Buffers that no call is using.
+    idle: Mutex<Vec<Workspace<T>>>,
+}
+
+/// Buffers of one call.
+#[derive(Debug, Default)]
+struct Workspace<T> {
+    tapes: Vec<Tape<T>>,
+    /// The value before each step, and after the last.
+    values: Vec<Vec<T>>,
+    scratch: Scratch<T>,
+    context: Vec<T>,
+    grad: Vec<T>,
+    log_det_gradient: Vec<T>,
+}
+
+/// Rows in the units of the data, all finite, with the context of each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input<'a> {
+    pub(crate) x: &'a Rows,
+    pub(crate) context: Option<&'a Rows>,
+}
+
+/// Hands out consecutive ranges of the flat weights.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor(usize);
+
+impl Cursor {
+    /// The next `len` weights.
+    pub(crate) fn take(&mut self, len: usize) -> Range<usize> {
+        let start = self.0;
+        self.0 += len;
+        start..self.0
+    }
+}
+
+impl<T: Real> Program<T> {
+    /// The program of a flow; `None` if a part of the flow has no step.
+    pub(crate) fn new(flow: &Flow) -> Option<Self> {
+        if !matches!(flow.base(), Base::Normal(_)) || !diffeo_kernels::ops::is_cpu(flow.device()) {
+            return None;
+        }
+        let layers = flow.transform().layers();
+        let split = layers.iter().take_while(|layer| layer.maps_units()).count();
+        let (units, layers) = layers.split_at(split);
+        let mut cursor = Cursor::default();
+        let specs = flow.spec().transforms.get(split..)?;
+        let steps: Option<Vec<Box<dyn Step<T>>>> = layers
+            .iter()
+            .zip(specs)
+            .map(|(layer, spec)| step_of(layer, spec, &mut cursor))
+            .collect();
+        Some(Self {
+            units: units.to_vec(),
+            steps: steps?,
+            dims: flow.dims(),
+            context: flow.context_chain().cloned(),
+            weights: cursor.0,
+            idle: Mutex::default(),
+        })
+    }
+
+    /// Takes up weights: what depends on them alone is computed here, once.
+    pub(crate) fn load(&mut self, weights: &[T]) {
+        debug_assert_eq!(weights.len(), self.weights);
+        self.steps.iter_mut().for_each(|step| step.load(weights));
+    }
+
+    /// Log-density of every row.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] if the tensor engine, which maps units and context, fails.
+    pub(crate) fn log_prob(&self, weights: &[T], input: Input<'_>) -> Result<Vec<f64>> {
+        self.with_workspace(|work| self.run(weights, input, work))
+    }
+
+    fn run(&self, weights: &[T], input: Input<'_>, work: &mut Workspace<T>) -> Result<Vec<f64>> {
+        let (n, len) = (input.x.len(), input.x.len() * self.dims);
+        let Workspace { tapes, values, context: mapped, .. } = work;
+        self.reserve(tapes, 1, values, 2);
+        let mut log_prob = self.enter(input, &mut values[0], mapped)?;
+        let pass = Pass { rows: n, weights, context: mapped, log_det_gradient: &[] };
+        let [from, to, ..] = &mut values[..] else { unreachable!("two values were reserved") };
+        for step in &self.steps {
+            step.forward(&pass, &from[..len], sized(to, len), &mut log_prob, &mut tapes[0]);
+            std::mem::swap(from, to);
+        }
+        add_base(&from[..len], &mut log_prob);
+        Ok(log_prob)
+    }
+
+    /// Log-density of every row, and the gradient of `-sum_i row_weights_i log_prob_i` over `gradient`.
+    ///
+    /// Masked elements of `gradient` must be zero before, and are after.
+    ///
+    /// # Errors
+    /// As [`Program::log_prob`].
+    pub(crate) fn gradient(
+        &self,
+        weights: &[T],
+        input: Input<'_>,
+        row_weights: &[f64],
+        gradient: &mut [T],
+    ) -> Result<Vec<f64>> {
+        self.with_workspace(|work| self.run_back(weights, input, row_weights, gradient, work))
+    }
+
+    fn run_back(
+        &self,
+        weights: &[T],
+        input: Input<'_>,
+        row_weights: &[f64],
+        gradient: &mut [T],
+        work: &mut Workspace<T>,
+    ) -> Result<Vec<f64>> {
+        let (n, len) = (input.x.len(), input.x.len() * self.dims);
+        let Workspace { tapes, values, scratch, context: mapped, grad, log_det_gradient } = work;
+        self.reserve(tapes, self.steps.len(), values, self.steps.len() + 1);
+        let mut log_prob = self.enter(input, &mut values[0], mapped)?;
+        log_det_gradient.clear();
+        log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
+        let pass = Pass { rows: n, weights, context: mapped, log_det_gradient };
+        for (i, step) in self.steps.iter().enumerate() {
+            let (before, after) = values.split_at_mut(i + 1);
+            let to = sized(&mut after[0], len);
+            step.forward(&pass, &before[i][..len], to, &mut log_prob, &mut tapes[i]);
+        }
+        let last = &values[self.steps.len()][..len];
+        add_base(last, &mut log_prob);
+        let grad = sized(grad, len);
+        let upstream: Vec<f64> = row_weights.iter().map(|w| -w).collect();
+        normal_log_prob_backward(last, &upstream, grad);
+        for (i, step) in self.steps.iter().enumerate().rev() {
+            let x = &values[i][..len];
+            step.backward(&pass, x, grad, i > 0, (&mut tapes[i], scratch), gradient);
+        }
+        Ok(log_prob)
+    }
+
+    /// Runs something with buffers that were used before, if there are any.
+    fn with_workspace<R>(&self, work: impl FnOnce(&mut Workspace<T>) -> R) -> R {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspace = idle().pop().unwrap_or_default();
+        let result = work(&mut workspace);
+        idle().push(workspace);
+        result
+    }
+
+    fn reserve(&self, tapes: &mut Vec<Tape<T>>, n: usize, values: &mut Vec<Vec<T>>, m: usize) {
+        tapes.resize_with(n.max(tapes.len()), Tape::default);
+        values.resize_with(m.max(values.len()), Vec::new);
+    }
+
+    /// Maps rows from their units to the first step, and the context; returns the log-determinants so far.
+    fn enter(
+        &self,
+        Input { x, context }: Input<'_>,
+        value: &mut Vec<T>,
+        mapped: &mut Vec<T>,
+    ) -> Result<Vec<f64>> {
+        let (n, len) = (x.len(), x.values().len());
+        mapped.clear();
+        if let Some(context) = context {
+            let context = match &self.context {
+                Some(chain) => host_values(chain.forward(tensor_of(context), None)?.value)?,
+                None => context.values().to_vec(),
+            };
+            mapped.extend(context.into_iter().map(T::from_f64));
+        }
+        let value = sized(value, len);
+        let mut log_det = vec![0.0; n];
+        let is_plain = self.units.iter().all(|u| matches!(u, Layer::Standardize(_)));
+        if is_plain {
+            let mut row = vec![0.0; self.dims];
+            let rows = x.values().chunks_exact(self.dims).zip(value.chunks_exact_mut(self.dims));
+            for ((from, to), log_det) in rows.zip(&mut log_det) {
+                row.copy_from_slice(from);
+                for unit in &self.units {
+                    if let Layer::Standardize(unit) = unit {
+                        *log_det += unit.forward_row(&mut row);
+                    }
+                }
+                to.iter_mut().zip(&row).for_each(|(to, v)| *to = T::from_f64(*v));
+            }
+            return Ok(log_det);
+        }
+        let mut x = tensor_of(x);
+        for unit in &self.units {
+            let done = unit.forward(x, None)?;
+            x = done.value;
+            log_det.iter_mut().zip(host_values(done.log_det)?).for_each(|(sum, v)| *sum += v);
+        }
+        value.iter_mut().zip(host_values(x)?).for_each(|(to, v)| *to = T::from_f64(v));
+        Ok(log_det)
+    }
+}
+
+/// Adds the log-density of the standard normal at each row.
+fn add_base<T: Real>(z: &[T], log_prob: &mut [f64]) {
+    let mut base = vec![0.0; log_prob.len()];
+    normal_log_prob(z, &mut base);
+    log_prob.iter_mut().zip(base).for_each(|(sum, v)| *sum += v);
+}
+
+/// The step of a layer whose weights come next.
+fn step_of<T: Real>(
+    layer: &Layer,
+    spec: &LayerSpec,
+    cursor: &mut Cursor,
+) -> Option<Box<dyn Step<T>>> {
+    Some(match (layer, spec) {
+        (Layer::Permutation(_), LayerSpec::Permutation { order }) => {
+            Box::new(Permute { order: order.clone() })
+        }
+        (Layer::Plu(_), LayerSpec::Plu { order }) => Box::new(PluStep::new(order, cursor)),
+        (Layer::Autoregressive(layer), LayerSpec::Autoregressive { monotone, order, .. }) => {
+            let network = layer.network().program(cursor);
+            Box::new(Conditioned::new(network, monotone.kernel(), order.clone(), order.clone()))
+        }
+        (Layer::Coupling(layer), LayerSpec::Coupling { monotone, kept, .. }) => {
+            let network = layer.network().program(cursor);
+            let (seen, moved) = (0..kept.len()).partition(|&i| kept[i]);
+            Box::new(Conditioned::new(network, monotone.kernel(), Some(seen), Some(moved)))
+        }
+        _ => return None,
+    })
+}

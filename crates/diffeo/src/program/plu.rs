@@ -1,0 +1,141 @@
+//! The trainable invertible matrix; see [`crate::transforms::Plu`] for the formula.
+
+use std::ops::Range;
+
+use diffeo_kernels::product::{Matrix, multiply, multiply_rowwise};
+use diffeo_kernels::{Real, sum_columns};
+
+use super::Cursor;
+use super::step::{Pass, Scratch, Step, Tape, gather, scatter, sized};
+use crate::transforms::Plu;
+
+/// `z = x P (I + N) (D + M) + b`.
+#[derive(Debug)]
+pub(super) struct PluStep<T> {
+    order: Vec<usize>,
+    lower: Range<usize>,
+    upper: Range<usize>,
+    log_scale: Range<usize>,
+    shift: Range<usize>,
+    /// `I + N`, `D + M` and their product, of the weights loaded.
+    factors: [Vec<T>; 3],
+    /// The bounded log-scales, their slopes by the raw ones, and their sum.
+    scales: Vec<T>,
+    slopes: Vec<T>,
+    log_det: f64,
+}
+
+impl<T: Real> PluStep<T> {
+    pub(super) fn new(order: &[usize], cursor: &mut Cursor) -> Self {
+        let d = order.len();
+        Self {
+            order: order.to_vec(),
+            lower: cursor.take(d * d),
+            upper: cursor.take(d * d),
+            log_scale: cursor.take(d),
+            shift: cursor.take(d),
+            factors: [(); 3].map(|()| vec![T::ZERO; d * d]),
+            scales: vec![T::ZERO; d],
+            slopes: vec![T::ZERO; d],
+            log_det: 0.0,
+        }
+    }
+
+    fn square<'a>(&self, data: &'a [T]) -> Matrix<'a, T> {
+        let d = self.order.len();
+        Matrix::row_major(data, d, d, d)
+    }
+}
+
+impl<T: Real> Step<T> for PluStep<T> {
+    fn load(&mut self, weights: &[T]) {
+        let d = self.order.len();
+        let limit = T::from_f64(Plu::LOG_SCALE_MAX);
+        let raw = &weights[self.log_scale.clone()];
+        for ((raw, scale), slope) in raw.iter().zip(&mut self.scales).zip(&mut self.slopes) {
+            let t = (*raw / limit).tanh();
+            (*scale, *slope) = (limit * t, T::ONE - t * t);
+        }
+        self.log_det = self.scales.iter().map(|s| s.to_f64()).sum();
+        let (lower, upper) = (&weights[self.lower.clone()], &weights[self.upper.clone()]);
+        let [l, u, _] = &mut self.factors;
+        l.copy_from_slice(lower);
+        u.copy_from_slice(upper);
+        for i in 0..d {
+            l[i * d + i] = T::ONE;
+            u[i * d + i] = self.scales[i].exp();
+        }
+        let mut product = std::mem::take(&mut self.factors[2]);
+        let (l, u) = (self.square(&self.factors[0]), self.square(&self.factors[1]));
+        multiply(&mut product, d, l, u, false);
+        self.factors[2] = product;
+    }
+
+    fn forward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        z: &mut [T],
+        log_det: &mut [f64],
+        tape: &mut Tape<T>,
+    ) {
+        let d = self.order.len();
+        let permuted = sized(&mut tape.seen, x.len());
+        gather(x, d, &self.order, permuted);
+        let matrix = self.square(&self.factors[2]);
+        multiply_rowwise(z, d, Matrix::row_major(permuted, pass.rows, d, d), matrix);
+        let shift = &pass.weights[self.shift.clone()];
+        for row in z.chunks_exact_mut(d) {
+            row.iter_mut().zip(shift).for_each(|(z, &b)| *z += b);
+        }
+        log_det.iter_mut().for_each(|sum| *sum += self.log_det);
+    }
+
+    fn backward(
+        &self,
+        pass: &Pass<'_, T>,
+        _x: &[T],
+        grad: &mut [T],
+        wanted: bool,
+        (tape, scratch): (&mut Tape<T>, &mut Scratch<T>),
+        gradient: &mut [T],
+    ) {
+        let d = self.order.len();
+        sum_columns(grad, &mut gradient[self.shift.clone()]);
+        let rows = Matrix::row_major(&*grad, pass.rows, d, d);
+        let permuted = Matrix::row_major(&tape.seen, pass.rows, d, d);
+        let by_matrix = sized(&mut scratch.params, d * d);
+        multiply(by_matrix, d, permuted.transposed(), rows, false);
+        let by_factor = sized(&mut scratch.more, d * d);
+        multiply(
+            by_factor,
+            d,
+            self.square(by_matrix),
+            self.square(&self.factors[1]).transposed(),
+            false,
+        );
+        for i in 0..d {
+            let (row, to) = (i * d..i * d + i, self.lower.start + i * d);
+            gradient[to..to + i].copy_from_slice(&by_factor[row]);
+        }
+        multiply(
+            by_factor,
+            d,
+            self.square(&self.factors[0]).transposed(),
+            self.square(by_matrix),
+            false,
+        );
+        let by_log_det: f64 = pass.log_det_gradient.iter().map(|g| g.to_f64()).sum();
+        for i in 0..d {
+            let (row, to) = (i * d + i + 1..(i + 1) * d, self.upper.start + i * d);
+            gradient[to + i + 1..to + d].copy_from_slice(&by_factor[row]);
+            let scale = by_factor[i * d + i] * self.factors[1][i * d + i] + T::from_f64(by_log_det);
+            gradient[self.log_scale.start + i] = scale * self.slopes[i];
+        }
+        if wanted {
+            let back = sized(&mut scratch.moved, grad.len());
+            multiply(back, d, rows, self.square(&self.factors[2]).transposed(), false);
+            scatter(back, &self.order, grad, d);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a step of a program is, and the buffers that steps share.
+
+use std::fmt::Debug;
+
+use diffeo_kernels::Real;
+
+/// What all steps of a run have in common.
+#[derive(Debug)]
+pub(super) struct Pass<'a, T> {
+    pub(super) rows: usize,
+    /// All weights of the flow.
+    pub(super) weights: &'a [T],
+    /// `[rows, context width]`; empty without context.
+    pub(super) context: &'a [T],
+    /// Gradient of the loss by each row's log-determinant; empty when there is no backward pass.
+    pub(super) log_det_gradient: &'a [T],
+}
+
+/// A bijection of rows with its backward pass.
+pub(super) trait Step<T>: Send + Sync + Debug {
+    /// Computes what depends on the weights alone.
+    fn load(&mut self, weights: &[T]) {
+        let _ = weights;
+    }
+
+    /// Maps `x` to `z`, adds to the log-determinants, and leaves on the tape what [`Step::backward`] needs.
+    fn forward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        z: &mut [T],
+        log_det: &mut [f64],
+        tape: &mut Tape<T>,
+    );
+
+    /// Turns the gradient by `z` into that by `x`, in place (if it is wanted), and writes the gradient of the step's weights.
+    fn backward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        grad: &mut [T],
+        wanted: bool,
+        buffers: (&mut Tape<T>, &mut Scratch<T>),
+        gradient: &mut [T],
+    );
+}
+
+/// What a forward pass of one step leaves for its backward pass.
+#[derive(Debug, Default)]
+pub(super) struct Tape<T> {
+    /// Columns that the conditioner sees.
+    pub(super) seen: Vec<T>,
+    /// Columns that are mapped.
+    pub(super) moved: Vec<T>,
+    /// Their images.
+    pub(super) images: Vec<T>,
+    pub(super) log_slope: Vec<T>,
+    pub(super) params: Vec<T>,
+    /// The context's contribution to the first layer.
+    pub(super) addend: Vec<T>,
+    /// Results of the network's nodes but the last.
+    pub(super) nodes: Vec<Vec<T>>,
+}
+
+/// What a backward pass needs while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Scratch<T> {
+    pub(super) moved: Vec<T>,
+    pub(super) log_slope: Vec<T>,
+    pub(super) to_moved: Vec<T>,
+    pub(super) to_seen: Vec<T>,
+    pub(super) params: Vec<T>,
+    /// Gradients of the network's nodes but the last, and which of them hold something.
+    pub(super) nodes: Vec<Vec<T>>,
+    pub(super) written: Vec<bool>,
+    pub(super) more: Vec<T>,
+}
+
+/// The first `len` elements of a buffer, which grows when needed; what they hold is unspecified.
+pub(super) fn sized<T: Real>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
+    if buffer.len() < len {
+        buffer.resize(len, T::ZERO);
+    }
+    &mut buffer[..len]
+}
+
+/// Copies columns: `to[r, i] = from[r, columns[i]]`.
+pub(super) fn gather<T: Copy>(from: &[T], width: usize, columns: &[usize], to: &mut [T]) {
+    let rows = from.chunks_exact(width).zip(to.chunks_exact_mut(columns.len()));
+    for (from, to) in rows {
+        to.iter_mut().zip(columns).for_each(|(to, &column)| *to = from[column]);
+    }
+}
+
+/// Puts columns back: `to[r, columns[i]] = from[r, i]`.
+pub(super) fn scatter<T: Copy>(from: &[T], columns: &[usize], to: &mut [T], width: usize) {
+    let rows = from.chunks_exact(columns.len()).zip(to.chunks_exact_mut(width));
+    for (from, to) in rows {
+        from.iter().zip(columns).for_each(|(from, &column)| to[column] = *from);
+    }
+}
