@@ -63,7 +63,7 @@ pub(crate) struct Common {
     /// Print no progress and no notes; results, warnings and errors only
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Where to compute: `flex` is the processor; others are cargo features of the build
+    /// Where to compute: flex, the processor, is the only device of this build
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) device: Option<String>,
     /// Threads to use [default: as many as the machine has]; results do not depend on it
@@ -123,7 +123,7 @@ pub(crate) enum NonFinite {
     /// An error that names the rows.
     #[default]
     Refuse,
-    /// Their log_prob is NaN; other rows are not affected.
+    /// NaN gives log_prob NaN and an infinity -inf; other rows are not affected.
     Keep,
 }
 

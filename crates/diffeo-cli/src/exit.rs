@@ -52,7 +52,7 @@ pub(crate) fn guard(program: impl FnOnce() -> u8) -> ExitCode {
     panic::set_hook(Box::new(report_panic));
     let code = panic::catch_unwind(AssertUnwindSafe(|| {
         #[cfg(debug_assertions)]
-        panic_if_asked();
+        panic_if_asked("start");
         program()
     }));
     ExitCode::from(code.unwrap_or(BUG))
@@ -76,10 +76,10 @@ fn report_panic(info: &panic::PanicHookInfo<'_>) {
     );
 }
 
-/// Lets a test see what a panic in a worker thread does; not in release builds.
+/// Lets a test see what a panic in a worker thread does at the place that `DIFFEO_TEST_PANIC` names; not in release builds.
 #[cfg(debug_assertions)]
-fn panic_if_asked() {
-    if std::env::var_os("DIFFEO_TEST_PANIC").is_some() {
+pub(crate) fn panic_if_asked(place: &str) {
+    if std::env::var_os("DIFFEO_TEST_PANIC").is_some_and(|asked| asked == place) {
         let worker = std::thread::spawn(|| -> () { panic!("asked for by DIFFEO_TEST_PANIC") });
         if let Err(payload) = worker.join() {
             panic::resume_unwind(payload);

@@ -16,9 +16,10 @@ use crate::output::Console;
 
 /// More threads than any machine has cores; a guard against a slip of the finger.
 const THREADS_MAX: u64 = 1024;
-/// Devices that Burn knows, and the cargo feature that builds each.
-const DEVICES: [(&str, &str); 5] =
-    [("wgpu", "wgpu"), ("vulkan", "vulkan"), ("cuda", "cuda"), ("metal", "metal"), ("gpu", "wgpu")];
+/// The device of this build: the processor.
+const DEVICE: &str = "flex";
+/// Names that people give to devices that this build does not have.
+const ABSENT: [&str; 6] = ["auto", "gpu", "cuda", "metal", "vulkan", "wgpu"];
 
 /// The number of threads to use.
 pub(crate) fn threads(common: &Common, faults: &mut Faults) -> usize {
@@ -30,27 +31,19 @@ pub(crate) fn threads(common: &Common, faults: &mut Faults) -> usize {
 /// Checks that the device exists in this build.
 ///
 /// # Errors
-/// [`ErrorKind::Device`] naming the cargo feature for a device that this build lacks; for another name, a fault.
+/// [`ErrorKind::Device`] for a device that this build lacks; for another name, a fault.
 pub(crate) fn device(common: &Common, faults: &mut Faults) -> Result<()> {
     let Some(name) = common.device.as_deref() else { return Ok(()) };
-    if name == "flex" {
-        return Ok(());
+    if ABSENT.contains(&name) {
+        let message = format!(
+            "--device: this build computes on the processor only ({DEVICE}), not on {name}"
+        );
+        return Err(Error::new(ErrorKind::Device, message));
     }
-    match DEVICES.iter().find(|(device, _)| *device == name) {
-        Some((_, feature)) => Err(Error::new(
-            ErrorKind::Device,
-            format!(
-                "--device: this build has flex only; {name} needs a build with the cargo feature \"{feature}\""
-            ),
-        )),
-        None => {
-            faults.add(format!(
-                "--device: expected flex, wgpu, vulkan, cuda or metal, found {}",
-                quoted(name)
-            ));
-            Ok(())
-        }
+    if name != DEVICE {
+        faults.add(format!("--device: expected {DEVICE}, found {}", quoted(name)));
     }
+    Ok(())
 }
 
 /// The seed that was given, checked.

@@ -38,6 +38,7 @@ fn fit_prints_the_schema_and_reports() {
             "stop_reason",
             "valid_log_prob_mean",
             "best_step",
+            "warnings",
         ],
     );
     assert_eq!(ran.json()["stop_reason"], "completed");
@@ -140,6 +141,26 @@ fn plots_are_written_and_refused_where_they_make_no_sense() {
 }
 
 #[test]
+fn e7_the_density_of_a_conditional_model_is_drawn_given_the_mean_context() {
+    let folder = support::folder_with_conditional_model();
+    let plot = |rest: &str| run_in(folder.path(), &format!("plot m.safetensors {rest} --rows 400"));
+    plot("--kind density --out d.svg").expect(2, &["conditional", "DATA"]);
+    let ran = plot("train.csv --kind density --out d.svg").expect(0, &["mean context", "\"c\" = "]);
+    let text = fs::read_to_string(at(&folder, "train.csv")).expect("there");
+    let mean = support::column(&text, "c").into_iter().map(|c| c.parse::<f64>().expect("a number"));
+    let said = format!("\"c\" = {:.4}", mean.sum::<f64>() / 400.0);
+    assert!(ran.stderr.contains(&said), "{said}: {ran:?}");
+    plot("train.csv --kind all --out f.svg").expect(0, &[]);
+    for name in ["d.svg", "f-density.svg", "f-pairs.svg"] {
+        assert!(fs::read_to_string(at(&folder, name)).expect(name).starts_with("<svg"), "{name}");
+    }
+    let one = format!("fit train.csv --columns a --out one.safetensors {TINY}");
+    run_in(folder.path(), &one).expect(0, &[]);
+    run_in(folder.path(), "plot one.safetensors --kind density --out e.svg")
+        .expect(2, &["two columns", "--kind pairs"]);
+}
+
+#[test]
 fn samples_are_whole_numbers_where_the_data_is() {
     let folder = folder();
     let text: String =
@@ -151,8 +172,12 @@ fn samples_are_whole_numbers_where_the_data_is() {
 }
 
 #[test]
-fn f9_devices_that_this_build_lacks_are_named_with_their_feature() {
-    run(["sample", "m", "-n", "1", "--device", "cuda"]).expect(5, &["cargo feature \"cuda\""]);
+fn f9_devices_that_this_build_lacks_are_refused_and_named() {
+    for device in ["auto", "gpu", "cuda", "metal", "vulkan", "wgpu"] {
+        let ran = run(["sample", "m", "-n", "1", "--device", device])
+            .expect(5, &["processor only (flex)", device]);
+        assert!(!ran.stderr.contains("feature"), "no build has another device: {ran:?}");
+    }
     run(["sample", "m", "-n", "1", "--device", "abacus"]).expect(2, &["abacus", "flex"]);
 }
 

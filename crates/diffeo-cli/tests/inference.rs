@@ -27,16 +27,62 @@ fn e1_rows_that_are_not_finite_are_refused_by_number_or_kept_alone() {
         "log_prob",
     );
     let kept = run_in(folder.path(), "score m.safetensors bad.csv --nonfinite keep")
-        .expect(0, &["2 rows hold NaN"]);
+        .expect(0, &["1 rows hold NaN; their log_prob is NaN"])
+        .expect(0, &["1 rows hold an infinity; their log_prob is -inf"]);
+    assert!(!kept.stderr.contains("outside the support"), "counted once: {kept:?}");
     let kept = column(&kept.stdout, "log_prob");
     for (i, (good, kept)) in good.iter().zip(&kept).enumerate() {
-        if i == 3 || i == 5 {
-            let value: f64 = kept.parse().expect("a number");
-            assert!(!value.is_finite(), "row {i}: {kept}");
-        } else {
-            assert_eq!(good, kept, "row {i}");
+        match i {
+            3 => assert_eq!(kept, "NaN"),
+            5 => assert_eq!(kept, "-inf"),
+            _ => assert_eq!(good, kept, "row {i}"),
         }
     }
+    let line = "score m.safetensors bad.csv --nonfinite keep --out s.csv --json";
+    let found = run_in(folder.path(), line).expect(0, &[]).json();
+    assert_eq!((&found["rows_nonfinite"], &found["rows_outside_support"]), (&2.into(), &0.into()));
+    let help = run_in(folder.path(), "score --help").expect(0, &[]).stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("log_prob NaN for NaN and -inf for an infinity"), "{help}");
+}
+
+#[test]
+fn e1_an_infinity_among_the_columns_has_density_zero_and_in_the_context_none() {
+    let folder = folder_with_conditional_model();
+    let text = "a,b,c\n0.1,0.2,0.3\n0.1,0.2,inf\n0.1,0.2,nan\ninf,0.2,0.3\nnan,inf,0.3\n";
+    fs::write(at(&folder, "x.csv"), text).expect("written");
+    let ran = run_in(folder.path(), "score m.safetensors x.csv --nonfinite keep")
+        .expect(0, &["3 rows hold NaN or an infinite context", "1 rows hold an infinity"]);
+    let log_prob = column(&ran.stdout, "log_prob");
+    assert_eq!(log_prob[1..], ["NaN", "NaN", "-inf", "NaN"], "{ran:?}");
+    assert!(log_prob[0].parse::<f64>().expect("a number").is_finite());
+}
+
+#[test]
+fn e2_rows_unlike_all_of_the_training_are_flagged() {
+    let folder = folder_with_model();
+    fs::write(at(&folder, "far.csv"), "a,b\n0.1,0.2\n1e6,0\n-1e6,1e6\n1e30,0\nnan,0\n")
+        .expect("written");
+    let line = "score m.safetensors far.csv --flag-ood --nonfinite keep";
+    let ran = run_in(folder.path(), line).expect(0, &["4 rows are flagged as ood"]);
+    assert_eq!(column(&ran.stdout, "ood"), ["0", "1", "1", "1", "1"]);
+    let log_prob: Vec<f64> =
+        column(&ran.stdout, "log_prob").iter().map(|l| l.parse().expect("a number")).collect();
+    assert!(log_prob[..4].iter().all(|l| !l.is_nan()) && log_prob[4].is_nan(), "{log_prob:?}");
+    // No row of the fit is below the lowest of them.
+    let line = "score m.safetensors train.csv --flag-ood --out s.csv --json";
+    assert_eq!(run_in(folder.path(), line).expect(0, &[]).json()["rows_ood"], 0);
+    fs::write(at(&folder, "ood.csv"), "a,b,ood\n0.1,0.2,7\n").expect("written");
+    run_in(folder.path(), "score m.safetensors ood.csv --flag-ood").expect(3, &["ood", "--force"]);
+    let ran = run_in(folder.path(), "score m.safetensors ood.csv --flag-ood --force --quiet");
+    assert_eq!(column(&ran.expect(0, &[]).stdout, "ood"), ["0"]);
+    let old = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../diffeo/tests/golden/model_release_0_1.safetensors"
+    );
+    fs::write(at(&folder, "old.csv"), "energy,hits,share\n2,3,0.5\n").expect("written");
+    run_in(folder.path(), &format!("score {old} old.csv --flag-ood")).expect(2, &["fit it anew"]);
+    run_in(folder.path(), &format!("score {old} old.csv --quiet")).expect(0, &[]);
 }
 
 #[test]
@@ -187,4 +233,19 @@ fn e4_verify_adds_the_round_trip_error() {
     for error in column(&ran.stdout, "round_trip_error") {
         assert!(error.parse::<f64>().expect("a number") < 1e-2, "{error}");
     }
+    assert!(!ran.stderr.contains("round_trip_error"), "nothing to warn of: {ran:?}");
+}
+
+#[test]
+fn e4_verify_counts_the_rows_where_the_model_is_not_invertible() {
+    let folder = folder_with_model();
+    // Beyond 1e8 spreads single precision cannot tell a row from its neighbours.
+    fs::write(at(&folder, "far.csv"), "a,b\n0.1,0.2\n1e30,-1e30\n0.3,0.1\n").expect("written");
+    let line = "score m.safetensors far.csv --verify --out s.csv --json";
+    let ran = run_in(folder.path(), line).expect(0, &["1 rows do not come back", "1e-2"]);
+    assert_eq!(ran.json()["rows_not_invertible"], 1);
+    let errors =
+        column(&fs::read_to_string(at(&folder, "s.csv")).expect("there"), "round_trip_error");
+    let above = |e: &String| e.parse::<f64>().map_or(true, |e| e.is_nan() || e > 1e-2);
+    assert_eq!(errors.iter().map(above).collect::<Vec<_>>(), [false, true, false]);
 }

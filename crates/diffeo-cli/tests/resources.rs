@@ -46,6 +46,25 @@ fn f4_a_file_size_limit_stops_cleanly() {
 }
 
 #[test]
+fn f4_a_full_disk_at_a_checkpoint_stops_cleanly_and_the_old_one_stays() {
+    let folder = folder();
+    let fit = "diffeo fit train.csv --hidden 256,256 --seed 1 --out m.safetensors --model maf --steps 40000 --threads 1";
+    let full = "trap '' XFSZ; ulimit -f 1;";
+    let ran = shell(folder.path(), &format!("{full} {fit} --checkpoint-every 1 --quiet"));
+    let ran = ran.expect(5, &["m.safetensors.checkpoint", "cannot"]);
+    assert_eq!(support::names(folder.path()), ["train.csv"], "{ran:?}");
+    // The disk fills up in the second part of a run.
+    shell(folder.path(), &format!("{fit} --max-time 0.5s --quiet")).expect(0, &[]);
+    let before = support::names(folder.path());
+    let old = fs::read(at(&folder, "m.safetensors.checkpoint")).expect("there");
+    shell(folder.path(), &format!("{full} {fit} --resume --checkpoint-every 1 --quiet"))
+        .expect(5, &["m.safetensors.checkpoint"]);
+    assert_eq!(support::names(folder.path()), before);
+    assert!(fs::read(at(&folder, "m.safetensors.checkpoint")).expect("there") == old);
+    shell(folder.path(), &format!("{fit} --resume --max-time 1s")).expect(0, &["going on"]);
+}
+
+#[test]
 fn a16_a_table_beyond_the_memory_limit_is_refused_with_numbers() {
     let folder = folder();
     support::write_table(&at(&folder, "large.csv"), 20_000, 5);
@@ -67,10 +86,22 @@ fn f5_under_an_address_space_limit_there_is_an_error_or_a_result_but_no_crash() 
 #[test]
 fn f5_the_table_is_measured_against_the_limit_of_the_process() {
     let folder = folder();
-    support::write_table(&at(&folder, "large.csv"), 60_000, 5);
-    let line =
-        "ulimit -v 1000000; diffeo fit large.csv --max-memory 1M --out m.safetensors --quiet";
-    shell(folder.path(), line).expect(5, &["memory"]);
+    // Twenty million rows of zeros, which take no room on the disk; 305.2 MiB in memory.
+    let mut head =
+        b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', 'fortran_order': False, 'shape': (20000000, 2), }"
+            .to_vec();
+    head.resize(127, b' ');
+    head.push(b'\n');
+    fs::write(at(&folder, "large.npy"), &head).expect("written");
+    let file = fs::File::options().write(true).open(at(&folder, "large.npy")).expect("opens");
+    file.set_len(128 + 20_000_000 * 16).expect("extended");
+    // A third of 614.4 MB is 195.3 MiB; less on a machine that has less.
+    let line = "ulimit -v 600000; diffeo fit large.npy --out m.safetensors --quiet";
+    let texts = ["large.npy", "need 305.2 MiB of memory", "the limit is", "--max-rows"];
+    let ran = shell(folder.path(), line).expect(5, &texts);
+    let (_, limit) = ran.stderr.split_once("the limit is ").expect("the limit");
+    let limit: f64 = limit.split(' ').next().expect("a number").parse().expect("a number");
+    assert!(limit <= 195.3, "{ran:?}");
 }
 
 #[test]

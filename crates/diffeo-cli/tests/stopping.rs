@@ -55,7 +55,14 @@ fn f1_sigint_and_sigterm_end_with_a_checkpoint() {
         let folder = folder();
         let ran = stop(folder.path(), &format!("{} --json", slow(1_000_000)), name)
             .expect(code, &["--resume"]);
-        assert_eq!(ran.json()["stop_reason"], "interrupted");
+        let found = ran.json();
+        assert_eq!(found["stop_reason"], "interrupted");
+        // The keys of a fit that ended by itself.
+        let (steps, best) = (found["steps"].as_u64(), found["best_step"].as_u64());
+        assert!(steps >= best && steps >= Some(5), "{found}");
+        for key in ["epochs", "seconds", "valid_log_prob_mean"] {
+            assert!(found[key].as_f64().is_some_and(f64::is_finite), "{key}: {found}");
+        }
         assert!(at(&folder, "m.safetensors.checkpoint").is_file());
         assert!(!at(&folder, "m.safetensors").exists(), "no model of an unfinished fit");
     }
@@ -74,6 +81,39 @@ fn f1_a_second_signal_ends_at_once_and_the_checkpoint_is_sound() {
     }
     let ran = Ran::from(child.wait_with_output().expect("ends"));
     assert_eq!(ran.code, 130, "{ran:?}");
+    let line = format!("{} --resume --max-time 1s", slow(1_000_000));
+    run_in(folder.path(), &line).expect(0, &["going on from step"]);
+}
+
+#[test]
+fn f1_a_second_signal_ends_a_step_that_does_not_end_by_itself() {
+    let folder = folder();
+    let (log, checkpoint) = (at(&folder, "log"), at(&folder, "m.safetensors.checkpoint"));
+    assert!(Command::new("mkfifo").arg(&log).status().expect("mkfifo runs").success());
+    let mut child = start(folder.path(), &format!("{} --log log", slow(1_000_000)));
+    // Nobody reads the log: the fit hangs in a write once the pipe is full.
+    let unread = fs::File::open(&log).expect("opens");
+    wait_for(&checkpoint);
+    let written = || fs::metadata(&checkpoint).and_then(|m| m.modified()).ok();
+    loop {
+        let before = written();
+        std::thread::sleep(Duration::from_millis(700));
+        if before.is_some() && before == written() {
+            break;
+        }
+    }
+    signal(&child, "-INT");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().expect("asked").is_none(), "the first signal waits for the step");
+    let started = Instant::now();
+    while child.try_wait().expect("asked").is_none() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the second signal does not wait");
+        signal(&child, "-INT");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let ran = Ran::from(child.wait_with_output().expect("ends")).expect(130, &[]);
+    assert!(!ran.stderr.contains("interrupted"), "no clean end: {ran:?}");
+    drop(unread);
     let line = format!("{} --resume --max-time 1s", slow(1_000_000));
     run_in(folder.path(), &line).expect(0, &["going on from step"]);
 }
@@ -160,6 +200,23 @@ fn c14_resume_refuses_other_data_and_other_settings() {
     run_in(folder.path(), &format!("{other} --resume")).expect(2, &["batch", "64", "32"]);
     support::write_table(&at(&folder, "train.csv"), 400, 99);
     run_in(folder.path(), &format!("{line} --resume")).expect(2, &["fingerprint"]);
+}
+
+#[test]
+fn c14_changes_that_are_allowed_are_taken_over() {
+    let folder = folder();
+    stop(folder.path(), &slow(1_000_000), "-INT").expect(130, &[]);
+    let resume = |changes: &str| {
+        let line = format!("{} --resume --max-time 1s {changes}", slow(1_000_000));
+        run_in(folder.path(), &line)
+    };
+    resume("--lr 1e-5").expect(2, &["plan.learning_rate was"]);
+    resume("--lr 1e-5 --allow-changed epochs").expect(2, &["plan.learning_rate was"]);
+    resume("--lr 1e-5 --allow-changed batch").expect(2, &["lr or epochs", "\"batch\""]);
+    resume("--lr 1e-5 --allow-changed lr").expect(0, &["going on from step", "rate 1.0e-5"]);
+    resume("--lr 1e-5 --steps 2000000 --allow-changed epochs").expect(0, &["2,000,000 steps"]);
+    let line = format!("{} --force --allow-changed lr", slow(10));
+    run_in(folder.path(), &line).expect(2, &["--allow-changed", "--resume"]);
 }
 
 #[test]

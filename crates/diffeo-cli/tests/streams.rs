@@ -119,7 +119,7 @@ fn a18_paths_that_are_not_unicode_work_and_are_printed_escaped() {
 #[test]
 fn f10_a_panic_in_a_worker_is_a_bug_report_and_code_70() {
     let mut command = diffeo();
-    command.args(["inspect", "m.safetensors"]).env("DIFFEO_TEST_PANIC", "1");
+    command.args(["inspect", "m.safetensors"]).env("DIFFEO_TEST_PANIC", "start");
     if cfg!(debug_assertions) {
         let ran = Ran::from(command.output().expect("runs"))
             .expect(70, &["internal error", "Please report"]);
@@ -127,6 +127,24 @@ fn f10_a_panic_in_a_worker_is_a_bug_report_and_code_70() {
             !ran.stderr.contains("stack backtrace") && ran.stderr.lines().count() == 2,
             "{ran:?}"
         );
+    }
+}
+
+#[test]
+fn f10_a_panic_in_the_middle_of_the_work_publishes_nothing() {
+    let folder = folder_with_model();
+    let before = support::names(folder.path());
+    let lines = [
+        ("score", "score m.safetensors train.csv --out scores.csv".to_string()),
+        ("fit", format!("fit train.csv --out new.safetensors --checkpoint-every 1000 {TINY}")),
+    ];
+    for (place, line) in lines.iter().filter(|_| cfg!(debug_assertions)) {
+        let mut command = diffeo();
+        command.args(line.split_whitespace()).current_dir(folder.path());
+        let ran = Ran::from(command.env("DIFFEO_TEST_PANIC", place).output().expect("runs"))
+            .expect(70, &["internal error", "No output was published", "Please report"]);
+        assert!(ran.stdout.is_empty(), "{ran:?}");
+        assert_eq!(support::names(folder.path()), before, "{place}");
     }
 }
 

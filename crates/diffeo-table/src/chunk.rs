@@ -190,6 +190,19 @@ impl Chunk {
     /// # Errors
     /// [`ErrorKind::Shape`] if there are not as many values as rows, [`ErrorKind::Data`] if the name is taken.
     pub fn with_column(&self, name: &str, values: Vec<f64>) -> Result<Self> {
+        self.with_array(name, Arc::new(Float64Array::from(values)))
+    }
+
+    /// The same rows with a column of the whole numbers 0 (false) and 1 (true) at the end.
+    ///
+    /// # Errors
+    /// As [`Chunk::with_column`].
+    pub fn with_flags(&self, name: &str, flags: &[bool]) -> Result<Self> {
+        let values = flags.iter().map(|&flag| i64::from(flag));
+        self.with_array(name, Arc::new(Int64Array::from_iter_values(values)))
+    }
+
+    fn with_array(&self, name: &str, values: ArrayRef) -> Result<Self> {
         if values.len() != self.rows() {
             return Err(Error::shape(format!(
                 "expected {} values for column {}, one for each row, found {}",
@@ -206,9 +219,9 @@ impl Chunk {
         }
         let mut fields: Vec<Field> =
             self.batch.schema_ref().fields().iter().map(|f| f.as_ref().clone()).collect();
-        fields.push(Field::new(name, DataType::Float64, false));
+        fields.push(Field::new(name, values.data_type().clone(), false));
         let mut arrays = self.batch.columns().to_vec();
-        arrays.push(Arc::new(Float64Array::from(values)));
+        arrays.push(values);
         let mut parsed = self.parsed.clone();
         parsed.push(None);
         let batch = batch_of(fields, arrays, self.rows())?;

@@ -58,16 +58,20 @@ fn classify(cell: &str, x: f64) -> Cell {
     Cell::Number(x)
 }
 
-/// Why a cell is not a number, with a hint where the fault is a known one.
-pub(crate) fn not_a_number(cell: &str) -> String {
-    let trimmed = cell.trim();
-    let comma_as_point = trimmed.split_once(',').is_some_and(|(a, b)| {
+/// Whether a trimmed cell is a number with a decimal comma, or with commas between thousands.
+pub(crate) fn has_comma_as_point(trimmed: &str) -> bool {
+    trimmed.split_once(',').is_some_and(|(a, b)| {
         a.trim_start_matches(['-', '+']).bytes().all(|c| c.is_ascii_digit() || c == b'.')
             && !b.is_empty()
             && b.bytes()
                 .all(|c| c.is_ascii_digit() || matches!(c, b'.' | b',' | b'e' | b'E' | b'-' | b'+'))
-    });
-    let hint = if comma_as_point {
+    })
+}
+
+/// Why a cell is not a number, with a hint where the fault is a known one.
+pub(crate) fn not_a_number(cell: &str) -> String {
+    let trimmed = cell.trim();
+    let hint = if has_comma_as_point(trimmed) {
         "write numbers with a decimal point and no thousands separators"
     } else if trimmed.contains('_')
         && trimmed.bytes().all(|c| c.is_ascii_digit() || c == b'_' || c == b'.')

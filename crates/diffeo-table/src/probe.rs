@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 
 use crate::chunk::Chunk;
-use crate::number::{Cell, parse};
+use crate::number::{Cell, has_comma_as_point, parse};
 use crate::numbers::{Allowed, parse_column};
 
 impl Chunk {
@@ -22,7 +22,12 @@ impl Chunk {
 
 fn holds_numbers(array: &ArrayRef) -> bool {
     fn any<'a>(mut cells: impl Iterator<Item = Option<&'a str>>) -> bool {
-        cells.any(|cell| !matches!(cell.map(parse), None | Some(Cell::Text | Cell::Missing)))
+        let is_number = |cell: &str| match parse(cell) {
+            // Such a column is not text to leave out: reading it says how to write it.
+            Cell::Text => has_comma_as_point(cell.trim()),
+            cell => cell != Cell::Missing,
+        };
+        cells.any(|cell| cell.is_some_and(is_number))
     }
     match array.data_type() {
         DataType::Utf8 => any(array.as_string::<i32>().iter()),

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::rows::Rows;
+pub(crate) use round_trip::limit as round_trip_limit;
 use subject::Subject;
 
 /// Rows to hold a model against, in the units of the data. Rows that it was not trained on say more.

@@ -5,6 +5,7 @@ mod dequantize;
 mod persist;
 mod round_trip;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ pub struct Model {
     pub schema: Schema,
     /// How it was trained, if it was.
     pub summary: Option<TrainingSummary>,
+    /// Texts of its file that this release does not know: written back by [`Model::save`].
+    texts: BTreeMap<String, String>,
 }
 
 /// How to draw samples.
@@ -65,12 +68,12 @@ impl Model {
             )));
         }
         schema.validate()?;
-        Ok(Self { flow, schema, summary: None })
+        Ok(Self { flow, schema, summary: None, texts: BTreeMap::new() })
     }
 
     /// Log-density in nats of each row, in the units of the data.
     ///
-    /// `-inf` outside the support, NaN for a row that holds NaN. An integer column counts probability mass: the density is averaged
+    /// `-inf` outside the support and at infinity, NaN for a row that holds NaN or has a context that is not finite. An integer column counts probability mass: the density is averaged
     /// over a fixed lattice of points in the unit cell (see `docs`), and a value that is not whole has probability 0.
     ///
     /// # Errors

@@ -29,6 +29,13 @@ pub struct TrainingSummary {
     /// Mean log-density of the held-out rows under the weights kept.
     #[serde(with = "finite_or_text")]
     pub valid_log_prob_mean: f64,
+    /// The lowest log-density among rows of the run, held out and trained on: 10,000 of each at most. A row below it is unlike all
+    /// that the model has seen. Absent in files of releases that did not measure it.
+    #[serde(default, with = "finite_or_text::option")]
+    pub log_prob_lowest: Option<f64>,
+    /// What the run warned of: faults of the data, a likelihood that is not to be believed.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The course of the losses.
     pub history: Vec<HistoryPoint>,
     /// The options of the run, as given and as chosen by the recipe.

@@ -36,6 +36,7 @@ mod run_tests;
 #[cfg(test)]
 mod toy;
 
+pub use checkpoint::Change;
 pub use data::{TrainingData, ValidationChoice};
 pub use events::{Event, StopReason};
 pub use lookup::Checkpoint;

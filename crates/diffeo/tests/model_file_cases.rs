@@ -157,7 +157,7 @@ fn c9_unknown_texts_are_kept_and_written_back() {
     assert_eq!(read.encode().unwrap(), bytes);
 }
 
-/// A file of format 1 is committed and must load for ever. It is the encoding of `parts()` in release 0.1.0.
+/// The texts and tensors of format 1: the encoding of `parts()` in release 0.1.0. Models that were fitted are in `model_releases.rs`.
 #[test]
 fn c9_the_golden_file_of_format_1_loads() {
     let golden = include_bytes!("golden/model_format_1.safetensors");

@@ -3,7 +3,8 @@
 mod train_support;
 
 use diffeo::train::{Event, FitOptions, StopReason, Trainer, TrainingData, ValidationChoice};
-use diffeo::{Column, ColumnKind, ErrorKind, Precision, Preset, Rows, Schema};
+use diffeo::{Column, ColumnKind, ErrorKind, FlowSpec, Precision, Preset, Rows, Schema};
+use serde_json::json;
 use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
 
 #[test]
@@ -166,6 +167,62 @@ fn d6_repeated_rows_are_the_first_thing_said() {
     match trainer.advance().unwrap() {
         Event::Warning(text) => assert!(text.contains("repeat"), "{text}"),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn d6_warnings_are_kept_with_the_model_also_after_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let few = correlated(5, 1).x;
+    let rows: Vec<usize> = (0..100).map(|i| i % 5).collect();
+    let data = TrainingData { x: few.select(&rows), context: None, weights: None };
+    let mut trainer = Trainer::new(nsf(), schema(), data.clone(), options(4)).unwrap();
+    trainer.advance().unwrap();
+    trainer.save_checkpoint(&path).unwrap();
+    let mut resumed = Trainer::resume(&path, data, options(4)).unwrap();
+    for trainer in [&mut trainer, &mut resumed] {
+        events(trainer);
+    }
+    for trainer in [trainer, resumed] {
+        let warnings = trainer.finish(0.0).unwrap().summary.unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("repeat"), "{warnings:?}");
+    }
+    let mut clean = train_support::trainer(options(4));
+    events(&mut clean);
+    assert!(clean.finish(0.0).unwrap().summary.unwrap().warnings.is_empty());
+}
+
+#[test]
+fn e2_the_lowest_log_density_of_the_run_is_recorded() {
+    let mut trainer = trainer(options(30));
+    events(&mut trainer);
+    let model = trainer.finish(0.0).unwrap();
+    let of = |x: &Rows| {
+        let log_prob = model.log_prob(x, None, 1).unwrap();
+        log_prob.into_iter().fold(f64::INFINITY, f64::min)
+    };
+    let lowest = of(&correlated(100, 1).x).min(of(&correlated(50, 77).x));
+    assert_eq!(model.summary.as_ref().unwrap().log_prob_lowest, Some(lowest));
+}
+
+#[test]
+fn b5_an_order_that_is_no_permutation_is_a_fault_of_the_configuration() {
+    let wrong: [&[usize]; 4] = [&[0, 0], &[1, 2], &[0], &[0, 1, 2]];
+    for order in wrong {
+        let layers = [
+            json!({"type": "permutation", "order": order}),
+            json!({"type": "plu", "order": order}),
+            json!({"type": "autoregressive", "monotone": {"type": "affine", "log_scale_max": 7.0},
+                "network": {"hidden": [4]}, "order": order}),
+        ];
+        for layer in layers {
+            let spec = json!({"dims": 2, "transforms": [layer], "base": {"type": "normal"}});
+            let spec: FlowSpec = serde_json::from_value(spec).unwrap();
+            let error = Trainer::new(spec, schema(), correlated(50, 1), options(1)).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Config, "{layer}: {error}");
+            assert!(error.message().contains("order"), "{layer}: {error}");
+        }
     }
 }
 

@@ -4,8 +4,9 @@ mod train_support;
 
 use std::fs;
 
+use diffeo::container::Container;
 use diffeo::storage::previous_path;
-use diffeo::train::{Event, FitOptions, Trainer};
+use diffeo::train::{Change, Event, FitOptions, Trainer};
 use diffeo::{Error, ErrorKind, Precision, Preset};
 use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
 
@@ -107,6 +108,90 @@ fn c14_other_data_options_or_specification_are_refused_with_what_differs() {
     let f64 = small(Preset::Nsf, 2, 0, Precision::F64);
     let error = trainer.expect(&f64, &schema()).unwrap_err();
     assert!(error.message().contains("precision"), "{error}");
+}
+
+#[test]
+fn c14_allowed_changes_take_effect_and_others_are_still_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let mut first = trainer(options(20));
+    while first.step() < 10 {
+        first.advance().unwrap();
+    }
+    first.save_checkpoint(&path).unwrap();
+    let resume = |options, changes: &[Change]| {
+        Trainer::resume_changed(&path, correlated(100, 1), options, changes)
+    };
+    let longer = FitOptions { learning_rate: Some(1e-4), ..options(40) };
+    for (allowed, named) in [
+        (&[Change::Epochs][..], "plan.learning_rate was"),
+        (&[Change::LearningRate][..], "plan.steps_total was 20, is 40"),
+    ] {
+        let error = resume(longer.clone(), allowed).err().unwrap();
+        assert!(error.kind() == ErrorKind::Config && error.message().contains(named), "{error}");
+    }
+    let both = [Change::LearningRate, Change::Epochs];
+    let error = resume(FitOptions { batch: Some(20), ..longer.clone() }, &both).err().unwrap();
+    assert!(error.message().contains("plan.batch was 40, is 20"), "{error}");
+
+    let mut second = resume(longer.clone(), &both).unwrap();
+    assert_eq!(second.step(), 10);
+    let (events, _) = events(&mut second);
+    let rates = events.iter().filter_map(|event| match event {
+        Event::Step { learning_rate, .. } => Some(*learning_rate),
+        _ => None,
+    });
+    assert!(rates.clone().count() == 30 && rates.clone().all(|rate| rate <= 1e-4));
+    // What is saved from here on is the changed fit.
+    second.save_checkpoint(&path).unwrap();
+    resumed(&path, longer).unwrap();
+}
+
+#[test]
+fn c14_a_checkpoint_of_another_release_is_refused_with_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let mut first = trainer(options(20));
+    first.advance().unwrap();
+    for (release, resumes) in [("0.1.99", true), ("0.2.0", false), ("9.3.1", false)] {
+        first.save_checkpoint(&path).unwrap();
+        let mut container = Container::read(&path).unwrap();
+        container.metadata.insert("diffeo.version".into(), release.into());
+        fs::write(&path, container.encode().unwrap()).unwrap();
+        let _ = fs::remove_file(previous_path(&path));
+        match resumed(&path, options(20)) {
+            Ok(_) => assert!(resumes, "{release}"),
+            Err(error) => {
+                assert!(!resumes && error.kind() == ErrorKind::Version, "{release}: {error}");
+                for version in [release, env!("CARGO_PKG_VERSION")] {
+                    assert!(error.message().contains(version), "{error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn d6_an_implausible_gain_is_said_in_the_summary_also_after_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let mut first = trainer(options(20));
+    while first.step() < 10 {
+        first.advance().unwrap();
+    }
+    first.save_checkpoint(&path).unwrap();
+    let mut container = Container::read(&path).unwrap();
+    let mut state: serde_json::Value = container.json("diffeo.state").unwrap();
+    let best = state["stopping"]["best"].as_f64().unwrap();
+    // As if the first validation had been 25 nats worse, in two columns, and that had been reported.
+    (state["first_loss"], state["warned"]) = ((best + 25.0).into(), true.into());
+    container.set_json("diffeo.state", &state).unwrap();
+    fs::write(&path, container.encode().unwrap()).unwrap();
+    let mut second = resumed(&path, options(20)).unwrap();
+    events(&mut second);
+    let summary = second.finish(0.0).unwrap().summary.unwrap();
+    assert_eq!(summary.warnings.len(), 1, "{:?}", summary.warnings);
+    assert!(summary.warnings[0].contains("gained 12.") && best.is_finite(), "{summary:?}");
 }
 
 #[test]

@@ -140,6 +140,10 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "MODE", num_args = 0..=1, require_equals = true, default_missing_value = "latest",
           help_heading = "Stopping and going on")]
     pub(crate) resume: Option<ResumeMode>,
+    /// With --resume, settings that may be other than before: lr, epochs (also --steps), or both. The result is then that of no
+    /// undisturbed run
+    #[arg(long, value_name = "LIST", help_heading = "Stopping and going on")]
+    pub(crate) allow_changed: Option<NameList>,
     /// Write the checkpoint every N steps too, besides once a minute
     #[arg(
         long,

@@ -28,15 +28,20 @@ pub(crate) struct ScoreArgs {
     /// Table to write; its name decides the format; - is CSV on stdout [default: -]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace an existing output file, or a column log_prob of the input
+    /// Replace an existing output file, or columns of the input that have the names of those added
     #[arg(long)]
     pub(crate) force: bool,
-    /// What to do with rows that hold NaN or an infinity: refuse, keep [default: refuse]
+    /// What to do with rows that hold NaN or an infinity: refuse, or keep with log_prob NaN for NaN and -inf for an infinity
+    /// (NaN if it is in the context) [default: refuse]
     #[arg(long, value_name = "RULE")]
     pub(crate) nonfinite: Option<NonFinite>,
-    /// Add the column round_trip_error: how far data -> base -> data misses, in units of each column's spread
+    /// Add the column round_trip_error: how far base -> data -> base misses, in base space, and count the rows where it is so
+    /// large that the density is not to be relied on
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Add the column ood: 1 for rows whose log_prob is below that of every row that the fit looked at (or NaN), 0 for others
+    #[arg(long)]
+    pub(crate) flag_ood: bool,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 }
@@ -81,7 +86,7 @@ pub(crate) struct CheckArgs {
     /// Table to check the calibration on
     #[arg(value_name = "DATA")]
     pub(crate) data: Option<PathBuf>,
-    /// Most rows of DATA to use, from the start [default: 10000]
+    /// Rows to sample, and most rows of DATA to use, drawn at random [default: 10000]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) rows: Option<i128>,
     /// Seed of the test points [default: 0, so that a check repeats]
@@ -109,7 +114,8 @@ pub(crate) struct InspectArgs {
 /// Draw a model, or a model against data.
 ///
 /// pairs: scatter and marginals of data over samples. marginals: one histogram a column. loss: the training curve.
-/// density: for two columns, the density and the grid that the flow warps. calibration: the probability integral
+/// density: for two columns, the density and the grid that the flow warps, given the mean context of DATA for a conditional
+/// model. calibration: the probability integral
 /// transforms. The default is density for two columns and pairs otherwise.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use diffeo::train::{Plan, StopReason, Trainer};
 use diffeo::{Error, ErrorKind, Model, PresetOptions, Result, printable, quoted};
+use diffeo_table::Input;
 
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
@@ -45,7 +46,7 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
         &files.out,
         trainer.plan().parameters.saturating_mul(BYTES_PER_PARAMETER),
     )?;
-    describe(trainer.plan(), console);
+    describe(&plan, trainer.plan(), console);
     signals::defer()?;
     let started = Instant::now();
     let training = Training::new(&plan, &files.checkpoint, Progress::new(console), journal);
@@ -53,11 +54,12 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     if reason == StopReason::Interrupted || reason == StopReason::MaxTime {
         trainer.save_checkpoint(&files.checkpoint)?;
     }
+    let seconds = started.elapsed().as_secs_f64();
     if reason == StopReason::Interrupted {
-        return Ok(interrupted(&files, trainer.plan(), console));
+        return Ok(interrupted(&files, &trainer, seconds, console));
     }
     let planned = trainer.plan().clone();
-    let model = trainer.finish(started.elapsed().as_secs_f64())?;
+    let model = trainer.finish(seconds)?;
     model.save(&files.out)?;
     if reason != StopReason::MaxTime {
         Trainer::remove_checkpoint(&files.checkpoint)?;
@@ -82,7 +84,7 @@ fn draw(
 ) -> Result<()> {
     let plot = PlotArgs {
         model: Some(model.to_owned()),
-        data: args.data.clone().filter(|path| path.as_os_str() != "-"),
+        data: args.data.clone().filter(|path| !tables::is_read_once(&Input::from_arg(path))),
         out: Some(out.to_owned()),
         kind: None,
         rows: None,
@@ -141,14 +143,26 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
         None => options::seed_or_drawn(plan.seed, console),
     };
     let shape = PresetOptions { seed: training.seed, ..plan.shape.clone() };
-    let spec = plan.preset.spec(schema.columns.len(), schema.context.len(), &shape)?;
+    let spec = plan
+        .preset
+        .spec(schema.columns.len(), schema.context.len(), &shape)
+        .map_err(too_large_is_a_fault_of_the_options)?;
     if plan.resume.is_none() {
-        return Trainer::new(spec, schema, data, training);
+        let new = Trainer::new(spec, schema, data, training);
+        return new.map_err(|e| tables::of_table(e, &plan.data));
     }
-    let trainer = Trainer::resume(&files.checkpoint, data, training)?;
+    let trainer = Trainer::resume_changed(&files.checkpoint, data, training, &plan.changes)?;
     trainer.expect(&spec, &schema)?;
     console.note(format!("going on from step {}", grouped(trainer.step())));
     Ok(trainer)
+}
+
+/// A model beyond all limits was asked for; no machine is short of anything.
+fn too_large_is_a_fault_of_the_options(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Limit => Error::config(error.message().to_string()).caused_by(error),
+        _ => error,
+    }
 }
 
 /// The seed of the run that goes on; only `auto` falls back to the checkpoint before the newest.
@@ -174,7 +188,13 @@ fn seed_of_checkpoint(
 }
 
 /// Says what is about to happen.
-fn describe(plan: &Plan, console: &Console) {
+fn describe(asked: &FitPlan, plan: &Plan, console: &Console) {
+    if let Some(batch) = asked.training.batch.filter(|&batch| batch > plan.batch) {
+        console.note(format!(
+            "--batch {batch} is more than there are rows to train; each step takes all {}",
+            grouped(plan.batch as u64)
+        ));
+    }
     let validation = match plan.rows_valid {
         0 => "no validation".to_string(),
         rows => format!("{} for validation", grouped(rows)),
@@ -189,7 +209,8 @@ fn describe(plan: &Plan, console: &Console) {
     ));
 }
 
-fn interrupted(files: &Files, plan: &Plan, console: &Console) -> Report {
+fn interrupted(files: &Files, trainer: &Trainer, seconds: f64, console: &Console) -> Report {
+    let (plan, history) = (trainer.plan(), trainer.history());
     let checkpoint = files.checkpoint.to_string_lossy();
     console.note(format!(
         "interrupted; {} holds all that is needed: go on with --resume",
@@ -199,29 +220,41 @@ fn interrupted(files: &Files, plan: &Plan, console: &Console) -> Report {
     report.code = signals::exit_code();
     report.key("model", serde_json::Value::Null);
     report.key("checkpoint", checkpoint);
-    report.key("stop_reason", StopReason::Interrupted.to_string());
+    fixed_keys(&mut report, plan, StopReason::Interrupted);
+    // The best so far: the first of the lowest losses, as the fit itself counts.
+    let scored = history.iter().filter_map(|point| Some((point.step, point.valid_loss?)));
+    let finite = scored.filter(|(_, loss)| loss.is_finite());
+    let best = finite.min_by(|a, b| a.1.total_cmp(&b.1));
+    let (best_step, loss) = best.unwrap_or((trainer.step(), f64::NAN));
+    report.key("steps", trainer.step());
+    report.number("epochs", trainer.step() as f64 / plan.steps_per_epoch as f64);
+    report.number("seconds", seconds);
+    report.number("valid_log_prob_mean", -loss);
+    report.key("best_step", best_step);
+    report
+}
+
+/// The keys that are known before the end.
+fn fixed_keys(report: &mut Report, plan: &Plan, reason: StopReason) {
     report.key("parameters", plan.parameters);
     report.key("rows_train", plan.rows_train);
     report.key("rows_valid", plan.rows_valid);
+    report.key("stop_reason", reason.to_string());
     report.key("seed", plan.seed);
-    report
 }
 
 fn report(model: &Model, plan: &Plan, reason: StopReason, files: &Files) -> Report {
     let mut report = Report::default();
     let out = files.out.to_string_lossy();
     report.key("model", out.clone());
-    report.key("parameters", plan.parameters);
-    report.key("rows_train", plan.rows_train);
-    report.key("rows_valid", plan.rows_valid);
-    report.key("stop_reason", reason.to_string());
-    report.key("seed", plan.seed);
+    fixed_keys(&mut report, plan, reason);
     if let Some(summary) = &model.summary {
         report.key("steps", summary.steps);
         report.number("epochs", summary.epochs);
         report.number("seconds", summary.seconds);
         report.number("valid_log_prob_mean", summary.valid_log_prob_mean);
         report.key("best_step", summary.best_step);
+        report.key("warnings", summary.warnings.clone());
         let score = match plan.rows_valid {
             0 => "without validation rows".to_string(),
             rows => format!(

@@ -176,6 +176,9 @@ fn training(report: &mut Report, summary: Option<&Value>) {
     let rows: Vec<Vec<String>> =
         rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
     report.table(&rows);
+    for warning in &summary.warnings {
+        report.line(format!("  warned: {}", printable(warning)));
+    }
     let history: Vec<Value> = summary.history.iter().map(|point| json!({
         "step": point.step, "train_loss": number(point.train_loss),
         "valid_loss": point.valid_loss.map(number), "learning_rate": number(point.learning_rate),

@@ -41,6 +41,7 @@ struct Scene {
     data: Option<Batch>,
     /// As many rows of the model, given the context of the data if it is conditional.
     samples: Rows,
+    seed: u64,
     threads: usize,
 }
 
@@ -75,7 +76,7 @@ pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result
     let mut report = Report::default();
     let mut figures = Vec::new();
     for (kind, path) in kinds.iter().zip(&paths) {
-        let figure = scene.draw(*kind)?;
+        let figure = scene.draw(*kind, console)?;
         figure.notes().iter().for_each(|note| console.note(note));
         figure.save(path).map_err(|e| plot_error(e).at(path))?;
         let text = path.to_string_lossy();
@@ -117,13 +118,14 @@ pub(super) fn check_format(path: &Path) -> Result<()> {
 
 /// The pictures to draw.
 fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
-    let flat = loaded.columns.len() == 2 && loaded.context.is_empty();
+    let two = loaded.columns.len() == 2;
+    let flat = two && loaded.context.is_empty();
     let trained = loaded.model.summary.as_ref().is_some_and(|summary| !summary.history.is_empty());
     let kind = args.kind.unwrap_or(if flat { PlotKind::Density } else { PlotKind::Pairs });
     let refuse = |message: &str| Err(Error::config(format!("--kind {}: {message}", name(kind))));
     match kind {
-        PlotKind::Density if !flat => {
-            refuse("the density is drawn for models of two columns without context")
+        PlotKind::Density if !two => {
+            refuse("the density is drawn for models of two columns; see --kind pairs for more")
         }
         PlotKind::Loss if !trained => refuse("the model has no training history"),
         PlotKind::Calibration if args.data.is_none() => {
@@ -134,7 +136,7 @@ fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
                 (PlotKind::Pairs, true),
                 (PlotKind::Marginals, true),
                 (PlotKind::Loss, trained),
-                (PlotKind::Density, flat),
+                (PlotKind::Density, two),
                 (PlotKind::Calibration, args.data.is_some()),
             ];
             Ok(possible
@@ -192,10 +194,30 @@ impl Scene {
             _ => diffeo_plot::Column::real(column.name.clone()),
         };
         let columns = loaded.model.schema.columns.iter().map(column).collect();
-        Ok(Self { loaded, columns, data, samples, threads: plan.threads })
+        Ok(Self { loaded, columns, data, samples, seed: plan.seed, threads: plan.threads })
     }
 
-    fn draw(&self, kind: PlotKind) -> Result<Figure> {
+    /// The mean of the context of the data, said; none for a model without.
+    fn mean_context(&self, console: &Console) -> Option<Vec<f64>> {
+        let context = self.data.as_ref()?.context.as_ref()?;
+        let mean = |j| context.column(j).iter().sum::<f64>() / context.len() as f64;
+        let means: Vec<f64> = (0..context.width()).map(mean).collect();
+        let named: Vec<String> = self
+            .loaded
+            .context
+            .iter()
+            .zip(&means)
+            .map(|(name, mean)| format!("{} = {mean:.4}", quoted(name)))
+            .collect();
+        let named = named.join(", ");
+        console.note(format!(
+            "the density is drawn given the mean context of the table, {named}; without the table's points, whose contexts are \
+             others"
+        ));
+        Some(means)
+    }
+
+    fn draw(&self, kind: PlotKind, console: &Console) -> Result<Figure> {
         let width = self.columns.len();
         let data = self.data.as_ref().map_or(Ok(Matrix::empty(width)), |data| matrix(&data.x))?;
         let samples = matrix(&self.samples)?;
@@ -205,7 +227,13 @@ impl Scene {
             }
             PlotKind::Loss => return draw_loss(&self.loaded.model),
             PlotKind::Density => {
-                return density::draw(&self.loaded, data, &self.samples, self.threads);
+                let given = self.mean_context(console);
+                let options = SampleOptions {
+                    seed: self.seed,
+                    threads: self.threads,
+                    ..SampleOptions::default()
+                };
+                return density::draw(&self.loaded, data, &self.samples, given, &options);
             }
             PlotKind::Calibration => {
                 let Some(Batch { x, .. }) = &self.data else {

@@ -18,6 +18,8 @@ use crate::{options, signals};
 pub(super) const LOG_PROB: &str = "log_prob";
 /// The column that `--verify` adds.
 const ROUND_TRIP: &str = "round_trip_error";
+/// The column that `--flag-ood` adds.
+const OOD: &str = "ood";
 /// How many rows an error lists.
 const ROWS_LISTED: usize = 10;
 
@@ -29,11 +31,27 @@ struct Plan {
     threads: usize,
 }
 
+/// Rows by what became of them; a row that holds NaN or an infinity is not counted as outside the support too.
 #[derive(Default)]
 struct Counts {
     rows: u64,
     outside_support: u64,
-    nonfinite: u64,
+    nan: u64,
+    infinite: u64,
+    ood: u64,
+    missed: u64,
+}
+
+impl Counts {
+    fn add(&mut self, log_prob: &[f64], nonfinite: &[usize]) {
+        let is_zero = |l: &&f64| **l == f64::NEG_INFINITY;
+        let zero = log_prob.iter().filter(is_zero).count();
+        let infinite = nonfinite.iter().filter_map(|&i| log_prob.get(i)).filter(is_zero).count();
+        self.rows += log_prob.len() as u64;
+        self.outside_support += (zero - infinite) as u64;
+        self.infinite += infinite as u64;
+        self.nan += (nonfinite.len() - infinite) as u64;
+    }
 }
 
 /// Runs `diffeo score`.
@@ -42,17 +60,22 @@ pub(super) fn run(args: &ScoreArgs, common: &Common, console: &Console) -> Resul
     let loaded = Loaded::open(&plan.model)?;
     let mut reader = loaded.open_table(&Input::from_arg(plan.data), &plan.read, false)?;
     if !args.force {
-        refuse_column(&reader, LOG_PROB)?;
-        refuse_column(&reader, ROUND_TRIP)
-            .or_else(|e| if args.verify { Err(e) } else { Ok(()) })?;
+        let added = [(true, LOG_PROB), (args.verify, ROUND_TRIP), (args.flag_ood, OOD)];
+        added
+            .iter()
+            .filter(|(is, _)| *is)
+            .try_for_each(|(_, name)| refuse_column(&reader, name))?;
     }
+    let lowest = if args.flag_ood { Some(lowest(&loaded)?) } else { None };
     signals::defer()?;
     let mut writer = Writer::create(&plan.out, None, args.force)?;
     let (mut counts, started, mut progress) =
         (Counts::default(), Instant::now(), Progress::new(console));
     while let Some(chunk) = reader.next_chunk()? {
         signals::check()?;
-        writer.write(&score(args, &loaded, &reader, &chunk, plan.threads, &mut counts)?)?;
+        writer.write(&score(args, &loaded, &reader, &chunk, lowest, plan.threads, &mut counts)?)?;
+        #[cfg(debug_assertions)]
+        crate::exit::panic_if_asked("score");
         progress.update(|| {
             format!(
                 "{} rows scored  {}",
@@ -64,7 +87,7 @@ pub(super) fn run(args: &ScoreArgs, common: &Common, console: &Console) -> Resul
     writer.finish()?;
     drop(progress);
     say_warnings(&reader, console);
-    Ok(report(&counts, &reader, &plan.out, console))
+    Ok(report(args, &counts, &loaded, &reader, &plan.out, console))
 }
 
 fn plan(args: &ScoreArgs, common: &Common, console: &Console) -> Result<Plan> {
@@ -127,6 +150,7 @@ fn score(
     loaded: &Loaded,
     reader: &Reader,
     chunk: &Chunk,
+    lowest: Option<f64>,
     threads: usize,
     counts: &mut Counts,
 ) -> Result<Chunk> {
@@ -136,15 +160,33 @@ fn score(
         return Err(refuse_rows(chunk, &nonfinite));
     }
     let log_prob = loaded.model.log_prob(&x, context.as_ref(), threads)?;
-    counts.rows += log_prob.len() as u64;
-    counts.nonfinite += nonfinite.len() as u64;
-    counts.outside_support += log_prob.iter().filter(|&&l| l == f64::NEG_INFINITY).count() as u64;
-    let mut scored = without(reader, chunk, LOG_PROB)?.with_column(LOG_PROB, log_prob)?;
+    counts.add(&log_prob, &nonfinite);
+    let mut scored = without(reader, chunk, LOG_PROB)?;
+    scored = scored.with_column(LOG_PROB, log_prob.clone())?;
     if args.verify {
         let error = loaded.model.round_trip_error(&x, context.as_ref(), threads)?;
+        let limit = loaded.model.round_trip_limit();
+        // Outside the support there is nothing to come back from.
+        let missed = |(e, l): &(&f64, &f64)| **e > limit || (e.is_nan() && l.is_finite());
+        counts.missed += error.iter().zip(&log_prob).filter(missed).count() as u64;
         scored = without(reader, &scored, ROUND_TRIP)?.with_column(ROUND_TRIP, error)?;
     }
+    if let Some(lowest) = lowest {
+        let ood: Vec<bool> = log_prob.iter().map(|&l| l.is_nan() || l < lowest).collect();
+        counts.ood += ood.iter().filter(|&&flag| flag).count() as u64;
+        scored = without(reader, &scored, OOD)?.with_flags(OOD, &ood)?;
+    }
     Ok(scored)
+}
+
+/// The log-density below which a row is unlike all that the fit looked at.
+fn lowest(loaded: &Loaded) -> Result<f64> {
+    let summary = loaded.model.summary.as_ref();
+    summary.and_then(|summary| summary.log_prob_lowest).ok_or_else(|| {
+        Error::config(
+            "--flag-ood: the model file does not hold the lowest log-density of its training; fit it anew with this release",
+        )
+    })
 }
 
 /// The chunk without a column that is about to be replaced; `--force` was given if it is there.
@@ -171,12 +213,26 @@ fn refuse_rows(chunk: &Chunk, rows: &[usize]) -> Error {
     ))
 }
 
-fn report(counts: &Counts, reader: &Reader, out: &Output, console: &Console) -> Report {
+fn report(
+    args: &ScoreArgs,
+    counts: &Counts,
+    loaded: &Loaded,
+    reader: &Reader,
+    out: &Output,
+    console: &Console,
+) -> Report {
     let mut report = Report::default();
     report.key("rows", counts.rows);
     report.key("rows_dropped", reader.report().rows_dropped);
     report.key("rows_outside_support", counts.outside_support);
-    report.key("rows_nonfinite", counts.nonfinite);
+    report.key("rows_nonfinite", counts.nan + counts.infinite);
+    if args.verify {
+        report.key("rows_not_invertible", counts.missed);
+    }
+    if args.flag_ood {
+        report.key("rows_ood", counts.ood);
+        console.note(format!("{} rows are flagged as {OOD}", grouped(counts.ood)));
+    }
     if let Output::Path(path) = out {
         report.key("out", path.to_string_lossy());
     }
@@ -186,9 +242,22 @@ fn report(counts: &Counts, reader: &Reader, out: &Output, console: &Console) -> 
             "{rows} rows lie outside the support of a column; their log_prob is -inf"
         ));
     }
-    if counts.nonfinite > 0 {
-        let rows = grouped(counts.nonfinite);
-        console.warn(format!("{rows} rows hold NaN or infinities; their log_prob is NaN"));
+    if counts.nan > 0 {
+        let context = if loaded.context.is_empty() { "" } else { " or an infinite context" };
+        let rows = grouped(counts.nan);
+        console.warn(format!("{rows} rows hold NaN{context}; their log_prob is NaN"));
+    }
+    if counts.infinite > 0 {
+        let rows = grouped(counts.infinite);
+        console.warn(format!("{rows} rows hold an infinity; their log_prob is -inf"));
+    }
+    if counts.missed > 0 {
+        let limit = loaded.model.round_trip_limit();
+        console.warn(format!(
+            "{} rows do not come back from the base: {ROUND_TRIP} is above {limit:.0e}, and their log_prob is not to be \
+             relied on",
+            grouped(counts.missed)
+        ));
     }
     console.note(format!("{} rows scored", grouped(counts.rows)));
     report

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use diffeo::train::{FitOptions, ValidationChoice};
-use diffeo::{BaseSpec, Precision, Preset, PresetOptions, Result, quoted};
+use diffeo::train::{Change, FitOptions, ValidationChoice};
+use diffeo::{BaseSpec, FlowSpec, Precision, Preset, PresetOptions, Result, quoted};
 use diffeo_table::{Input, ReadOptions};
 
 use crate::args::{Common, FitArgs, ResumeMode};
@@ -15,8 +15,8 @@ use crate::options;
 /// Larger networks are refused before memory is asked for.
 const WIDTH_MAX: u64 = 1 << 16;
 const LAYERS_MAX: usize = 64;
-const TRANSFORMS_MAX: u64 = 1000;
-const BINS_MAX: u64 = 1024;
+const TRANSFORMS_MAX: u64 = FlowSpec::TRANSFORMS_MAX as u64 / 2; // with a layer between each two
+const BINS_MAX: u64 = 256;
 const BATCH_MAX: u64 = 1 << 24;
 
 /// Rows that decide when to stop.
@@ -45,6 +45,7 @@ pub(crate) struct FitPlan {
     pub(crate) max_memory: Option<u64>,
     pub(crate) checkpoint_every: Option<u64>,
     pub(crate) resume: Option<ResumeMode>,
+    pub(crate) changes: Vec<Change>,
 }
 
 /// Checks every option of `fit`.
@@ -81,6 +82,7 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
             .and_then(|t| faults.take("--max-memory", options::bytes(t))),
         checkpoint_every: faults.count("--checkpoint-every", args.checkpoint_every, 1, u64::MAX),
         resume: args.resume,
+        changes: changes(args, &mut faults),
         args: args.clone(),
     };
     faults.finish()?;
@@ -110,6 +112,22 @@ fn check_names(args: &FitArgs, faults: &mut Faults) {
             }
         }
     }
+}
+
+/// What a resumed run may do in another way.
+fn changes(args: &FitArgs, faults: &mut Faults) -> Vec<Change> {
+    if args.allow_changed.is_some() && args.resume.is_none() {
+        faults.add("--allow-changed is about going on; give --resume too");
+    }
+    let change = |name: &String| match name.as_str() {
+        "lr" => Some(Change::LearningRate),
+        "epochs" => Some(Change::Epochs),
+        _ => {
+            faults.add(format!("--allow-changed: expected lr or epochs, found {}", quoted(name)));
+            None
+        }
+    };
+    args.allow_changed.iter().flat_map(|list| &list.0).filter_map(change).collect()
 }
 
 fn precision(name: &str) -> Result<Precision, String> {

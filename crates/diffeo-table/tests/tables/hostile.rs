@@ -158,6 +158,15 @@ fn a15_every_truncation_and_byte_change_of_arrow() {
 }
 
 #[test]
+fn a3_every_truncation_and_byte_change_of_csv() {
+    if with_little_memory("a3_every_truncation_and_byte_change_of_csv") {
+        // A prefix that ends with a whole row is a table too.
+        attack("d.csv", b"a,\"b\"\r\n1,2.5e0\r\n-3,\"4\"\r\n5,nan\r\n", false);
+        attack("d.tsv", b"\xef\xbb\xbfa\tb\n1\t2\n3\t4\n", false);
+    }
+}
+
+#[test]
 fn a15_every_truncation_and_byte_change_of_gzip_csv() {
     if with_little_memory("a15_every_truncation_and_byte_change_of_gzip_csv") {
         attack("d.csv.gz", &gzip(b"a,b\n1,2\n3,\"4\"\n"), true);

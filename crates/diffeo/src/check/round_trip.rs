@@ -5,6 +5,7 @@ use super::subject::{Samples, Subject};
 use crate::error::Result;
 use crate::rows::Rows;
 use crate::schema::{ColumnKind, Schema};
+use crate::spec::Precision;
 
 /// In `f64` a map rounds at 1e-16 of its range and a stack of splines of slope 1e-3 to 1e3 stretches that to about 1e-10; a
 /// wrong inverse is off by a spread.
@@ -12,6 +13,14 @@ const LIMIT_F64: f64 = 1e-6;
 /// In `f32` rounding is 6e-8. One part in a hundred of a spread is more than a well-conditioned model loses and less than 10,000
 /// samples can show; a model beyond it is numerically not invertible there (Behrmann et al. AISTATS 2021, arXiv:2006.09347).
 const LIMIT_F32: f64 = 1e-2;
+/// The largest error of a sound model, in units where a column has spread one.
+pub(crate) fn limit(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => LIMIT_F32,
+        Precision::F64 => LIMIT_F64,
+    }
+}
+
 /// Most rows of samples, and of data, that are taken there and back.
 const ROWS: usize = 2000;
 
@@ -56,7 +65,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
         crate::error::quoted(name),
         row + 1
     );
-    let limit = subject.limit(LIMIT_F32, LIMIT_F64);
+    let limit = limit(model.flow.spec().precision);
     Ok(CheckResult::measured("round_trip", error, limit, detail))
 }
 

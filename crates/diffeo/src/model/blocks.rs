@@ -1,7 +1,9 @@
 //! Cutting rows into blocks and running them on several threads.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
@@ -49,21 +51,23 @@ impl Blocks {
                 done.push((i, work(block(i))?));
             }
         };
-        let parts: Result<Vec<Vec<(usize, R)>>> = std::thread::scope(|scope| {
-            let handles: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-            // The calling thread works too: a short table is half done before another thread has started.
-            let own = run();
-            let join = |handle: std::thread::ScopedJoinHandle<'_, Result<_>>| {
-                handle.join().unwrap_or_else(|_| {
-                    Err(Error::new(
-                        ErrorKind::Internal,
-                        "a worker thread panicked; please report this",
-                    ))
-                })
-            };
-            std::iter::once(own).chain(handles.into_iter().map(join)).collect()
-        });
-        let mut all: Vec<(usize, R)> = parts?.into_iter().flatten().collect();
+        let parts: Vec<std::thread::Result<Result<Vec<(usize, R)>>>> =
+            std::thread::scope(|scope| {
+                let handles: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+                // The calling thread works too: a short table is half done before another thread has started.
+                let own = catch_unwind(AssertUnwindSafe(run));
+                // All are joined before a panic counts: the scope itself panics over one that nobody took.
+                std::iter::once(own)
+                    .chain(handles.into_iter().map(ScopedJoinHandle::join))
+                    .collect()
+            });
+        let mut all = Vec::with_capacity(count);
+        for part in parts {
+            let done = part.map_err(|_| {
+                Error::new(ErrorKind::Internal, "a worker thread panicked; please report this")
+            })?;
+            all.extend(done?);
+        }
         all.sort_by_key(|(i, _)| *i);
         Ok(all.into_iter().map(|(_, r)| r).collect())
     }
@@ -88,5 +92,25 @@ impl Block {
         let part = &rows.values()[self.0.start * rows.width()..self.0.end * rows.width()];
         padded.values_mut()[..part.len()].copy_from_slice(part);
         padded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f10_a_panic_in_a_worker_is_an_error_and_harms_no_later_work() {
+        let blocks = Blocks::new(5000, 3);
+        let error = blocks
+            .run(|block| match block.start() {
+                0 => Ok(block.len()),
+                _ => panic!("as a test asked for"),
+            })
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(error.message().contains("please report"), "{error}");
+        let lens = blocks.run(|block| Ok(block.len())).unwrap();
+        assert_eq!(lens.iter().sum::<usize>(), 5000);
     }
 }

@@ -5,6 +5,12 @@ use crate::error::Result;
 use crate::rows::Rows;
 
 impl Model {
+    /// The largest [`Model::round_trip_error`] of a row where the model is numerically invertible: 1e-2 in single precision, 1e-6 in
+    /// double. Beyond it the density of the row is not to be relied on (Behrmann et al. AISTATS 2021, arXiv:2006.09347).
+    pub fn round_trip_limit(&self) -> f64 {
+        crate::check::round_trip_limit(self.flow.spec().precision)
+    }
+
     /// The round-trip error of each row, measured in base space: `max_j |z_j - z'_j|` with `z` the image of the row and `z'` that of
     /// the row that `z` is mapped back to. Base space has unit scale, so one limit serves columns of any unit. NaN where a row is
     /// not finite or lies outside the support.

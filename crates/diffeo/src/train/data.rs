@@ -191,6 +191,13 @@ impl Part {
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
+
+    /// At most `most` rows, in equal steps through the table, as they are in it.
+    pub(crate) fn some_rows(&self, most: usize) -> (Rows, Option<Rows>) {
+        let step = self.len().div_ceil(most.max(1)).max(1);
+        let rows: Vec<usize> = self.rows.iter().step_by(step).map(|&i| i as usize).collect();
+        (self.data.x.select(&rows), self.data.context.as_ref().map(|c| c.select(&rows)))
+    }
 }
 
 /// Splits checked data into the rows that train and the rows that validate.

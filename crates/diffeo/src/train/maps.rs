@@ -82,6 +82,29 @@ fn layers(
     Ok(layers)
 }
 
+/// A column as the layers behind those maps see it, of mean 0 and deviation 1; at most `most` of its values, in equal steps.
+pub(crate) fn standardised(
+    full: &FlowSpec,
+    schema: &Schema,
+    x: &Rows,
+    column: usize,
+    most: usize,
+) -> Vec<f64> {
+    let (map, center, scale) = match full.transforms.as_slice() {
+        [LayerSpec::Support { maps }, LayerSpec::Standardize { center, scale }, ..] => {
+            (maps[column], center[column], scale[column])
+        }
+        [LayerSpec::Standardize { center, scale }, ..] => {
+            (SupportMap::Identity, center[column], scale[column])
+        }
+        _ => (SupportMap::Identity, 0.0, 1.0),
+    };
+    let middle = if schema.columns[column].kind == ColumnKind::Integer { 0.5 } else { 0.0 };
+    let step = x.len().div_ceil(most.max(1)).max(1);
+    let values = x.values().iter().skip(column).step_by(x.width() * step);
+    values.map(|&v| (map_value(&map, v) + middle - center) / scale).collect()
+}
+
 fn map_value(map: &SupportMap, x: f64) -> f64 {
     match *map {
         SupportMap::Identity => x,

@@ -15,6 +15,7 @@ use crate::element::Element;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::random::{Purpose, Streams};
+use crate::rows::Rows;
 use crate::schema::Schema;
 
 /// Rollbacks after which a run counts as diverged.
@@ -220,7 +221,7 @@ impl<T: Element> Run<T> {
             None => true,
         };
         if usable {
-            self.state.counters.good_step = step;
+            self.state.counters.good_step = self.state.step_of_weights();
             self.state.good.copy_from_slice(&self.state.weights);
         }
         Ok(())
@@ -231,7 +232,7 @@ impl<T: Element> Run<T> {
         let best = self.state.counters.stopping.observe(valid_loss);
         if best {
             self.state.best = self.state.candidate().to_vec();
-            self.state.counters.best_step = step;
+            self.state.counters.best_step = self.state.step_of_weights();
         }
         let epoch = step as f64 / self.plan.steps_per_epoch as f64;
         self.tell(Event::Validated { step, epoch, train_loss, valid_loss, best });
@@ -251,13 +252,27 @@ impl<T: Element> Run<T> {
         let gain = (counters.first_loss - valid_loss) / self.plan.dims as f64;
         if gain > PLAUSIBLE_GAIN && !counters.warned {
             counters.warned = true;
-            self.tell(Event::Warning(format!(
+            self.doubt().into_iter().for_each(|text| self.tell(Event::Warning(text)));
+        }
+        true
+    }
+
+    /// Why the likelihood is not to be believed, if it gained more than it plausibly can.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let counters = &self.state.counters;
+        let gain = (counters.first_loss - counters.stopping.best) / self.plan.dims as f64;
+        counters.warned.then(|| {
+            format!(
                 "validation gained {gain:.1} nats per dimension since the first step, more than real tables do: the \
                  density may be growing without bound on repeated rows, rounded values or columns that are functions \
                  of others; remove them or declare whole numbers as integer columns"
-            )));
-        }
-        true
+            )
+        })
+    }
+
+    /// Rows held out and rows trained on, at most `most` of each, evenly from the whole table.
+    pub(crate) fn some_rows(&self, most: usize) -> Vec<(Rows, Option<Rows>)> {
+        self.valid.iter().chain([&self.train]).map(|part| part.some_rows(most)).collect()
     }
 
     /// The weighted mean loss over the validation rows under the given weights, and the rows whose loss is not finite.
@@ -285,13 +300,21 @@ impl<T: Element> Run<T> {
     /// Where a clock ended the run, the last weights may be better than the best ones validated so far: they are scored too.
     ///
     /// # Errors
-    /// [`ErrorKind::Diverged`] if no validation was finite, [`ErrorKind::Internal`] if the best weights do not score what was
+    /// [`ErrorKind::Diverged`] if no validation was finite or no step was kept, [`ErrorKind::Internal`] if the best weights do not score what was
     /// recorded for them.
     pub(crate) fn result(&mut self) -> Result<Kept<T>> {
         let counters = &self.state.counters;
         let (step, recorded) = (counters.step, counters.stopping.best);
-        let last = self.state.candidate().to_vec();
+        let (last, last_step) = (self.state.candidate().to_vec(), self.state.step_of_weights());
         if self.valid.is_none() {
+            if step > 0 && last_step == 0 {
+                return Err(Error::new(
+                    ErrorKind::Diverged,
+                    "no step could be kept, so nothing was learned; look for rows far from all others, or lower the \
+                     learning rate",
+                ));
+            }
+            let step = last_step;
             return Ok(Kept { weights: last, step, valid_loss: f64::NAN });
         }
         let unseen = counters.validated_at != Some(step);
@@ -315,7 +338,7 @@ impl<T: Element> Run<T> {
         if unseen && stopped {
             let valid_loss = self.validation_loss(&last)?.0;
             if valid_loss < recorded {
-                kept = Kept { weights: last, step, valid_loss };
+                kept = Kept { weights: last, step: last_step, valid_loss };
             }
         }
         if kept.weights.is_empty() {

@@ -4,8 +4,9 @@ use super::data::{TrainingData, ValidationChoice};
 use super::events::{Event, StopReason};
 use super::options::FitOptions;
 use super::state::State;
-use super::toy::{POISON, STEEP, events, options, run, table};
+use super::toy::{BUG, POISON, STEEP, events, options, run, table};
 use crate::container::Container;
+use crate::error::ErrorKind;
 use crate::rows::Rows;
 use crate::schema::ColumnKind;
 
@@ -108,7 +109,34 @@ fn d6_growth_without_bound_is_reported_once() {
         .filter(|e| matches!(e, Event::Warning(text) if text.contains("without bound")))
         .count();
     assert_eq!(warnings, 1);
-    assert!(run.state.counters.warned);
+    assert!(run.state.counters.warned && run.doubt().is_some_and(|text| text.contains("gained")));
+}
+
+/// Every row has a loss of NaN.
+fn hopeless() -> TrainingData {
+    let mut data = table(50);
+    data.x.values_mut().iter_mut().for_each(|v| *v = POISON);
+    data
+}
+
+#[test]
+fn d7_refused_steps_are_not_called_good_or_best() {
+    for steps in [2, 3, 50] {
+        let mut run = run::<f32>(hopeless(), ColumnKind::Real, &no_validation(steps));
+        let reason = finished(&events(&mut run));
+        let diverged = steps >= 3;
+        assert_eq!(reason == StopReason::Diverged, diverged, "{steps}: {reason}");
+        assert_eq!(run.state.counters.good_step, 0, "{steps}");
+        assert_eq!(run.result().err().unwrap().kind(), ErrorKind::Diverged, "{steps}");
+    }
+    // One row in 200: steps before it are kept, and the result says which.
+    let data = with_row(table(200), 17, POISON);
+    let mut run = run::<f64>(data, ColumnKind::Real, &no_validation(400));
+    events(&mut run);
+    let kept = run.result().unwrap();
+    let counters = &run.state.counters;
+    assert!(kept.step > 0 && kept.step < counters.step, "{counters:?}");
+    assert_eq!((kept.step, &kept.weights), (counters.good_step, &run.state.good));
 }
 
 #[test]
@@ -229,6 +257,18 @@ fn f2_resuming_at_any_step_gives_the_bits_of_the_whole_run() {
             assert_eq!(whole, second, "stopped after {stop_at} events");
         }
     }
+}
+
+#[test]
+fn f10_a_panic_in_a_thread_of_the_pool_reaches_the_caller_and_no_other_run() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let options = FitOptions { threads: 4, batch: Some(200), ..no_validation(5) };
+    let mut broken = run::<f32>(with_row(table(200), 17, BUG), ColumnKind::Real, &options);
+    let outcome = catch_unwind(AssertUnwindSafe(|| events(&mut broken)));
+    let payload = outcome.err().unwrap();
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"as a test asked for"));
+    let mut sound = run::<f32>(table(200), ColumnKind::Real, &options);
+    assert_eq!(finished(&events(&mut sound)), StopReason::Completed);
 }
 
 #[test]

@@ -95,6 +95,11 @@ impl<T: Element> State<T> {
         if self.average.is_empty() { &self.weights } else { &self.average }
     }
 
+    /// The step that the weights are of: refused steps count, and leave the weights where they were.
+    pub(crate) fn step_of_weights(&self) -> u64 {
+        if self.counters.updates == 0 { self.counters.good_step } else { self.counters.step }
+    }
+
     /// Goes back to the last good weights. The running means start anew: they lead to where it went wrong.
     pub(crate) fn roll_back(&mut self) {
         self.weights.copy_from_slice(&self.good);

@@ -20,6 +20,9 @@ pub(crate) const POISON: f64 = 666.0;
 /// A value whose row has a finite loss and an infinite gradient.
 pub(crate) const STEEP: f64 = 777.0;
 
+/// A value whose row makes the objective panic, as a bug would.
+pub(crate) const BUG: f64 = 888.0;
+
 /// Independent normals: `d` means, then `d` log-scales.
 pub(crate) struct Normals<T> {
     weights: Vec<T>,
@@ -37,6 +40,7 @@ impl<T: Element> Normals<T> {
             gradient[j] = -z * (-log_scale).exp();
             gradient[d + j] = 1.0 - z * z;
         }
+        assert!(x[0] != BUG, "as a test asked for");
         if x[0] == POISON {
             loss = f64::NAN;
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::checkpoint::{self, Identity, Saved};
+use super::checkpoint::{self, Change, Identity, Saved};
 use super::data::{Part, TrainingData, ValidationChoice, fingerprint, split};
 use super::events::{Event, StopReason};
 use super::flow_objective::objective;
@@ -19,9 +19,13 @@ use crate::flat::{flat_weights, set_weights};
 use crate::flow::Flow;
 use crate::model::Model;
 use crate::random::Streams;
+use crate::rows::Rows;
 use crate::schema::Schema;
 use crate::spec::{FlowSpec, Precision};
 use crate::summary::{HistoryPoint, TrainingSummary};
+
+/// Most rows of each kind whose log-density is looked at for [`TrainingSummary::log_prob_lowest`].
+const ROWS_SCORED: usize = 10_000;
 
 /// A fit in progress: [`Trainer::advance`] until it says [`Event::Finished`], then [`Trainer::finish`].
 ///
@@ -47,6 +51,9 @@ pub struct Trainer {
     flow: Flow,
     identity: Identity,
     options: serde_json::Value,
+    /// What the data was warned of.
+    warnings: Vec<String>,
+    threads: usize,
 }
 
 /// A run in the precision of its weights.
@@ -88,8 +95,9 @@ impl Trainer {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
         }
         let fingerprint = fingerprint(&schema, &data, &options.validation);
-        let news = warnings::about(&schema, &data);
         let full = with_data_maps(spec.clone(), &schema, &data)?;
+        let mut warnings = warnings::about(&schema, &data);
+        warnings.extend(warnings::about_scale(&full, &schema, &data));
         let streams = Streams::new(options.seed);
         let (train, valid) = split(data, &options.validation, streams)?;
         let mut flow = full.build(options.seed)?;
@@ -109,24 +117,40 @@ impl Trainer {
             Precision::F32 => Runs::F32(parts.run(&flow, options.threads)?),
             Precision::F64 => Runs::F64(parts.run(&flow, options.threads)?),
         };
-        with_run!(&mut runs, run => news.into_iter().for_each(|n| run.tell(Event::Warning(n))));
+        with_run!(&mut runs, run => warnings.iter().for_each(|w| run.tell(Event::Warning(w.clone()))));
+        let threads = options.threads;
         let options = serde_json::to_value(&options).unwrap_or_default();
-        Ok(Self { runs, flow, identity, options })
+        Ok(Self { runs, flow, identity, options, warnings, threads })
     }
 
     /// Goes on from a checkpoint, to the same bits as if the fit had never stopped.
     ///
     /// If the newest generation of the checkpoint is damaged, the one before it is used and the first event is a warning. Only the
-    /// number of threads may differ from the first run; [`Trainer::expect`] compares a specification.
+    /// number of threads may differ from the first run; [`Trainer::expect`] compares a specification, and
+    /// [`Trainer::resume_changed`] allows more.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Config`] listing what differs, if data or options do; [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if
     /// neither generation can be used.
     pub fn resume(checkpoint: &Path, data: TrainingData, options: FitOptions) -> Result<Self> {
+        Self::resume_changed(checkpoint, data, options, &[])
+    }
+
+    /// Goes on from a checkpoint with some settings other than before, from the weights and moments of the checkpoint on. The bits
+    /// are then those of no run without an interruption.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`], for what differs and is not among `changes`.
+    pub fn resume_changed(
+        checkpoint: &Path,
+        data: TrainingData,
+        options: FitOptions,
+        changes: &[Change],
+    ) -> Result<Self> {
         let Saved { identity, container, path, refused } = checkpoint::read(checkpoint)?;
         let schema = identity.schema.clone();
         let mut trainer = Self::new(identity.spec.clone(), schema, data, options)?;
-        identity.expect(&trainer.identity)?;
+        identity.expect_but(&trainer.identity, changes)?;
         with_run!(&mut trainer.runs, run => {
             run.restore(&container).map_err(|e| e.at(&path))?;
         });
@@ -191,7 +215,8 @@ impl Trainer {
     /// The model with the best weights, and how it came about.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Internal`] if the best weights do not score what was recorded for them.
+    /// [`crate::ErrorKind::Diverged`] if nothing was learned, [`crate::ErrorKind::Internal`] if the best weights do not score what was
+    /// recorded for them.
     pub fn finish(mut self, seconds: f64) -> Result<Model> {
         let (step, best_step, valid_loss) = with_run!(&mut self.runs, run => {
             let kept = run.result()?;
@@ -199,6 +224,8 @@ impl Trainer {
             (run.state.counters.step, kept.step, kept.valid_loss)
         });
         let reason = with_run!(&self.runs, run => run.stop_reason());
+        let seen = with_run!(&self.runs, run => run.some_rows(ROWS_SCORED));
+        self.warnings.extend(with_run!(&self.runs, run => run.doubt()));
         let plan = &self.identity.plan;
         let summary = TrainingSummary {
             seed: plan.seed,
@@ -210,15 +237,28 @@ impl Trainer {
             stop_reason: reason.unwrap_or(StopReason::Interrupted).to_string(),
             best_step,
             valid_log_prob_mean: -valid_loss,
+            log_prob_lowest: None,
+            warnings: std::mem::take(&mut self.warnings),
             history: self.history(),
             options: serde_json::json!({ "given": self.options, "plan": plan }),
             diffeo_version: env!("CARGO_PKG_VERSION").to_owned(),
             data_fingerprint: self.identity.fingerprint.clone(),
         };
         let mut model = Model::new(self.flow, self.identity.schema)?;
-        model.summary = Some(summary);
+        let log_prob_lowest = Some(lowest(&model, &seen, self.threads)?);
+        model.summary = Some(TrainingSummary { log_prob_lowest, ..summary });
         Ok(model)
     }
+}
+
+/// The lowest log-density of some rows.
+fn lowest(model: &Model, parts: &[(Rows, Option<Rows>)], threads: usize) -> Result<f64> {
+    let mut lowest = f64::INFINITY;
+    for (x, context) in parts {
+        let log_prob = model.log_prob(x, context.as_ref(), threads)?;
+        lowest = log_prob.into_iter().fold(lowest, f64::min);
+    }
+    Ok(lowest)
 }
 
 struct Parts {

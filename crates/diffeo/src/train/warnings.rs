@@ -3,12 +3,20 @@
 use std::collections::HashSet;
 
 use super::data::TrainingData;
+use super::maps::standardised;
+use crate::error::quoted;
+use crate::monotone::MonotoneSpec;
 use crate::schema::{ColumnKind, Schema};
+use crate::spec::{FlowSpec, LayerSpec};
 
 /// Rows that are looked at: repetition that matters shows in these.
 const ROWS_EXAMINED: usize = 100_000;
 /// Share of repeated rows that is worth a warning. Real tables have a few doubled records.
 const REPEATED_SHARE: f64 = 0.02;
+/// Share of a column outside the splines' box that is worth a warning. A normal column has 0.3 % beyond three deviations.
+const OUTSIDE_SHARE: f64 = 0.03;
+/// Distance of the quartiles, in standard deviations, below which far values set the scale; 1.35 for a normal column.
+const RANGE_MIN: f64 = 1.0 / 20.0;
 
 /// Sentences about the data, none if all is well.
 pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
@@ -41,6 +49,58 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
     found
 }
 
+/// Sentences about the numbers behind the maps of the columns: far values that set a scale, values where splines do not act.
+pub(crate) fn about_scale(full: &FlowSpec, schema: &Schema, data: &TrainingData) -> Vec<String> {
+    let mut found = Vec::new();
+    let bound = bound_of(&full.transforms);
+    let mut outside = (OUTSIDE_SHARE, None);
+    for (j, column) in schema.columns.iter().enumerate() {
+        let mut values = standardised(full, schema, &data.x, j, ROWS_EXAMINED);
+        let far = values.iter().filter(|v| v.abs() > bound).count();
+        let share = far as f64 / values.len() as f64;
+        if share > outside.0 {
+            outside = (share, Some(&column.name));
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        let quartile = |share: usize| values[(values.len() - 1) * share / 4];
+        let range = quartile(3) - quartile(1);
+        // No range at all is a column of ties, which is another matter.
+        if range > 0.0 && range < RANGE_MIN {
+            found.push(format!(
+                "column {}: the middle half of its values spans 1/{:.0} of its standard deviation: a few extreme values \
+                 set the scale, and the flow sees the others as almost one point; remove those rows, or model the \
+                 logarithm",
+                quoted(&column.name),
+                1.0 / range
+            ));
+        }
+    }
+    if let (share, Some(name)) = outside {
+        found.push(format!(
+            "{:.0}% of the values of column {} lie outside the box of the splines, [-{bound}, {bound}] in standard \
+             deviations, where the flow is linear: choose a larger bound",
+            100.0 * share,
+            quoted(name)
+        ));
+    }
+    found
+}
+
+/// The narrowest box of all splines; infinite where there is none.
+fn bound_of(layers: &[LayerSpec]) -> f64 {
+    let of_layer = |layer: &LayerSpec| match layer {
+        LayerSpec::Chain { transforms } => bound_of(transforms),
+        LayerSpec::Inverted { transform } => bound_of(std::slice::from_ref(transform)),
+        LayerSpec::Elementwise { monotone: MonotoneSpec::RationalQuadratic(spline) }
+        | LayerSpec::Coupling { monotone: MonotoneSpec::RationalQuadratic(spline), .. }
+        | LayerSpec::Autoregressive { monotone: MonotoneSpec::RationalQuadratic(spline), .. } => {
+            spline.bound
+        }
+        _ => f64::INFINITY,
+    };
+    layers.iter().map(of_layer).fold(f64::INFINITY, f64::min)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +117,47 @@ mod tests {
         let repeated = of((0..400).map(|i| f64::from(i / 2 % 5)).collect());
         assert_eq!(about(&schema(ColumnKind::Real), &repeated).len(), 1);
         assert!(about(&schema(ColumnKind::Integer), &repeated).is_empty());
+    }
+
+    /// The warnings of two columns, with a spline of this bound behind their maps.
+    fn of_scale(x: Vec<f64>, kind: ColumnKind, bound: f64) -> Vec<String> {
+        let (schema, data) = (schema(kind), of(x));
+        let spline = format!(
+            r#"{{"dims":2,"transforms":[{{"type":"inverted","transform":{{"type":"elementwise",
+            "monotone":{{"type":"rational_quadratic","bins":4,"bound":{bound}}}}}}}],"base":{{"type":"normal"}}}}"#
+        );
+        let spec: FlowSpec = serde_json::from_str(&spline).unwrap();
+        let full = crate::train::maps::with_data_maps(spec, &schema, &data).unwrap();
+        about_scale(&full, &schema, &data)
+    }
+
+    #[test]
+    fn b5_values_outside_the_box_of_the_splines_are_warned_about_with_their_share() {
+        let normals = table(500).x.into_values();
+        for bound in [3.0, 5.0] {
+            let found = of_scale(normals.clone(), ColumnKind::Real, bound);
+            assert!(found.is_empty(), "{found:?}");
+        }
+        let found = of_scale(normals.clone(), ColumnKind::Real, 1.0);
+        assert!(found.len() == 1 && found[0].contains("[-1, 1]"), "{found:?}");
+        let share: f64 = found[0].split('%').next().unwrap().parse().unwrap();
+        assert!((25.0..40.0).contains(&share), "a normal column has 32% there: {found:?}");
+        // The map of the kind comes first: logarithms of these are as normal as before.
+        let logs: Vec<f64> = normals.iter().map(|v| v.exp()).collect();
+        assert!(of_scale(logs.clone(), ColumnKind::Positive, 5.0).is_empty());
+        assert_eq!(of_scale(logs, ColumnKind::Positive, 0.1).len(), 1);
+    }
+
+    #[test]
+    fn p20_a_few_extreme_values_that_set_the_scale_are_warned_about() {
+        let mut values = table(500).x.into_values();
+        values[40] = 1e5;
+        let found = of_scale(values.clone(), ColumnKind::Real, 5.0);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("column \"a\"") && found[0].contains("extreme"), "{found:?}");
+        // Ties have no range: they are reported as what they are.
+        values.chunks_exact_mut(2).skip(100).for_each(|row| row[0] = 3.0);
+        assert!(of_scale(values, ColumnKind::Real, 5.0).is_empty());
     }
 
     #[test]

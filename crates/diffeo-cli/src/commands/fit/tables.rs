@@ -1,7 +1,7 @@
 //! Reads the tables of a fit and decides what each column may hold.
 
 use diffeo::train::{TrainingData, ValidationChoice};
-use diffeo::{ColumnKind, Error, Result, Schema, quoted};
+use diffeo::{ColumnKind, Error, ErrorKind, Result, Schema, quoted};
 use diffeo_table::{
     InferOptions, Input, MemoryLimit, Reader, Table, infer_schema_with, read_table,
 };
@@ -31,7 +31,8 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
     let wanted: Vec<String> = wanted.cloned().collect();
     let table = read(&plan.data, &wanted, plan, limit, console)?;
     let options = InferOptions { drop_constant: args.drop_constant };
-    let (schema, notes) = infer_schema_with(&table, &columns, &context, options)?;
+    let (schema, notes) = infer_schema_with(&table, &columns, &context, options)
+        .map_err(|e| of_table(e, &plan.data))?;
     announce(&schema, console);
     for note in notes {
         match note.warning {
@@ -51,6 +52,26 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
         _ => None,
     };
     Ok(Prepared { schema, data, validation })
+}
+
+/// Whether a second reading would find nothing, or wait for ever.
+pub(super) fn is_read_once(data: &Input) -> bool {
+    match data {
+        Input::Stdin => true,
+        Input::Path(path) => {
+            std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+        }
+    }
+}
+
+/// Names the table in an error about its content.
+pub(super) fn of_table(error: Error, data: &Input) -> Error {
+    match data {
+        Input::Path(path) if error.kind() == ErrorKind::Data && error.path().is_none() => {
+            error.at(path)
+        }
+        _ => error,
+    }
 }
 
 fn read(
@@ -77,9 +98,9 @@ fn all_columns(
     let taken = |name: &String| {
         context.contains(name) || excluded.contains(name) || plan.args.weight.as_ref() == Some(name)
     };
-    if plan.data == Input::Stdin {
+    if is_read_once(&plan.data) {
         return Err(Error::config(
-            "stdin is read once only; name the columns to model with --columns",
+            "stdin and pipes are read once only; name the columns to model with --columns",
         ));
     }
     let mut reader = Reader::open(&plan.data, &plan.read)?;

@@ -96,6 +96,8 @@ impl<'a> Training<'a> {
         self.loss = loss;
         self.rows += rows as u64;
         self.steps += 1;
+        #[cfg(debug_assertions)]
+        crate::exit::panic_if_asked("fit");
         let due = self.checkpoint_steps.is_some_and(|every| step.is_multiple_of(every));
         if due || self.saved.elapsed() >= CHECKPOINT_EVERY {
             trainer.save_checkpoint(self.checkpoint)?;
