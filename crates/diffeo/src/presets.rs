@@ -186,6 +186,15 @@ impl Default for PresetOptions {
 }
 
 impl PresetOptions {
+    /// What suits a table of so many rows when nothing else is known.
+    ///
+    /// Residual networks from 10,000 rows up: they gained 0.04 to 0.5 nats on real tables of that size, and lost as much on one
+    /// of 6,500 rows, which they learned by heart.
+    pub fn for_rows(rows: usize) -> Self {
+        const RESIDUAL_ROWS: usize = 10_000;
+        Self { residual: rows >= RESIDUAL_ROWS, ..Self::default() }
+    }
+
     fn network(&self) -> NetworkSpec {
         NetworkSpec {
             hidden: self.hidden.clone(),

@@ -86,9 +86,16 @@ pub(crate) struct FitArgs {
     /// Splines act on [-X, X] of the standardised data and are linear outside
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) bound: Option<f64>,
-    /// Use residual blocks in the networks
-    #[arg(long, help_heading = "Model")]
-    pub(crate) residual: bool,
+    /// Use residual blocks in the networks, or with =false do not [default: from 10,000 rows up]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Model"
+    )]
+    pub(crate) residual: Option<bool>,
     /// Base distribution: normal, gaussian, student-t[:DOF], mixture[:COMPONENTS], uniform[:BOUND] [default: normal]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub(crate) base: Option<String>,

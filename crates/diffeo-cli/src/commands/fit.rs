@@ -142,7 +142,11 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
         Some(mode) => seed_of_checkpoint(plan, files, mode, console)?,
         None => options::seed_or_drawn(plan.seed, console),
     };
-    let shape = PresetOptions { seed: training.seed, ..plan.shape.clone() };
+    // Residual blocks need equal widths; a choice of other widths is one against them.
+    let equal = plan.shape.hidden.windows(2).all(|w| w[0] == w[1]);
+    let residual =
+        plan.args.residual.unwrap_or(equal && PresetOptions::for_rows(data.x.len()).residual);
+    let shape = PresetOptions { seed: training.seed, residual, ..plan.shape.clone() };
     let spec = plan
         .preset
         .spec(schema.columns.len(), schema.context.len(), &shape)

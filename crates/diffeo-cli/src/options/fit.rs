@@ -203,7 +203,6 @@ fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
         let width = |w: &i128| faults.count("--hidden", Some(*w), 1, WIDTH_MAX).map(narrow);
         shape.hidden = widths.0.iter().filter_map(width).collect();
     }
-    shape.residual |= args.residual;
     if let Some(base) = args.base.as_deref().and_then(|text| faults.take("--base", base(text))) {
         shape.base = base;
     }
