@@ -10,6 +10,7 @@ use super::maps::with_data_maps;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
+use super::saturation;
 use super::solve;
 use super::state::Record;
 use super::warnings;
@@ -47,6 +48,8 @@ pub struct Trainer {
     flow: Flow,
     identity: Identity,
     options: serde_json::Value,
+    /// Whether the fit has ended and what it came to was looked at.
+    examined: bool,
 }
 
 /// A run in the precision of its weights.
@@ -111,7 +114,7 @@ impl Trainer {
         };
         with_run!(&mut runs, run => news.into_iter().for_each(|n| run.tell(Event::Warning(n))));
         let options = serde_json::to_value(&options).unwrap_or_default();
-        Ok(Self { runs, flow, identity, options })
+        Ok(Self { runs, flow, identity, options, examined: false })
     }
 
     /// Goes on from a checkpoint, to the same bits as if the fit had never stopped.
@@ -165,12 +168,24 @@ impl Trainer {
         with_run!(&self.runs, run => run.state.history.iter().map(point).collect())
     }
 
-    /// Does the next thing (one optimiser step or one validation) and says what it was.
+    /// Does the next thing (one optimiser step or one validation) and says what it was. Before the end there may be a last
+    /// [`Event::Warning`] about the model.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotConverged`] and others from the flow. A loss that is not finite is not an error: see [`Event::RolledBack`].
     pub fn advance(&mut self) -> Result<Event> {
-        with_run!(&mut self.runs, run => run.advance())
+        let event = with_run!(&mut self.runs, run => run.advance())?;
+        let ended = matches!(event, Event::Finished { .. });
+        if !ended || std::mem::replace(&mut self.examined, true) {
+            return Ok(event);
+        }
+        let mut flow = self.flow.clone();
+        let rows = with_run!(&self.runs, run => {
+            let (rows, weights) = run.sight(saturation::ROWS_EXAMINED);
+            set_weights(&mut flow, weights)?;
+            rows
+        });
+        Ok(saturation::about(&flow, &rows)?.map_or(event, Event::Warning))
     }
 
     /// Ends the fit: the next [`Trainer::advance`] gives [`Event::Finished`] with this reason, unless the fit ended by itself.

@@ -43,9 +43,12 @@ impl ActNorm {
         self.shift.value = mean.neg() * self.log_scale().exp();
     }
 
+    /// The log-scales, `[1, d]`.
     pub(crate) fn log_scale(&self) -> Tensor<2> {
         let limit = Self::LOG_SCALE_MAX;
-        self.log_scale.value.clone().div_scalar(limit).tanh().mul_scalar(limit)
+        // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
+        let raw = &self.log_scale.value;
+        (raw.clone() / raw.full_like(limit)).tanh().mul_scalar(limit)
     }
 
     fn log_det(&self, x: &Tensor<2>) -> Tensor<1> {

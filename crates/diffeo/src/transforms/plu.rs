@@ -56,7 +56,8 @@ impl Plu {
         })
     }
 
-    fn log_scale(&self) -> Tensor<2> {
+    /// The log-scales, `[1, d]`.
+    pub(crate) fn log_scale(&self) -> Tensor<2> {
         let limit = Self::LOG_SCALE_MAX;
         // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
         let raw = &self.log_scale.value;
