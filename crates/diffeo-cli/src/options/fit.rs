@@ -186,6 +186,11 @@ fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
         shape.hidden = widths.0.iter().filter_map(width).collect();
     }
     shape.residual |= args.residual;
+    let order = args.order.as_deref().map(|text| {
+        text.parse()
+            .map_err(|_| format!("expected given, reverse or random, found {}", quoted(text)))
+    });
+    shape.order = order.and_then(|order| faults.take("--order", order));
     if let Some(base) = args.base.as_deref().and_then(|text| faults.take("--base", base(text))) {
         shape.base = base;
     }

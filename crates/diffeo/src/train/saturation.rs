@@ -95,3 +95,58 @@ pub(crate) fn about(flow: &Flow, rows: &Batch) -> Result<Option<String>> {
         )
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monotone::{Affine, MonotoneSpec};
+    use crate::rows::Rows;
+    use crate::spec::{BaseSpec, FlowSpec, LayerSpec, Precision};
+
+    fn flow(raw: f64) -> Flow {
+        let affine =
+            || LayerSpec::Elementwise { monotone: MonotoneSpec::Affine(Affine::default()) };
+        let inverted = LayerSpec::Inverted { transform: Box::new(affine()) };
+        let spec = FlowSpec {
+            dims: 2,
+            context_dims: 0,
+            precision: Precision::F64,
+            transforms: vec![
+                LayerSpec::Standardize { center: vec![0.0; 2], scale: vec![1.0; 2] },
+                affine(),
+                LayerSpec::Permutation { order: vec![1, 0] },
+                LayerSpec::Chain { transforms: vec![inverted, LayerSpec::ActNorm {}] },
+                LayerSpec::Plu { order: vec![0, 1] },
+            ],
+            context_transforms: vec![],
+            base: BaseSpec::Normal,
+        };
+        let mut flow = spec.build(0).unwrap();
+        // The first log-scale of every layer: of the affine maps the second of each column's two parameters.
+        flow.visit(&mut |name, parameter| {
+            let [rows, columns] = parameter.value.dims();
+            if name.ends_with("params") || name.ends_with("log_scale") {
+                let at = usize::from(name.ends_with("params"));
+                let mut values = vec![0.0; rows * columns];
+                values[at] = raw;
+                let data = burn::tensor::TensorData::new(values, [rows, columns]);
+                let device = parameter.value.device();
+                parameter.value = Tensor::from_data(data, (&device, parameter.value.dtype()));
+            }
+        });
+        flow
+    }
+
+    #[test]
+    fn d5_saturated_log_scales_are_counted_in_every_layer() {
+        let x = Rows::new(vec![0.1, 0.2, -0.3, 0.4, 0.5, -0.6], 2).unwrap();
+        let rows = Batch { x, context: None, weights: vec![1.0; 3] };
+        // Four layers of two columns at three rows, one column of each at its bound.
+        let found = tally(&flow(1000.0), &rows).unwrap();
+        assert_eq!(found, Tally { saturated: 12, total: 24 });
+        let text = about(&flow(-1000.0), &rows).unwrap().unwrap();
+        assert!(text.starts_with("50.0 % of the log-scales"), "{text}");
+        assert_eq!(tally(&flow(3.0), &rows).unwrap(), Tally { saturated: 0, total: 24 });
+        assert_eq!(about(&flow(3.0), &rows).unwrap(), None);
+    }
+}
