@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_do_not_depend_on_the_instruction_set() {
+    fn d9_bits_do_not_depend_on_the_instruction_set() {
         let x: Vec<f32> = (0..101).map(|i| i as f32 * 0.1 - 5.0).collect();
         let p: Vec<f32> = (0..202).map(|i| (i as f32 * 1.7).sin() * 4.0).collect();
         let all = at_each_level(|| {

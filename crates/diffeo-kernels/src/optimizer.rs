@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_do_not_depend_on_the_instruction_set() {
+    fn d9_bits_do_not_depend_on_the_instruction_set() {
         let x: Vec<f32> = wave(1003, 0.3).iter().map(|&v| v as f32).collect();
         let all = at_each_level(|| {
             let (mut w, mut m, mut v) = (x.clone(), vec![0.0; 1003], vec![0.0; 1003]);

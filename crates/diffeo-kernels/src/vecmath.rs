@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_depend_on_neither_lane_nor_instruction_set() {
+    fn d9_bits_depend_on_neither_lane_nor_instruction_set() {
         let x: Vec<f32> = (0..1000).map(|i| (i as f32 - 500.0) * 0.0371).collect();
         let results = at_each_level(|| {
             let mut whole = x.clone();

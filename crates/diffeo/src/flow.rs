@@ -271,7 +271,12 @@ impl<T: Transform> Flow<T> {
         )))
     }
 
-    fn map_context(&self, rows: usize, context: Option<Tensor<2>>) -> Result<Option<Tensor<2>>> {
+    /// The context as the layers see it, checked.
+    pub(crate) fn map_context(
+        &self,
+        rows: usize,
+        context: Option<Tensor<2>>,
+    ) -> Result<Option<Tensor<2>>> {
         match (self.context_dims, context) {
             (0, None) => Ok(None),
             (0, Some(_)) => Err(Error::shape("this flow is not conditional: give no context")),

@@ -67,7 +67,7 @@ pub use flow::Flow;
 pub use likelihood::Likelihood;
 pub use model::{Model, SampleOptions};
 pub use parameter::{Init, Parameter, Visitor, visit_part};
-pub use presets::{Preset, PresetOptions};
+pub use presets::{ColumnOrder, Preset, PresetOptions};
 pub use random::{
     Purpose, Streams, below, fill_normal, normal, permutation, uniform, uniform_open,
 };

@@ -4,8 +4,9 @@ use std::f64::consts::LN_2;
 
 /// Mean and standard error of log-densities, added in any number of pieces.
 ///
-/// The sum is compensated (Neumaier. ZAMM 54, 1974) and squares are taken about the running mean (Welford. *Technometrics* 4, 1962),
-/// row by row, so that how the rows were cut into pieces changes no bit, and neither ten million rows nor one far row cost digits.
+/// The sum is kept as a share of 2^64, so that rows near the largest number do not overflow it. It is compensated (Neumaier. ZAMM 54,
+/// 1974) and squares are taken about the running mean (Welford. *Technometrics* 4, 1962), row by row, so that how the rows were cut
+/// into pieces changes no bit, and neither ten million rows nor one far row cost digits.
 ///
 /// ```
 /// let mut likelihood = diffeo::Likelihood::default();
@@ -17,12 +18,16 @@ use std::f64::consts::LN_2;
 pub struct Likelihood {
     rows: u64,
     outside: u64,
+    /// In units of [`UNIT`].
     sum: f64,
     /// What the additions to `sum` rounded away.
     rest: f64,
     /// Sum of squared distances from the mean.
     squares: f64,
 }
+
+/// The unit of the sum, a power of two: no digit is lost, and no sum of fewer rows overflows.
+const UNIT: f64 = 18_446_744_073_709_551_616.0;
 
 impl Likelihood {
     /// Adds the log-densities of some rows, in nats.
@@ -34,17 +39,20 @@ impl Likelihood {
                 self.outside += 1;
                 continue;
             }
-            let sum = self.sum + value;
+            let part = value / UNIT;
+            let sum = self.sum + part;
             // An infinity or NaN would turn the correction into NaN and hide which of them it was.
             if sum.is_finite() {
-                self.rest += if self.sum.abs() >= value.abs() {
-                    (self.sum - sum) + value
+                self.rest += if self.sum.abs() >= part.abs() {
+                    (self.sum - sum) + part
                 } else {
-                    (value - sum) + self.sum
+                    (part - sum) + self.sum
                 };
             }
             self.sum = sum;
-            self.squares += (value - before) * (value - self.finite_mean());
+            // Halves, as the difference of two numbers may be twice the largest; equal rows add nothing, whatever their size.
+            let off = [before, self.finite_mean()].map(|mean| 0.5 * value - 0.5 * mean);
+            self.squares += if off.contains(&0.0) { 0.0 } else { 4.0 * off[0] * off[1] };
         }
     }
 
@@ -85,7 +93,7 @@ impl Likelihood {
     /// Mean of the rows that are not outside the support.
     fn finite_mean(&self) -> f64 {
         let n = self.rows - self.outside;
-        if n == 0 { 0.0 } else { (self.sum + self.rest) / n as f64 }
+        if n == 0 { 0.0 } else { (self.sum + self.rest) / n as f64 * UNIT }
     }
 }
 
@@ -126,6 +134,32 @@ mod tests {
         let back = of(&values);
         assert!((forth.mean() / back.mean() - 1.0).abs() < 1e-15);
         assert!((forth.standard_error() / back.standard_error() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn e5_sums_beyond_the_largest_number_have_a_mean() {
+        for (values, mean) in [
+            (vec![1e308; 8], 1e308),
+            (vec![-1e308; 8], -1e308),
+            (vec![1e308, -1e308, 1.7e308, -1.7e308], 0.0),
+            (vec![-1e308, -1e308, -1e308, -745.13, -1e308], -8e307),
+            (vec![f64::MAX, f64::MAX], f64::MAX),
+        ] {
+            assert_eq!(of(&values).mean(), mean, "{values:?}");
+            assert!(!of(&values).standard_error().is_nan(), "{values:?}");
+            values.iter().for_each(|v| assert_eq!(of(&[*v]).mean(), *v));
+        }
+        assert_eq!(of(&[1e308; 3]).standard_error(), 0.0);
+    }
+
+    #[test]
+    fn e5_log_densities_at_the_ends_of_the_exponential_keep_their_digits() {
+        // e^-745.2 is zero, e^709.8 infinite: nothing may pass through the density itself.
+        let values = [-745.133, -745.134, 709.783, 709.784, -744.44, -5000.25];
+        let mean = values.iter().sum::<f64>() / 6.0;
+        assert!((of(&values).mean() - mean).abs() < 1e-12, "{}", of(&values).mean());
+        assert_eq!(of(&[-745.25, -745.75]).mean(), -745.5);
+        assert_eq!(of(&[1e-280]).mean(), 1e-280);
     }
 
     #[test]

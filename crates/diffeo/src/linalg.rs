@@ -1,9 +1,20 @@
 //! Small dense matrices on the host, in `f64`: what closed-form fits and inverses of linear layers need.
 
+use std::sync::Arc;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use diffeo_kernels::{Activation, Staircase, ops};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::rows::Rows;
+
+/// `x W` for `x: [n, inputs]`, with row `i` of the result the same bits whatever the other rows are and however many.
+pub(crate) fn product(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    let [inputs, outputs] = weight.dims();
+    let zero = Tensor::zeros([1, outputs], (&x.device(), x.dtype()));
+    let every = Arc::new(Staircase::dense(inputs, outputs));
+    ops::linear(x, weight, zero, None, &every, Activation::None)
+}
 
 /// A square matrix, row after row.
 #[derive(Clone, Debug, PartialEq)]

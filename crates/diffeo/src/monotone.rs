@@ -60,6 +60,15 @@ impl MonotoneSpec {
         }
     }
 
+    /// The size of a log-slope beyond which the map cannot go, or hardly.
+    pub(crate) fn log_slope_max(&self) -> f64 {
+        match self {
+            Self::Affine(map) => map.log_scale_max,
+            // The slope of the steepest chord: the lowest bin is as narrow as the highest one is high.
+            Self::RationalQuadratic(_) => -RationalQuadratic::MIN_SIZE.ln(),
+        }
+    }
+
     /// The fused kernel of the map.
     pub(crate) fn kernel(&self) -> diffeo_kernels::MonotoneMap {
         match self {

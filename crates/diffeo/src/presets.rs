@@ -68,6 +68,11 @@ impl Preset {
         if self == Self::Gaussian && context_dims > 0 {
             return Err(Error::config("gaussian: takes no context; use maf or nsf"));
         }
+        if let (Some(_), Self::RealNvp | Self::Gaussian) = (options.order, self) {
+            return Err(Error::config(format!(
+                "{self}: has no order of columns to choose; leave it out, or use maf, iaf, nsf or nsf-coupling"
+            )));
+        }
         let mut spec = FlowSpec {
             dims,
             context_dims,
@@ -96,10 +101,21 @@ impl Preset {
             network: network.clone(),
             order: None,
         };
-        let reversed = || LayerSpec::Permutation { order: (0..dims).rev().collect() };
         let mut orders =
             Init::new(options.seed, burn::tensor::DType::F32, burn::tensor::Device::flex());
-        let mut plu = || LayerSpec::Plu { order: orders.permutation(dims) };
+        let order = options.order.unwrap_or(match self {
+            Self::Maf | Self::Iaf => ColumnOrder::Reverse,
+            _ => ColumnOrder::Random,
+        });
+        // How layer `i` finds the columns that the one before has left; `None` if as they are.
+        let mut turn = |i: usize| match order {
+            ColumnOrder::Random => Some(orders.permutation(dims)),
+            ColumnOrder::Reverse if i > 0 => Some((0..dims).rev().collect()),
+            ColumnOrder::Reverse | ColumnOrder::Given => None,
+        };
+        let plu = |order: Option<Vec<usize>>| LayerSpec::Plu {
+            order: order.unwrap_or_else(|| (0..dims).collect()),
+        };
         let coupling = |i: usize, monotone: &MonotoneSpec| LayerSpec::Coupling {
             monotone: monotone.clone(),
             network: network.clone(),
@@ -111,17 +127,16 @@ impl Preset {
                 Self::Gaussian => {}
                 Self::RealNvp => layers.push(coupling(i, &affine)),
                 Self::Maf | Self::Iaf => {
-                    if i > 0 {
-                        layers.push(reversed());
-                    }
+                    let order = turn(i);
+                    layers.extend(order.map(|order| LayerSpec::Permutation { order }));
                     let layer = autoregressive(&affine);
                     layers.push(match self {
                         Self::Iaf => LayerSpec::Inverted { transform: Box::new(layer) },
                         _ => layer,
                     });
                 }
-                Self::Nsf => layers.extend([plu(), autoregressive(&spline)]),
-                Self::NsfCoupling => layers.extend([plu(), coupling(i, &spline)]),
+                Self::Nsf => layers.extend([plu(turn(i)), autoregressive(&spline)]),
+                Self::NsfCoupling => layers.extend([plu(turn(i)), coupling(i, &spline)]),
             }
         }
         layers
@@ -145,6 +160,34 @@ impl FromStr for Preset {
     }
 }
 
+/// The order in which the layers of a preset take the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnOrder {
+    /// Every layer in the order of the table.
+    Given,
+    /// Every second layer back to front: usual for `maf` and `iaf`.
+    Reverse,
+    /// Every layer in a random order of its own: usual for `nsf` and `nsf-coupling`.
+    Random,
+}
+
+impl FromStr for ColumnOrder {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "given" => Ok(Self::Given),
+            "reverse" => Ok(Self::Reverse),
+            "random" => Ok(Self::Random),
+            _ => Err(Error::config(format!(
+                "an order is given, reverse or random, not {}",
+                quoted(text)
+            ))),
+        }
+    }
+}
+
 /// What can be chosen in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -165,6 +208,8 @@ pub struct PresetOptions {
     pub base: BaseSpec,
     /// Precision of the weights.
     pub precision: Precision,
+    /// The order in which the layers take the columns; `None` for what is usual for the preset.
+    pub order: Option<ColumnOrder>,
     /// Chooses the random permutations between layers.
     pub seed: u64,
 }
@@ -180,6 +225,7 @@ impl Default for PresetOptions {
             activation: Activation::Relu,
             base: BaseSpec::Normal,
             precision: Precision::F32,
+            order: None,
             seed: 0,
         }
     }
@@ -214,5 +260,46 @@ impl PresetOptions {
         self.network().validate()?;
         MonotoneSpec::RationalQuadratic(RationalQuadratic { bins: self.bins, bound: self.bound })
             .validate()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order of each permutation or PLU layer.
+    fn orders(preset: Preset, order: Option<ColumnOrder>) -> Vec<Vec<usize>> {
+        let options = PresetOptions { transforms: 3, order, ..PresetOptions::default() };
+        let spec = preset.spec(4, 0, &options).unwrap();
+        spec.build(0).unwrap();
+        let order = |layer: LayerSpec| match layer {
+            LayerSpec::Permutation { order } | LayerSpec::Plu { order } => Some(order),
+            _ => None,
+        };
+        spec.transforms.into_iter().filter_map(order).collect()
+    }
+
+    #[test]
+    fn columns_are_taken_in_the_order_asked_for() {
+        use ColumnOrder::{Given, Random, Reverse};
+        let (same, back) = (vec![0, 1, 2, 3], vec![3, 2, 1, 0]);
+        for preset in [Preset::Maf, Preset::Iaf] {
+            assert_eq!(orders(preset, Some(Given)), Vec::<Vec<usize>>::new());
+            assert_eq!(orders(preset, Some(Reverse)), [back.clone(), back.clone()]);
+            assert_eq!(orders(preset, None), orders(preset, Some(Reverse)));
+            let random = orders(preset, Some(Random));
+            assert!(random.len() == 3 && random[0] != random[1], "{random:?}");
+        }
+        for preset in [Preset::Nsf, Preset::NsfCoupling] {
+            assert_eq!(orders(preset, Some(Given)), [same.clone(), same.clone(), same.clone()]);
+            assert_eq!(orders(preset, Some(Reverse)), [same.clone(), back.clone(), back.clone()]);
+            assert_eq!(orders(preset, None), orders(preset, Some(Random)));
+        }
+        for preset in [Preset::RealNvp, Preset::Gaussian] {
+            let options = PresetOptions { order: Some(Given), ..PresetOptions::default() };
+            assert!(preset.spec(4, 0, &options).unwrap_err().message().contains("order"));
+        }
+        assert_eq!("reverse".parse::<ColumnOrder>().unwrap(), Reverse);
+        assert!("sorted".parse::<ColumnOrder>().unwrap_err().message().contains("sorted"));
     }
 }

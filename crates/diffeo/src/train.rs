@@ -23,6 +23,7 @@ mod optimizer;
 mod options;
 mod recipe;
 mod run;
+mod saturation;
 mod schedule;
 mod shards;
 mod solve;

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Tensor};
 use diffeo::monotone::{Affine, Monotone, MonotoneSpec, RationalQuadratic};
 use diffeo::nn::NetworkSpec;
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
-use diffeo::transforms::ActNorm;
+use diffeo::transforms::{ActNorm, Plu};
 use diffeo::{
     ColumnKind, ErrorKind, FlowSpec, Init, LayerSpec, Precision, Preset, PresetOptions, Rows,
     SampleOptions, Transform,
@@ -208,6 +208,34 @@ fn p08_normflows_47_no_output_of_a_network_makes_a_scale_overflow() {
 }
 
 #[test]
+fn d5_p08_no_weight_of_any_layer_takes_a_scale_beyond_its_bound() {
+    let layers = [
+        (elementwise_affine(7.0), "params", 7.0),
+        (LayerSpec::Plu { order: vec![1, 0] }, "log_scale", Plu::LOG_SCALE_MAX),
+        (LayerSpec::ActNorm {}, "log_scale", ActNorm::LOG_SCALE_MAX),
+    ];
+    for ((layer, name, bound), precision) in
+        layers.iter().flat_map(|l| [Precision::F32, Precision::F64].map(|p| (l.clone(), p)))
+    {
+        for raw in [500.0, 1e4, 1e30].iter().flat_map(|r| [*r, -r]) {
+            let mut flow = spec(2, precision, vec![layer.clone()]).build(0).unwrap();
+            let name = format!("transform.0.{name}");
+            let values =
+                if name.ends_with("params") { vec![0.0, raw, 0.0, raw] } else { vec![raw; 2] };
+            set(&mut flow, &[(&name, &values)]);
+            let x = tensor_as(vec![1.5, -0.5, 0.0, 1e-8], [2, 2], precision.dtype());
+            let there = flow.to_base(x.clone(), None).unwrap();
+            let back = flow.to_data(there.value.clone(), None).unwrap();
+            all_finite("value", there.value);
+            let limit = 2.0 * bound * raw.signum();
+            close("there", &host(there.log_det), &[limit; 2], 1e-5);
+            close("back", &host(back.log_det), &[-limit; 2], 1e-5);
+            close("x", &host(back.value), &host(x), 1e-5);
+        }
+    }
+}
+
+#[test]
 fn p10_zuko_55_a_spline_cannot_beat_the_entropy_its_density_integrates_to_one() {
     for size in [1.0, 4.0, 20.0] {
         for seed in 0..6 {
@@ -248,16 +276,22 @@ fn p19_sbi_126_a_constant_column_divides_nothing_by_zero() {
     let x = tensor(vec![1.0, 7.0, 2.0, 7.0, 4.0, 7.0], [3, 2]);
     layer.initialize(&x);
     let mapped = layer.forward(x, None).unwrap();
-    all_finite("actnorm", mapped.value);
     all_finite("actnorm", mapped.log_det);
+    // The other column comes out with mean 0 and deviation 1.
+    let first: Vec<f64> = host(mapped.value.clone()).into_iter().step_by(2).collect();
+    let square = first.iter().map(|v| v * v).sum::<f64>();
+    close("mean and variance", &[first.iter().sum::<f64>(), square / 3.0], &[0.0, 1.0], 1e-12);
+    all_finite("actnorm", mapped.value);
+    let second_constant = normals(50, 2).into_iter().flat_map(|v| [v, 7.0]).collect();
     let refused = Trainer::new(
         Preset::Maf.spec(2, 0, &PresetOptions::default()).unwrap(),
         schema(&[ColumnKind::Real; 2], 0),
-        TrainingData { x: rows([[1.0, 7.0]; 50].concat(), 2), context: None, weights: None },
+        TrainingData { x: rows(second_constant, 2), context: None, weights: None },
         FitOptions::default(),
     );
     let error = refused.err().unwrap();
     assert!(error.kind() == ErrorKind::Data && error.message().contains("constant"), "{error}");
+    assert!(error.message().contains("\"x1\"") && !error.message().contains("\"x0\""), "{error}");
     // A constant context column tells nothing, but a density can be conditioned on it.
     let data = TrainingData {
         x: rows(normals(100, 1), 1),

@@ -2,8 +2,9 @@
 
 mod train_support;
 
+use diffeo::monotone::{Affine, MonotoneSpec};
 use diffeo::train::{Event, FitOptions, StopReason, Trainer, TrainingData, ValidationChoice};
-use diffeo::{Column, ColumnKind, ErrorKind, FlowSpec, Precision, Preset, Rows, Schema};
+use diffeo::{Column, ColumnKind, ErrorKind, FlowSpec, LayerSpec, Precision, Preset, Rows, Schema};
 use serde_json::json;
 use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
 
@@ -223,6 +224,48 @@ fn b5_an_order_that_is_no_permutation_is_a_fault_of_the_configuration() {
             assert_eq!(error.kind(), ErrorKind::Config, "{layer}: {error}");
             assert!(error.message().contains("order"), "{layer}: {error}");
         }
+    }
+}
+
+#[test]
+fn d5_p08_scales_at_their_bound_are_warned_about_once_and_scales_with_room_are_not() {
+    // The second column's deviation given the first is 0.6 of its own: a log-scale of 0.5, and 0.05 is allowed.
+    let warnings = |log_scale_max: f64| {
+        let mut spec = small(Preset::Maf, 2, 0, Precision::F32);
+        for layer in &mut spec.transforms {
+            if let LayerSpec::Autoregressive { monotone, .. } = layer {
+                *monotone = MonotoneSpec::Affine(Affine { log_scale_max });
+            }
+        }
+        let options = FitOptions { learning_rate: Some(0.02), ..options(150) };
+        let mut trainer = Trainer::new(spec, schema(), correlated(400, 1), options).unwrap();
+        let told = events(&mut trainer).0;
+        let again = trainer.advance().unwrap();
+        assert!(matches!(again, Event::Finished { .. }), "{again:?}");
+        let at_bound = |e: &&Event| matches!(e, Event::Warning(t) if t.contains("at their bound"));
+        told.iter().filter(at_bound).count()
+    };
+    assert_eq!((warnings(0.05), warnings(7.0)), (1, 0));
+}
+
+#[test]
+fn a2_a_row_or_two_are_fitted_with_a_warning_or_refused_with_the_minimum() {
+    let few =
+        |rows: usize| TrainingData { x: correlated(5, 1).x.slice(0..rows), ..correlated(1, 1) };
+    let start = |rows, validation| {
+        let options = FitOptions { validation, ..options(5) };
+        Trainer::new(nsf(), schema(), few(rows), options)
+    };
+    for rows in [1, 2] {
+        let error = start(rows, ValidationChoice::default()).err().unwrap();
+        assert!(error.message().contains("at least 2"), "{error}");
+        let mut trainer = start(rows, ValidationChoice::None).unwrap();
+        let (told, reason) = events(&mut trainer);
+        let warned = |e: &Event| matches!(e, Event::Warning(t) if t.contains("from one row"));
+        assert_eq!((told.iter().any(warned), reason), (rows == 1, StopReason::Completed));
+        let model = trainer.finish(0.0).unwrap();
+        let log_prob = model.log_prob(&few(rows).x, None, 1).unwrap();
+        assert!(log_prob.iter().all(|p| p.is_finite()), "{log_prob:?}");
     }
 }
 

@@ -96,6 +96,9 @@ pub(crate) struct FitArgs {
         help_heading = "Model"
     )]
     pub(crate) residual: Option<bool>,
+    /// Order in which the layers take the columns: given, reverse, random [default: reverse for maf and iaf, else random]
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    pub(crate) order: Option<String>,
     /// Base distribution: normal, gaussian, student-t[:DOF], mixture[:COMPONENTS], uniform[:BOUND] [default: normal]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub(crate) base: Option<String>,

@@ -203,6 +203,11 @@ fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
         let width = |w: &i128| faults.count("--hidden", Some(*w), 1, WIDTH_MAX).map(narrow);
         shape.hidden = widths.0.iter().filter_map(width).collect();
     }
+    let order = args.order.as_deref().map(|text| {
+        text.parse()
+            .map_err(|_| format!("expected given, reverse or random, found {}", quoted(text)))
+    });
+    shape.order = order.and_then(|order| faults.take("--order", order));
     if let Some(base) = args.base.as_deref().and_then(|text| faults.take("--base", base(text))) {
         shape.base = base;
     }

@@ -164,7 +164,7 @@ fn incremental_equals_full_passes() {
 }
 
 #[test]
-fn a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
+fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
     let net = net::<f32>(6, 40, spline(), true);
     let made = MadeInverse::new(&net.steps(), net.map, 6);
     let z = noise::<f32>(200 * 6, 8);

@@ -200,7 +200,8 @@ pub(super) fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
         Activation::None => x,
         Activation::Relu => activation::relu(x),
         Activation::Tanh => x.tanh(),
-        Activation::Elu => activation::elu(x, 1.0),
+        // Clamped before the exponential: where it overflowed, the side not chosen would turn the gradient into NaN.
+        Activation::Elu => activation::relu(x.clone()) + x.clamp_max(0.0).exp().sub_scalar(1.0),
     }
 }
 

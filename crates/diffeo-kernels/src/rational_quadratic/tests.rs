@@ -287,7 +287,7 @@ proptest! {
 }
 
 #[test]
-fn an_element_has_the_same_bits_anywhere_and_on_any_instruction_set() {
+fn d9_an_element_has_the_same_bits_anywhere_and_on_any_instruction_set() {
     let spline = RationalQuadratic::new(8, 4.0);
     let x: Vec<f32> = noise(133, 1).iter().map(|&v| 4.5 * v as f32).collect();
     let params: Vec<f32> = noise(133 * 23, 2).iter().map(|&v| 3.0 * v as f32).collect();

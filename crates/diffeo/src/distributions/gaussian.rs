@@ -5,7 +5,7 @@ use diffeo_kernels::ops::{standard_normal_log_prob, sum_rows};
 
 use crate::distribution::{Distribution, Sampler};
 use crate::error::Result;
-use crate::linalg::{SquareMatrix, host_values};
+use crate::linalg::{SquareMatrix, host_values, product};
 use crate::parameter::{Init, Parameter, Visitor};
 use crate::random::normal;
 use crate::rows::Rows;
@@ -22,6 +22,9 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
+    /// Bound of the logarithms of the diagonal: beyond it a scale would overflow in single precision, and `0 inf` is NaN.
+    const LOG_DIAGONAL_MAX: f64 = 80.0;
+
     /// Starts as the standard normal.
     pub fn new(dims: usize, init: &Init) -> Self {
         let at = |i: usize| f64::from(u8::from(i / dims > i % dims));
@@ -71,6 +74,10 @@ impl Gaussian {
         Ok(())
     }
 
+    fn log_diagonal(&self) -> Tensor<2> {
+        self.log_diagonal.value.clone().clamp(-Self::LOG_DIAGONAL_MAX, Self::LOG_DIAGONAL_MAX)
+    }
+
     fn factor(&self) -> Tensor<2> {
         let d = self.dims();
         let lower = match &self.lower.mask {
@@ -78,7 +85,7 @@ impl Gaussian {
             None => self.lower.value.clone(),
         };
         let eye = Tensor::<2>::eye(d, &self.mean.value.device()).cast(self.mean.value.dtype());
-        lower + eye * self.log_diagonal.value.clone().exp()
+        lower + eye * self.log_diagonal().exp()
     }
 }
 
@@ -89,8 +96,8 @@ impl Distribution for Gaussian {
 
     fn log_prob(&self, z: Tensor<2>) -> Tensor<1> {
         let n = z.dims()[0];
-        let white = (z - self.mean.value.clone()).matmul(self.factor().transpose());
-        standard_normal_log_prob(white) + sum_rows(self.log_diagonal.value.clone()).expand([n])
+        let white = product(z - self.mean.value.clone(), self.factor().transpose());
+        standard_normal_log_prob(white) + sum_rows(self.log_diagonal()).expand([n])
     }
 
     fn sampler(&self) -> Result<Sampler> {

@@ -67,13 +67,13 @@ impl Distribution for Mixture {
         let means: Tensor<3> = self.means.value.clone().reshape([1, k, d]);
         let scales: Tensor<3> = log_scales.clone().exp().reshape([1, k, d]);
         let z: Tensor<3> = z.reshape([n, 1, d]);
-        let square = ((z - means) / scales).square().cast(dtype).sum_dim(2).reshape([n, k]);
+        let square = ((z - means) / scales).cast(dtype).square().sum_dim(2).reshape([n, k]);
         let volume = log_scales.cast(dtype).sum_dim(1).reshape([1, k]);
         let constant = -0.5 * d as f64 * (2.0 * std::f64::consts::PI).ln();
         let each: Tensor<2> =
             self.log_weights().cast(dtype) - volume - square.mul_scalar(0.5) + constant;
-        // Log-sum-exp about the largest term, which is finite for finite rows.
-        let top = each.clone().detach().max_dim(1);
+        // Log-sum-exp about the largest term; so far out that every square overflows, the density is zero, not NaN.
+        let top = each.clone().detach().max_dim(1).clamp_min(f64::MIN);
         let sum = (each - top.clone()).exp().sum_dim(1).log() + top;
         sum.reshape([n])
     }

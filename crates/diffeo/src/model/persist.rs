@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::Model;
 use crate::container::{Dtype, NamedTensor};
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Result};
 use crate::linalg::host_values;
 use crate::model_file::{Damage, ModelParts, from_json};
-use crate::spec::{BaseSpec, FlowSpec, LayerSpec, Precision};
+use crate::spec::{FlowSpec, Precision};
 use crate::storage::Disk;
 use crate::summary::TrainingSummary;
 
@@ -73,7 +73,6 @@ pub(super) fn model_of(parts: &ModelParts) -> Result<Model> {
     let shapes: Vec<(String, Vec<usize>)> =
         flow.parameters().into_iter().map(|(name, t)| (name, t.dims().to_vec())).collect();
     parts.check_tensors(shapes.iter().map(|(name, shape)| (name.as_str(), shape.clone())))?;
-    check_log_scales(&spec, &parts.tensors)?;
     let mut weights = BTreeMap::new();
     for tensor in &parts.tensors {
         weights.insert(tensor.name.clone(), from_file(tensor)?);
@@ -86,47 +85,6 @@ pub(super) fn model_of(parts: &ModelParts) -> Result<Model> {
     };
     model.texts = parts.other.clone();
     Ok(model)
-}
-
-/// Refuses scales that under- or overflow. Most layers bound theirs; those of ActNorm and of a Gaussian base are free.
-fn check_log_scales(spec: &FlowSpec, tensors: &[NamedTensor]) -> Result<()> {
-    let limit = match spec.precision {
-        Precision::F32 => 80.0,
-        Precision::F64 => 700.0,
-    };
-    let mut free = Vec::new();
-    free_log_scales("transform", &spec.transforms, &mut free);
-    if spec.base == BaseSpec::Gaussian {
-        free.push("base.log_diagonal".to_owned());
-    }
-    for tensor in tensors.iter().filter(|t| free.contains(&t.name)) {
-        let values: Vec<f64> = match tensor.dtype {
-            Dtype::F32 => tensor.to_f32()?.into_iter().map(f64::from).collect(),
-            _ => tensor.to_f64()?,
-        };
-        if let Some(found) = values.iter().find(|v| v.abs() > limit) {
-            return Err(Error::model_file(format!(
-                "the model is damaged: tensor {}: expected logarithms of scales from -{limit} to {limit}, found {found}",
-                quoted(&tensor.name)
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn free_log_scales(path: &str, layers: &[LayerSpec], found: &mut Vec<String>) {
-    for (i, mut layer) in layers.iter().enumerate() {
-        while let LayerSpec::Inverted { transform } = layer {
-            layer = transform;
-        }
-        match layer {
-            LayerSpec::Chain { transforms } => {
-                free_log_scales(&format!("{path}.{i}"), transforms, found);
-            }
-            LayerSpec::ActNorm {} => found.push(format!("{path}.{i}.log_scale")),
-            _ => {}
-        }
-    }
 }
 
 fn tensors_of(

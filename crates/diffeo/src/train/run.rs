@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::batches::{Batches, Noise};
+use super::batches::{Batch, Batches, Noise};
 use super::data::Part;
 use super::events::{Event, StopReason};
 use super::objective::Objective;
@@ -82,6 +82,15 @@ impl<T: Element> Run<T> {
             news,
             stop,
         })
+    }
+
+    /// Up to `n` rows to look at, of the validation part if there is one, and the weights that are best so far.
+    pub(crate) fn sight(&self, n: usize) -> (Batch, &[T]) {
+        let part = self.valid.as_ref().unwrap_or(&self.train);
+        let positions: Vec<u32> = (0..part.len().min(n) as u32).collect();
+        let batch = part.batch(&positions, &self.schema, self.noise(Purpose::Validation, 0));
+        let best = &self.state.best;
+        (batch, if best.is_empty() { self.state.candidate() } else { best })
     }
 
     /// Queues something that the caller hears before the next step.

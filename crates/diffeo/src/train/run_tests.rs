@@ -186,6 +186,30 @@ fn d8_one_row_batches_and_any_cut_give_the_weighted_mean() {
 }
 
 #[test]
+fn d8_validation_of_one_row_and_of_more_than_a_block_is_the_plain_mean() {
+    let weights = [0.5, -0.25, 0.1, 0.2];
+    for rows in [1, 2, 1023, 1024, 1025, 2500] {
+        let valid = table(rows);
+        let validation = ValidationChoice::Given(valid.clone());
+        let mut found = Vec::new();
+        for threads in [1, 3] {
+            let options = FitOptions { validation: validation.clone(), threads, ..options(3) };
+            let mut run = run::<f64>(table(5), ColumnKind::Real, &options);
+            assert_eq!(finished(&events(&mut run)), StopReason::Completed);
+            found.push(run.validation_loss(&weights).unwrap().0);
+        }
+        assert_eq!(found[0].to_bits(), found[1].to_bits(), "{rows} rows");
+        let loss = |x: f64, j: usize| {
+            let z = (x - weights[j]) * (-weights[2 + j]).exp();
+            0.5 * z * z + weights[2 + j] + 0.918_938_533_204_672_7
+        };
+        let all = (0..rows).rev().map(|i| valid.x.row(i)).map(|x| loss(x[0], 0) + loss(x[1], 1));
+        let mean = all.sum::<f64>() / rows as f64;
+        assert!((found[0] - mean).abs() < 1e-12 * mean.abs(), "{rows} rows: {found:?} {mean}");
+    }
+}
+
+#[test]
 fn d8_weights_count_like_repeated_rows() {
     let data = table(40);
     let mut weighted = data.clone();

@@ -10,6 +10,7 @@ use super::maps::with_data_maps;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
+use super::saturation;
 use super::solve;
 use super::state::Record;
 use super::warnings;
@@ -54,6 +55,8 @@ pub struct Trainer {
     /// What the data was warned of.
     warnings: Vec<String>,
     threads: usize,
+    /// Whether the fit has ended and what it came to was looked at.
+    examined: bool,
 }
 
 /// A run in the precision of its weights.
@@ -120,7 +123,7 @@ impl Trainer {
         with_run!(&mut runs, run => warnings.iter().for_each(|w| run.tell(Event::Warning(w.clone()))));
         let threads = options.threads;
         let options = serde_json::to_value(&options).unwrap_or_default();
-        Ok(Self { runs, flow, identity, options, warnings, threads })
+        Ok(Self { runs, flow, identity, options, warnings, threads, examined: false })
     }
 
     /// Goes on from a checkpoint, to the same bits as if the fit had never stopped.
@@ -189,12 +192,26 @@ impl Trainer {
         with_run!(&self.runs, run => run.state.history.iter().map(point).collect())
     }
 
-    /// Does the next thing (one optimiser step or one validation) and says what it was.
+    /// Does the next thing (one optimiser step or one validation) and says what it was. Before the end there may be a last
+    /// [`Event::Warning`] about the model.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotConverged`] and others from the flow. A loss that is not finite is not an error: see [`Event::RolledBack`].
     pub fn advance(&mut self) -> Result<Event> {
-        with_run!(&mut self.runs, run => run.advance())
+        let event = with_run!(&mut self.runs, run => run.advance())?;
+        let ended = matches!(event, Event::Finished { .. });
+        if !ended || std::mem::replace(&mut self.examined, true) {
+            return Ok(event);
+        }
+        let mut flow = self.flow.clone();
+        let rows = with_run!(&self.runs, run => {
+            let (rows, weights) = run.sight(saturation::ROWS_EXAMINED);
+            set_weights(&mut flow, weights)?;
+            rows
+        });
+        let Some(warning) = saturation::about(&flow, &rows)? else { return Ok(event) };
+        self.warnings.push(warning.clone());
+        Ok(Event::Warning(warning))
     }
 
     /// Ends the fit: the next [`Trainer::advance`] gives [`Event::Finished`] with this reason, unless the fit ended by itself.

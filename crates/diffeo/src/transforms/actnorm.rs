@@ -9,6 +9,7 @@ use crate::transform::{Mapped, Transform};
 /// `z = x e^s + t` with one `s` and one `t` per column, so that a first batch comes out with mean 0 and deviation 1.
 ///
 /// * forward: `z = x e^s + t`; inverse: `x = (z - t) e^-s`. Log-determinant: the sum of `s`.
+/// * `s = S tanh(raw / S)` with `S = 40`, so no weight makes a scale vanish or overflow, also in single precision.
 ///
 /// Reference: Kingma, Dhariwal. *Glow*. NeurIPS 2018, section 3.1, arXiv:1807.03039.
 #[derive(Clone, Debug)]
@@ -21,6 +22,9 @@ impl ActNorm {
     /// The smallest deviation that is scaled up to one: a constant column must not give an infinite scale.
     pub const DEVIATION_MIN: f64 = 1e-6;
 
+    /// Bound of the log-scales: wide enough for the deviations of raw columns, from 1e-17 to 1e17.
+    pub const LOG_SCALE_MAX: f64 = 40.0;
+
     /// The identity on `dims` columns.
     pub fn new(dims: usize, init: &Init) -> Self {
         let zero = || Parameter::new(init.full([1, dims], 0.0));
@@ -32,12 +36,23 @@ impl ActNorm {
         let mean = x.clone().mean_dim(0);
         let variance = (x.clone() - mean.clone()).square().mean_dim(0);
         let log_scale = variance.sqrt().clamp_min(Self::DEVIATION_MIN).log().neg();
-        self.shift.value = mean.neg() * log_scale.clone().exp();
-        self.log_scale.value = log_scale;
+        // S artanh(s / S), held so far inside that the logarithm is finite.
+        let share = log_scale.div_scalar(Self::LOG_SCALE_MAX).clamp(-0.999, 0.999);
+        let ratio = share.clone().add_scalar(1.0) / share.neg().add_scalar(1.0);
+        self.log_scale.value = ratio.log().mul_scalar(0.5 * Self::LOG_SCALE_MAX);
+        self.shift.value = mean.neg() * self.log_scale().exp();
+    }
+
+    /// The log-scales, `[1, d]`.
+    pub(crate) fn log_scale(&self) -> Tensor<2> {
+        let limit = Self::LOG_SCALE_MAX;
+        // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
+        let raw = &self.log_scale.value;
+        (raw.clone() / raw.full_like(limit)).tanh().mul_scalar(limit)
     }
 
     fn log_det(&self, x: &Tensor<2>) -> Tensor<1> {
-        diffeo_kernels::ops::sum_rows(self.log_scale.value.clone()).expand([x.dims()[0]])
+        diffeo_kernels::ops::sum_rows(self.log_scale()).expand([x.dims()[0]])
     }
 }
 
@@ -48,13 +63,13 @@ impl Transform for ActNorm {
 
     fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
         let log_det = self.log_det(&x);
-        let value = x * self.log_scale.value.clone().exp() + self.shift.value.clone();
+        let value = x * self.log_scale().exp() + self.shift.value.clone();
         Ok(Mapped { value, log_det })
     }
 
     fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
         let log_det = self.log_det(&z).neg();
-        let value = (z - self.shift.value.clone()) * self.log_scale.value.clone().neg().exp();
+        let value = (z - self.shift.value.clone()) * self.log_scale().neg().exp();
         Ok(Mapped { value, log_det })
     }
 

@@ -65,6 +65,17 @@ impl Autoregressive {
         self.network.network()
     }
 
+    /// The log-slope of every element, and the size that it cannot exceed.
+    pub(crate) fn log_slopes(
+        &self,
+        x: Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> Result<(Tensor<2>, f64)> {
+        let x = self.sorted(x);
+        let params = self.network.parameters(x.clone(), context);
+        Ok((self.monotone.forward(x, params)?.log_slope, self.monotone.log_slope_max()))
+    }
+
     fn sorted(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.order {
             Some([order, _]) => x.select(1, order.clone()),

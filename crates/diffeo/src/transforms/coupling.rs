@@ -60,6 +60,17 @@ impl Coupling {
         self.network.network()
     }
 
+    /// The log-slope of every element that is moved, and the size that it cannot exceed.
+    pub(crate) fn log_slopes(
+        &self,
+        x: Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> Result<(Tensor<2>, f64)> {
+        let params = self.network.parameters(x.clone().select(1, self.kept.clone()), context);
+        let moved = x.select(1, self.moved.clone());
+        Ok((self.monotone.forward(moved, params)?.log_slope, self.monotone.log_slope_max()))
+    }
+
     fn apply(&self, x: Tensor<2>, context: Option<&Tensor<2>>, to_data: bool) -> Result<Mapped> {
         let kept = x.clone().select(1, self.kept.clone());
         let moved = x.select(1, self.moved.clone());

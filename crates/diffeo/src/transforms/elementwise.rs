@@ -25,6 +25,12 @@ impl Elementwise {
         Self { monotone, params: Parameter::new(params), dims }
     }
 
+    /// The log-slope of every element, and the size that it cannot exceed.
+    pub(crate) fn log_slopes(&self, x: Tensor<2>) -> Result<(Tensor<2>, f64)> {
+        let params = self.params(&x);
+        Ok((self.monotone.forward(x, params)?.log_slope, self.monotone.log_slope_max()))
+    }
+
     fn params(&self, x: &Tensor<2>) -> Tensor<2> {
         let k = self.params.value.dims()[1];
         self.params.value.clone().expand([x.dims()[0], k])

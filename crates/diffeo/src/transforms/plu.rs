@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor};
 
 use super::permutation::{indices, inverse_order};
 use crate::error::Result;
-use crate::linalg::SquareMatrix;
+use crate::linalg::{SquareMatrix, product};
 use crate::parameter::{Init, Parameter, Visitor};
 use crate::transform::{Mapped, Transform};
 
@@ -56,7 +56,8 @@ impl Plu {
         })
     }
 
-    fn log_scale(&self) -> Tensor<2> {
+    /// The log-scales, `[1, d]`.
+    pub(crate) fn log_scale(&self) -> Tensor<2> {
         let limit = Self::LOG_SCALE_MAX;
         // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
         let raw = &self.log_scale.value;
@@ -87,7 +88,7 @@ impl Transform for Plu {
 
     fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
         let log_det = self.log_det(x.dims()[0]);
-        let value = x.select(1, self.order.clone()).matmul(self.matrix());
+        let value = product(x.select(1, self.order.clone()), self.matrix());
         Ok(Mapped { value: value + self.shift.value.clone(), log_det })
     }
 
@@ -98,10 +99,10 @@ impl Transform for Plu {
         let inverse = SquareMatrix::from_tensor(matrix.clone().detach())?.inverse()?;
         let inverse = inverse.to_tensor(&device, dtype).detach();
         let z = z - self.shift.value.clone();
-        let first = z.clone().detach().matmul(inverse.clone());
+        let first = product(z.clone().detach(), inverse.clone());
         // One step of refinement: it removes the rounding of the inverse and carries the exact gradient
         // to z (inverse) and to the matrix (-x dW inverse), so nothing has to be differentiated twice.
-        let value = first.clone() + (z - first.matmul(matrix)).matmul(inverse);
+        let value = first.clone() + product(z - product(first, matrix), inverse);
         Ok(Mapped { value: value.select(1, self.back.clone()), log_det })
     }
 
