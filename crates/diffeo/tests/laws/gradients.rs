@@ -153,7 +153,7 @@ fn law6_gradients_of_inputs_agree_with_differences_on_one_side_at_least() {
                     let input = tensor(input.to_vec(), [n, d]);
                     host(score(way, &flow, input, context.clone()))
                 };
-                let sides = STEPS.map(|step| one_sided(&score, &input, [column, d], step));
+                let sides = STEPS.map(|step| one_sided(score, &input, [column, d], step));
                 for r in 0..n {
                     let found = gradient[r * d + column];
                     let quotients: Vec<f64> = sides.iter().flat_map(|sides| sides[r]).collect();
