@@ -197,6 +197,26 @@ def summarise(results):
         )
 
 
+def markdown(results):
+    """The table of docs/performance.md; ratios below their target are bold."""
+    number = lambda value: f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+    lines = [
+        "| model | d | hidden | batch | op | diffeo | zuko | FlowJAX | zuko / diffeo | FlowJAX / diffeo | limit | fraction |",
+        "|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        ours, cells = result["diffeo_ms"], [str(result[key]) for key in ("model", "d", "hidden", "batch", "op")]
+        peers = {name: result[f"{name}_ms"] for name in ("zuko", "flowjax")}
+        cells += [number(value) if value else "" for value in (ours, *peers.values())]
+        for name, theirs in peers.items():
+            ratio, wanted = (theirs / ours if theirs and ours else None), target(result)[name]
+            bold = "**" if ratio and wanted and ratio < wanted else ""
+            cells.append(f"{bold}{ratio:.1f}{bold}" if ratio else "")
+        cells += [number(result["limit_ms"]), f"{result['limit_ms'] / ours:.2f}" if ours else ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def memory(every):
     """Peak memory of a fresh process that trains for a second."""
     print(f"{'peak MB of training':<22}" + "".join(f"{name:>10}" for name in every))
@@ -224,6 +244,7 @@ def main():
     parser = argparse.ArgumentParser(description="times of diffeo, zuko and FlowJAX on the same shapes")
     parser.add_argument("--quick", action="store_true", help="d = 2 and 6, the middle batch, fewer rounds")
     parser.add_argument("--json", type=Path, default=None, help="write the results to this file")
+    parser.add_argument("--markdown", type=Path, default=None, help="write the table of docs/performance.md to this file")
     parser.add_argument("--memory", action="store_true", help="peak memory of training instead of times")
     parser.add_argument("--threads", type=int, default=2, help="threads of every library (2)")
     parser.add_argument("--rounds", type=int, default=None, help="turns of each library for a row (5)")
@@ -264,6 +285,8 @@ def main():
     summarise(results)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(markdown(results))
     for worker in workers.values():
         worker.close()
 

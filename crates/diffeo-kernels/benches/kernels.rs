@@ -98,12 +98,9 @@ fn map_forward(bencher: Bencher, name: &str) {
     let n = ROWS * DIMS;
     let (x, params) = (numbers(n), numbers(n * map.params_per_dim()));
     let (mut value, mut log_slope) = (vec![0.0; n], vec![0.0; n]);
-    bencher.counter(ItemsCount::new(n)).bench_local(|| match &map {
-        MonotoneMap::Affine(map) => map.forward(black_box(&x), &params, &mut value, &mut log_slope),
-        MonotoneMap::RationalQuadratic(map) => {
-            map.forward(black_box(&x), &params, &mut value, &mut log_slope);
-        }
-    });
+    bencher
+        .counter(ItemsCount::new(n))
+        .bench_local(|| map.forward(black_box(&x), &params, &mut value, &mut log_slope));
 }
 
 #[divan::bench(args = ["affine", "spline"])]
@@ -115,12 +112,7 @@ fn map_backward(bencher: Bencher, name: &str) {
     bencher.counter(ItemsCount::new(n)).bench_local(|| {
         let from = MapGradients { value: &grad, log_slope: &grad };
         let to = ArgumentGradients { input: &mut to_x, params: &mut to_params };
-        match &map {
-            MonotoneMap::Affine(map) => map.forward_backward(black_box(&x), &params, from, to),
-            MonotoneMap::RationalQuadratic(map) => {
-                map.forward_backward(black_box(&x), &params, from, to);
-            }
-        }
+        map.forward_backward(black_box(&x), &params, from, to);
     });
 }
 

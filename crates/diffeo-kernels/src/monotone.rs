@@ -1,6 +1,6 @@
 //! What the scalar maps have in common: shapes, and where gradients come from and go.
 
-use crate::{Affine, RationalQuadratic};
+use crate::{Affine, RationalQuadratic, Real};
 
 /// Gradients of a loss by the two results of a scalar map, each `[n, d]`.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,53 @@ impl MonotoneMap {
         match self {
             Self::Affine(_) => Affine::PARAMS_PER_DIM,
             Self::RationalQuadratic(spline) => spline.params_per_dim(),
+        }
+    }
+
+    /// `x -> (z, ln dz/dx)`.
+    ///
+    /// # Panics
+    /// If a slice has the wrong length; so do the other methods.
+    pub fn forward<T: Real>(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
+        match self {
+            Self::Affine(map) => map.forward(x, params, value, log_slope),
+            Self::RationalQuadratic(map) => map.forward(x, params, value, log_slope),
+        }
+    }
+
+    /// `z -> (x, ln dx/dz)`.
+    pub fn inverse<T: Real>(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
+        match self {
+            Self::Affine(map) => map.inverse(z, params, value, log_slope),
+            Self::RationalQuadratic(map) => map.inverse(z, params, value, log_slope),
+        }
+    }
+
+    /// Backward pass of [`Self::forward`] at input `x`.
+    pub fn forward_backward<T: Real>(
+        &self,
+        x: &[T],
+        params: &[T],
+        from: MapGradients<'_, T>,
+        to: ArgumentGradients<'_, T>,
+    ) {
+        match self {
+            Self::Affine(map) => map.forward_backward(x, params, from, to),
+            Self::RationalQuadratic(map) => map.forward_backward(x, params, from, to),
+        }
+    }
+
+    /// Backward pass of [`Self::inverse`], given its output `x`.
+    pub fn inverse_backward<T: Real>(
+        &self,
+        x: &[T],
+        params: &[T],
+        from: MapGradients<'_, T>,
+        to: ArgumentGradients<'_, T>,
+    ) {
+        match self {
+            Self::Affine(map) => map.inverse_backward(x, params, from, to),
+            Self::RationalQuadratic(map) => map.inverse_backward(x, params, from, to),
         }
     }
 }

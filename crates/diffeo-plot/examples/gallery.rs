@@ -30,7 +30,7 @@ fn loss_at(i: u64) -> LossPoint {
     let (t, fall) = (i as f64, 3.0 * (-(i as f64) / 30.0).exp());
     let valid = (i % 20 == 19).then(|| 1.26 + fall + 1e-6 * (t - 250.0).powi(2));
     let learning_rate = 5e-4 * (1.0 + (PI * t / 400.0).cos()) * (t / 20.0).min(1.0);
-    LossPoint { step: i * 50, train: 1.2 + fall + 0.04 * normals(i)[0], valid, learning_rate }
+    LossPoint { step: i * 50, train: Some(1.2 + fall + 0.04 * normals(i)[0]), valid, learning_rate }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

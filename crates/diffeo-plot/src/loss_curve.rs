@@ -19,8 +19,8 @@ use crate::ticks::{count, short};
 pub struct LossPoint {
     /// Optimiser step.
     pub step: u64,
-    /// Mean negative log-likelihood of the training rows, in nats.
-    pub train: f64,
+    /// Mean negative log-likelihood of the rows trained since the last point, in nats; none before the first step.
+    pub train: Option<f64>,
     /// The same of the validation rows, where it was measured.
     pub valid: Option<f64>,
     /// Learning rate of the step.
@@ -100,7 +100,7 @@ struct Curves {
 impl Curves {
     fn new(points: &[LossPoint]) -> Self {
         let at = |p: &LossPoint, value: f64| [p.step as f64, value];
-        let train: Vec<Point> = points.iter().map(|p| at(p, p.train)).collect();
+        let train: Vec<Point> = points.iter().filter_map(|p| Some(at(p, p.train?))).collect();
         let valid: Vec<Point> = points.iter().filter_map(|p| Some(at(p, p.valid?))).collect();
         let rates: Vec<Point> = points.iter().map(|p| at(p, p.learning_rate)).collect();
         let loss = loss_range(&train, &valid);

@@ -137,7 +137,7 @@ fn names_cannot_break_the_file_or_the_layout() {
 fn losses_of_every_kind() {
     let point = |step: u64, train: f64, valid: Option<f64>| LossPoint {
         step,
-        train,
+        train: Some(train),
         valid,
         learning_rate: 1e-3,
     };

@@ -121,7 +121,14 @@ impl SquareMatrix {
 
 /// Rows as a tensor on the CPU, in `f64`: the units of the data need its precision.
 pub(crate) fn tensor_of(rows: &Rows) -> Tensor<2> {
-    let data = TensorData::new(rows.values().to_vec(), [rows.len(), rows.width()]);
+    padded_tensor_of(rows, rows.len())
+}
+
+/// As [`tensor_of`], filled up with zeros to so many rows.
+pub(crate) fn padded_tensor_of(rows: &Rows, padded: usize) -> Tensor<2> {
+    let mut values = rows.values().to_vec();
+    values.resize(padded * rows.width(), 0.0);
+    let data = TensorData::new(values, [padded, rows.width()]);
     Tensor::from_data(data, (&Device::flex(), DType::F64))
 }
 

@@ -74,7 +74,7 @@ impl Model {
     /// Log-density in nats of each row, in the units of the data.
     ///
     /// `-inf` outside the support and at infinity, NaN for a row that holds NaN or has a context that is not finite. An integer column counts probability mass: the density is averaged
-    /// over a fixed lattice of points in the unit cell (see `docs`), and a value that is not whole has probability 0.
+    /// over a fixed lattice of points in the unit cell, and a value that is not whole has probability 0.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.

@@ -5,7 +5,8 @@
 //! Run       the loop: step, validate, roll back                     run.rs
 //! Shards    one batch on many threads, the same bits                shards.rs
 //! State     all that changes, written to checkpoints                state.rs, checkpoint.rs
-//! Trainer   the loop over a flow: what programs use                 trainer.rs, flow_objective.rs, maps.rs, solve.rs
+//! Trainer   the loop over a flow: what programs use                 trainer.rs, flow_objective.rs, maps.rs, solve.rs,
+//!                                                                   saturation.rs, warnings.rs
 //! ```
 //!
 //! A run is a function of plan and data. Order and noise come from counter-based streams (seed, purpose, step, row), so

@@ -217,6 +217,20 @@ impl Scene {
         Some(means)
     }
 
+    /// Samples among which the places of the data are found. The band of the picture is that of the data's noise alone, so that of the
+    /// samples must be small beside it: sixteen for each row widen the bars by 3 %.
+    fn calibration_samples(&self, data: &Batch) -> Result<Rows> {
+        const SAMPLES_PER_ROW: usize = 16;
+        let n = data.x.len();
+        let again: Vec<usize> = (0..SAMPLES_PER_ROW * n).map(|i| i % n.max(1)).collect();
+        let context = data.context.as_ref().map(|context| context.select(&again));
+        self.loaded.model.sample(again.len(), context.as_ref(), &self.sample_options())
+    }
+
+    fn sample_options(&self) -> SampleOptions {
+        SampleOptions { seed: self.seed, threads: self.threads, ..SampleOptions::default() }
+    }
+
     fn draw(&self, kind: PlotKind, console: &Console) -> Result<Figure> {
         let width = self.columns.len();
         let data = self.data.as_ref().map_or(Ok(Matrix::empty(width)), |data| matrix(&data.x))?;
@@ -228,18 +242,14 @@ impl Scene {
             PlotKind::Loss => return draw_loss(&self.loaded.model),
             PlotKind::Density => {
                 let given = self.mean_context(console);
-                let options = SampleOptions {
-                    seed: self.seed,
-                    threads: self.threads,
-                    ..SampleOptions::default()
-                };
+                let options = self.sample_options();
                 return density::draw(&self.loaded, data, &self.samples, given, &options);
             }
             PlotKind::Calibration => {
-                let Some(Batch { x, .. }) = &self.data else {
+                let Some(data) = &self.data else {
                     return Err(Error::config("calibration is measured on DATA; give a table"));
                 };
-                let pit = calibration::ranks(x, &self.samples)?;
+                let pit = calibration::ranks(&data.x, &self.calibration_samples(data)?)?;
                 draw_calibration(&CalibrationConfig::new(&self.columns, matrix(&pit)?))
             }
             PlotKind::Pairs | PlotKind::All => {
@@ -257,7 +267,8 @@ fn draw_loss(model: &Model) -> Result<Figure> {
         .iter()
         .map(|point| LossPoint {
             step: point.step,
-            train: point.train_loss,
+            // Before the first step there is none.
+            train: (!point.train_loss.is_nan()).then_some(point.train_loss),
             valid: point.valid_loss,
             learning_rate: point.learning_rate,
         })

@@ -22,19 +22,9 @@ impl MapOp {
         let mut out = vec![T::ZERO; 2 * n * d];
         let (value, log_slope) = out.split_at_mut(n * d);
         let (x, params) = (elements::<T>(&x), elements::<T>(&params));
-        match (&self.map, self.direction) {
-            (MonotoneMap::Affine(map), Direction::Forward) => {
-                map.forward(x, params, value, log_slope)
-            }
-            (MonotoneMap::Affine(map), Direction::Inverse) => {
-                map.inverse(x, params, value, log_slope)
-            }
-            (MonotoneMap::RationalQuadratic(map), Direction::Forward) => {
-                map.forward(x, params, value, log_slope)
-            }
-            (MonotoneMap::RationalQuadratic(map), Direction::Inverse) => {
-                map.inverse(x, params, value, log_slope)
-            }
+        match self.direction {
+            Direction::Forward => self.map.forward(x, params, value, log_slope),
+            Direction::Inverse => self.map.inverse(x, params, value, log_slope),
         }
         tensor(out, [2, n, d])
     }
@@ -58,15 +48,9 @@ impl MapOp {
             Direction::Inverse => &elements::<T>(output)[..n * d],
         };
         let p = elements::<T>(&params);
-        match (&self.map, self.direction) {
-            (MonotoneMap::Affine(map), Direction::Forward) => map.forward_backward(x, p, from, to),
-            (MonotoneMap::Affine(map), Direction::Inverse) => map.inverse_backward(x, p, from, to),
-            (MonotoneMap::RationalQuadratic(map), Direction::Forward) => {
-                map.forward_backward(x, p, from, to)
-            }
-            (MonotoneMap::RationalQuadratic(map), Direction::Inverse) => {
-                map.inverse_backward(x, p, from, to)
-            }
+        match self.direction {
+            Direction::Forward => self.map.forward_backward(x, p, from, to),
+            Direction::Inverse => self.map.inverse_backward(x, p, from, to),
         }
         vec![Some(tensor(grad_input, [n, d])), Some(tensor(grad_params, extents(&params)))]
     }

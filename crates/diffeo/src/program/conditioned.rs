@@ -42,26 +42,6 @@ fn columns_of<'a, T: Real>(
     to
 }
 
-fn apply<T: Real>(map: &MonotoneMap, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
-    match map {
-        MonotoneMap::Affine(map) => map.forward(x, params, value, log_slope),
-        MonotoneMap::RationalQuadratic(map) => map.forward(x, params, value, log_slope),
-    }
-}
-
-fn apply_backward<T: Real>(
-    map: &MonotoneMap,
-    x: &[T],
-    params: &[T],
-    from: MapGradients<'_, T>,
-    to: ArgumentGradients<'_, T>,
-) {
-    match map {
-        MonotoneMap::Affine(map) => map.forward_backward(x, params, from, to),
-        MonotoneMap::RationalQuadratic(map) => map.forward_backward(x, params, from, to),
-    }
-}
-
 impl<T: Real> Step<T> for Conditioned {
     fn forward(
         &self,
@@ -78,10 +58,10 @@ impl<T: Real> Step<T> for Conditioned {
         self.network.forward(pass, seen, params, nodes, addend);
         let log_slope = sized(log_slope, moved.len());
         match &self.moved {
-            None => apply(&self.map, moved, params, z, log_slope),
+            None => self.map.forward(moved, params, z, log_slope),
             Some(columns) => {
                 let images = sized(images, moved.len());
-                apply(&self.map, moved, params, images, log_slope);
+                self.map.forward(moved, params, images, log_slope);
                 let width = x.len() / pass.rows.max(1);
                 z.copy_from_slice(x);
                 scatter(images, columns, z, width);
@@ -111,32 +91,24 @@ impl<T: Real> Step<T> for Conditioned {
         rows.zip(pass.log_det_gradient).for_each(|(row, g)| row.fill(*g));
         let value = columns_of(self.moved.as_deref(), grad, pass.rows, &mut scratch.moved);
         let params = &tape.params[..len * self.map.params_per_dim()];
-        let mut by_params = std::mem::take(&mut scratch.params);
-        let by_params_len = sized(&mut by_params, params.len());
-        let to_moved = sized(&mut scratch.to_moved, len);
+        // Taken out while the network uses the rest of the scratch.
+        let mut params_buffer = std::mem::take(&mut scratch.params);
+        let mut seen_buffer = std::mem::take(&mut scratch.to_seen);
+        let by_params = sized(&mut params_buffer, params.len());
         let from = MapGradients { value, log_slope };
-        let to = ArgumentGradients { input: to_moved, params: by_params_len };
-        apply_backward(&self.map, x_moved, params, from, to);
-
-        let mut to_seen = std::mem::take(&mut scratch.to_seen);
-        let by_seen = wanted.then(|| sized(&mut to_seen, pass.rows * seen_width));
-        let grads = by_params_len;
-        self.network.backward(
-            pass,
-            (x_seen, params, &tape.nodes),
-            grads,
-            by_seen,
-            scratch,
-            gradient,
-        );
+        let to = ArgumentGradients { input: sized(&mut scratch.to_moved, len), params: by_params };
+        self.map.forward_backward(x_moved, params, from, to);
+        let by_seen = wanted.then(|| sized(&mut seen_buffer, pass.rows * seen_width));
+        let kept = (x_seen, params, tape.nodes.as_slice());
+        self.network.backward(pass, kept, by_params, by_seen, scratch, gradient);
         if wanted {
             match &self.moved {
                 None => grad.copy_from_slice(&scratch.to_moved[..len]),
                 Some(columns) => scatter(&scratch.to_moved[..len], columns, grad, width),
             }
-            add_columns(&to_seen[..pass.rows * seen_width], self.seen.as_deref(), grad, width);
+            add_columns(&seen_buffer[..pass.rows * seen_width], self.seen.as_deref(), grad, width);
         }
-        (scratch.params, scratch.to_seen) = (by_params, to_seen);
+        (scratch.params, scratch.to_seen) = (params_buffer, seen_buffer);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use diffeo_kernels::product::{Matrix, multiply};
+use diffeo_kernels::product::{Matrix, multiply, multiply_rowwise};
 use diffeo_kernels::{
     Activation, LinearGradients, MaskedLinear, Real, Staircase, activate, activate_backward,
 };
@@ -64,7 +64,7 @@ impl NetworkProgram {
             let depth = range.len() / width;
             let weight = Matrix::row_major(&pass.weights[range.clone()], depth, width, width);
             let context = Matrix::row_major(pass.context, n, depth, depth);
-            diffeo_kernels::product::multiply_rowwise(addend, width, context, weight);
+            multiply_rowwise(addend, width, context, weight);
             &*addend
         });
         for (i, node) in self.nodes.iter().enumerate() {
@@ -119,12 +119,11 @@ impl NetworkProgram {
                     let seen = if *input == 0 { x } else { &values[*input - 1][..input_len] };
                     let (weights, biases) =
                         gradient[weight.start..bias.end].split_at_mut(weight.len());
-                    let target = match *input {
+                    let mut target = match *input {
                         0 => to_x.as_deref_mut(),
                         input => Some(sized(&mut grads[input - 1], input_len)),
                     };
                     let again = target.is_some() && written[*input];
-                    let mut target = target;
                     let x =
                         if again { Some(sized(more, input_len)) } else { target.as_deref_mut() };
                     let to = LinearGradients { x, weight: weights, bias: biases };

@@ -1,6 +1,6 @@
 //! The negative log-density of a flow as an objective: by a program of kernels, or else by the tensor engine.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use super::batches::Batch;
 use super::objective::Objective;
@@ -8,9 +8,8 @@ use crate::element::Element;
 use crate::error::Result;
 use crate::flat::{elements, set_weights};
 use crate::flow::Flow;
-use crate::linalg::host_values;
+use crate::linalg::{host_values, padded_tensor_of, tensor_of};
 use crate::program::{Input, Program};
-use crate::rows::Rows;
 
 /// Validation rows are filled up to a multiple of this, as when a model scores a table: a row then has the same bits in both.
 const PAD_ROWS: usize = 32;
@@ -70,8 +69,8 @@ impl<T: Element> Objective<T> for FlowObjective<T> {
             leaves.push(leaf.clone());
             parameter.value = leaf;
         });
-        let context = batch.context.as_ref().map(|c| tensor_of(c, c.len()));
-        let log_prob = flow.log_prob_of_finite(tensor_of(&batch.x, batch.x.len()), context)?;
+        let context = batch.context.as_ref().map(tensor_of);
+        let log_prob = flow.log_prob_of_finite(tensor_of(&batch.x), context)?;
         let losses = negated(host_values(log_prob.clone())?);
         let options = (&log_prob.device(), log_prob.dtype());
         let shape = [batch.weights.len()];
@@ -92,8 +91,8 @@ impl<T: Element> Objective<T> for FlowObjective<T> {
     fn losses(&self, _weights: &[T], batch: &Batch) -> Result<Vec<f64>> {
         let rows = batch.x.len();
         let padded = rows.next_multiple_of(PAD_ROWS);
-        let context = batch.context.as_ref().map(|c| tensor_of(c, padded));
-        let log_prob = self.flow.log_prob(tensor_of(&batch.x, padded), context)?;
+        let context = batch.context.as_ref().map(|c| padded_tensor_of(c, padded));
+        let log_prob = self.flow.log_prob(padded_tensor_of(&batch.x, padded), context)?;
         let mut losses = negated(host_values(log_prob)?);
         losses.truncate(rows);
         Ok(losses)
@@ -103,12 +102,4 @@ impl<T: Element> Objective<T> for FlowObjective<T> {
 fn negated(mut values: Vec<f64>) -> Vec<f64> {
     values.iter_mut().for_each(|v| *v = -*v);
     values
-}
-
-/// Rows as a tensor on the CPU in `f64`, filled up with zeros.
-pub(crate) fn tensor_of(rows: &Rows, padded: usize) -> Tensor<2> {
-    let mut values = rows.values().to_vec();
-    values.resize(padded * rows.width(), 0.0);
-    let data = TensorData::new(values, [padded, rows.width()]);
-    Tensor::from_data(data, (&Device::flex(), burn::tensor::DType::F64))
 }

@@ -2,11 +2,10 @@
 
 use super::batches::Noise;
 use super::data::Part;
-use super::flow_objective::tensor_of;
 use crate::distributions::Base;
 use crate::error::Result;
 use crate::flow::Flow;
-use crate::linalg::host_values;
+use crate::linalg::{host_values, tensor_of};
 use crate::random::{Purpose, Streams, permutation};
 use crate::rows::Rows;
 use crate::schema::Schema;
@@ -30,8 +29,8 @@ pub(crate) fn start(
     let mut order = permutation(&mut streams.rng(Purpose::Init, 0, 0), train.len() as u32);
     order.truncate(START_ROWS);
     let batch = train.batch(&order, schema, noise);
-    let context = batch.context.as_ref().map(|c| tensor_of(c, c.len()));
-    flow.initialize(tensor_of(&batch.x, batch.x.len()), context)?;
+    let context = batch.context.as_ref().map(tensor_of);
+    flow.initialize(tensor_of(&batch.x), context)?;
 
     let names: Vec<String> = flow.parameters().into_iter().map(|(name, _)| name).collect();
     let solvable = matches!(flow.base(), Base::Gaussian(_));
@@ -43,7 +42,7 @@ pub(crate) fn start(
         let positions: Vec<u32> =
             (first..train.len().min(first + BLOCK_ROWS)).map(|p| p as u32).collect();
         let batch = train.batch(&positions, schema, noise);
-        let z = flow.transform().forward(tensor_of(&batch.x, batch.x.len()), None)?.value;
+        let z = flow.transform().forward(tensor_of(&batch.x), None)?.value;
         values.extend(host_values(z)?);
         weights.extend(batch.weights);
     }

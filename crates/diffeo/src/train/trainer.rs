@@ -30,11 +30,17 @@ const ROWS_SCORED: usize = 10_000;
 
 /// A fit in progress: [`Trainer::advance`] until it says [`Event::Finished`], then [`Trainer::finish`].
 ///
-/// ```no_run
+/// ```
 /// use diffeo::train::{Event, FitOptions, Trainer, TrainingData};
 /// # fn main() -> diffeo::Result<()> {
-/// # let (spec, schema, data): (diffeo::FlowSpec, diffeo::Schema, TrainingData) = unimplemented!();
-/// let mut trainer = Trainer::new(spec, schema, data, FitOptions::default())?;
+/// # use diffeo::{Column, ColumnKind, Preset, PresetOptions, Rows, Schema};
+/// # let x = Rows::new((0..200).map(|i| f64::from(i).sin()).collect(), 1)?;
+/// # let data = TrainingData { x, context: None, weights: None };
+/// # let columns = vec![Column { name: "x".into(), kind: ColumnKind::Real }];
+/// # let schema = Schema { columns, context: vec![] };
+/// # let spec = Preset::Maf.spec(1, 0, &PresetOptions::default())?;
+/// let options = FitOptions { steps: Some(20), ..FitOptions::default() };
+/// let mut trainer = Trainer::new(spec, schema, data, options)?;
 /// loop {
 ///     match trainer.advance()? {
 ///         Event::Validated { step, valid_loss, .. } => println!("{step}: {valid_loss:.3} nats"),

@@ -1,7 +1,6 @@
 //! What several test programs need: tensors from plain numbers, and flows with weights far from their start.
 
-// Each test program uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub(crate) mod integral;
 
