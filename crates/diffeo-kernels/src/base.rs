@@ -4,7 +4,7 @@ use crate::Real;
 use crate::dispatch::dispatched;
 
 /// `ln(2 pi) / 2`.
-const LN_2PI_HALF: f64 = 0.918_938_533_204_672_8;
+pub(crate) const LN_2PI_HALF: f64 = 0.918_938_533_204_672_8;
 
 /// `[n, d]` to a sum per row; four partial sums, in an order that depends on `d` only.
 #[inline(always)]

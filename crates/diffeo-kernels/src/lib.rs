@@ -8,6 +8,7 @@
 //! This is the only crate of the workspace with `unsafe`: calls of functions compiled for an
 //! instruction set that was just detected ([`dispatch`]), and matrix products over checked slices ([`product`]).
 
+mod accumulate;
 mod activation;
 mod affine;
 mod base;
@@ -20,6 +21,8 @@ pub mod product;
 mod rational_quadratic;
 mod real;
 mod staircase;
+mod tiled_linear;
+mod tiles;
 pub mod vecmath;
 
 pub use activation::{Activation, activate, activate_backward};
@@ -32,4 +35,8 @@ pub use optimizer::{AdamW, Moments, average_weights, l2_norm, sum_shards};
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
 pub use staircase::Staircase;
+pub use tiled_linear::{TiledLinear, pack_weight};
+pub use tiles::{
+    TILE_ROWS, add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
+};
 pub mod ops;
