@@ -20,6 +20,7 @@ pub mod product;
 mod rational_quadratic;
 mod real;
 mod staircase;
+mod tile_rows;
 pub mod vecmath;
 
 pub use activation::{Activation, activate, activate_backward};
@@ -32,4 +33,5 @@ pub use optimizer::{AdamW, Moments, average_weights, l2_norm, sum_shards};
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
 pub use staircase::Staircase;
+pub use tile_rows::TILE_ROWS;
 pub mod ops;
