@@ -139,20 +139,25 @@ fn exponentials<T: Real, const L: usize>(
 ) -> [T; L] {
     let (exps, _) = exps.as_chunks_mut::<L>();
     let mut top = [-T::INFINITY; L];
-    for k in 0..exps.len() {
-        let row = params.row::<L>(first + k);
+    for start in (0..exps.len()).step_by(STEPS) {
+        // A row may be taken twice: that changes no maximum.
+        let row = |i: usize| *params.row::<L>(first + (start + i).min(exps.len() - 1));
+        let rows: [[T; L]; STEPS] = from_fn(row);
         for l in 0..L {
-            top[l] = if row[l] > top[l] { row[l] } else { top[l] };
+            for row in &rows {
+                top[l] = pick(row[l] > top[l], row[l], top[l]);
+            }
         }
     }
     let mut sum = [T::ZERO; L];
     for (k, exps) in exps.iter_mut().enumerate() {
-        let row = params.row::<L>(first + k);
+        // Copies, here and below, tell the compiler that nothing it writes is what it reads.
+        let mut row = *params.row::<L>(first + k);
         for l in 0..L {
-            let e = (row[l] - top[l]).exp_nonpositive();
-            exps[l] = e;
-            sum[l] += e;
+            row[l] = (row[l] - top[l]).exp_nonpositive();
+            sum[l] += row[l];
         }
+        *exps = row;
     }
     sum
 }
@@ -172,13 +177,40 @@ struct Found<T, const L: usize> {
     width: [T; L],
     height_before: [T; L],
     height: [T; L],
+    /// Sums of the exponentials up to where the search is.
     width_sum: [T; L],
     height_sum: [T; L],
 }
 
+/// The bins and knots that the search takes in one go.
+struct Stretch<T, const L: usize> {
+    /// Numbers of the bins.
+    bins: [T; STEPS],
+    widths: [[T; L]; STEPS],
+    heights: [[T; L]; STEPS],
+    /// Floors and raw slopes of the knots before and after each of them.
+    floors: [T; STEPS + 1],
+    slopes: [[T; L]; STEPS + 1],
+}
+
+impl<T: Real, const L: usize> Stretch<T, L> {
+    #[inline(always)]
+    fn new(shape: &Shape<T>, params: Params<'_, T>, sizes: &Sizes<'_, T, L>, start: usize) -> Self {
+        let (widths, heights) = sizes.exps.split_at(sizes.exps.len() / 2);
+        // Beyond the last inner knot any slope will do.
+        let slope = |i: usize| 2 * shape.bins + (start - 1 + i).min(shape.bins - 2);
+        Self {
+            bins: from_fn(|i| T::from_f64((start + i) as f64)),
+            widths: *lanes(&widths.as_chunks().0[start..]),
+            heights: *lanes(&heights.as_chunks().0[start..]),
+            floors: *lanes(&shape.floors[start - 1..]),
+            slopes: from_fn(|i| *params.row(slope(i))),
+        }
+    }
+}
+
 impl<T: Real, const L: usize> Found<T, L> {
-    /// Walks over the inner knots and takes what is around the last one at or below the input, by its place
-    /// on the first axis or, `BY_HEIGHT`, on the second.
+    /// The bin that holds each input, by its place on the first axis or, `BY_HEIGHT`, on the second.
     #[inline(always)]
     fn new<const BY_HEIGHT: bool, const BACKWARD: bool>(
         shape: &Shape<T>,
@@ -186,34 +218,8 @@ impl<T: Real, const L: usize> Found<T, L> {
         sizes: &Sizes<'_, T, L>,
         input: &[T; L],
     ) -> Self {
-        let mut found = Self::first(shape, params, sizes);
         let (widths, heights) = sizes.exps.split_at(sizes.exps.len() / 2);
-        let (widths, heights) = (widths.as_chunks::<L>().0, heights.as_chunks::<L>().0);
-        for start in (1..shape.bins).step_by(STEPS) {
-            let (widths, heights) = (lanes(&widths[start..]), lanes(&heights[start..]));
-            let floors: &[T; STEPS + 1] = lanes(&shape.floors[start - 1..]);
-            let numbers: [T; STEPS] = from_fn(|i| T::from_f64((start + i) as f64));
-            let slope = |i: usize| params.row::<L>(2 * shape.bins + i.min(shape.bins - 2));
-            let before: [&[T; L]; STEPS] = from_fn(|i| slope(start + i - 1));
-            let after: [&[T; L]; STEPS] = from_fn(|i| slope(start + i));
-            for l in 0..L {
-                found.walk::<BY_HEIGHT, BACKWARD>(
-                    l, sizes, input[l], widths, heights, floors, &numbers, &before, &after,
-                );
-            }
-        }
-        for l in 0..L {
-            found.x1[l] = if found.x1[l] > shape.bound { shape.bound } else { found.x1[l] };
-            found.z1[l] = if found.z1[l] > shape.bound { shape.bound } else { found.z1[l] };
-        }
-        found
-    }
-
-    /// The first bin.
-    #[inline(always)]
-    fn first(shape: &Shape<T>, params: Params<'_, T>, sizes: &Sizes<'_, T, L>) -> Self {
-        let (widths, heights) = sizes.exps.split_at(sizes.exps.len() / 2);
-        let (width, height) = (lanes::<T, L>(widths), lanes::<T, L>(heights));
+        let (width, height) = (*lanes(widths), *lanes(heights));
         let (low, zero) = ([-shape.bound; L], [T::ZERO; L]);
         let mut found = Self {
             x0: low,
@@ -221,63 +227,61 @@ impl<T: Real, const L: usize> Found<T, L> {
             z0: low,
             z1: zero,
             raw0: zero,
-            raw1: zero,
+            raw1: if shape.bins > 1 { *params.row(2 * shape.bins) } else { zero },
             bin: zero,
             width_before: zero,
-            width: *width,
+            width,
             height_before: zero,
-            height: *height,
-            width_sum: *width,
-            height_sum: *height,
+            height,
+            width_sum: width,
+            height_sum: height,
         };
         for l in 0..L {
             found.x1[l] = width[l].fma(sizes.width_ratio[l], shape.floors[0]);
             found.z1[l] = height[l].fma(sizes.height_ratio[l], shape.floors[0]);
         }
-        if shape.bins > 1 {
-            found.raw1 = *params.row(2 * shape.bins);
+        for start in (1..shape.bins).step_by(STEPS) {
+            let stretch = Stretch::new(shape, params, sizes, start);
+            for l in 0..L {
+                let ratios = (sizes.width_ratio[l], sizes.height_ratio[l]);
+                found.walk::<BY_HEIGHT, BACKWARD>(l, input[l], ratios, &stretch);
+            }
         }
         found
     }
 
+    /// Walks over a stretch of knots and takes what is around the last one at or below the input.
     #[inline(always)]
     fn walk<const BY_HEIGHT: bool, const BACKWARD: bool>(
         &mut self,
         l: usize,
-        sizes: &Sizes<'_, T, L>,
         input: T,
-        widths: &[[T; L]; STEPS],
-        heights: &[[T; L]; STEPS],
-        floors: &[T; STEPS + 1],
-        numbers: &[T; STEPS],
-        befores: &[&[T; L]; STEPS],
-        afters: &[&[T; L]; STEPS],
+        (width_ratio, height_ratio): (T, T),
+        stretch: &Stretch<T, L>,
     ) {
         let (mut width_sum, mut height_sum) = (self.width_sum[l], self.height_sum[l]);
-        let (width_ratio, height_ratio) = (sizes.width_ratio[l], sizes.height_ratio[l]);
         let (mut x0, mut x1, mut z0, mut z1) = (self.x0[l], self.x1[l], self.z0[l], self.z1[l]);
         let (mut raw0, mut raw1) = (self.raw0[l], self.raw1[l]);
-        let mut x = width_sum.fma(width_ratio, floors[0]);
-        let mut z = height_sum.fma(height_ratio, floors[0]);
+        let mut x = width_sum.fma(width_ratio, stretch.floors[0]);
+        let mut z = height_sum.fma(height_ratio, stretch.floors[0]);
         for i in 0..STEPS {
+            let (width, height) = (stretch.widths[i][l], stretch.heights[i][l]);
             let reached = input >= if BY_HEIGHT { z } else { x };
             if BACKWARD {
-                self.bin[l] = pick(reached, numbers[i], self.bin[l]);
+                self.bin[l] = pick(reached, stretch.bins[i], self.bin[l]);
                 self.width_before[l] = pick(reached, width_sum, self.width_before[l]);
-                self.width[l] = pick(reached, widths[i][l], self.width[l]);
+                self.width[l] = pick(reached, width, self.width[l]);
                 self.height_before[l] = pick(reached, height_sum, self.height_before[l]);
-                self.height[l] = pick(reached, heights[i][l], self.height[l]);
+                self.height[l] = pick(reached, height, self.height[l]);
             }
-            x0 = pick(reached, x, x0);
-            z0 = pick(reached, z, z0);
-            width_sum += widths[i][l];
-            height_sum += heights[i][l];
-            x = width_sum.fma(width_ratio, floors[i + 1]);
-            z = height_sum.fma(height_ratio, floors[i + 1]);
-            x1 = pick(reached, x, x1);
-            z1 = pick(reached, z, z1);
-            raw0 = pick(reached, befores[i][l], raw0);
-            raw1 = pick(reached, afters[i][l], raw1);
+            (x0, z0) = (pick(reached, x, x0), pick(reached, z, z0));
+            width_sum += width;
+            height_sum += height;
+            x = width_sum.fma(width_ratio, stretch.floors[i + 1]);
+            z = height_sum.fma(height_ratio, stretch.floors[i + 1]);
+            (x1, z1) = (pick(reached, x, x1), pick(reached, z, z1));
+            raw0 = pick(reached, stretch.slopes[i][l], raw0);
+            raw1 = pick(reached, stretch.slopes[i + 1][l], raw1);
         }
         (self.x0[l], self.x1[l], self.z0[l], self.z1[l]) = (x0, x1, z0, z1);
         (self.raw0[l], self.raw1[l]) = (raw0, raw1);
@@ -291,13 +295,15 @@ impl<T: Real, const L: usize> Found<T, L> {
         let taint = ratio * T::ZERO;
         let (d0, d0_slope) = shape.slope(self.raw0[l]);
         let (d1, d1_slope) = shape.slope(self.raw1[l]);
+        // The last bin's right end is infinite so far. (A NaN stays.)
+        let (x1, z1) = (self.x1[l], self.z1[l]);
         let segment = Segment {
             x0: self.x0[l],
-            x1: self.x1[l],
+            x1: if x1 > shape.bound { shape.bound } else { x1 },
             z0: self.z0[l],
-            z1: self.z1[l],
+            z1: if z1 > shape.bound { shape.bound } else { z1 },
             d0: (if self.x0[l] <= -shape.bound { T::ONE } else { d0 }) + taint,
-            d1: if self.x1[l] >= shape.bound { T::ONE } else { d1 },
+            d1: if x1 >= shape.bound { T::ONE } else { d1 },
         };
         (segment, d0_slope, d1_slope)
     }
