@@ -4,7 +4,7 @@
 
 use diffeo_kernels::{
     Activation, AdamW, Affine, ArgumentGradients, LinearGradients, MadeInverse, MadeStep,
-    MapGradients, MaskedLinear, Moments, MonotoneMap, RationalQuadratic, Staircase,
+    MapGradients, MaskedLinear, Moments, MonotoneMap, RationalQuadratic, Staircase, TILE_ROWS,
     normal_log_prob, vecmath,
 };
 use divan::counter::ItemsCount;
@@ -113,6 +113,68 @@ fn map_backward(bencher: Bencher, name: &str) {
         let from = MapGradients { value: &grad, log_slope: &grad };
         let to = ArgumentGradients { input: &mut to_x, params: &mut to_params };
         map.forward_backward(black_box(&x), &params, from, to);
+    });
+}
+
+#[divan::bench(args = ["affine", "spline"])]
+fn map_inverse(bencher: Bencher, name: &str) {
+    let map = map_of(name);
+    let n = ROWS * DIMS;
+    let (z, params) = (numbers(n), numbers(n * map.params_per_dim()));
+    let (mut value, mut log_slope) = (vec![0.0; n], vec![0.0; n]);
+    bencher
+        .counter(ItemsCount::new(n))
+        .bench_local(|| map.inverse(black_box(&z), &params, &mut value, &mut log_slope));
+}
+
+/// The same in tile layout, a call for each tile of rows.
+#[divan::bench(args = ["affine", "spline"])]
+fn map_forward_tile(bencher: Bencher, name: &str) {
+    bench_tiles(bencher, map_of(name), |map, x, params, value, log_slope| {
+        map.forward_tile(x, params, value, log_slope);
+    });
+}
+
+#[divan::bench(args = ["affine", "spline"])]
+fn map_inverse_tile(bencher: Bencher, name: &str) {
+    bench_tiles(bencher, map_of(name), |map, z, params, value, log_slope| {
+        map.inverse_tile(z, params, value, log_slope);
+    });
+}
+
+fn bench_tiles(
+    bencher: Bencher,
+    map: MonotoneMap,
+    run: impl Fn(&MonotoneMap, &[f32], &[f32], &mut [f32], &mut [f32]),
+) {
+    let (tile, width) = (TILE_ROWS * DIMS, map.params_per_dim());
+    let n = ROWS * DIMS;
+    let (x, params) = (numbers(n), numbers(n * width));
+    let (mut value, mut log_slope) = (vec![0.0; n], vec![0.0; n]);
+    bencher.counter(ItemsCount::new(n)).bench_local(|| {
+        let out = value.chunks_exact_mut(tile).zip(log_slope.chunks_exact_mut(tile));
+        let at = x.chunks_exact(tile).zip(params.chunks_exact(tile * width));
+        for ((x, params), (value, log_slope)) in at.zip(out) {
+            run(&map, black_box(x), params, value, log_slope);
+        }
+    });
+}
+
+#[divan::bench(args = ["affine", "spline"])]
+fn map_backward_tile(bencher: Bencher, name: &str) {
+    let map = map_of(name);
+    let (tile, width) = (TILE_ROWS * DIMS, map.params_per_dim());
+    let n = ROWS * DIMS;
+    let (x, params, grad) = (numbers(n), numbers(n * width), numbers(n));
+    let (mut to_x, mut to_params) = (vec![0.0; n], vec![0.0; params.len()]);
+    bencher.counter(ItemsCount::new(n)).bench_local(|| {
+        let to = to_x.chunks_exact_mut(tile).zip(to_params.chunks_exact_mut(tile * width));
+        let at = x.chunks_exact(tile).zip(params.chunks_exact(tile * width));
+        for (((x, params), grad), (input, params_grad)) in at.zip(grad.chunks_exact(tile)).zip(to) {
+            let from = MapGradients { value: grad, log_slope: grad };
+            let to = ArgumentGradients { input, params: params_grad };
+            map.forward_backward_tile(black_box(x), params, from, to);
+        }
     });
 }
 

@@ -1,8 +1,8 @@
 //! Affine map with a bounded log-scale.
 
-use crate::Real;
 use crate::dispatch::dispatched;
-use crate::monotone::{ArgumentGradients, MapGradients, check};
+use crate::monotone::{ArgumentGradients, MapGradients, check, check_tile};
+use crate::{Real, TILE_ROWS};
 
 /// `z = x e^s + t`, with `s = S tanh(raw / S)`.
 ///
@@ -30,6 +30,44 @@ impl Affine {
     pub fn forward<T: Real>(self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
         check(x, params, 2, [value.len(), log_slope.len()]);
         forward(x, params, self.log_scale_max, value, log_slope);
+    }
+
+    /// [`Self::forward`] of one tile of rows, dimension by dimension: `x`, `value` and `log_slope` are
+    /// `[d, TILE_ROWS]` and `params` is `[d, 2, TILE_ROWS]`.
+    pub fn forward_tile<T: Real>(
+        self,
+        x: &[T],
+        params: &[T],
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
+        check_tile(x, params, 2, [value.len(), log_slope.len()]);
+        forward_tile(x, params, self.log_scale_max, value, log_slope);
+    }
+
+    /// [`Self::inverse`] of one tile of rows, shaped as for [`Self::forward_tile`].
+    pub fn inverse_tile<T: Real>(
+        self,
+        z: &[T],
+        params: &[T],
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
+        check_tile(z, params, 2, [value.len(), log_slope.len()]);
+        inverse_tile(z, params, self.log_scale_max, value, log_slope);
+    }
+
+    /// [`Self::forward_backward`] of one tile of rows, shaped as for [`Self::forward_tile`], gradients alike.
+    pub fn forward_backward_tile<T: Real>(
+        self,
+        x: &[T],
+        params: &[T],
+        from: MapGradients<'_, T>,
+        to: ArgumentGradients<'_, T>,
+    ) {
+        check_tile(x, params, 2, [from.value.len(), from.log_slope.len()]);
+        check_tile(to.input, to.params, 2, [x.len(), x.len()]);
+        forward_backward_tile(x, params, self.log_scale_max, from, to);
     }
 
     /// `z -> (x, -s)`.
@@ -72,6 +110,21 @@ fn bounded<T: Real>(raw: T, limit: T, limit_inverse: T) -> (T, T) {
     (limit * t, t.fma(-t, T::ONE))
 }
 
+/// One element of the forward map: `(z, log_slope)`.
+#[inline(always)]
+fn forward_element<T: Real>(x: T, shift: T, raw: T, limit: T, inverse: T) -> (T, T) {
+    let s = bounded(raw, limit, inverse).0;
+    (x.fma(s.exp(), shift), s)
+}
+
+/// One element of the forward map's backward pass: gradients by `x`, `shift` and `raw`.
+#[inline(always)]
+fn backward_element<T: Real>(x: T, raw: T, (gv, gl): (T, T), limit: T, inverse: T) -> (T, T, T) {
+    let (s, slope) = bounded(raw, limit, inverse);
+    let through = gv * s.exp();
+    (through, gv, through.fma(x, gl) * slope)
+}
+
 /// One element of the inverse map: `(x, log_slope)`.
 #[inline(always)]
 pub(crate) fn inverse_element<T: Real>(z: T, shift: T, raw: T, limit: T, inverse: T) -> (T, T) {
@@ -84,9 +137,7 @@ dispatched! {
         let (limit, inverse) = (T::from_f64(limit), T::from_f64(limit.recip()));
         let out = value.iter_mut().zip(log_slope);
         for ((&x, p), (value, log_slope)) in x.iter().zip(params.chunks_exact(2)).zip(out) {
-            let s = bounded(p[1], limit, inverse).0;
-            *value = x.fma(s.exp(), p[0]);
-            *log_slope = s;
+            (*value, *log_slope) = forward_element(x, p[0], p[1], limit, inverse);
         }
     }
 }
@@ -114,11 +165,7 @@ dispatched! {
         let grads = from.value.iter().zip(from.log_slope);
         let at = x.iter().zip(params.chunks_exact(2));
         for (((&x, p), (&gv, &gl)), (gx, gp)) in at.zip(grads).zip(out) {
-            let (s, slope) = bounded(p[1], limit, inverse);
-            let through = gv * s.exp();
-            *gx = through;
-            gp[0] = gv;
-            gp[1] = through.fma(x, gl) * slope;
+            (*gx, gp[0], gp[1]) = backward_element(x, p[1], (gv, gl), limit, inverse);
         }
     }
 }
@@ -141,6 +188,64 @@ dispatched! {
             *gz = through;
             gp[0] = -through;
             gp[1] = -gv.fma(x, gl) * slope;
+        }
+    }
+}
+
+#[inline(always)]
+fn columns<T>(tile: &[T]) -> impl Iterator<Item = &[T; TILE_ROWS]> {
+    tile.as_chunks().0.iter()
+}
+
+#[inline(always)]
+fn columns_mut<T>(tile: &mut [T]) -> impl Iterator<Item = &mut [T; TILE_ROWS]> {
+    tile.as_chunks_mut().0.iter_mut()
+}
+
+dispatched! {
+    fn forward_tile<T: Real>(x: &[T], params: &[T], limit: f64, value: &mut [T], log_slope: &mut [T]) {
+        let (limit, inverse) = (T::from_f64(limit), T::from_f64(limit.recip()));
+        let out = columns_mut(value).zip(columns_mut(log_slope));
+        let at = columns(x).zip(params.as_chunks::<TILE_ROWS>().0.as_chunks::<2>().0);
+        for ((x, [shift, raw]), (value, log_slope)) in at.zip(out) {
+            for l in 0..TILE_ROWS {
+                (value[l], log_slope[l]) = forward_element(x[l], shift[l], raw[l], limit, inverse);
+            }
+        }
+    }
+}
+
+dispatched! {
+    fn inverse_tile<T: Real>(z: &[T], params: &[T], limit: f64, value: &mut [T], log_slope: &mut [T]) {
+        let (limit, inverse) = (T::from_f64(limit), T::from_f64(limit.recip()));
+        let out = columns_mut(value).zip(columns_mut(log_slope));
+        let at = columns(z).zip(params.as_chunks::<TILE_ROWS>().0.as_chunks::<2>().0);
+        for ((z, [shift, raw]), (value, log_slope)) in at.zip(out) {
+            for l in 0..TILE_ROWS {
+                (value[l], log_slope[l]) = inverse_element(z[l], shift[l], raw[l], limit, inverse);
+            }
+        }
+    }
+}
+
+dispatched! {
+    fn forward_backward_tile<T: Real>(
+        x: &[T],
+        params: &[T],
+        limit: f64,
+        from: MapGradients<'_, T>,
+        to: ArgumentGradients<'_, T>,
+    ) {
+        let (limit, inverse) = (T::from_f64(limit), T::from_f64(limit.recip()));
+        let to_params = to.params.as_chunks_mut::<TILE_ROWS>().0.as_chunks_mut::<2>().0;
+        let out = columns_mut(to.input).zip(to_params);
+        let grads = columns(from.value).zip(columns(from.log_slope));
+        let at = columns(x).zip(params.as_chunks::<TILE_ROWS>().0.as_chunks::<2>().0);
+        for (((x, [_, raw]), (gv, gl)), (gx, [to_shift, to_raw])) in at.zip(grads).zip(out) {
+            for l in 0..TILE_ROWS {
+                (gx[l], to_shift[l], to_raw[l]) =
+                    backward_element(x[l], raw[l], (gv[l], gl[l]), limit, inverse);
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod product;
 mod rational_quadratic;
 mod real;
 mod staircase;
+mod tile_rows;
 mod tiled_linear;
 mod tiles;
 pub mod vecmath;
@@ -35,8 +36,9 @@ pub use optimizer::{AdamW, Moments, average_weights, l2_norm, sum_shards};
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
 pub use staircase::Staircase;
+pub use tile_rows::TILE_ROWS;
 pub use tiled_linear::{TiledLinear, pack_weight};
 pub use tiles::{
-    TILE_ROWS, add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
+    add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
 };
 pub mod ops;

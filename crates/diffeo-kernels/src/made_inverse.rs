@@ -6,9 +6,12 @@ mod tile;
 
 use crate::affine::inverse_element;
 use crate::dispatch::{Level, dispatched, level};
-use crate::rational_quadratic::{BLOCK, Inverter};
-use crate::{Activation, MaskedLinear, MonotoneMap, Real};
+use crate::rational_quadratic::Inverter;
+use crate::{Activation, MaskedLinear, MonotoneMap, Real, TILE_ROWS};
 use plan::{Plan, Task};
+
+/// Rows that are worked on together: few enough for what belongs to them to stay in the first caches.
+const BLOCK: usize = 2 * TILE_ROWS;
 
 /// One step of a masked network. Step `i` computes node `i + 1`; node 0 is the network's input `x`.
 #[derive(Clone, Copy, Debug)]
@@ -160,8 +163,9 @@ fn run_blocks<T: Real, const R: usize>(
 #[inline(always)]
 fn invert<T: Real>(map: &MonotoneMap, work: &mut Work<T>, count: usize) {
     if let Some(spline) = &mut work.spline {
+        let count = count.next_multiple_of(TILE_ROWS);
         let out = (&mut work.x[..count], &mut work.log_slope[..count]);
-        spline.run(&work.z[..count], &work.params, out.0, out.1);
+        spline.run(&work.z[..count], &work.params, BLOCK, out.0, out.1);
     } else if let MonotoneMap::Affine(affine) = map {
         let limit = T::from_f64(affine.log_scale_max);
         let inverse = T::from_f64(affine.log_scale_max.recip());

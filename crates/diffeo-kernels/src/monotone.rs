@@ -1,6 +1,6 @@
 //! What the scalar maps have in common: shapes, and where gradients come from and go.
 
-use crate::{Affine, RationalQuadratic, Real};
+use crate::{Affine, RationalQuadratic, Real, TILE_ROWS};
 
 /// Gradients of a loss by the two results of a scalar map, each `[n, d]`.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,12 @@ pub(crate) fn check<T>(input: &[T], params: &[T], params_per_dim: usize, others:
     let n = input.len();
     assert_eq!(params.len(), n * params_per_dim, "parameters do not fit the input");
     assert_eq!(others, [n, n], "value or log-slope does not fit the input");
+}
+
+/// Panics unless the slices of a map in tile layout fit each other.
+pub(crate) fn check_tile<T>(input: &[T], params: &[T], params_per_dim: usize, others: [usize; 2]) {
+    assert_eq!(input.len() % TILE_ROWS, 0, "input is not a whole number of columns");
+    check(input, params, params_per_dim, others);
 }
 
 /// A scalar map that a masked network may hold, for the operations that run network and map together.
@@ -56,11 +62,41 @@ impl MonotoneMap {
         }
     }
 
+    /// [`Self::forward`] of one tile of rows: `x`, `value` and `log_slope` are `[d, TILE_ROWS]`, `params` is
+    /// `[d, params_per_dim, TILE_ROWS]`, so that row `r` of a column is at `r` in its [`TILE_ROWS`] numbers.
+    /// Each element has the bits that the row-major method gives it.
+    pub fn forward_tile<T: Real>(
+        &self,
+        x: &[T],
+        params: &[T],
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
+        match self {
+            Self::Affine(map) => map.forward_tile(x, params, value, log_slope),
+            Self::RationalQuadratic(map) => map.forward_tile(x, params, value, log_slope),
+        }
+    }
+
     /// `z -> (x, ln dx/dz)`.
     pub fn inverse<T: Real>(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
         match self {
             Self::Affine(map) => map.inverse(z, params, value, log_slope),
             Self::RationalQuadratic(map) => map.inverse(z, params, value, log_slope),
+        }
+    }
+
+    /// [`Self::inverse`] of one tile of rows, shaped as for [`Self::forward_tile`].
+    pub fn inverse_tile<T: Real>(
+        &self,
+        z: &[T],
+        params: &[T],
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
+        match self {
+            Self::Affine(map) => map.inverse_tile(z, params, value, log_slope),
+            Self::RationalQuadratic(map) => map.inverse_tile(z, params, value, log_slope),
         }
     }
 
@@ -75,6 +111,20 @@ impl MonotoneMap {
         match self {
             Self::Affine(map) => map.forward_backward(x, params, from, to),
             Self::RationalQuadratic(map) => map.forward_backward(x, params, from, to),
+        }
+    }
+
+    /// [`Self::forward_backward`] of one tile of rows, shaped as for [`Self::forward_tile`], gradients alike.
+    pub fn forward_backward_tile<T: Real>(
+        &self,
+        x: &[T],
+        params: &[T],
+        from: MapGradients<'_, T>,
+        to: ArgumentGradients<'_, T>,
+    ) {
+        match self {
+            Self::Affine(map) => map.forward_backward_tile(x, params, from, to),
+            Self::RationalQuadratic(map) => map.forward_backward_tile(x, params, from, to),
         }
     }
 

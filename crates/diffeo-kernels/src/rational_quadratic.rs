@@ -1,13 +1,14 @@
 //! Monotone rational-quadratic spline.
 
 mod block;
+mod rows;
 mod segment;
+mod tiles;
 
 use crate::Real;
-use crate::dispatch::dispatched;
-use crate::monotone::{ArgumentGradients, MapGradients, check};
-pub(crate) use block::BLOCK;
-use block::{Layout, Scratch, Shape};
+use crate::monotone::{ArgumentGradients, MapGradients, check, check_tile};
+pub(crate) use tiles::Inverter;
+use tiles::{Kernel, Params};
 
 /// Monotone rational-quadratic spline on `[-bound, bound]`, identity outside.
 ///
@@ -52,7 +53,7 @@ impl RationalQuadratic {
     }
 
     /// Panics unless the description makes sense; every method starts with this.
-    fn check<T>(&self, input: &[T], params: &[T], others: [usize; 2]) {
+    fn check(&self) {
         assert!(
             self.bins > 0
                 && self.bound > 0.0
@@ -62,7 +63,6 @@ impl RationalQuadratic {
                 && self.min_slope < 1.0,
             "impossible spline: {self:?}"
         );
-        check(input, params, self.params_per_dim(), others);
     }
 
     /// `x -> (z, log dz/dx)`.
@@ -70,14 +70,45 @@ impl RationalQuadratic {
     /// # Panics
     /// If a slice has the wrong length or the spline is impossible; so do the other methods.
     pub fn forward<T: Real>(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
-        self.check(x, params, [value.len(), log_slope.len()]);
-        forward(self, x, params, value, log_slope);
+        self.check();
+        check(x, params, self.params_per_dim(), [value.len(), log_slope.len()]);
+        rows::map(self, x, params, value, log_slope, false);
+    }
+
+    /// [`Self::forward`] of one tile of rows, dimension by dimension: `x`, `value` and `log_slope` are
+    /// `[d, TILE_ROWS]` and `params` is `[d, 3K - 1, TILE_ROWS]`, see [`TILE_ROWS`](crate::TILE_ROWS).
+    pub fn forward_tile<T: Real>(
+        &self,
+        x: &[T],
+        params: &[T],
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
+        self.check();
+        check_tile(x, params, self.params_per_dim(), [value.len(), log_slope.len()]);
+        let params = Params::of_tile(params, self.params_per_dim());
+        tiles::map(&mut Kernel::new(self), x, params, value, log_slope, false);
     }
 
     /// `z -> (x, log dx/dz)`.
     pub fn inverse<T: Real>(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
-        self.check(z, params, [value.len(), log_slope.len()]);
-        inverse(self, z, params, value, log_slope);
+        self.check();
+        check(z, params, self.params_per_dim(), [value.len(), log_slope.len()]);
+        rows::map(self, z, params, value, log_slope, true);
+    }
+
+    /// [`Self::inverse`] of one tile of rows, shaped as for [`Self::forward_tile`].
+    pub fn inverse_tile<T: Real>(
+        &self,
+        z: &[T],
+        params: &[T],
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
+        self.check();
+        check_tile(z, params, self.params_per_dim(), [value.len(), log_slope.len()]);
+        let params = Params::of_tile(params, self.params_per_dim());
+        tiles::map(&mut Kernel::new(self), z, params, value, log_slope, true);
     }
 
     /// Backward pass of [`Self::forward`] at input `x`.
@@ -88,9 +119,25 @@ impl RationalQuadratic {
         from: MapGradients<'_, T>,
         to: ArgumentGradients<'_, T>,
     ) {
-        self.check(x, params, [from.value.len(), from.log_slope.len()]);
-        self.check(to.input, to.params, [x.len(), x.len()]);
-        backward(self, x, params, from, to, false);
+        self.check();
+        check(x, params, self.params_per_dim(), [from.value.len(), from.log_slope.len()]);
+        check(to.input, to.params, self.params_per_dim(), [x.len(), x.len()]);
+        rows::backward(self, x, params, from, to, false);
+    }
+
+    /// [`Self::forward_backward`] of one tile of rows, shaped as for [`Self::forward_tile`], gradients alike.
+    pub fn forward_backward_tile<T: Real>(
+        &self,
+        x: &[T],
+        params: &[T],
+        from: MapGradients<'_, T>,
+        to: ArgumentGradients<'_, T>,
+    ) {
+        self.check();
+        check_tile(x, params, self.params_per_dim(), [from.value.len(), from.log_slope.len()]);
+        check_tile(to.input, to.params, self.params_per_dim(), [x.len(), x.len()]);
+        let params = Params::of_tile(params, self.params_per_dim());
+        tiles::backward(&mut Kernel::new(self), x, params, from, to, false);
     }
 
     /// Backward pass of [`Self::inverse`], given its output `x`.
@@ -101,89 +148,10 @@ impl RationalQuadratic {
         from: MapGradients<'_, T>,
         to: ArgumentGradients<'_, T>,
     ) {
-        self.check(x, params, [from.value.len(), from.log_slope.len()]);
-        self.check(to.input, to.params, [x.len(), x.len()]);
-        backward(self, x, params, from, to, true);
-    }
-}
-
-/// The inverse map for callers that hold a block's parameters side by side: `[3K - 1, BLOCK]`.
-pub(crate) struct Inverter<T> {
-    shape: Shape<T>,
-    scratch: Scratch<T>,
-}
-
-impl<T: Real> Inverter<T> {
-    pub(crate) fn new(spline: &RationalQuadratic) -> Self {
-        Self { shape: Shape::new(spline), scratch: Scratch::new(spline.bins) }
-    }
-
-    /// `z -> (x, log dx/dz)` for up to [`BLOCK`] elements.
-    #[inline(always)]
-    pub(crate) fn run(&mut self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
-        let params = (params, Layout::by_param());
-        block::inverse(&self.shape, &mut self.scratch, z, params, value, log_slope);
-    }
-}
-
-dispatched! {
-    fn forward<T: Real>(
-        spline: &RationalQuadratic,
-        x: &[T],
-        params: &[T],
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
-        let shape = Shape::new(spline);
-        let mut scratch = Scratch::new(spline.bins);
-        let layout = Layout::by_element(spline.params_per_dim());
-        let out = value.chunks_mut(BLOCK).zip(log_slope.chunks_mut(BLOCK));
-        let at = x.chunks(BLOCK).zip(params.chunks(BLOCK * spline.params_per_dim()));
-        for ((x, params), (value, log_slope)) in at.zip(out) {
-            block::forward(&shape, &mut scratch, x, (params, layout), value, log_slope);
-        }
-    }
-}
-
-dispatched! {
-    fn inverse<T: Real>(
-        spline: &RationalQuadratic,
-        z: &[T],
-        params: &[T],
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
-        let shape = Shape::new(spline);
-        let mut scratch = Scratch::new(spline.bins);
-        let layout = Layout::by_element(spline.params_per_dim());
-        let out = value.chunks_mut(BLOCK).zip(log_slope.chunks_mut(BLOCK));
-        let at = z.chunks(BLOCK).zip(params.chunks(BLOCK * spline.params_per_dim()));
-        for ((z, params), (value, log_slope)) in at.zip(out) {
-            block::inverse(&shape, &mut scratch, z, (params, layout), value, log_slope);
-        }
-    }
-}
-
-dispatched! {
-    fn backward<T: Real>(
-        spline: &RationalQuadratic,
-        x: &[T],
-        params: &[T],
-        from: MapGradients<'_, T>,
-        to: ArgumentGradients<'_, T>,
-        of_inverse: bool,
-    ) {
-        let shape = Shape::new(spline);
-        let mut scratch = Scratch::new(spline.bins);
-        let width = spline.params_per_dim();
-        let from = from.value.chunks(BLOCK).zip(from.log_slope.chunks(BLOCK));
-        let to = to.input.chunks_mut(BLOCK).zip(to.params.chunks_mut(BLOCK * width));
-        let at = x.chunks(BLOCK).zip(params.chunks(BLOCK * width));
-        for (((x, params), (value, log_slope)), (input, to_params)) in at.zip(from).zip(to) {
-            let from = MapGradients { value, log_slope };
-            let to = ArgumentGradients { input, params: to_params };
-            block::backward(&shape, &mut scratch, x, params, from, to, of_inverse);
-        }
+        self.check();
+        check(x, params, self.params_per_dim(), [from.value.len(), from.log_slope.len()]);
+        check(to.input, to.params, self.params_per_dim(), [x.len(), x.len()]);
+        rows::backward(self, x, params, from, to, true);
     }
 }
 

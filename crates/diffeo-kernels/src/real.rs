@@ -71,6 +71,9 @@ pub trait Real:
     fn is_finite(self) -> bool;
     /// `e^x`, within 1 ulp, subnormal results included.
     fn exp(self) -> Self;
+    /// `e^x` for `x <= 0` only, within 1 ulp as long as it is a normal number, at half the price of
+    /// [`Self::exp`]; about the smallest normal number for any lower `x`.
+    fn exp_nonpositive(self) -> Self;
     /// `e^x - 1`, within 2 ulp.
     fn exp_m1(self) -> Self;
     /// Natural logarithm, within 1 ulp; -inf at zero, NaN below it.
@@ -130,9 +133,11 @@ macro_rules! real {
     (
         $t:ident, $bits:ident, mantissa: $mantissa:literal, bias: $bias:literal,
         offset: $offset:literal, exp_range: [$exp_low:literal, $exp_high:literal],
+        exp_normal: $exp_normal:literal, magic: $magic:literal,
+        log2_e: [$log2_high:literal, $log2_low:literal],
         ln2: [$ln2_high:literal, $ln2_low:literal], tanh_end: $tanh_end:literal,
         tiny: $tiny:literal, sqrt_half: $sqrt_half:literal,
-        exp: $exp:tt, ln: $ln:tt, ln_1p: $ln_1p:tt
+        exp: $exp:tt, exp2: $exp2:tt, ln: $ln:tt, ln_1p: $ln_1p:tt
     ) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
@@ -195,6 +200,20 @@ macro_rules! real {
                     $t::from_bits(half.wrapping_add($bias).wrapping_sub($offset / 2) << $mantissa)
                 };
                 p * scale(first) * scale(second)
+            }
+
+            #[inline(always)]
+            fn exp_nonpositive(self) -> Self {
+                let x = if self < $exp_normal { $exp_normal } else { self };
+                // x log2(e) = n + r with |r| <= 1/2. The sum holds n + bias in its low bits, from
+                // where a shift moves it to the exponent's place: 2^n, normal for all n here.
+                const MAGIC: $t = $magic + $bias as $t;
+                let shifted = x.mul_add($log2_high, MAGIC);
+                let n = shifted - MAGIC;
+                let r = x.mul_add($log2_low, x.mul_add($log2_high, -n));
+                let power = r.mul_add(horner!($t, r, $exp2), 1.0);
+                // A product, so that NaN goes through.
+                power * $t::from_bits(shifted.to_bits() << $mantissa)
             }
 
             #[inline(always)]
@@ -286,20 +305,29 @@ mod reduce {
 
 real!(
     f32, u32, mantissa: 23, bias: 127, offset: 256, exp_range: [-104.0, 89.0],
+    exp_normal: -87.0, magic: 12582912.0, log2_e: [1.4426950216293335, 1.925963033500011e-8],
     ln2: [0.693145751953125, 1.4286068e-6], tanh_end: 10.0, tiny: 1e-10, sqrt_half: 0x3f3504f3,
     exp: [0.5, 0.16666667, 0.04166638, 0.008333276, 0.0013939382, 0.00019912883],
+    exp2: [0.6931472, 0.24022645, 0.055503592, 0.009618841, 0.0013391137, 0.00015238006],
     ln: [0.66666764, 0.39978603, 0.2984783],
     ln_1p: [0.66666675, 0.3999893, 0.28615627, 0.21440013, 0.242582]
 );
 
 real!(
     f64, u64, mantissa: 52, bias: 1023, offset: 2048, exp_range: [-746.0, 710.0],
+    exp_normal: -708.0, magic: 6755399441055744.0,
+    log2_e: [1.4426950408889634, 2.0355273740931033e-17],
     ln2: [0.6931471803691238, 1.9082149292705877e-10], tanh_end: 20.0, tiny: 1e-20,
     sqrt_half: 0x3fe6a09e667f3bcd,
     exp: [
         0.5, 0.16666666666666674, 0.0416666666666667, 0.00833333333332282, 0.0013888888888868936,
         0.0001984126988336057, 2.4801587357171e-5, 2.7557246803748975e-6, 2.7557245216184494e-7,
         2.5108185755117205e-8, 2.0923781804306483e-9,
+    ],
+    exp2: [
+        0.6931471805599457, 0.24022650695910097, 0.05550410866479039, 0.009618129107607003,
+        0.001333355815343997, 0.0001540353044157185, 1.5252727385189775e-5, 1.3215442675452854e-6,
+        1.0180647660573069e-7, 7.072570394540799e-9, 4.0780717860928705e-10,
     ],
     ln: [
         0.6666666666666698, 0.3999999999961189, 0.28571428703864216, 0.2222220213980662,

@@ -3,7 +3,7 @@
 use crate::accumulate::{Extent, Scalars, UNITS_MAX, Vectors, accumulate};
 use crate::activation::{Activation, activate_backward};
 use crate::dispatch::dispatched;
-use crate::tiles::TILE_ROWS;
+use crate::tile_rows::TILE_ROWS;
 use crate::{LinearGradients, Real, Staircase};
 
 /// `out = activation(x W + bias + addend)` as [`crate::MaskedLinear`], with all rows in tiles: `[tiles, width, TILE_ROWS]`.

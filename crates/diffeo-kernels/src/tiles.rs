@@ -6,9 +6,7 @@
 
 use crate::base::LN_2PI_HALF;
 use crate::dispatch::dispatched;
-
-/// Rows of a tile.
-pub const TILE_ROWS: usize = 32;
+use crate::tile_rows::TILE_ROWS;
 
 /// How many tiles hold so many rows.
 pub fn tile_count(rows: usize) -> usize {

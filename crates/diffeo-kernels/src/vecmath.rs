@@ -37,6 +37,7 @@ elementwise! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Real;
     use crate::dispatch::tests::at_each_level;
 
     /// Distance of a result from the exact value, in units in the last place of the result's type.
@@ -159,6 +160,25 @@ mod tests {
             println!("{name}: {worst} ulp at {at}");
             assert!(worst <= limit, "{name}: {worst} ulp at {at:e}");
         }
+    }
+
+    #[test]
+    fn exp_nonpositive_is_within_one_ulp() {
+        let mut worst = (0.0f64, 0.0f64);
+        for i in 0..=2_000_000 {
+            let x = -87.0 * (f64::from(i) / 2e6);
+            let found = (x as f32).exp_nonpositive();
+            worst.0 = worst.0.max(ulps_f32(found, f64::from(x as f32).exp()));
+            worst.1 = worst.1.max(ulps_f64((8.0 * x).exp_nonpositive(), (8.0 * x).exp()));
+        }
+        println!("exp_nonpositive: {worst:?} ulp");
+        assert!(worst.0 <= 1.0 && worst.1 <= 1.0, "{worst:?}");
+        assert_eq!((0.0f32.exp_nonpositive(), (-0.0f64).exp_nonpositive()), (1.0, 1.0));
+        for low in [-88.0, -1e30, f32::NEG_INFINITY] {
+            assert!(low.exp_nonpositive() < 2e-38 && low.exp_nonpositive().is_normal());
+        }
+        let nan = f32::from_bits(0x7fc0_0001);
+        assert!(nan.exp_nonpositive().is_nan() && f64::NAN.exp_nonpositive().is_nan());
     }
 
     #[test]

@@ -1,47 +1,61 @@
-//! A block of elements at a time, parameters laid out so that neighbouring elements are neighbours.
+//! A block of elements at a time, the same parameter of neighbouring elements side by side.
+//!
+//! Every step is a loop over the `L` lanes of fixed-size arrays, which the compiler turns into a few
+//! vector operations; only the loops over the bins remain. `L` is chosen by the instruction set.
 
 use super::RationalQuadratic;
 use super::segment::Segment;
 use crate::Real;
-use crate::monotone::{ArgumentGradients, MapGradients};
+use crate::monotone::MapGradients;
+use std::array::from_fn;
+use std::hint::select_unpredictable as pick;
 
-/// Elements that are worked on together. Small enough for their parameters to stay in the first cache.
-pub(crate) const BLOCK: usize = 64;
-
-/// One number for each element of a block.
-type Lanes<T> = [T; BLOCK];
-
-/// How parameters lie in their slice.
+/// Parameters of a block: parameter `p` of lane `l` is at `p * stride + l`.
 #[derive(Clone, Copy)]
-pub(crate) struct Layout {
-    /// Distance from an element's parameter to the same parameter of the next element.
-    element: usize,
-    /// Distance from one parameter of an element to its next.
-    param: usize,
+pub(super) struct Params<'a, T> {
+    pub(super) data: &'a [T],
+    pub(super) stride: usize,
 }
 
-impl Layout {
-    /// Parameters of an element together: `[n, width]`.
-    pub(crate) fn by_element(width: usize) -> Self {
-        Self { element: width, param: 1 }
+impl<T> Params<'_, T> {
+    #[inline(always)]
+    fn row<const L: usize>(&self, p: usize) -> &[T; L] {
+        lanes(&self.data[p * self.stride..])
     }
+}
 
-    /// The same parameter of all elements together: `[width, BLOCK]`.
-    pub(crate) fn by_param() -> Self {
-        Self { element: 1, param: BLOCK }
-    }
+/// The first `L` numbers of a slice.
+#[inline(always)]
+pub(super) fn lanes<T, const L: usize>(slice: &[T]) -> &[T; L] {
+    slice.first_chunk().expect("a slice is shorter than a block")
+}
+
+/// The first `L` numbers of a slice, to write.
+#[inline(always)]
+pub(super) fn lanes_mut<T, const L: usize>(slice: &mut [T]) -> &mut [T; L] {
+    slice.first_chunk_mut().expect("a slice is shorter than a block")
 }
 
 /// The spline's constants in the kernel's type.
-pub(crate) struct Shape<T> {
+#[derive(Clone, Debug)]
+pub(super) struct Shape<T> {
     bins: usize,
     bound: T,
-    /// `2 bound min_size`.
-    least: T,
-    /// `2 bound (1 - K min_size)`: width of a bin is `least + scale * share`.
+    /// `2 bound (1 - K min_size)`: width of a bin is `2 bound min_size + scale * share`.
     scale: T,
+    scale_inverse: T,
     min_slope: T,
     slope_scale: T,
+    /// Where the inner knots would lie if all shares were 0: `2 bound min_size (k + 1) - bound`.
+    floors: Vec<T>,
+}
+
+/// Knots that the search walks over in one go.
+const STEPS: usize = 8;
+
+/// Rows of exponentials that a spline of so many bins needs, for widths and heights together.
+pub(super) fn rows(bins: usize) -> usize {
+    2 * (1 + (bins - 1).next_multiple_of(STEPS))
 }
 
 /// `ln(e - 1)`: softplus of it is one.
@@ -50,30 +64,38 @@ const SLOPE_SHIFT: f64 = 0.541_324_854_612_918_1;
 const RAW_SLOPE_MAX: f64 = 1e6;
 
 impl<T: Real> Shape<T> {
-    #[inline(always)]
-    pub(crate) fn new(spline: &RationalQuadratic) -> Self {
+    pub(super) fn new(spline: &RationalQuadratic) -> Self {
         let share = 1.0 - spline.bins as f64 * spline.min_size;
+        let floor = |k| 2.0 * spline.bound * spline.min_size * k as f64 - spline.bound;
         Self {
             bins: spline.bins,
             bound: T::from_f64(spline.bound),
-            least: T::from_f64(2.0 * spline.bound * spline.min_size),
             scale: T::from_f64(2.0 * spline.bound * share),
+            scale_inverse: T::from_f64((2.0 * spline.bound * share).recip()),
             min_slope: T::from_f64(spline.min_slope),
             slope_scale: T::from_f64(1.0 - spline.min_slope),
+            floors: (1..=rows(spline.bins) / 2)
+                .map(|k| if k < spline.bins { T::from_f64(floor(k)) } else { T::INFINITY })
+                .collect(),
         }
     }
 
+    /// The slope that a raw slope stands for, and its derivative.
     #[inline(always)]
-    fn slope(&self, raw: T) -> T {
+    fn slope(&self, raw: T) -> (T, T) {
         let held = raw.held(-T::from_f64(RAW_SLOPE_MAX), T::from_f64(RAW_SLOPE_MAX));
-        (held + T::from_f64(SLOPE_SHIFT)).softplus().fma(self.slope_scale, self.min_slope)
-    }
-
-    /// Derivative of [`Self::slope`].
-    #[inline(always)]
-    fn slope_slope(&self, raw: T) -> T {
-        let slope = (raw + T::from_f64(SLOPE_SHIFT)).sigmoid() * self.slope_scale;
-        if raw.abs() > T::from_f64(RAW_SLOPE_MAX) { T::ZERO } else { slope }
+        let shifted = held + T::from_f64(SLOPE_SHIFT);
+        // Softplus and sigmoid of one exponential; both are exact enough even where that is held.
+        let e = (-shifted.abs()).exp_nonpositive();
+        let positive = if shifted < T::ZERO { T::ZERO } else { shifted };
+        let soft = positive + e.ln_1p_unit();
+        let sigmoid = (if shifted < T::ZERO { e } else { T::ONE }) / (T::ONE + e);
+        let derivative = if raw.abs() > T::from_f64(RAW_SLOPE_MAX) {
+            T::ZERO
+        } else {
+            sigmoid * self.slope_scale
+        };
+        (soft.fma(self.slope_scale, self.min_slope), derivative)
     }
 
     #[inline(always)]
@@ -82,190 +104,208 @@ impl<T: Real> Shape<T> {
     }
 }
 
-/// Working memory of one block.
-pub(crate) struct Scratch<T> {
-    /// `K` widths, then `K` heights, as shares that sum to one.
-    shares: Vec<Lanes<T>>,
-    /// The inputs as given, and held inside the box.
-    given: Lanes<T>,
-    input: Lanes<T>,
-    bin: Lanes<T>,
-    raw0: Lanes<T>,
-    raw1: Lanes<T>,
-    x0: Lanes<T>,
-    x1: Lanes<T>,
-    z0: Lanes<T>,
-    z1: Lanes<T>,
+/// Exponentials of a block's raw sizes: the numerators of the two softmaxes.
+struct Sizes<'a, T, const L: usize> {
+    /// `K` of the widths, then `K` of the heights, relative to the largest.
+    exps: &'a mut [T],
+    /// `scale` over the sum of the exponentials: what makes sizes of them.
+    width_ratio: [T; L],
+    height_ratio: [T; L],
 }
 
-impl<T: Real> Scratch<T> {
-    pub(crate) fn new(bins: usize) -> Self {
-        let zero = [T::ZERO; BLOCK];
-        Self {
-            shares: vec![zero; 2 * bins],
-            given: zero,
-            input: zero,
-            bin: zero,
-            raw0: zero,
-            raw1: zero,
-            x0: zero,
-            x1: zero,
-            z0: zero,
-            z1: zero,
-        }
-    }
-
-    /// Fills everything but the knots: shares, and the inputs held inside the box.
+impl<'a, T: Real, const L: usize> Sizes<'a, T, L> {
     #[inline(always)]
-    fn load(&mut self, shape: &Shape<T>, input: &[T], params: &[T], layout: Layout) {
-        if layout.element == 1 {
-            for (k, row) in self.shares.iter_mut().enumerate() {
-                row[..input.len()].copy_from_slice(&params[k * layout.param..][..input.len()]);
-            }
-        } else {
-            for (l, element) in params.chunks_exact(layout.element).take(BLOCK).enumerate() {
-                self.shares.iter_mut().zip(element).for_each(|(row, &p)| row[l] = p);
-            }
+    fn new(shape: &Shape<T>, params: Params<'_, T>, exps: &'a mut [T]) -> Self {
+        let (widths, heights) = exps.split_at_mut(exps.len() / 2);
+        let width_sum: [T; L] = exponentials(params, 0, &mut widths[..shape.bins * L]);
+        let height_sum: [T; L] = exponentials(params, shape.bins, &mut heights[..shape.bins * L]);
+        let (mut width_ratio, mut height_ratio) = ([T::ZERO; L], [T::ZERO; L]);
+        for l in 0..L {
+            // One division for both. The sums are between 1 and K, or NaN, which gets into both.
+            let both = shape.scale / (width_sum[l] * height_sum[l]);
+            width_ratio[l] = both * height_sum[l];
+            height_ratio[l] = both * width_sum[l];
         }
-        let (widths, heights) = self.shares.split_at_mut(shape.bins);
-        softmax(widths);
-        softmax(heights);
-        self.given[..input.len()].copy_from_slice(input);
-        for l in 0..BLOCK {
-            self.input[l] = self.given[l].held(-shape.bound, shape.bound);
-        }
-    }
-
-    /// Raw slopes at the two knots of each element's bin; anything at the outermost knots.
-    #[inline(always)]
-    fn load_slopes(&mut self, shape: &Shape<T>, count: usize, params: &[T], layout: Layout) {
-        if shape.bins == 1 {
-            return;
-        }
-        for l in 0..count {
-            let bin = self.bin[l].to_index();
-            let slopes = &params[l * layout.element + 2 * shape.bins * layout.param..];
-            self.raw0[l] = slopes[(bin.max(1) - 1) * layout.param];
-            self.raw1[l] = slopes[bin.min(shape.bins - 2) * layout.param];
-        }
-    }
-
-    /// Bin and knots of each element, by its place among the widths (or heights).
-    #[inline(always)]
-    fn search(&mut self, shape: &Shape<T>, by_height: bool) {
-        let (widths, heights) = self.shares.split_at(shape.bins);
-        if by_height {
-            find(shape, heights, &self.input, &mut self.bin, &mut self.z0, &mut self.z1);
-            pick(shape, widths, &self.bin, &mut self.x0, &mut self.x1);
-        } else {
-            find(shape, widths, &self.input, &mut self.bin, &mut self.x0, &mut self.x1);
-            pick(shape, heights, &self.bin, &mut self.z0, &mut self.z1);
-        }
-    }
-
-    #[inline(always)]
-    fn segment(&self, shape: &Shape<T>, l: usize) -> Segment<T> {
-        let last = T::from_f64((shape.bins - 1) as f64);
-        // A NaN among the sizes makes all shares NaN, but not the pinned ends: carry it to the result.
-        let taint = (self.shares[0][l] + self.shares[shape.bins][l]) * T::ZERO;
-        let (d0, d1) = (shape.slope(self.raw0[l]), shape.slope(self.raw1[l]));
-        Segment {
-            x0: self.x0[l],
-            x1: self.x1[l],
-            z0: self.z0[l],
-            z1: self.z1[l],
-            d0: (if self.bin[l] <= T::ZERO { T::ONE } else { d0 }) + taint,
-            d1: if self.bin[l] >= last { T::ONE } else { d1 },
-        }
+        Self { exps, width_ratio, height_ratio }
     }
 }
 
-/// Softmax over the rows, for each lane.
+/// Exponentials of the rows that start at `first`, relative to their maximum, and their sum.
 #[inline(always)]
-fn softmax<T: Real>(rows: &mut [Lanes<T>]) {
-    let mut top = [-T::INFINITY; BLOCK];
-    for row in rows.iter() {
-        for l in 0..BLOCK {
-            top[l] = row[l].upper(top[l]);
+fn exponentials<T: Real, const L: usize>(
+    params: Params<'_, T>,
+    first: usize,
+    exps: &mut [T],
+) -> [T; L] {
+    let (exps, _) = exps.as_chunks_mut::<L>();
+    let mut top = [-T::INFINITY; L];
+    for start in (0..exps.len()).step_by(STEPS) {
+        // A row may be taken twice: that changes no maximum.
+        let row = |i: usize| *params.row::<L>(first + (start + i).min(exps.len() - 1));
+        let rows: [[T; L]; STEPS] = from_fn(row);
+        for l in 0..L {
+            for row in &rows {
+                top[l] = pick(row[l] > top[l], row[l], top[l]);
+            }
         }
     }
-    let mut sum = [T::ZERO; BLOCK];
-    for row in rows.iter_mut() {
-        for l in 0..BLOCK {
-            row[l] = (row[l] - top[l]).exp();
+    let mut sum = [T::ZERO; L];
+    for (k, exps) in exps.iter_mut().enumerate() {
+        // Copies, here and below, tell the compiler that nothing it writes is what it reads.
+        let mut row = *params.row::<L>(first + k);
+        for l in 0..L {
+            row[l] = (row[l] - top[l]).exp_nonpositive();
             sum[l] += row[l];
         }
+        *exps = row;
     }
-    for value in &mut sum {
-        *value = T::ONE / *value;
-    }
-    for row in rows.iter_mut() {
-        for l in 0..BLOCK {
-            row[l] = row[l] * sum[l];
+    sum
+}
+
+/// What the search finds for each lane: the bin's knots and the raw slopes there (anything at the
+/// outermost knots), and for the backward pass the bin's number, the sum of the exponentials before it and
+/// its own, on both axes.
+struct Found<T, const L: usize> {
+    x0: [T; L],
+    x1: [T; L],
+    z0: [T; L],
+    z1: [T; L],
+    raw0: [T; L],
+    raw1: [T; L],
+    bin: [T; L],
+    width_before: [T; L],
+    width: [T; L],
+    height_before: [T; L],
+    height: [T; L],
+    /// Sums of the exponentials up to where the search is.
+    width_sum: [T; L],
+    height_sum: [T; L],
+}
+
+/// The bins and knots that the search takes in one go.
+struct Stretch<T, const L: usize> {
+    /// Numbers of the bins.
+    bins: [T; STEPS],
+    widths: [[T; L]; STEPS],
+    heights: [[T; L]; STEPS],
+    /// Floors and raw slopes of the knots before and after each of them.
+    floors: [T; STEPS + 1],
+    slopes: [[T; L]; STEPS + 1],
+}
+
+impl<T: Real, const L: usize> Stretch<T, L> {
+    #[inline(always)]
+    fn new(shape: &Shape<T>, params: Params<'_, T>, sizes: &Sizes<'_, T, L>, start: usize) -> Self {
+        let (widths, heights) = sizes.exps.split_at(sizes.exps.len() / 2);
+        // Beyond the last inner knot any slope will do.
+        let slope = |i: usize| 2 * shape.bins + (start - 1 + i).min(shape.bins - 2);
+        Self {
+            bins: from_fn(|i| T::from_f64((start + i) as f64)),
+            widths: *lanes(&widths.as_chunks().0[start..]),
+            heights: *lanes(&heights.as_chunks().0[start..]),
+            floors: *lanes(&shape.floors[start - 1..]),
+            slopes: from_fn(|i| *params.row(slope(i))),
         }
     }
 }
 
-/// Right end of bin `k` that starts at `edge`; the last is pinned to the box.
-#[inline(always)]
-fn next_edge<T: Real>(shape: &Shape<T>, k: usize, edge: T, share: T) -> T {
-    let next = edge + share.fma(shape.scale, shape.least);
-    if k + 1 == shape.bins { shape.bound } else { next }
-}
-
-/// The bin that holds each input, and its ends: the last edge at or before it and the first after it.
-#[inline(always)]
-fn find<T: Real>(
-    shape: &Shape<T>,
-    shares: &[Lanes<T>],
-    input: &Lanes<T>,
-    bin: &mut Lanes<T>,
-    left: &mut Lanes<T>,
-    right: &mut Lanes<T>,
-) {
-    let mut edge = [-shape.bound; BLOCK];
-    *bin = [T::ZERO; BLOCK];
-    *left = edge;
-    *right = [shape.bound; BLOCK];
-    for (k, row) in shares.iter().enumerate() {
-        for l in 0..BLOCK {
-            let next = next_edge(shape, k, edge[l], row[l]);
-            // Edges rise, so the first that is beyond the input is the smallest such.
-            let beyond = input[l] < next;
-            right[l] = right[l].lower(if beyond { next } else { shape.bound });
-            left[l] = left[l].upper(if beyond { -shape.bound } else { next });
-            bin[l] += if beyond { T::ZERO } else { T::ONE };
-            edge[l] = next;
+impl<T: Real, const L: usize> Found<T, L> {
+    /// The bin that holds each input, by its place on the first axis or, `BY_HEIGHT`, on the second.
+    #[inline(always)]
+    fn new<const BY_HEIGHT: bool, const BACKWARD: bool>(
+        shape: &Shape<T>,
+        params: Params<'_, T>,
+        sizes: &Sizes<'_, T, L>,
+        input: &[T; L],
+    ) -> Self {
+        let (widths, heights) = sizes.exps.split_at(sizes.exps.len() / 2);
+        let (width, height) = (*lanes(widths), *lanes(heights));
+        let (low, zero) = ([-shape.bound; L], [T::ZERO; L]);
+        let mut found = Self {
+            x0: low,
+            x1: zero,
+            z0: low,
+            z1: zero,
+            raw0: zero,
+            raw1: if shape.bins > 1 { *params.row(2 * shape.bins) } else { zero },
+            bin: zero,
+            width_before: zero,
+            width,
+            height_before: zero,
+            height,
+            width_sum: width,
+            height_sum: height,
+        };
+        for l in 0..L {
+            found.x1[l] = width[l].fma(sizes.width_ratio[l], shape.floors[0]);
+            found.z1[l] = height[l].fma(sizes.height_ratio[l], shape.floors[0]);
         }
-    }
-    // An input on the upper bound belongs to the last bin (and is outside the box anyway).
-    let last = T::from_f64((shape.bins - 1) as f64);
-    for l in 0..BLOCK {
-        bin[l] = bin[l].lower(last);
-    }
-}
-
-/// The ends of each element's bin on the other axis.
-#[inline(always)]
-fn pick<T: Real>(
-    shape: &Shape<T>,
-    shares: &[Lanes<T>],
-    bin: &Lanes<T>,
-    left: &mut Lanes<T>,
-    right: &mut Lanes<T>,
-) {
-    let mut edge = [-shape.bound; BLOCK];
-    *left = edge;
-    *right = [shape.bound; BLOCK];
-    for (k, row) in shares.iter().enumerate() {
-        let number = T::from_f64(k as f64);
-        for l in 0..BLOCK {
-            let next = next_edge(shape, k, edge[l], row[l]);
-            let beyond = bin[l] <= number;
-            right[l] = right[l].lower(if beyond { next } else { shape.bound });
-            left[l] = left[l].upper(if beyond { -shape.bound } else { next });
-            edge[l] = next;
+        for start in (1..shape.bins).step_by(STEPS) {
+            let stretch = Stretch::new(shape, params, sizes, start);
+            for l in 0..L {
+                let ratios = (sizes.width_ratio[l], sizes.height_ratio[l]);
+                found.walk::<BY_HEIGHT, BACKWARD>(l, input[l], ratios, &stretch);
+            }
         }
+        found
+    }
+
+    /// Walks over a stretch of knots and takes what is around the last one at or below the input.
+    #[inline(always)]
+    fn walk<const BY_HEIGHT: bool, const BACKWARD: bool>(
+        &mut self,
+        l: usize,
+        input: T,
+        (width_ratio, height_ratio): (T, T),
+        stretch: &Stretch<T, L>,
+    ) {
+        let (mut width_sum, mut height_sum) = (self.width_sum[l], self.height_sum[l]);
+        let (mut x0, mut x1, mut z0, mut z1) = (self.x0[l], self.x1[l], self.z0[l], self.z1[l]);
+        let (mut raw0, mut raw1) = (self.raw0[l], self.raw1[l]);
+        let mut x = width_sum.fma(width_ratio, stretch.floors[0]);
+        let mut z = height_sum.fma(height_ratio, stretch.floors[0]);
+        for i in 0..STEPS {
+            let (width, height) = (stretch.widths[i][l], stretch.heights[i][l]);
+            let reached = input >= if BY_HEIGHT { z } else { x };
+            if BACKWARD {
+                self.bin[l] = pick(reached, stretch.bins[i], self.bin[l]);
+                self.width_before[l] = pick(reached, width_sum, self.width_before[l]);
+                self.width[l] = pick(reached, width, self.width[l]);
+                self.height_before[l] = pick(reached, height_sum, self.height_before[l]);
+                self.height[l] = pick(reached, height, self.height[l]);
+            }
+            (x0, z0) = (pick(reached, x, x0), pick(reached, z, z0));
+            width_sum += width;
+            height_sum += height;
+            x = width_sum.fma(width_ratio, stretch.floors[i + 1]);
+            z = height_sum.fma(height_ratio, stretch.floors[i + 1]);
+            (x1, z1) = (pick(reached, x, x1), pick(reached, z, z1));
+            raw0 = pick(reached, stretch.slopes[i][l], raw0);
+            raw1 = pick(reached, stretch.slopes[i + 1][l], raw1);
+        }
+        (self.x0[l], self.x1[l], self.z0[l], self.z1[l]) = (x0, x1, z0, z1);
+        (self.raw0[l], self.raw1[l]) = (raw0, raw1);
+        (self.width_sum[l], self.height_sum[l]) = (width_sum, height_sum);
+    }
+
+    /// The spline's piece of one lane, and the derivatives of its two slopes by their raw numbers.
+    #[inline(always)]
+    fn segment(&self, shape: &Shape<T>, ratio: T, l: usize) -> (Segment<T>, T, T) {
+        // A NaN among the sizes makes all inner knots NaN, but not the pinned ends: carry it to the result.
+        let taint = ratio * T::ZERO;
+        let (d0, d0_slope) = shape.slope(self.raw0[l]);
+        let (d1, d1_slope) = shape.slope(self.raw1[l]);
+        // The last bin's right end is infinite so far. (A NaN stays.)
+        let (x1, z1) = (self.x1[l], self.z1[l]);
+        let segment = Segment {
+            x0: self.x0[l],
+            x1: if x1 > shape.bound { shape.bound } else { x1 },
+            z0: self.z0[l],
+            z1: if z1 > shape.bound { shape.bound } else { z1 },
+            d0: (if self.x0[l] <= -shape.bound { T::ONE } else { d0 }) + taint,
+            d1: if x1 >= shape.bound { T::ONE } else { d1 },
+        };
+        (segment, d0_slope, d1_slope)
     }
 }
 
@@ -277,149 +317,118 @@ fn choose<T: Real>(shape: &Shape<T>, input: T, inner: (T, T)) -> (T, T) {
     (if inside { inner.0 } else { input }, if inside { inner.1 } else { outer })
 }
 
+/// The inputs held inside the box.
 #[inline(always)]
-pub(crate) fn forward<T: Real>(
-    shape: &Shape<T>,
-    scratch: &mut Scratch<T>,
-    x: &[T],
-    (params, layout): (&[T], Layout),
-    value: &mut [T],
-    log_slope: &mut [T],
-) {
-    scratch.load(shape, x, params, layout);
-    scratch.search(shape, false);
-    scratch.load_slopes(shape, x.len(), params, layout);
-    let mut results = [[T::ZERO; BLOCK]; 2];
-    for l in 0..BLOCK {
-        let inner = scratch.segment(shape, l).forward(scratch.input[l]);
-        (results[0][l], results[1][l]) = choose(shape, scratch.given[l], inner);
+fn held<T: Real, const L: usize>(shape: &Shape<T>, input: &[T; L]) -> [T; L] {
+    let mut held = [T::ZERO; L];
+    for l in 0..L {
+        held[l] = input[l].held(-shape.bound, shape.bound);
     }
-    value.copy_from_slice(&results[0][..x.len()]);
-    log_slope.copy_from_slice(&results[1][..x.len()]);
+    held
 }
 
+/// The map, or `INVERSE`, its inverse. `exps` is working memory, `2 K L` numbers.
 #[inline(always)]
-pub(crate) fn inverse<T: Real>(
+pub(super) fn map<T: Real, const L: usize, const INVERSE: bool>(
     shape: &Shape<T>,
-    scratch: &mut Scratch<T>,
-    z: &[T],
-    (params, layout): (&[T], Layout),
-    value: &mut [T],
-    log_slope: &mut [T],
+    exps: &mut [T],
+    input: &[T; L],
+    params: Params<'_, T>,
+    value: &mut [T; L],
+    log_slope: &mut [T; L],
 ) {
-    scratch.load(shape, z, params, layout);
-    scratch.search(shape, true);
-    scratch.load_slopes(shape, z.len(), params, layout);
-    let mut results = [[T::ZERO; BLOCK]; 2];
-    for l in 0..BLOCK {
-        let inner = scratch.segment(shape, l).inverse(scratch.input[l]);
-        (results[0][l], results[1][l]) = choose(shape, scratch.given[l], inner);
+    let sizes = Sizes::new(shape, params, exps);
+    let held = held(shape, input);
+    let found = Found::new::<INVERSE, false>(shape, params, &sizes, &held);
+    for l in 0..L {
+        let segment = found.segment(shape, sizes.width_ratio[l], l).0;
+        let inner = if INVERSE { segment.inverse(held[l]) } else { segment.forward(held[l]) };
+        (value[l], log_slope[l]) = choose(shape, input[l], inner);
     }
-    value.copy_from_slice(&results[0][..z.len()]);
-    log_slope.copy_from_slice(&results[1][..z.len()]);
 }
 
+/// Backward pass of the map at `x`, or `INVERSE`, of its inverse, given that one's output `x`. Writes the
+/// parameters' gradients where [`Params`] would read them.
 #[inline(always)]
-pub(crate) fn backward<T: Real>(
+pub(super) fn backward<T: Real, const L: usize, const INVERSE: bool>(
     shape: &Shape<T>,
-    scratch: &mut Scratch<T>,
-    x: &[T],
-    params: &[T],
+    exps: &mut [T],
+    x: &[T; L],
+    params: Params<'_, T>,
     from: MapGradients<'_, T>,
-    to: ArgumentGradients<'_, T>,
-    of_inverse: bool,
+    to_input: &mut [T; L],
+    to_params: &mut [T],
 ) {
-    let count = x.len();
-    let layout = Layout::by_element(3 * shape.bins - 1);
-    scratch.load(shape, x, params, layout);
-    scratch.search(shape, false);
-    scratch.load_slopes(shape, count, params, layout);
-    let zero = [T::ZERO; BLOCK];
-    let (mut gv, mut gl) = (zero, zero);
-    gv[..count].copy_from_slice(from.value);
-    gl[..count].copy_from_slice(from.log_slope);
-    let mut grads = Gradients { x0: zero, width: zero, z0: zero, height: zero, d0: zero, d1: zero };
-    let mut by_input = zero;
-    for l in 0..BLOCK {
-        let segment = scratch.segment(shape, l);
-        let all = segment.backward(scratch.input[l], gv[l], gl[l], of_inverse);
+    let sizes = Sizes::new(shape, params, exps);
+    let held = held(shape, x);
+    let found = Found::new::<false, true>(shape, params, &sizes, &held);
+    let (gv, gl) = (lanes::<T, L>(from.value), lanes::<T, L>(from.log_slope));
+    let zero = [T::ZERO; L];
+    let axis = || AxisGradients { below: zero, own: zero, above: zero };
+    let (mut by_widths, mut by_heights) = (axis(), axis());
+    let (mut by_d0, mut by_d1) = (zero, zero);
+    for l in 0..L {
+        let (segment, d0_slope, d1_slope) = found.segment(shape, sizes.width_ratio[l], l);
+        let all = segment.backward(held[l], gv[l], gl[l], INVERSE);
         // A choice, not a product with 0: what was computed for an element outside may be NaN.
-        let inside = shape.inside(scratch.given[l]);
+        let inside = shape.inside(x[l]);
         let keep = |v: T| if inside { v } else { T::ZERO };
-        by_input[l] = if inside { all.x } else { gv[l] };
-        grads.x0[l] = keep(all.x0);
-        grads.width[l] = keep(all.width);
-        grads.z0[l] = keep(all.z0);
-        grads.height[l] = keep(all.height);
-        grads.d0[l] = keep(all.d0 * shape.slope_slope(scratch.raw0[l]));
-        grads.d1[l] = keep(all.d1 * shape.slope_slope(scratch.raw1[l]));
+        to_input[l] = if inside { all.x } else { gv[l] };
+        let (sums, ratio) = ((found.width_before[l], found.width[l]), sizes.width_ratio[l]);
+        by_widths.set(l, keep(all.x0), keep(all.width), sums, ratio, ratio * shape.scale_inverse);
+        let (sums, ratio) = ((found.height_before[l], found.height[l]), sizes.height_ratio[l]);
+        by_heights.set(l, keep(all.z0), keep(all.height), sums, ratio, ratio * shape.scale_inverse);
+        by_d0[l] = keep(all.d0 * d0_slope);
+        by_d1[l] = keep(all.d1 * d1_slope);
     }
-    to.input.copy_from_slice(&by_input[..count]);
-    let (widths, heights) = scratch.shares.split_at_mut(shape.bins);
-    softmax_backward(shape, widths, &scratch.bin, &grads.x0, &grads.width);
-    softmax_backward(shape, heights, &scratch.bin, &grads.z0, &grads.height);
-    store(shape, scratch, &grads, to.params, count);
-}
-
-/// Gradients by the fields of a block's segments.
-struct Gradients<T> {
-    x0: Lanes<T>,
-    width: Lanes<T>,
-    z0: Lanes<T>,
-    height: Lanes<T>,
-    d0: Lanes<T>,
-    d1: Lanes<T>,
-}
-
-/// Turns shares into the gradients of their logits, in place. The left end of the element's bin is the sum
-/// of the sizes before it, so sizes before the bin get `by_left`, the bin's own gets `by_size`.
-#[inline(always)]
-fn softmax_backward<T: Real>(
-    shape: &Shape<T>,
-    shares: &mut [Lanes<T>],
-    bin: &Lanes<T>,
-    by_left: &Lanes<T>,
-    by_size: &Lanes<T>,
-) {
-    let mut mean = [T::ZERO; BLOCK];
-    let by = |k: T, l: usize| {
-        let before = if bin[l] > k { by_left[l] } else { T::ZERO };
-        if bin[l] == k { by_size[l] } else { before }
-    };
-    for (k, row) in shares.iter().enumerate() {
-        let k = T::from_f64(k as f64);
-        for l in 0..BLOCK {
-            mean[l] = row[l].fma(by(k, l), mean[l]);
+    let stride = params.stride;
+    let (widths, heights) = sizes.exps.split_at(sizes.exps.len() / 2);
+    let (widths, heights) = (widths.as_chunks::<L>().0, heights.as_chunks::<L>().0);
+    for k in 0..shape.bins {
+        let number = T::from_f64(k as f64);
+        let (width, height) = (&widths[k], &heights[k]);
+        let to_width = lanes_mut::<T, L>(&mut to_params[k * stride..]);
+        for l in 0..L {
+            to_width[l] = width[l] * by_widths.at(l, found.bin[l], number);
         }
-    }
-    for (k, row) in shares.iter_mut().enumerate() {
-        let k = T::from_f64(k as f64);
-        for l in 0..BLOCK {
-            row[l] = shape.scale * row[l] * (by(k, l) - mean[l]);
+        let to_height = lanes_mut::<T, L>(&mut to_params[(shape.bins + k) * stride..]);
+        for l in 0..L {
+            to_height[l] = height[l] * by_heights.at(l, found.bin[l], number);
+        }
+        if k + 1 < shape.bins {
+            // Knot k is on the right of bin k and on the left of the next.
+            let next = T::from_f64((k + 1) as f64);
+            let to_slope = lanes_mut::<T, L>(&mut to_params[(2 * shape.bins + k) * stride..]);
+            for l in 0..L {
+                let right = if found.bin[l] == number { by_d1[l] } else { T::ZERO };
+                to_slope[l] = if found.bin[l] == next { by_d0[l] } else { right };
+            }
         }
     }
 }
 
-/// Writes the parameters' gradients, element by element.
-#[inline(always)]
-fn store<T: Real>(
-    shape: &Shape<T>,
-    scratch: &Scratch<T>,
-    grads: &Gradients<T>,
-    to: &mut [T],
-    count: usize,
-) {
-    let bins = shape.bins;
-    for (l, to) in to.chunks_exact_mut(3 * bins - 1).take(count).enumerate() {
-        let (sizes, slopes) = to.split_at_mut(2 * bins);
-        sizes.iter_mut().zip(&scratch.shares).for_each(|(to, row)| *to = row[l]);
-        slopes.fill(T::ZERO);
-        let bin = scratch.bin[l].to_index();
-        if bin > 0 {
-            slopes[bin - 1] = grads.d0[l];
-        }
-        if bin + 1 < bins {
-            slopes[bin] = grads.d1[l];
-        }
+/// Gradients of one axis' logits, over the exponentials: one for all bins below the element's own, one for
+/// that, one for all above.
+struct AxisGradients<T, const L: usize> {
+    below: [T; L],
+    own: [T; L],
+    above: [T; L],
+}
+
+impl<T: Real, const L: usize> AxisGradients<T, L> {
+    /// The left end of the element's bin is the sum of the sizes below it, so those get `by_left`, the bin's
+    /// own gets `by_size`. From each, the softmax takes their mean under the shares.
+    #[inline(always)]
+    fn set(&mut self, l: usize, by_left: T, by_size: T, sums: (T, T), ratio: T, share: T) {
+        let mean = sums.0.fma(by_left, sums.1 * by_size) * share;
+        self.below[l] = ratio * (by_left - mean);
+        self.own[l] = ratio * (by_size - mean);
+        self.above[l] = -(ratio * mean);
+    }
+
+    #[inline(always)]
+    fn at(&self, l: usize, bin: T, number: T) -> T {
+        let other = if bin > number { self.below[l] } else { self.above[l] };
+        if bin == number { self.own[l] } else { other }
     }
 }
