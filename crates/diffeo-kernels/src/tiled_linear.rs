@@ -1,7 +1,7 @@
 //! Masked linear layer on tiles: product, bias, addend and activation in one pass, and its backward pass.
 
-use crate::accumulate::{Extent, Scalars, UNITS_MAX, Vectors, accumulate};
-use crate::activation::{Activation, activate_backward};
+use crate::accumulate::{Ends, Extent, Scalars, UNITS_MAX, Vectors, accumulate};
+use crate::activation::{Activation, activate, activate_backward};
 use crate::dispatch::dispatched;
 use crate::tile_rows::TILE_ROWS;
 use crate::{LinearGradients, Real, Staircase};
@@ -31,10 +31,16 @@ pub struct TiledLinear<'a, T> {
 pub fn pack_weight<T: Real>(weight: &[T], staircase: &Staircase, packed: &mut Vec<T>) {
     let outputs = staircase.outputs();
     assert_eq!(weight.len(), staircase.inputs() * outputs, "weight has the wrong length");
-    packed.clear();
+    let len = staircase.output_groups().map(|(units, depth)| units.len() * depth).sum();
+    packed.resize(len, T::ZERO);
+    let mut rest = packed.as_mut_slice();
     for (units, depth) in staircase.output_groups() {
-        for k in 0..depth {
-            packed.extend_from_slice(&weight[k * outputs..][units.clone()]);
+        let (own, after) = rest.split_at_mut(units.len() * depth);
+        rest = after;
+        for (k, to) in own.chunks_exact_mut(units.len()).enumerate() {
+            let from = &weight[k * outputs + units.start..][..to.len()];
+            // A loop: a call to copy a dozen numbers takes longer than copying them.
+            to.iter_mut().zip(from).for_each(|(to, &v)| *to = v);
         }
     }
 }
@@ -73,8 +79,15 @@ impl<T: Real> TiledLinear<'_, T> {
                 let scalars = Scalars { data: own, unit: 1, step: units.len(), block: 0 };
                 let vectors = Vectors { data: x, step: TILE_ROWS, block: 0 };
                 let out = &mut out[place.clone()];
-                accumulate(extent, scalars, vectors, out, TILE_ROWS);
-                finish(out, &self.bias[units], addend.map(|a| &a[place]), self.activation);
+                let ends = Ends {
+                    bias: Some(&self.bias[units]),
+                    addend: addend.map(|a| &a[place]),
+                    rectified: self.activation == Activation::Relu,
+                };
+                accumulate(extent, scalars, vectors, ends, (&mut *out, TILE_ROWS));
+                if matches!(self.activation, Activation::Tanh | Activation::Elu) {
+                    activate(self.activation, out);
+                }
             }
         }
     }
@@ -123,7 +136,8 @@ impl<T: Real> TiledLinear<'_, T> {
                 let scalars = Scalars { data: weight, unit: outputs, step: 1, block: 0 };
                 let vectors = Vectors { data: &grad[first * TILE_ROWS..], step: TILE_ROWS, block: 0 };
                 let to = &mut grad_x[group.start * TILE_ROWS..group.end * TILE_ROWS];
-                accumulate(Extent { units, blocks: 1, steps }, scalars, vectors, to, TILE_ROWS);
+                let extent = Extent { units, blocks: 1, steps };
+                accumulate(extent, scalars, vectors, Ends::default(), (to, TILE_ROWS));
             }
         }
     }
@@ -148,10 +162,10 @@ fn weight_columns<T: Real>(
         let scalars = Scalars { data, unit: TILE_ROWS, step: 1, block: inputs * TILE_ROWS };
         let to = &mut weight[start * outputs + units.start..];
         if units.len() == TILE_ROWS {
-            accumulate(extent, scalars, vectors, to, outputs);
+            accumulate(extent, scalars, vectors, Ends::default(), (to, outputs));
             continue;
         }
-        accumulate(extent, scalars, vectors, &mut narrow, TILE_ROWS);
+        accumulate(extent, scalars, vectors, Ends::default(), (&mut narrow, TILE_ROWS));
         for (row, from) in narrow.chunks_exact(TILE_ROWS).take(end - start).enumerate() {
             to[row * outputs..][..units.len()].copy_from_slice(&from[..units.len()]);
         }
@@ -188,29 +202,6 @@ dispatched! {
             }
         }
         sums.iter_mut().zip(totals).for_each(|(sum, total)| *sum = T::from_f64(total));
-    }
-}
-
-dispatched! {
-    /// Adds bias and addend to a few units of a tile, and applies the activation.
-    fn finish<T: Real>(out: &mut [T], bias: &[T], addend: Option<&[T]>, activation: Activation) {
-        for (unit, out) in out.chunks_exact_mut(TILE_ROWS).enumerate() {
-            let bias = bias[unit];
-            match addend {
-                None => (0..TILE_ROWS).for_each(|r| out[r] += bias),
-                Some(addend) => {
-                    let addend = &addend[unit * TILE_ROWS..][..TILE_ROWS];
-                    (0..TILE_ROWS).for_each(|r| out[r] = (out[r] + bias) + addend[r]);
-                }
-            }
-            // One loop an activation: a choice inside the loop would keep it from being vectorised.
-            match activation {
-                Activation::None => {}
-                Activation::Relu => (0..TILE_ROWS).for_each(|r| out[r] = Activation::Relu.apply(out[r])),
-                Activation::Tanh => (0..TILE_ROWS).for_each(|r| out[r] = Activation::Tanh.apply(out[r])),
-                Activation::Elu => (0..TILE_ROWS).for_each(|r| out[r] = Activation::Elu.apply(out[r])),
-            }
-        }
     }
 }
 

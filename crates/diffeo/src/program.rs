@@ -16,7 +16,9 @@ mod tests;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use diffeo_kernels::{Real, normal_log_prob, normal_log_prob_backward};
+use diffeo_kernels::{
+    Real, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
+};
 
 use crate::distributions::Base;
 use crate::error::Result;
@@ -32,7 +34,11 @@ use permutation::Permute;
 use plu::PluStep;
 use step::{Pass, Scratch, Step, Tape, sized};
 
-pub(crate) use network::{NetworkNode, NetworkProgram};
+pub(crate) use network::{ContextLayer, NetworkNode, NetworkProgram};
+
+/// Rows that are scored together: few enough for the results of a layer to stay in the second cache, enough for its weights to be read
+/// seldom.
+const ROWS_AT_ONCE: usize = 4 * TILE_ROWS;
 
 /// A flow whose weights lie in one slice, in the order in which the flow shows them.
 #[derive(Debug)]
@@ -116,21 +122,36 @@ impl<T: Real> Program<T> {
     /// # Errors
     /// [`crate::ErrorKind::Device`] if the tensor engine, which maps units and context, fails.
     pub(crate) fn log_prob(&self, weights: &[T], input: Input<'_>) -> Result<Vec<f64>> {
-        self.with_workspace(|work| self.run(weights, input, work))
+        self.with_workspace(|work| {
+            let mut log_prob = Vec::with_capacity(input.x.len());
+            for start in (0..input.x.len()).step_by(ROWS_AT_ONCE) {
+                let rows = start..input.x.len().min(start + ROWS_AT_ONCE);
+                let part = self.run(weights, input, rows.clone(), work)?;
+                log_prob.extend_from_slice(&part[..rows.len()]);
+            }
+            Ok(log_prob)
+        })
     }
 
-    fn run(&self, weights: &[T], input: Input<'_>, work: &mut Workspace<T>) -> Result<Vec<f64>> {
-        let (n, len) = (input.x.len(), input.x.len() * self.dims);
+    fn run(
+        &self,
+        weights: &[T],
+        input: Input<'_>,
+        rows: Range<usize>,
+        work: &mut Workspace<T>,
+    ) -> Result<Vec<f64>> {
+        let tiles = tile_count(rows.len());
+        let len = tiles * TILE_ROWS * self.dims;
         let Workspace { tapes, values, context: mapped, .. } = work;
         self.reserve(tapes, 1, values, 2);
-        let mut log_prob = self.enter(input, &mut values[0], mapped)?;
-        let pass = Pass { rows: n, weights, context: mapped, log_det_gradient: &[] };
+        let mut log_prob = self.enter(input, rows, &mut values[0], mapped)?;
+        let pass = Pass { tiles, weights, context: mapped, log_det_gradient: &[] };
         let [from, to, ..] = &mut values[..] else { unreachable!("two values were reserved") };
         for step in &self.steps {
             step.forward(&pass, &from[..len], sized(to, len), &mut log_prob, &mut tapes[0]);
             std::mem::swap(from, to);
         }
-        add_base(&from[..len], &mut log_prob);
+        add_tiled_normal(&from[..len], &mut log_prob);
         Ok(log_prob)
     }
 
@@ -158,23 +179,26 @@ impl<T: Real> Program<T> {
         gradient: &mut [T],
         work: &mut Workspace<T>,
     ) -> Result<Vec<f64>> {
-        let (n, len) = (input.x.len(), input.x.len() * self.dims);
+        let n = input.x.len();
+        let tiles = tile_count(n);
+        let len = tiles * TILE_ROWS * self.dims;
         let Workspace { tapes, values, scratch, context: mapped, grad, log_det_gradient } = work;
         self.reserve(tapes, self.steps.len(), values, self.steps.len() + 1);
-        let mut log_prob = self.enter(input, &mut values[0], mapped)?;
+        let mut log_prob = self.enter(input, 0..n, &mut values[0], mapped)?;
         log_det_gradient.clear();
         log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
-        let pass = Pass { rows: n, weights, context: mapped, log_det_gradient };
+        log_det_gradient.resize(tiles * TILE_ROWS, T::ZERO);
+        let pass = Pass { tiles, weights, context: mapped, log_det_gradient };
         for (i, step) in self.steps.iter().enumerate() {
             let (before, after) = values.split_at_mut(i + 1);
             let to = sized(&mut after[0], len);
             step.forward(&pass, &before[i][..len], to, &mut log_prob, &mut tapes[i]);
         }
         let last = &values[self.steps.len()][..len];
-        add_base(last, &mut log_prob);
+        add_tiled_normal(last, &mut log_prob);
+        log_prob.truncate(n);
         let grad = sized(grad, len);
-        let upstream: Vec<f64> = row_weights.iter().map(|w| -w).collect();
-        normal_log_prob_backward(last, &upstream, grad);
+        tiled_normal_backward(last, pass.log_det_gradient, grad);
         for (i, step) in self.steps.iter().enumerate().rev() {
             let x = &values[i][..len];
             step.backward(&pass, x, grad, i > 0, (&mut tapes[i], scratch), gradient);
@@ -196,55 +220,58 @@ impl<T: Real> Program<T> {
         values.resize_with(m.max(values.len()), Vec::new);
     }
 
-    /// Maps rows from their units to the first step, and the context; returns the log-determinants so far.
+    /// Maps rows from their units to the first step, and the context; returns the log-determinants so far, for whole tiles.
     fn enter(
         &self,
         Input { x, context }: Input<'_>,
+        rows: Range<usize>,
         value: &mut Vec<T>,
         mapped: &mut Vec<T>,
     ) -> Result<Vec<f64>> {
-        let (n, len) = (x.len(), x.values().len());
-        mapped.clear();
         if let Some(context) = context {
-            let context = match &self.context {
-                Some(chain) => host_values(chain.forward(tensor_of(context), None)?.value)?,
-                None => context.values().to_vec(),
-            };
-            mapped.extend(context.into_iter().map(T::from_f64));
+            match &self.context {
+                Some(chain) => {
+                    let part = tensor_of(&context.slice(rows.clone()));
+                    tile_rows(&host_values(chain.forward(part, None)?.value)?, rows.len(), mapped);
+                }
+                None => tile_rows(part_of(context, &rows), rows.len(), mapped),
+            }
         }
-        let value = sized(value, len);
-        let mut log_det = vec![0.0; n];
+        let mut log_det = vec![0.0; tile_count(rows.len()) * TILE_ROWS];
         let is_plain = self.units.iter().all(|u| matches!(u, Layer::Standardize(_)));
         if is_plain {
-            let mut row = vec![0.0; self.dims];
-            let rows = x.values().chunks_exact(self.dims).zip(value.chunks_exact_mut(self.dims));
-            for ((from, to), log_det) in rows.zip(&mut log_det) {
-                row.copy_from_slice(from);
-                for unit in &self.units {
-                    if let Layer::Standardize(unit) = unit {
-                        *log_det += unit.forward_row(&mut row);
-                    }
+            let mut done = part_of(x, &rows).to_vec();
+            for unit in &self.units {
+                if let Layer::Standardize(unit) = unit {
+                    let constant = unit.forward_rows(&mut done);
+                    log_det.iter_mut().for_each(|sum| *sum += constant);
                 }
-                to.iter_mut().zip(&row).for_each(|(to, v)| *to = T::from_f64(*v));
             }
+            tile_rows(&done, rows.len(), value);
             return Ok(log_det);
         }
-        let mut x = tensor_of(x);
+        let mut x = tensor_of(&x.slice(rows.clone()));
         for unit in &self.units {
             let done = unit.forward(x, None)?;
             x = done.value;
             log_det.iter_mut().zip(host_values(done.log_det)?).for_each(|(sum, v)| *sum += v);
         }
-        value.iter_mut().zip(host_values(x)?).for_each(|(to, v)| *to = T::from_f64(v));
+        tile_rows(&host_values(x)?, rows.len(), value);
         Ok(log_det)
     }
 }
 
-/// Adds the log-density of the standard normal at each row.
-fn add_base<T: Real>(z: &[T], log_prob: &mut [f64]) {
-    let mut base = vec![0.0; log_prob.len()];
-    normal_log_prob(z, &mut base);
-    log_prob.iter_mut().zip(base).for_each(|(sum, v)| *sum += v);
+/// Some rows of a matrix.
+fn part_of<'a>(matrix: &'a Rows, rows: &Range<usize>) -> &'a [f64] {
+    &matrix.values()[rows.start * matrix.width()..rows.end * matrix.width()]
+}
+
+/// Brings `n` rows into tiles, in the precision of the weights.
+fn tile_rows<T: Real>(values: &[f64], n: usize, tiles: &mut Vec<T>) {
+    let values: Vec<T> = values.iter().map(|&v| T::from_f64(v)).collect();
+    let width = values.len() / n.max(1);
+    to_tiles(&values, width, sized(tiles, tile_count(n) * width * TILE_ROWS));
+    tiles.truncate(tile_count(n) * width * TILE_ROWS);
 }
 
 /// The step of a layer whose weights come next.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Linear;
 use crate::error::{Error, Result};
 use crate::parameter::{Init, Visitor, visit_part};
-use crate::program::{Cursor, NetworkNode, NetworkProgram};
+use crate::program::{ContextLayer, Cursor, NetworkNode, NetworkProgram};
 
 /// The non-linearity between layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,7 +199,8 @@ impl Network {
         let linear = |layer: &Linear, activation, input, skip| {
             let node = layer.node(activation, input, skip, cursor);
             if let (0, Some(layer)) = (input, &self.context) {
-                context = Some(cursor.take(layer.staircase().inputs() * width));
+                let weight = cursor.take(layer.staircase().inputs() * width);
+                context = Some(ContextLayer { weight, staircase: layer.staircase().clone() });
             }
             node
         };

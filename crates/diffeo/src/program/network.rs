@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use diffeo_kernels::product::{Matrix, multiply, multiply_rowwise};
 use diffeo_kernels::{
-    Activation, LinearGradients, MaskedLinear, Real, Staircase, activate, activate_backward,
+    Activation, LinearGradients, Real, Staircase, TILE_ROWS, TiledLinear, activate,
+    activate_backward, pack_weight,
 };
 
 use super::step::{Pass, Scratch, sized};
@@ -39,32 +39,72 @@ impl NetworkNode {
 #[derive(Debug)]
 pub(crate) struct NetworkProgram {
     pub(crate) nodes: Vec<NetworkNode>,
+    /// Weights from the context to the first node.
+    pub(crate) context: Option<ContextLayer>,
+}
+
+/// The layer without bias that a context goes through.
+#[derive(Debug)]
+pub(crate) struct ContextLayer {
     /// `[context width, outputs of the first node]`.
-    pub(crate) context: Option<Range<usize>>,
+    pub(crate) weight: Range<usize>,
+    pub(crate) staircase: Staircase,
+}
+
+/// The weights of a network in the order in which products read them.
+#[derive(Debug, Default)]
+pub(super) struct Packed<T> {
+    nodes: Vec<Vec<T>>,
+    context: Vec<T>,
+    /// The bias of the context's layer.
+    zeros: Vec<T>,
+}
+
+impl ContextLayer {
+    fn layer<'a, T: Real>(&'a self, weights: &'a [T], zeros: &'a [T]) -> TiledLinear<'a, T> {
+        TiledLinear {
+            weight: &weights[self.weight.clone()],
+            bias: zeros,
+            staircase: &self.staircase,
+            activation: Activation::None,
+        }
+    }
 }
 
 /// What a forward pass left: what the network saw, its result, and the nodes between.
 type Kept<'a, T> = (&'a [T], &'a [T], &'a [Vec<T>]);
 
 impl NetworkProgram {
-    /// `x: [n, inputs]` to `out: [n, outputs]`.
+    /// Takes up weights.
+    pub(super) fn pack<T: Real>(&self, weights: &[T], packed: &mut Packed<T>) {
+        packed.nodes.resize_with(self.nodes.len(), Vec::new);
+        for (node, packed) in self.nodes.iter().zip(&mut packed.nodes) {
+            if let NetworkNode::Linear { weight, staircase, .. } = node {
+                pack_weight(&weights[weight.clone()], staircase, packed);
+            }
+        }
+        if let Some(context) = &self.context {
+            packed.zeros.resize(context.staircase.outputs(), T::ZERO);
+            let weight = &weights[context.weight.clone()];
+            pack_weight(weight, &context.staircase, &mut packed.context);
+        }
+    }
+
+    /// `x: [tiles, inputs, TILE_ROWS]` to `out: [tiles, outputs, TILE_ROWS]`.
     pub(super) fn forward<T: Real>(
         &self,
         pass: &Pass<'_, T>,
+        packed: &Packed<T>,
         x: &[T],
         out: &mut [T],
-        nodes: &mut Vec<Vec<T>>,
-        addend: &mut Vec<T>,
+        (nodes, addend): (&mut Vec<Vec<T>>, &mut Vec<T>),
     ) {
-        let n = pass.rows;
+        let n = pass.tiles * TILE_ROWS;
         nodes.resize_with(self.nodes.len() - 1, Vec::new);
-        let addend = self.context.as_ref().map(|range| {
-            let width = self.nodes[0].width();
-            let addend = sized(addend, n * width);
-            let depth = range.len() / width;
-            let weight = Matrix::row_major(&pass.weights[range.clone()], depth, width, width);
-            let context = Matrix::row_major(pass.context, n, depth, depth);
-            multiply_rowwise(addend, width, context, weight);
+        let addend = self.context.as_ref().map(|context| {
+            let addend = sized(addend, n * context.staircase.outputs());
+            let layer = context.layer(pass.weights, &packed.zeros);
+            layer.forward(&packed.context, pass.context, None, addend);
             &*addend
         });
         for (i, node) in self.nodes.iter().enumerate() {
@@ -77,7 +117,8 @@ impl NetworkProgram {
                     let len = n * staircase.outputs();
                     let addend = if i == 0 { addend } else { skip.map(|s| &of(s)[..len]) };
                     let input = &of(*input)[..n * staircase.inputs()];
-                    node.layer(pass.weights, staircase).forward(input, addend, to);
+                    let layer = node.layer(pass.weights, staircase);
+                    layer.forward(&packed.nodes[i], input, addend, to);
                 }
                 NetworkNode::Activate { activation, input, .. } => {
                     let len = to.len();
@@ -101,9 +142,9 @@ impl NetworkProgram {
         scratch: &mut Scratch<T>,
         gradient: &mut [T],
     ) {
-        let n = pass.rows;
+        let n = pass.tiles * TILE_ROWS;
         let (x, out, values) = kept;
-        let Scratch { nodes: grads, written, more, .. } = scratch;
+        let Scratch { nodes: grads, written, more, columns, .. } = scratch;
         grads.resize_with(self.nodes.len().max(grads.len()), Vec::new);
         written.clear();
         written.resize(self.nodes.len() + 1, false);
@@ -127,7 +168,8 @@ impl NetworkProgram {
                     let x =
                         if again { Some(sized(more, input_len)) } else { target.as_deref_mut() };
                     let to = LinearGradients { x, weight: weights, bias: biases };
-                    node.layer(pass.weights, staircase).backward(seen, output, grad, to);
+                    let layer = node.layer(pass.weights, staircase);
+                    layer.backward(seen, output, grad, to, columns);
                     if let (true, Some(target)) = (again, target) {
                         add(target, &more[..input_len]);
                     }
@@ -141,11 +183,15 @@ impl NetworkProgram {
                     pass_on(grad, &mut grads[*input - 1], &mut written[*input]);
                 }
             }
-            if let (0, Some(range)) = (i, &self.context) {
-                let (width, depth) = (node.width(), range.len() / node.width());
-                let context = Matrix::row_major(pass.context, n, depth, depth).transposed();
-                let rows = Matrix::row_major(&*grad, n, width, width);
-                multiply(&mut gradient[range.clone()], width, context, rows, false);
+            if let (0, Some(context)) = (i, &self.context) {
+                let zeros = vec![T::ZERO; node.width()];
+                let to = LinearGradients {
+                    x: None,
+                    weight: &mut gradient[context.weight.clone()],
+                    bias: &mut zeros.clone(),
+                };
+                let (layer, no_output) = (context.layer(pass.weights, &zeros), &values[0][..len]);
+                layer.backward(pass.context, no_output, grad, to, columns);
             }
             if !is_last {
                 grads[i] = own;
@@ -160,12 +206,12 @@ impl NetworkNode {
         &self,
         weights: &'a [T],
         staircase: &'a Staircase,
-    ) -> MaskedLinear<'a, T> {
+    ) -> TiledLinear<'a, T> {
         let (weight, bias, activation) = match self {
             Self::Linear { weight, bias, activation, .. } => (weight, bias, *activation),
             Self::Activate { .. } => unreachable!("only linear nodes have a layer"),
         };
-        MaskedLinear {
+        TiledLinear {
             weight: &weights[weight.clone()],
             bias: &weights[bias.clone()],
             staircase,

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use diffeo_kernels::product::{Matrix, multiply, multiply_rowwise};
-use diffeo_kernels::{Real, sum_columns};
+use diffeo_kernels::product::{Matrix, multiply};
+use diffeo_kernels::{Activation, LinearGradients, Real, Staircase, TiledLinear, pack_weight};
 
 use super::Cursor;
 use super::step::{Pass, Scratch, Step, Tape, gather, scatter, sized};
@@ -19,6 +19,9 @@ pub(super) struct PluStep<T> {
     shift: Range<usize>,
     /// `I + N`, `D + M` and their product, of the weights loaded.
     factors: [Vec<T>; 3],
+    /// The product in the order in which it is read.
+    packed: Vec<T>,
+    every: Staircase,
     /// The bounded log-scales, their slopes by the raw ones, and their sum.
     scales: Vec<T>,
     slopes: Vec<T>,
@@ -35,6 +38,8 @@ impl<T: Real> PluStep<T> {
             log_scale: cursor.take(d),
             shift: cursor.take(d),
             factors: [(); 3].map(|()| vec![T::ZERO; d * d]),
+            packed: Vec::new(),
+            every: Staircase::dense(d, d),
             scales: vec![T::ZERO; d],
             slopes: vec![T::ZERO; d],
             log_det: 0.0,
@@ -44,6 +49,16 @@ impl<T: Real> PluStep<T> {
     fn square<'a>(&self, data: &'a [T]) -> Matrix<'a, T> {
         let d = self.order.len();
         Matrix::row_major(data, d, d, d)
+    }
+
+    /// `x L U + b`.
+    fn layer<'a>(&'a self, weights: &'a [T]) -> TiledLinear<'a, T> {
+        TiledLinear {
+            weight: &self.factors[2],
+            bias: &weights[self.shift.clone()],
+            staircase: &self.every,
+            activation: Activation::None,
+        }
     }
 }
 
@@ -68,6 +83,7 @@ impl<T: Real> Step<T> for PluStep<T> {
         let mut product = std::mem::take(&mut self.factors[2]);
         let (l, u) = (self.square(&self.factors[0]), self.square(&self.factors[1]));
         multiply(&mut product, d, l, u, false);
+        pack_weight(&product, &self.every, &mut self.packed);
         self.factors[2] = product;
     }
 
@@ -82,31 +98,30 @@ impl<T: Real> Step<T> for PluStep<T> {
         let d = self.order.len();
         let permuted = sized(&mut tape.seen, x.len());
         gather(x, d, &self.order, permuted);
-        let matrix = self.square(&self.factors[2]);
-        multiply_rowwise(z, d, Matrix::row_major(permuted, pass.rows, d, d), matrix);
-        let shift = &pass.weights[self.shift.clone()];
-        for row in z.chunks_exact_mut(d) {
-            row.iter_mut().zip(shift).for_each(|(z, &b)| *z += b);
-        }
+        self.layer(pass.weights).forward(&self.packed, permuted, None, z);
         log_det.iter_mut().for_each(|sum| *sum += self.log_det);
     }
 
     fn backward(
         &self,
         pass: &Pass<'_, T>,
-        _x: &[T],
+        x: &[T],
         grad: &mut [T],
         wanted: bool,
         (tape, scratch): (&mut Tape<T>, &mut Scratch<T>),
         gradient: &mut [T],
     ) {
         let d = self.order.len();
-        sum_columns(grad, &mut gradient[self.shift.clone()]);
-        let rows = Matrix::row_major(&*grad, pass.rows, d, d);
-        let permuted = Matrix::row_major(&tape.seen, pass.rows, d, d);
-        let by_matrix = sized(&mut scratch.params, d * d);
-        multiply(by_matrix, d, permuted.transposed(), rows, false);
-        let by_factor = sized(&mut scratch.more, d * d);
+        let Scratch { params: by_matrix, more: by_factor, moved: back, columns, .. } = scratch;
+        let (by_matrix, by_factor) = (sized(by_matrix, d * d), sized(by_factor, d * d));
+        let back = sized(back, grad.len());
+        let to = LinearGradients {
+            x: wanted.then_some(&mut *back),
+            weight: &mut *by_matrix,
+            bias: &mut gradient[self.shift.clone()],
+        };
+        let (permuted, output) = (&tape.seen[..grad.len()], &x[..grad.len()]);
+        self.layer(pass.weights).backward(permuted, output, grad, to, columns);
         multiply(
             by_factor,
             d,
@@ -133,8 +148,6 @@ impl<T: Real> Step<T> for PluStep<T> {
             gradient[self.log_scale.start + i] = scale * self.slopes[i];
         }
         if wanted {
-            let back = sized(&mut scratch.moved, grad.len());
-            multiply(back, d, rows, self.square(&self.factors[2]).transposed(), false);
             scatter(back, &self.order, grad, d);
         }
     }

@@ -1,18 +1,20 @@
 //! What a step of a program is, and the buffers that steps share.
+//!
+//! All matrices are tiled, `[tiles, width, TILE_ROWS]`; rows that fill up the last tile are copies and have no weight in any gradient.
 
 use std::fmt::Debug;
 
-use diffeo_kernels::Real;
+use diffeo_kernels::{Real, TILE_ROWS};
 
 /// What all steps of a run have in common.
 #[derive(Debug)]
 pub(super) struct Pass<'a, T> {
-    pub(super) rows: usize,
+    pub(super) tiles: usize,
     /// All weights of the flow.
     pub(super) weights: &'a [T],
-    /// `[rows, context width]`; empty without context.
+    /// `[tiles, context width, TILE_ROWS]`; empty without context.
     pub(super) context: &'a [T],
-    /// Gradient of the loss by each row's log-determinant; empty when there is no backward pass.
+    /// Gradient of the loss by each row's log-determinant, `[tiles, TILE_ROWS]`; empty when there is no backward pass.
     pub(super) log_det_gradient: &'a [T],
 }
 
@@ -74,6 +76,8 @@ pub(super) struct Scratch<T> {
     pub(super) nodes: Vec<Vec<T>>,
     pub(super) written: Vec<bool>,
     pub(super) more: Vec<T>,
+    /// Working memory of the layers' backward passes.
+    pub(super) columns: Vec<T>,
 }
 
 /// The first `len` elements of a buffer, which grows when needed; what they hold is unspecified.
@@ -84,18 +88,22 @@ pub(super) fn sized<T: Real>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     &mut buffer[..len]
 }
 
-/// Copies columns: `to[r, i] = from[r, columns[i]]`.
+/// Copies columns: column `i` of `to` is column `columns[i]` of `from`, which has `width` of them.
 pub(super) fn gather<T: Copy>(from: &[T], width: usize, columns: &[usize], to: &mut [T]) {
-    let rows = from.chunks_exact(width).zip(to.chunks_exact_mut(columns.len()));
-    for (from, to) in rows {
-        to.iter_mut().zip(columns).for_each(|(to, &column)| *to = from[column]);
+    let tiles = from.chunks_exact(width * TILE_ROWS);
+    for (from, to) in tiles.zip(to.chunks_exact_mut(columns.len() * TILE_ROWS)) {
+        for (to, &column) in to.chunks_exact_mut(TILE_ROWS).zip(columns) {
+            to.copy_from_slice(&from[column * TILE_ROWS..][..TILE_ROWS]);
+        }
     }
 }
 
-/// Puts columns back: `to[r, columns[i]] = from[r, i]`.
+/// Puts columns back: column `columns[i]` of `to`, which has `width` of them, becomes column `i` of `from`.
 pub(super) fn scatter<T: Copy>(from: &[T], columns: &[usize], to: &mut [T], width: usize) {
-    let rows = from.chunks_exact(columns.len()).zip(to.chunks_exact_mut(width));
-    for (from, to) in rows {
-        from.iter().zip(columns).for_each(|(from, &column)| to[column] = *from);
+    let tiles = from.chunks_exact(columns.len() * TILE_ROWS);
+    for (from, to) in tiles.zip(to.chunks_exact_mut(width * TILE_ROWS)) {
+        for (from, &column) in from.chunks_exact(TILE_ROWS).zip(columns) {
+            to[column * TILE_ROWS..][..TILE_ROWS].copy_from_slice(from);
+        }
     }
 }

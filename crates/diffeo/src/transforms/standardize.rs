@@ -31,10 +31,12 @@ impl Standardize {
         Ok(Self { center, scale })
     }
 
-    /// Standardises one row in place and returns the log-determinant.
-    pub(crate) fn forward_row(&self, row: &mut [f64]) -> f64 {
-        let constants = self.center.iter().zip(&self.scale);
-        row.iter_mut().zip(constants).for_each(|(v, (center, scale))| *v = (*v - center) / scale);
+    /// Standardises rows in place and returns the log-determinant, the same for each.
+    pub(crate) fn forward_rows(&self, rows: &mut [f64]) -> f64 {
+        for row in rows.chunks_exact_mut(self.center.len().max(1)) {
+            let constants = self.center.iter().zip(&self.scale);
+            row.iter_mut().zip(constants).for_each(|(v, (center, scale))| *v = (*v - center) / scale);
+        }
         self.log_det()
     }
 
