@@ -127,7 +127,8 @@ fn map_inverse(bencher: Bencher, name: &str) {
         .bench_local(|| map.inverse(black_box(&z), &params, &mut value, &mut log_slope));
 }
 
-/// The same in tile layout, a call for each tile of rows.
+/// The same in tile layout, a call for each tile of rows; so few that their parameters stay in the second
+/// cache, where a network has just left them.
 #[divan::bench(args = ["affine", "spline"])]
 fn map_forward_tile(bencher: Bencher, name: &str) {
     bench_tiles(bencher, map_of(name), |map, x, params, value, log_slope| {
@@ -148,7 +149,7 @@ fn bench_tiles(
     run: impl Fn(&MonotoneMap, &[f32], &[f32], &mut [f32], &mut [f32]),
 ) {
     let (tile, width) = (TILE_ROWS * DIMS, map.params_per_dim());
-    let n = ROWS * DIMS;
+    let n = 2 * tile;
     let (x, params) = (numbers(n), numbers(n * width));
     let (mut value, mut log_slope) = (vec![0.0; n], vec![0.0; n]);
     bencher.counter(ItemsCount::new(n)).bench_local(|| {
@@ -164,7 +165,7 @@ fn bench_tiles(
 fn map_backward_tile(bencher: Bencher, name: &str) {
     let map = map_of(name);
     let (tile, width) = (TILE_ROWS * DIMS, map.params_per_dim());
-    let n = ROWS * DIMS;
+    let n = 2 * tile;
     let (x, params, grad) = (numbers(n), numbers(n * width), numbers(n));
     let (mut to_x, mut to_params) = (vec![0.0; n], vec![0.0; params.len()]);
     bencher.counter(ItemsCount::new(n)).bench_local(|| {

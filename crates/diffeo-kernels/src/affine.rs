@@ -203,7 +203,13 @@ fn columns_mut<T>(tile: &mut [T]) -> impl Iterator<Item = &mut [T; TILE_ROWS]> {
 }
 
 dispatched! {
-    fn forward_tile<T: Real>(x: &[T], params: &[T], limit: f64, value: &mut [T], log_slope: &mut [T]) {
+    fn forward_tile<T: Real>(
+        x: &[T],
+        params: &[T],
+        limit: f64,
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
         let (limit, inverse) = (T::from_f64(limit), T::from_f64(limit.recip()));
         let out = columns_mut(value).zip(columns_mut(log_slope));
         let at = columns(x).zip(params.as_chunks::<TILE_ROWS>().0.as_chunks::<2>().0);
@@ -216,7 +222,13 @@ dispatched! {
 }
 
 dispatched! {
-    fn inverse_tile<T: Real>(z: &[T], params: &[T], limit: f64, value: &mut [T], log_slope: &mut [T]) {
+    fn inverse_tile<T: Real>(
+        z: &[T],
+        params: &[T],
+        limit: f64,
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
         let (limit, inverse) = (T::from_f64(limit), T::from_f64(limit.recip()));
         let out = columns_mut(value).zip(columns_mut(log_slope));
         let at = columns(z).zip(params.as_chunks::<TILE_ROWS>().0.as_chunks::<2>().0);

@@ -78,6 +78,12 @@ pub trait Real:
     fn exp_m1(self) -> Self;
     /// Natural logarithm, within 1 ulp; -inf at zero, NaN below it.
     fn ln(self) -> Self;
+    /// Natural logarithm of a positive, finite, normal number, within 1 ulp, at two thirds of the price of
+    /// [`Self::ln`]; NaN stays NaN.
+    fn ln_normal(self) -> Self;
+    /// `ln(1 + x) = 2 atanh(s)` for `0 <= x <= 1` only, given `s = x / (2 + x)` to within a few
+    /// rounding errors; the result is about as exact.
+    fn ln_1p_from(s: Self) -> Self;
     /// `ln(1 + x)` for `0 <= x <= 1` only, within 2 ulp.
     fn ln_1p_unit(self) -> Self;
     /// Hyperbolic tangent, within 2 ulp.
@@ -134,10 +140,9 @@ macro_rules! real {
         $t:ident, $bits:ident, mantissa: $mantissa:literal, bias: $bias:literal,
         offset: $offset:literal, exp_range: [$exp_low:literal, $exp_high:literal],
         exp_normal: $exp_normal:literal, magic: $magic:literal,
-        log2_e: [$log2_high:literal, $log2_low:literal],
-        ln2: [$ln2_high:literal, $ln2_low:literal], tanh_end: $tanh_end:literal,
-        tiny: $tiny:literal, sqrt_half: $sqrt_half:literal,
-        exp: $exp:tt, exp2: $exp2:tt, ln: $ln:tt, ln_1p: $ln_1p:tt
+        log2_e_rest: $log2_e_rest:literal,
+        tanh_end: $tanh_end:literal, tiny: $tiny:literal,
+        exp: $exp:tt, exp2: $exp2:tt, ln_1p: $ln_1p:tt
     ) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
@@ -208,9 +213,10 @@ macro_rules! real {
                 // x log2(e) = n + r with |r| <= 1/2. The sum holds n + bias in its low bits, from
                 // where a shift moves it to the exponent's place: 2^n, normal for all n here.
                 const MAGIC: $t = $magic + $bias as $t;
-                let shifted = x.mul_add($log2_high, MAGIC);
+                const LOG2_E: $t = std::$t::consts::LOG2_E;
+                let shifted = x.mul_add(LOG2_E, MAGIC);
                 let n = shifted - MAGIC;
-                let r = x.mul_add($log2_low, x.mul_add($log2_high, -n));
+                let r = x.mul_add($log2_e_rest, x.mul_add(LOG2_E, -n));
                 let power = r.mul_add(horner!($t, r, $exp2), 1.0);
                 // A product, so that NaN goes through.
                 power * $t::from_bits(shifted.to_bits() << $mantissa)
@@ -231,28 +237,24 @@ macro_rules! real {
             #[inline(always)]
             fn ln(self) -> Self {
                 const LIFT: $t = (1u64 << ($mantissa + 2)) as $t;
-                const ANCHOR: $bits = (1.0 as $t).to_bits() - $sqrt_half;
-                // x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)).
                 let subnormal = self < $t::MIN_POSITIVE;
-                let bits = (if subnormal { self * LIFT } else { self }).to_bits();
-                let shifted = bits.wrapping_add(ANCHOR);
-                let one_f =
-                    $t::from_bits((shifted & ((1 << $mantissa) - 1)).wrapping_add($sqrt_half));
-                const BIG: $t = (1u64 << $mantissa) as $t;
-                let k = $t::from_bits((shifted >> $mantissa) | BIG.to_bits())
-                    - (BIG + $bias as $t)
-                    - (if subnormal { ($mantissa + 2) as $t } else { 0.0 });
-                // ln(1 + f) = 2 atanh(s), s = f / (2 + f), written f - (h - s (h + R)) with
-                // h = f^2/2 so that the leading term is exact.
-                let f = one_f - 1.0;
-                let s = f / (2.0 + f);
-                let z = s * s;
-                let h = 0.5 * f * f;
-                let rest = s * (h + z * horner!($t, z, $ln));
-                let value = k.mul_add($ln2_high, f - (h - (rest + k * $ln2_low)));
+                let lifted = if subnormal { self * LIFT } else { self };
+                let lift = if subnormal { ($mantissa + 2) as $t } else { 0.0 };
+                let value = ln::$t(lifted, lift);
                 let value = if self < $t::INFINITY { value } else { self };
                 let value = if self == 0.0 { -$t::INFINITY } else { value };
                 if self < 0.0 { $t::NAN } else { value }
+            }
+
+            #[inline(always)]
+            fn ln_normal(self) -> Self {
+                self.mul_add(0.0, ln::$t(self, 0.0))
+            }
+
+            #[inline(always)]
+            fn ln_1p_from(s: Self) -> Self {
+                let z = s * s;
+                (s * z).mul_add(horner!($t, z, $ln_1p), s + s)
             }
 
             #[inline(always)]
@@ -284,6 +286,49 @@ macro_rules! real {
     };
 }
 
+/// `ln(x 2^-lift)` for positive normal `x`.
+mod ln {
+    macro_rules! ln {
+        (
+            $t:ident, $bits:ident, mantissa: $mantissa:literal, bias: $bias:literal,
+            ln2: [$ln2_high:literal, $ln2_low:literal], sqrt_half: $sqrt_half:literal, ln: $ln:tt
+        ) => {
+            #[inline(always)]
+            pub(super) fn $t(x: $t, lift: $t) -> $t {
+                const ANCHOR: $bits = (1.0 as $t).to_bits() - $sqrt_half;
+                // x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)).
+                let shifted = x.to_bits().wrapping_add(ANCHOR);
+                let one_f =
+                    $t::from_bits((shifted & ((1 << $mantissa) - 1)).wrapping_add($sqrt_half));
+                const BIG: $t = (1u64 << $mantissa) as $t;
+                let k = $t::from_bits((shifted >> $mantissa) | BIG.to_bits())
+                    - (BIG + $bias as $t)
+                    - lift;
+                // ln(1 + f) = 2 atanh(s), s = f / (2 + f), written f - (h - s (h + R)) with
+                // h = f^2/2 so that the leading term is exact.
+                let f = one_f - 1.0;
+                let s = f / (2.0 + f);
+                let z = s * s;
+                let h = 0.5 * f * f;
+                let rest = s * (h + z * horner!($t, z, $ln));
+                k.mul_add($ln2_high, f - (h - (rest + k * $ln2_low)))
+            }
+        };
+    }
+    ln!(
+        f32, u32, mantissa: 23, bias: 127, ln2: [0.693145751953125, 1.4286068e-6],
+        sqrt_half: 0x3f3504f3, ln: [0.66666764, 0.39978603, 0.2984783]
+    );
+    ln!(
+        f64, u64, mantissa: 52, bias: 1023, ln2: [0.6931471803691238, 1.9082149292705877e-10],
+        sqrt_half: 0x3fe6a09e667f3bcd,
+        ln: [
+            0.6666666666666698, 0.3999999999961189, 0.28571428703864216, 0.2222220213980662,
+            0.18183393143159934, 0.15318097427239885, 0.14757971506484802,
+        ]
+    );
+}
+
 /// `x = n ln 2 + r` with `|r| <= ln 2 / 2`: returns `n + offset` (positive) and `r`.
 mod reduce {
     macro_rules! reduce {
@@ -305,20 +350,19 @@ mod reduce {
 
 real!(
     f32, u32, mantissa: 23, bias: 127, offset: 256, exp_range: [-104.0, 89.0],
-    exp_normal: -87.0, magic: 12582912.0, log2_e: [1.4426950216293335, 1.925963033500011e-8],
-    ln2: [0.693145751953125, 1.4286068e-6], tanh_end: 10.0, tiny: 1e-10, sqrt_half: 0x3f3504f3,
+    exp_normal: -87.0, magic: 12582912.0, log2_e_rest: 1.925963e-8,
+    tanh_end: 10.0, tiny: 1e-10,
     exp: [0.5, 0.16666667, 0.04166638, 0.008333276, 0.0013939382, 0.00019912883],
-    exp2: [0.6931472, 0.24022645, 0.055503592, 0.009618841, 0.0013391137, 0.00015238006],
-    ln: [0.66666764, 0.39978603, 0.2984783],
+    exp2: [
+        std::f32::consts::LN_2, 0.24022645, 0.055503592, 0.009618841, 0.0013391137, 0.00015238006,
+    ],
     ln_1p: [0.66666675, 0.3999893, 0.28615627, 0.21440013, 0.242582]
 );
 
 real!(
     f64, u64, mantissa: 52, bias: 1023, offset: 2048, exp_range: [-746.0, 710.0],
-    exp_normal: -708.0, magic: 6755399441055744.0,
-    log2_e: [1.4426950408889634, 2.0355273740931033e-17],
-    ln2: [0.6931471803691238, 1.9082149292705877e-10], tanh_end: 20.0, tiny: 1e-20,
-    sqrt_half: 0x3fe6a09e667f3bcd,
+    exp_normal: -708.0, magic: 6755399441055744.0, log2_e_rest: 2.0355273740931033e-17,
+    tanh_end: 20.0, tiny: 1e-20,
     exp: [
         0.5, 0.16666666666666674, 0.0416666666666667, 0.00833333333332282, 0.0013888888888868936,
         0.0001984126988336057, 2.4801587357171e-5, 2.7557246803748975e-6, 2.7557245216184494e-7,
@@ -328,10 +372,6 @@ real!(
         0.6931471805599457, 0.24022650695910097, 0.05550410866479039, 0.009618129107607003,
         0.001333355815343997, 0.0001540353044157185, 1.5252727385189775e-5, 1.3215442675452854e-6,
         1.0180647660573069e-7, 7.072570394540799e-9, 4.0780717860928705e-10,
-    ],
-    ln: [
-        0.6666666666666698, 0.3999999999961189, 0.28571428703864216, 0.2222220213980662,
-        0.18183394143159934, 0.15318097427239885, 0.14757971506484802,
     ],
     ln_1p: [
         0.6666666666666642, 0.4000000000012458, 0.2857142855131723, 0.2222222378229858,

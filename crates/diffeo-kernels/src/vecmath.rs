@@ -182,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn ln_normal_has_the_bits_of_ln_and_ln_1p_from_is_close() {
+        for x in dense_f32().into_iter().filter(|x| x.is_normal() && *x > 0.0) {
+            assert_eq!(x.ln_normal().to_bits(), Real::ln(x).to_bits(), "{x:e}");
+        }
+        assert!(f32::NAN.ln_normal().is_nan() && f64::NAN.ln_normal().is_nan());
+        for x in (0..=100_000).map(|i| f64::from(i) * 1e-5) {
+            let found = f64::ln_1p_from(x / (2.0 + x));
+            assert!(ulps_f64(found, x.ln_1p()) <= 4.0, "{x}: {found}");
+            let found = f32::ln_1p_from(x as f32 / (2.0 + x as f32));
+            assert!(ulps_f32(found, f64::from(x as f32).ln_1p()) <= 4.0, "{x}: {found}");
+        }
+    }
+
+    #[test]
     fn limits_are_reached_exactly() {
         let mut x = [f64::NEG_INFINITY, -0.0, 0.0, f64::INFINITY, -1.0];
         ln(&mut x[1..]);

@@ -1,7 +1,9 @@
 //! A block of elements at a time, the same parameter of neighbouring elements side by side.
 //!
 //! Every step is a loop over the `L` lanes of fixed-size arrays, which the compiler turns into a few
-//! vector operations; only the loops over the bins remain. `L` is chosen by the instruction set.
+//! vector operations; only the loops over the bins remain. `L` is chosen by the instruction set. Two things
+//! keep such a loop in vectors: rows are copied before it, so that nothing it writes may be what it reads, and
+//! choices between two numbers in memory are [`pick`]ed, since `if` may become a choice of an address.
 
 use super::RationalQuadratic;
 use super::segment::Segment;
@@ -80,22 +82,32 @@ impl<T: Real> Shape<T> {
         }
     }
 
-    /// The slope that a raw slope stands for, and its derivative.
+    /// The slopes that two raw slopes stand for.
     #[inline(always)]
-    fn slope(&self, raw: T) -> (T, T) {
-        let held = raw.held(-T::from_f64(RAW_SLOPE_MAX), T::from_f64(RAW_SLOPE_MAX));
-        let shifted = held + T::from_f64(SLOPE_SHIFT);
-        // Softplus and sigmoid of one exponential; both are exact enough even where that is held.
+    fn slopes(&self, raw: [T; 2]) -> [T; 2] {
+        let shifted = raw.map(|raw| {
+            let held = raw.held(-T::from_f64(RAW_SLOPE_MAX), T::from_f64(RAW_SLOPE_MAX));
+            held + T::from_f64(SLOPE_SHIFT)
+        });
+        let e = shifted.map(|u| (-u.abs()).exp_nonpositive());
+        let sums = e.map(|e| T::from_f64(2.0) + e);
+        // One division for both.
+        let inverse = T::ONE / (sums[0] * sums[1]);
+        let tails = [e[0] * (sums[1] * inverse), e[1] * (sums[0] * inverse)].map(T::ln_1p_from);
+        from_fn(|i| {
+            // `< 0` and not `> 0`, so that NaN goes through.
+            let positive = if shifted[i] < T::ZERO { T::ZERO } else { shifted[i] };
+            (positive + tails[i]).fma(self.slope_scale, self.min_slope)
+        })
+    }
+
+    /// Derivative of a slope by its raw slope.
+    #[inline(always)]
+    fn slope_slope(&self, raw: T) -> T {
+        let shifted = raw + T::from_f64(SLOPE_SHIFT);
         let e = (-shifted.abs()).exp_nonpositive();
-        let positive = if shifted < T::ZERO { T::ZERO } else { shifted };
-        let soft = positive + e.ln_1p_unit();
         let sigmoid = (if shifted < T::ZERO { e } else { T::ONE }) / (T::ONE + e);
-        let derivative = if raw.abs() > T::from_f64(RAW_SLOPE_MAX) {
-            T::ZERO
-        } else {
-            sigmoid * self.slope_scale
-        };
-        (soft.fma(self.slope_scale, self.min_slope), derivative)
+        if raw.abs() > T::from_f64(RAW_SLOPE_MAX) { T::ZERO } else { sigmoid * self.slope_scale }
     }
 
     #[inline(always)]
@@ -106,7 +118,7 @@ impl<T: Real> Shape<T> {
 
 /// Exponentials of a block's raw sizes: the numerators of the two softmaxes.
 struct Sizes<'a, T, const L: usize> {
-    /// `K` of the widths, then `K` of the heights, relative to the largest.
+    /// Those of the widths, then those of the heights, relative to the largest; each half of [`rows`].
     exps: &'a mut [T],
     /// `scale` over the sum of the exponentials: what makes sizes of them.
     width_ratio: [T; L],
@@ -151,7 +163,6 @@ fn exponentials<T: Real, const L: usize>(
     }
     let mut sum = [T::ZERO; L];
     for (k, exps) in exps.iter_mut().enumerate() {
-        // Copies, here and below, tell the compiler that nothing it writes is what it reads.
         let mut row = *params.row::<L>(first + k);
         for l in 0..L {
             row[l] = (row[l] - top[l]).exp_nonpositive();
@@ -288,24 +299,32 @@ impl<T: Real, const L: usize> Found<T, L> {
         (self.width_sum[l], self.height_sum[l]) = (width_sum, height_sum);
     }
 
-    /// The spline's piece of one lane, and the derivatives of its two slopes by their raw numbers.
+    /// Slopes at the knots around each element; anything at the outermost knots.
     #[inline(always)]
-    fn segment(&self, shape: &Shape<T>, ratio: T, l: usize) -> (Segment<T>, T, T) {
+    fn slopes(&self, shape: &Shape<T>) -> [[T; L]; 2] {
+        let mut slopes = [[T::ZERO; L]; 2];
+        for l in 0..L {
+            [slopes[0][l], slopes[1][l]] = shape.slopes([self.raw0[l], self.raw1[l]]);
+        }
+        slopes
+    }
+
+    /// The spline's piece of one lane.
+    #[inline(always)]
+    fn segment(&self, shape: &Shape<T>, ratio: T, slopes: &[[T; L]; 2], l: usize) -> Segment<T> {
         // A NaN among the sizes makes all inner knots NaN, but not the pinned ends: carry it to the result.
         let taint = ratio * T::ZERO;
-        let (d0, d0_slope) = shape.slope(self.raw0[l]);
-        let (d1, d1_slope) = shape.slope(self.raw1[l]);
+        let [d0, d1] = [slopes[0][l], slopes[1][l]];
         // The last bin's right end is infinite so far. (A NaN stays.)
         let (x1, z1) = (self.x1[l], self.z1[l]);
-        let segment = Segment {
+        Segment {
             x0: self.x0[l],
             x1: if x1 > shape.bound { shape.bound } else { x1 },
             z0: self.z0[l],
             z1: if z1 > shape.bound { shape.bound } else { z1 },
             d0: (if self.x0[l] <= -shape.bound { T::ONE } else { d0 }) + taint,
             d1: if x1 >= shape.bound { T::ONE } else { d1 },
-        };
-        (segment, d0_slope, d1_slope)
+        }
     }
 }
 
@@ -327,7 +346,7 @@ fn held<T: Real, const L: usize>(shape: &Shape<T>, input: &[T; L]) -> [T; L] {
     held
 }
 
-/// The map, or `INVERSE`, its inverse. `exps` is working memory, `2 K L` numbers.
+/// The map, or `INVERSE`, its inverse. `exps` is working memory, [`rows`]` * L` numbers.
 #[inline(always)]
 pub(super) fn map<T: Real, const L: usize, const INVERSE: bool>(
     shape: &Shape<T>,
@@ -340,8 +359,9 @@ pub(super) fn map<T: Real, const L: usize, const INVERSE: bool>(
     let sizes = Sizes::new(shape, params, exps);
     let held = held(shape, input);
     let found = Found::new::<INVERSE, false>(shape, params, &sizes, &held);
+    let slopes = found.slopes(shape);
     for l in 0..L {
-        let segment = found.segment(shape, sizes.width_ratio[l], l).0;
+        let segment = found.segment(shape, sizes.width_ratio[l], &slopes, l);
         let inner = if INVERSE { segment.inverse(held[l]) } else { segment.forward(held[l]) };
         (value[l], log_slope[l]) = choose(shape, input[l], inner);
     }
@@ -362,13 +382,14 @@ pub(super) fn backward<T: Real, const L: usize, const INVERSE: bool>(
     let sizes = Sizes::new(shape, params, exps);
     let held = held(shape, x);
     let found = Found::new::<false, true>(shape, params, &sizes, &held);
+    let slopes = found.slopes(shape);
     let (gv, gl) = (lanes::<T, L>(from.value), lanes::<T, L>(from.log_slope));
     let zero = [T::ZERO; L];
     let axis = || AxisGradients { below: zero, own: zero, above: zero };
     let (mut by_widths, mut by_heights) = (axis(), axis());
     let (mut by_d0, mut by_d1) = (zero, zero);
     for l in 0..L {
-        let (segment, d0_slope, d1_slope) = found.segment(shape, sizes.width_ratio[l], l);
+        let segment = found.segment(shape, sizes.width_ratio[l], &slopes, l);
         let all = segment.backward(held[l], gv[l], gl[l], INVERSE);
         // A choice, not a product with 0: what was computed for an element outside may be NaN.
         let inside = shape.inside(x[l]);
@@ -378,8 +399,8 @@ pub(super) fn backward<T: Real, const L: usize, const INVERSE: bool>(
         by_widths.set(l, keep(all.x0), keep(all.width), sums, ratio, ratio * shape.scale_inverse);
         let (sums, ratio) = ((found.height_before[l], found.height[l]), sizes.height_ratio[l]);
         by_heights.set(l, keep(all.z0), keep(all.height), sums, ratio, ratio * shape.scale_inverse);
-        by_d0[l] = keep(all.d0 * d0_slope);
-        by_d1[l] = keep(all.d1 * d1_slope);
+        by_d0[l] = keep(all.d0 * shape.slope_slope(found.raw0[l]));
+        by_d1[l] = keep(all.d1 * shape.slope_slope(found.raw1[l]));
     }
     let stride = params.stride;
     let (widths, heights) = sizes.exps.split_at(sizes.exps.len() / 2);
@@ -400,8 +421,8 @@ pub(super) fn backward<T: Real, const L: usize, const INVERSE: bool>(
             let next = T::from_f64((k + 1) as f64);
             let to_slope = lanes_mut::<T, L>(&mut to_params[(2 * shape.bins + k) * stride..]);
             for l in 0..L {
-                let right = if found.bin[l] == number { by_d1[l] } else { T::ZERO };
-                to_slope[l] = if found.bin[l] == next { by_d0[l] } else { right };
+                let right = pick(found.bin[l] == number, by_d1[l], T::ZERO);
+                to_slope[l] = pick(found.bin[l] == next, by_d0[l], right);
             }
         }
     }
@@ -428,7 +449,6 @@ impl<T: Real, const L: usize> AxisGradients<T, L> {
 
     #[inline(always)]
     fn at(&self, l: usize, bin: T, number: T) -> T {
-        let other = if bin > number { self.below[l] } else { self.above[l] };
-        if bin == number { self.own[l] } else { other }
+        pick(bin == number, self.own[l], pick(bin > number, self.below[l], self.above[l]))
     }
 }

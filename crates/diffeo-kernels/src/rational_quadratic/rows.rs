@@ -8,14 +8,28 @@ use crate::{Real, TILE_ROWS};
 /// Elements that are transposed together; their parameters stay in the caches.
 const CHUNK: usize = 4 * TILE_ROWS;
 
+/// Rows that are transposed side by side, for larger stores.
+const GROUP: usize = 4;
+
 /// `[n, width]` to `[n / TILE_ROWS, width, TILE_ROWS]`. What lies beyond the last row stays as it was.
 fn to_columns<T: Copy>(rows: &[T], width: usize, columns: &mut [T]) {
     let blocks = rows.chunks(width * TILE_ROWS);
     for (rows, columns) in blocks.zip(columns.chunks_exact_mut(width * TILE_ROWS)) {
-        for (l, row) in rows.chunks_exact(width).enumerate() {
-            for (&p, column) in row.iter().zip(columns.chunks_exact_mut(TILE_ROWS)) {
-                column[l] = p;
+        let (columns, _) = columns.as_chunks_mut::<TILE_ROWS>();
+        let groups = rows.chunks_exact(GROUP * width);
+        let rest = groups.remainder().chunks_exact(width);
+        let done = rows.len() / width / GROUP * GROUP;
+        for (group, rows) in groups.enumerate() {
+            let (a, rows) = rows.split_at(width);
+            let (b, rows) = rows.split_at(width);
+            let (c, d) = rows.split_at(width);
+            let rows = a.iter().zip(b).zip(c.iter().zip(d));
+            for (column, ((&a, &b), (&c, &d))) in columns.iter_mut().zip(rows) {
+                column.as_chunks_mut().0[group] = [a, b, c, d];
             }
+        }
+        for (l, row) in rest.enumerate() {
+            columns.iter_mut().zip(row).for_each(|(column, &p)| column[done + l] = p);
         }
     }
 }

@@ -66,7 +66,7 @@ impl<T: Real> Segment<T> {
         let s = height * width_inverse;
         let parts = self.parts((x - self.x0) * width_inverse, s);
         let z = parts.ratio.fma(height, self.z0).held(self.z0, self.z1);
-        (z, Self::slope(&parts, s).ln())
+        (z, Self::slope(&parts, s).ln_normal())
     }
 
     /// `z -> (x, log dx/dz)`, for `z` between the knots.
@@ -103,7 +103,7 @@ impl<T: Real> Segment<T> {
         let moved = (first - step).held(T::ZERO, T::ONE);
         let parts = self.parts(moved, s);
         let x = moved.fma(width, self.x0).held(self.x0, self.x1);
-        (x, -Self::slope(&parts, s).ln())
+        (x, -Self::slope(&parts, s).ln_normal())
     }
 
     /// Gradients of a loss whose gradients by the forward map's value and log-slope at `x` are `gv` and
