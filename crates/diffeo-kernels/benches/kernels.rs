@@ -4,8 +4,8 @@
 
 use diffeo_kernels::{
     Activation, AdamW, Affine, ArgumentGradients, LinearGradients, MadeInverse, MadeStep,
-    MapGradients, MaskedLinear, Moments, MonotoneMap, RationalQuadratic, Staircase, TILE_ROWS,
-    normal_log_prob, vecmath,
+    MapGradients, MaskedLinear, Moments, MonotoneMap, RationalQuadratic, Staircase, TiledLinear, TILE_ROWS,
+    normal_log_prob, pack_weight, vecmath,
 };
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -60,6 +60,40 @@ fn masked_linear_forward(bencher: Bencher, masked: bool) {
     bencher
         .counter(ItemsCount::new(2 * ROWS * staircase.weights()))
         .bench_local(|| layer.forward(black_box(&x), None, &mut out));
+}
+
+/// Rows of a shard of a training step.
+const SHARD: usize = 256;
+
+#[divan::bench(args = [true, false])]
+fn tiled_linear_forward(bencher: Bencher, masked: bool) {
+    let staircase = staircase(masked);
+    let (weight, bias, x) = (weights(&staircase), numbers(HIDDEN), numbers(SHARD * HIDDEN));
+    let activation = Activation::Relu;
+    let layer = TiledLinear { weight: &weight, bias: &bias, staircase: &staircase, activation };
+    let (mut packed, mut out) = (Vec::new(), vec![0.0; SHARD * HIDDEN]);
+    pack_weight(&weight, &staircase, &mut packed);
+    bencher
+        .counter(ItemsCount::new(2 * SHARD * staircase.weights()))
+        .bench_local(|| layer.forward(&packed, black_box(&x), None, &mut out));
+}
+
+/// Gradients of weights and bias, and if `of_input` also that of the input.
+#[divan::bench(args = [(true, true), (true, false), (false, true), (false, false)])]
+fn tiled_linear_backward(bencher: Bencher, (masked, of_input): (bool, bool)) {
+    let staircase = staircase(masked);
+    let (weight, bias, x) = (weights(&staircase), numbers(HIDDEN), numbers(SHARD * HIDDEN));
+    let activation = Activation::Relu;
+    let layer = TiledLinear { weight: &weight, bias: &bias, staircase: &staircase, activation };
+    let (output, mut grad) = (numbers(SHARD * HIDDEN), numbers(SHARD * HIDDEN));
+    let (mut to_x, mut to_weight, mut to_bias) = (x.clone(), weight.clone(), vec![0.0; HIDDEN]);
+    let mut columns = Vec::new();
+    let products = if of_input { 4 } else { 2 };
+    bencher.counter(ItemsCount::new(products * SHARD * staircase.weights())).bench_local(|| {
+        let to_x = of_input.then_some(&mut to_x[..]);
+        let to = LinearGradients { x: to_x, weight: &mut to_weight, bias: &mut to_bias };
+        layer.backward(black_box(&x), &output, &mut grad, to, &mut columns);
+    });
 }
 
 #[divan::bench(args = [true, false])]
