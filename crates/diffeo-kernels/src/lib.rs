@@ -25,7 +25,7 @@ pub mod vecmath;
 pub use activation::{Activation, activate, activate_backward};
 pub use affine::Affine;
 pub use base::{add_rows, normal_log_prob, normal_log_prob_backward, sum_rows};
-pub use made_inverse::{MadeInverse, MadeStep};
+pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward, MadeStep};
 pub use masked_linear::{LinearGradients, MaskedLinear, sum_columns};
 pub use monotone::{ArgumentGradients, MapGradients, MonotoneMap};
 pub use optimizer::{AdamW, Moments, average_weights, l2_norm, sum_shards};

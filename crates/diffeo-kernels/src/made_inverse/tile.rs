@@ -3,83 +3,101 @@
 use std::ops::Range;
 
 use super::accumulate::accumulate;
-use super::plan::Task;
+use super::plan::{Link, Pack, Plan};
+use crate::Real;
 use crate::activation::Activation;
-use crate::{Real, activate as activate_slice};
 
-/// A node's buffer `[tiles, width, R]`, at one tile of rows.
-#[derive(Clone, Copy)]
-pub(super) struct Node<'a, T> {
-    pub(super) data: &'a [T],
-    pub(super) width: usize,
+/// What is done to the sums of a stage.
+#[derive(Debug)]
+pub(super) enum Ending<'a, T> {
+    /// `activation(sum + bias + addend)`.
+    Activated { activation: Activation, bias: &'a [T], addend: Option<&'a [T]> },
+    /// `sum * slope`, where `values: [n, width]` are the outputs of the activation, whose units are counted from the
+    /// last to the first.
+    Steepened { activation: Activation, values: &'a [T] },
+}
+
+/// What a few units are computed from: the nodes before, each `[tiles, width, R]`, and one tile of rows of these.
+pub(super) struct Source<'a, T> {
+    pub(super) plan: &'a Plan<T>,
+    pub(super) link: &'a Link,
+    pub(super) nodes: &'a [Vec<T>],
     pub(super) tile: usize,
-}
-
-impl<T> Node<'_, T> {
-    #[inline(always)]
-    fn at_unit<const R: usize>(&self, unit: usize) -> &[T] {
-        &self.data[(self.tile * self.width + unit) * R..(self.tile + 1) * self.width * R]
-    }
-}
-
-/// An addend `[n, width]`, at the rows of one tile.
-#[derive(Clone)]
-pub(super) struct Addend<'a, T> {
-    pub(super) data: &'a [T],
-    pub(super) width: usize,
+    /// Which of all rows these are.
     pub(super) rows: Range<usize>,
 }
 
-/// What a few units are computed from.
-pub(super) struct Source<'a, T> {
-    /// `[depth, U]`.
-    pub(super) weights: &'a [T],
-    pub(super) bias: &'a [T],
-    pub(super) input: Node<'a, T>,
-    pub(super) skip: Option<Node<'a, T>>,
-    pub(super) addend: Option<Addend<'a, T>>,
+impl<T> Source<'_, T> {
+    /// A node's units from `unit` on.
+    #[inline(always)]
+    fn node<const R: usize>(&self, node: usize, unit: usize) -> &[T] {
+        let width = self.plan.widths[node];
+        &self.nodes[node][(self.tile * width + unit) * R..(self.tile + 1) * width * R]
+    }
 }
 
 /// Where they go: unit `u` at `data[u * stride..][..R]`.
 pub(super) struct Target<'a, T> {
     pub(super) data: &'a mut [T],
     pub(super) stride: usize,
-    pub(super) activation: Activation,
+    /// Width of the node.
+    pub(super) width: usize,
 }
 
-/// Units `first..first + U` for `R` rows. Each row's sum runs over the inputs in order.
+/// The units of a pack, of which there are `U`, for `R` rows. Each row's sum runs over the inputs in order.
 #[inline(always)]
-pub(super) fn linear<T: Real, const U: usize, const R: usize>(
-    first: usize,
+pub(super) fn units<T: Real, const U: usize, const R: usize>(
+    pack: &Pack,
     from: &Source<'_, T>,
+    ending: &Ending<'_, T>,
     to: Target<'_, T>,
 ) {
-    let mut sums = accumulate::<T, U, R>(from.weights, from.input.at_unit::<R>(0));
+    let weights = &from.plan.weights[pack.at..][..pack.depth * U];
+    let mut sums = accumulate::<T, U, R>(weights, from.node::<R>(from.link.input, 0));
     for u in 0..U {
+        let unit = pack.first + u;
         // Plain index loops: the closures of iterators are not always inlined into code for another instruction set.
         let lanes = &mut sums[u];
-        let bias = from.bias[first + u];
-        for r in 0..R {
-            lanes[r] += bias;
-        }
-        if let Some(addend) = &from.addend {
-            for (r, row) in addend.rows.clone().enumerate() {
-                lanes[r] += addend.data[row * addend.width + first + u];
+        if let Ending::Activated { bias, addend, .. } = ending {
+            let bias = bias[unit];
+            for r in 0..R {
+                lanes[r] += bias;
+            }
+            if let Some(addend) = addend {
+                for (r, row) in from.rows.clone().enumerate() {
+                    lanes[r] += addend[row * to.width + unit];
+                }
             }
         }
-        if let Some(skip) = &from.skip {
-            let skip = &skip.at_unit::<R>(first + u)[..R];
+        for &node in &from.link.adds {
+            let added = &from.node::<R>(node, unit)[..R];
             for r in 0..R {
-                lanes[r] += skip[r];
+                lanes[r] += added[r];
             }
         }
         let out = &mut to.data[u * to.stride..][..R];
-        match to.activation {
-            Activation::None => out.copy_from_slice(lanes),
-            Activation::Relu => apply(Activation::Relu, lanes, out),
-            Activation::Tanh => apply(Activation::Tanh, lanes, out),
-            Activation::Elu => apply(Activation::Elu, lanes, out),
+        match ending {
+            Ending::Activated { activation, .. } => activated(*activation, lanes, out),
+            Ending::Steepened { activation: Activation::None, .. } => out.copy_from_slice(lanes),
+            Ending::Steepened { activation, values } => {
+                let mut at = [T::ZERO; R];
+                for (r, row) in from.rows.clone().enumerate() {
+                    at[r] = values[row * to.width + to.width - 1 - unit];
+                }
+                steepened(*activation, lanes, &at, out);
+            }
         }
+    }
+}
+
+/// One loop an activation: a choice inside the loop would keep it from being vectorised.
+#[inline(always)]
+fn activated<T: Real, const R: usize>(activation: Activation, lanes: &[T; R], out: &mut [T]) {
+    match activation {
+        Activation::None => out.copy_from_slice(lanes),
+        Activation::Relu => apply(Activation::Relu, lanes, out),
+        Activation::Tanh => apply(Activation::Tanh, lanes, out),
+        Activation::Elu => apply(Activation::Elu, lanes, out),
     }
 }
 
@@ -90,11 +108,29 @@ fn apply<T: Real, const R: usize>(activation: Activation, lanes: &[T; R], out: &
     }
 }
 
-/// A step without weights: the activation of units that lie together.
 #[inline(always)]
-pub(super) fn activate<T: Real, const R: usize>(task: &Task, input: Node<'_, T>, out: &mut [T]) {
-    let length = task.units.len() * R;
-    let out = &mut out[..length];
-    out.copy_from_slice(&input.at_unit::<R>(task.units.start)[..length]);
-    activate_slice(task.activation, out);
+fn steepened<T: Real, const R: usize>(
+    activation: Activation,
+    lanes: &[T; R],
+    values: &[T; R],
+    out: &mut [T],
+) {
+    match activation {
+        Activation::None => out.copy_from_slice(lanes),
+        Activation::Relu => scale(Activation::Relu, lanes, values, out),
+        Activation::Tanh => scale(Activation::Tanh, lanes, values, out),
+        Activation::Elu => scale(Activation::Elu, lanes, values, out),
+    }
+}
+
+#[inline(always)]
+fn scale<T: Real, const R: usize>(
+    activation: Activation,
+    lanes: &[T; R],
+    values: &[T; R],
+    out: &mut [T],
+) {
+    for r in 0..R {
+        out[r] = lanes[r] * activation.slope(values[r]);
+    }
 }
