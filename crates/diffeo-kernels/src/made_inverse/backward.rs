@@ -10,7 +10,7 @@ use crate::dispatch::dispatched;
 use crate::rational_quadratic::BLOCK;
 use crate::{
     Activation, ArgumentGradients, LinearGradients, MapGradients, MaskedLinear, MonotoneMap, Real,
-    activate,
+    activate, activate_backward,
 };
 
 /// Backward pass of [`super::MadeInverse`].
@@ -218,30 +218,35 @@ impl<T: Real> Turn<T> for Reversal<'_, T> {
         }
         let from =
             MapGradients { value: &block.value[..count], log_slope: &block.log_slope[..count] };
-        let (params, by_params) =
-            (&block.params[..count * width], &mut block.by_params[..count * width]);
+        let params = &block.params[..count * width];
+        let by_params = &mut block.by_params[..count * width];
         let to = ArgumentGradients { input: &mut block.z[..count], params: by_params };
         self.map.inverse_backward(&block.x[..count], params, from, to);
+        activate_backward(self.activation, &block.params, &mut block.by_params);
         for l in 0..count {
             self.to.z[at(l)] = block.z[l];
-        }
-        for l in 0..count {
             for p in 0..width {
-                let slope = self.activation.slope(block.params[l * width + p]);
-                arrived[(width - 1 - p) * BLOCK + l] = block.by_params[l * width + p] * slope;
+                arrived[(width - 1 - p) * BLOCK + l] = block.by_params[l * width + p];
             }
         }
     }
 
     #[inline(always)]
     fn finish<const R: usize>(&mut self, rows: Range<usize>, nodes: &[Vec<T>]) {
+        /// Units whose place in a row is one line of the cache or two.
+        const UNITS: usize = 16;
         for (node, to) in nodes.iter().zip(self.to.addends.iter_mut().rev()) {
             let width = node.len() / BLOCK;
             for (tile, node) in node.chunks_exact(width * R).enumerate() {
                 let first = rows.start + tile * R;
-                for row in first..rows.end.min(first + R) {
-                    for u in 0..width {
-                        to[row * width + width - 1 - u] = node[u * R + row - first];
+                for unit in (0..width).step_by(UNITS) {
+                    let count = UNITS.min(width - unit);
+                    let node = &node[unit * R..(unit + count) * R];
+                    for (lane, row) in (first..rows.end.min(first + R)).enumerate() {
+                        let to = &mut to[(row + 1) * width - unit - count..][..count];
+                        for (to, lanes) in to.iter_mut().rev().zip(node.chunks_exact(R)) {
+                            *to = lanes[lane];
+                        }
                     }
                 }
             }

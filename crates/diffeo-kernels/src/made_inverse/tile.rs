@@ -54,6 +54,12 @@ pub(super) fn units<T: Real, const U: usize, const R: usize>(
 ) {
     let weights = &from.plan.weights[pack.at..][..pack.depth * U];
     let mut sums = accumulate::<T, U, R>(weights, from.node::<R>(from.link.input, 0));
+    let slopes_at = match ending {
+        Ending::Steepened { activation, values } if *activation != Activation::None => {
+            mirrored::<T, U, R>(values, to.width, pack.first, from.rows.clone())
+        }
+        _ => [[T::ZERO; R]; U],
+    };
     for u in 0..U {
         let unit = pack.first + u;
         // Plain index loops: the closures of iterators are not always inlined into code for another instruction set.
@@ -78,16 +84,29 @@ pub(super) fn units<T: Real, const U: usize, const R: usize>(
         let out = &mut to.data[u * to.stride..][..R];
         match ending {
             Ending::Activated { activation, .. } => activated(*activation, lanes, out),
-            Ending::Steepened { activation: Activation::None, .. } => out.copy_from_slice(lanes),
-            Ending::Steepened { activation, values } => {
-                let mut at = [T::ZERO; R];
-                for (r, row) in from.rows.clone().enumerate() {
-                    at[r] = values[row * to.width + to.width - 1 - unit];
-                }
-                steepened(*activation, lanes, &at, out);
+            Ending::Steepened { activation, .. } => {
+                steepened(*activation, lanes, &slopes_at[u], out);
             }
         }
     }
+}
+
+/// `U` neighbouring units of rows whose units are counted from the last to the first.
+#[inline(always)]
+fn mirrored<T: Real, const U: usize, const R: usize>(
+    values: &[T],
+    width: usize,
+    first: usize,
+    rows: Range<usize>,
+) -> [[T; R]; U] {
+    let mut units = [[T::ZERO; R]; U];
+    for (r, row) in rows.enumerate() {
+        let line = &values[(row + 1) * width - first - U..][..U];
+        for u in 0..U {
+            units[u][r] = line[U - 1 - u];
+        }
+    }
+    units
 }
 
 /// One loop an activation: a choice inside the loop would keep it from being vectorised.
