@@ -20,7 +20,8 @@ struct MadeInverseOp {
 /// `x` and the log-slopes `log dx/dz`, both `[n, d]`, with gradients by `z`, weights, biases and the addend, which is added in
 /// the first step. `None` where there is no kernel: on other devices, or for an empty `z`.
 ///
-/// The inverse takes one pass of the network and its gradient three, as a training step does.
+/// The inverse takes one pass of the network and its gradient three: the values of the network, the gradients by these and those
+/// by the weights. A training step in the other direction takes three in all.
 pub fn made_inverse(
     layers: &[MadeLayer],
     map: MonotoneMap,

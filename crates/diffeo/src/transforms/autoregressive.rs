@@ -16,7 +16,7 @@ use crate::transform::{Mapped, Transform};
 /// `z_i = g(x_i; theta_i(x_before_i, c))`: a triangular Jacobian in the given order.
 ///
 /// * forward: one pass of a masked network; inverse: column after column, each weight used once, so at the price of one pass too.
-///   A gradient through the inverse goes through the columns backwards in the same way, at the price of a training step.
+///   Its gradient goes through the columns backwards in the same way: four passes in all where a training step takes three.
 ///   This is so on the CPU; on other devices the inverse takes a pass a column.
 ///
 /// Reference: Papamakarios, Pavlakou, Murray. *Masked Autoregressive Flow*. NeurIPS 2017, arXiv:1705.07057.
