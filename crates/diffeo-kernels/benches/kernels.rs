@@ -3,9 +3,9 @@
 //! Shapes are those of `docs/performance.md`: 512 rows, hidden layers of 512 units, 8 bins. All in `f32` on one thread.
 
 use diffeo_kernels::{
-    Activation, AdamW, Affine, ArgumentGradients, LinearGradients, MadeInverse, MadeStep,
-    MapGradients, MaskedLinear, Moments, MonotoneMap, RationalQuadratic, Staircase, TiledLinear, TILE_ROWS,
-    normal_log_prob, pack_weight, vecmath,
+    Activation, AdamW, Affine, ArgumentGradients, LinearGradients, MadeInverse,
+    MadeInverseBackward, MadeStep, MapGradients, MaskedLinear, Moments, MonotoneMap,
+    RationalQuadratic, Staircase, TILE_ROWS, TiledLinear, normal_log_prob, pack_weight, vecmath,
 };
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -213,39 +213,81 @@ fn map_backward_tile(bencher: Bencher, name: &str) {
     });
 }
 
-/// One layer of the table's largest model, from base to data.
+/// One layer of the table's largest model.
+struct Made {
+    map: MonotoneMap,
+    stairs: [Staircase; 3],
+    weights: [Vec<f32>; 3],
+    bias: Vec<f32>,
+}
+
+impl Made {
+    fn new(name: &str) -> Self {
+        let map = map_of(name);
+        let inputs: Vec<usize> = (1..=DIMS).collect();
+        let hidden: Vec<usize> = (0..HIDDEN).map(|i| 1 + i * (DIMS - 1) / HIDDEN).collect();
+        let outputs: Vec<usize> =
+            (0..DIMS * map.params_per_dim()).map(|j| j / map.params_per_dim()).collect();
+        let stairs = [
+            Staircase::from_degrees(&inputs, &hidden),
+            Staircase::from_degrees(&hidden, &hidden),
+            Staircase::from_degrees(&hidden, &outputs),
+        ];
+        let weights =
+            stairs.each_ref().map(|s| weights(s).iter().map(|w| 0.05 * w).collect::<Vec<_>>());
+        let bias = vec![0.0; HIDDEN.max(outputs.len())];
+        Self { map, stairs, weights, bias }
+    }
+
+    fn steps(&self) -> [MadeStep<'_, f32>; 3] {
+        [0, 1, 2].map(|i| MadeStep::Linear {
+            layer: MaskedLinear {
+                weight: &self.weights[i],
+                bias: &self.bias[..self.stairs[i].outputs()],
+                staircase: &self.stairs[i],
+                activation: if i < 2 { Activation::Relu } else { Activation::None },
+            },
+            input: i,
+            skip: None,
+        })
+    }
+
+    /// Operations of one pass.
+    fn work(&self) -> usize {
+        2 * ROWS * self.stairs.iter().map(Staircase::weights).sum::<usize>()
+    }
+}
+
+/// From base to data.
 #[divan::bench(args = ["affine", "spline"])]
 fn made_inverse(bencher: Bencher, name: &str) {
-    let map = map_of(name);
-    let inputs: Vec<usize> = (1..=DIMS).collect();
-    let hidden: Vec<usize> = (0..HIDDEN).map(|i| 1 + i * (DIMS - 1) / HIDDEN).collect();
-    let outputs: Vec<usize> =
-        (0..DIMS * map.params_per_dim()).map(|j| j / map.params_per_dim()).collect();
-    let stairs = [
-        Staircase::from_degrees(&inputs, &hidden),
-        Staircase::from_degrees(&hidden, &hidden),
-        Staircase::from_degrees(&hidden, &outputs),
-    ];
-    let weights =
-        stairs.each_ref().map(|s| weights(s).iter().map(|w| 0.05 * w).collect::<Vec<_>>());
-    let bias = vec![0.0; HIDDEN.max(outputs.len())];
-    let step = |i: usize| MadeStep::Linear {
-        layer: MaskedLinear {
-            weight: &weights[i],
-            bias: &bias[..stairs[i].outputs()],
-            staircase: &stairs[i],
-            activation: if i < 2 { Activation::Relu } else { Activation::None },
-        },
-        input: i,
-        skip: None,
-    };
-    let inverse = MadeInverse::new(&[step(0), step(1), step(2)], map, DIMS);
+    let made = Made::new(name);
+    let inverse = MadeInverse::new(&made.steps(), made.map, DIMS);
     let z = numbers(ROWS * DIMS);
     let (mut x, mut log_slope) = (vec![0.0; z.len()], vec![0.0; z.len()]);
-    let work: usize = stairs.iter().map(Staircase::weights).sum();
     bencher
-        .counter(ItemsCount::new(2 * ROWS * work))
+        .counter(ItemsCount::new(made.work()))
         .bench_local(|| inverse.run(black_box(&z), &[None; 3], &mut x, &mut log_slope));
+}
+
+/// Back again: the values of the network, the reverse sweep and, if wanted, the gradients by weights.
+#[divan::bench(args = [("affine", false), ("affine", true), ("spline", false), ("spline", true)])]
+fn made_inverse_backward(bencher: Bencher, (name, by_weights): (&str, bool)) {
+    let made = Made::new(name);
+    let steps = made.steps();
+    let backward = MadeInverseBackward::new(&steps, made.map, DIMS);
+    let x = numbers(ROWS * DIMS);
+    let total = steps.iter().map(|step| match step {
+        MadeStep::Linear { layer, .. } => layer.weight.len() + layer.bias.len(),
+        MadeStep::Activate { .. } => 0,
+    });
+    let mut weights = vec![0.0; total.sum()];
+    let passes = if by_weights { 3 } else { 2 };
+    bencher.counter(ItemsCount::new(passes * made.work())).bench_local(|| {
+        let from = MapGradients { value: &x, log_slope: &x };
+        let to = by_weights.then_some(&mut weights[..]);
+        backward.run(black_box(&x), &[None; 3], from, to)
+    });
 }
 
 #[divan::bench]

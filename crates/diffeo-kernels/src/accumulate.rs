@@ -69,9 +69,8 @@ pub(crate) fn accumulate<T: Real>(
     assert!(ends.bias.is_none_or(|b| b.len() >= units), "fewer biases than units");
     assert!(ends.addend.is_none_or(|a| a.len() >= units * TILE_ROWS), "fewer addends than units");
     if blocks > 0 && steps > 0 {
-        let last = (units - 1) * scalars.unit
-            + (steps - 1) * scalars.step
-            + (blocks - 1) * scalars.block;
+        let last =
+            (units - 1) * scalars.unit + (steps - 1) * scalars.step + (blocks - 1) * scalars.block;
         assert!(last < scalars.data.len(), "a scalar operand reaches outside its slice");
         let last = (steps - 1) * vectors.step + (blocks - 1) * vectors.block + TILE_ROWS;
         assert!(last <= vectors.data.len(), "a vector operand reaches outside its slice");
@@ -91,10 +90,18 @@ pub(crate) fn accumulate<T: Real>(
         // writes lie inside the slices (asserted above). `level` reports only what the machine has.
         unsafe {
             match (level(), size_of::<T>()) {
-                (Level::Avx512, 4) => x86::avx512_f32(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast()),
-                (Level::Avx512, 8) => x86::avx512_f64(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast()),
-                (Level::Avx2, 4) => x86::avx2_f32(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast()),
-                (Level::Avx2, 8) => x86::avx2_f64(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast()),
+                (Level::Avx512, 4) => {
+                    x86::avx512_f32(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
+                }
+                (Level::Avx512, 8) => {
+                    x86::avx512_f64(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
+                }
+                (Level::Avx2, 4) => {
+                    x86::avx2_f32(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
+                }
+                (Level::Avx2, 8) => {
+                    x86::avx2_f64(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
+                }
                 _ => plain(extent, scalars, vectors, ends, (out, stride)),
             }
         }
@@ -302,8 +309,7 @@ mod tests {
                 let scalars = numbers::<T>(units * 200 + 300, 0.1);
                 let vectors = numbers::<T>(blocks * steps.max(1) * TILE_ROWS + 9, 0.7);
                 let scalars = Scalars { data: &scalars, unit: 100, step: 1, block: 40 };
-                let vectors =
-                    Vectors { data: &vectors, step: TILE_ROWS, block: steps * TILE_ROWS };
+                let vectors = Vectors { data: &vectors, step: TILE_ROWS, block: steps * TILE_ROWS };
                 let stride = TILE_ROWS + 3;
                 let (bias, addend) = (numbers::<T>(units, 3.0), numbers(units * TILE_ROWS, 4.0));
                 let rectified = units % 2 == 0;
@@ -328,7 +334,10 @@ mod tests {
                         let sum = if rectified { sum.max(0.0) } else { sum };
                         let expected = if row < TILE_ROWS { sum } else { 1.0 };
                         let value = found[0][unit * stride + row].to_f64();
-                        assert!((value - expected).abs() <= limit, "{extent:?}: {value} {expected}");
+                        assert!(
+                            (value - expected).abs() <= limit,
+                            "{extent:?}: {value} {expected}"
+                        );
                     }
                 }
                 assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{extent:?}");
@@ -354,7 +363,8 @@ mod tests {
                 accumulate(extent, scalars, vectors, ends, (&mut out, TILE_ROWS));
                 out
             });
-            let same = |v: &f32| v.is_nan() == value.is_nan() && (*v == value.max(0.0) || v.is_nan());
+            let same =
+                |v: &f32| v.is_nan() == value.is_nan() && (*v == value.max(0.0) || v.is_nan());
             assert!(found.iter().flatten().all(same), "{value}");
         }
     }

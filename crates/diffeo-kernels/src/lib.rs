@@ -29,16 +29,14 @@ pub mod vecmath;
 pub use activation::{Activation, activate, activate_backward};
 pub use affine::Affine;
 pub use base::{add_rows, normal_log_prob, normal_log_prob_backward, sum_rows};
-pub use made_inverse::{MadeInverse, MadeStep};
+pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward, MadeStep};
 pub use masked_linear::{LinearGradients, MaskedLinear, sum_columns};
 pub use monotone::{ArgumentGradients, MapGradients, MonotoneMap};
-pub use optimizer::{AdamW, Moments, average_weights, l2_norm, sum_shards};
+pub use optimizer::{AdamW, Moments, add_shards, average_weights, l2_norm};
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
 pub use staircase::Staircase;
 pub use tile_rows::TILE_ROWS;
 pub use tiled_linear::{TiledLinear, pack_weight};
-pub use tiles::{
-    add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
-};
+pub use tiles::{add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles};
 pub mod ops;

@@ -9,6 +9,7 @@ mod extension;
 mod flex;
 mod linear;
 mod made;
+mod made_inverse;
 mod map;
 mod rows;
 
@@ -19,6 +20,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 pub use extension::{FlowOps, FusedOp};
 pub use made::{MadeLayer, MadeSampler};
+pub use made_inverse::made_inverse;
 
 use crate::{Activation, MonotoneMap, Staircase};
 
@@ -84,7 +86,12 @@ pub fn scalar_map(
     if !is_fused(&x) || n * d == 0 {
         return composed::scalar_map(map, direction, x, params);
     }
-    let both: Tensor<3> = extension::apply2([x, params], Arc::new(map::MapOp { map, direction }));
+    halves(extension::apply2([x, params], Arc::new(map::MapOp { map, direction })))
+}
+
+/// The two matrices of `[2, n, d]`.
+fn halves(both: Tensor<3>) -> [Tensor<2>; 2] {
+    let [_, n, d] = both.dims();
     [both.clone().narrow(0, 0, 1).reshape([n, d]), both.narrow(0, 1, 1).reshape([n, d])]
 }
 

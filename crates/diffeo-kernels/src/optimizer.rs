@@ -118,14 +118,18 @@ dispatched! {
 }
 
 dispatched! {
-    /// `out = shards[0] + shards[1] + ...`, added in that order.
+    /// `total += others[0] + others[1] + ...`, each added in turn.
     ///
     /// # Panics
-    /// If a shard is shorter than `out`.
-    pub fn sum_shards<T: Real>(shards: &[&[T]], out: &mut [T]) {
-        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            let sum = sum_block(shards, block * BLOCK, out.len());
-            out.copy_from_slice(&sum[..out.len()]);
+    /// If one of the others is shorter than the total.
+    pub fn add_shards<T: Real>(total: &mut [T], others: &[&[T]]) {
+        for (block, total) in total.chunks_mut(BLOCK).enumerate() {
+            for other in others {
+                let other = &other[block * BLOCK..][..total.len()];
+                for i in 0..total.len() {
+                    total[i] += other[i];
+                }
+            }
         }
     }
 }
@@ -248,8 +252,8 @@ mod tests {
     #[test]
     fn sums_and_averages() {
         let (a, b) = (wave(700, 1.0), wave(700, 2.0));
-        let mut out = vec![0.0; 700];
-        sum_shards(&[&a, &b], &mut out);
+        let mut out = a.clone();
+        add_shards(&mut out, &[&b]);
         assert!(out.iter().zip(a.iter().zip(&b)).all(|(o, (a, b))| *o == a + b));
         average_weights(&mut out, &a, 0.75);
         assert!((out[3] - (0.75 * (a[3] + b[3]) + 0.25 * a[3])).abs() < 1e-15);

@@ -76,6 +76,11 @@ impl Staircase {
         &self.prefix
     }
 
+    /// The prefixes of the mirror image: the matrix transposed, with the orders of inputs and outputs reversed.
+    pub(crate) fn mirrored_prefix(&self) -> Vec<usize> {
+        self.first.iter().rev().map(|first| self.outputs() - first).collect()
+    }
+
     /// Number of weights that are not masked: the multiply-adds that one row needs.
     pub fn weights(&self) -> usize {
         self.prefix.iter().sum()
@@ -255,6 +260,18 @@ mod tests {
         }
         assert_eq!(done, 512);
         assert!((work as f64) < 1.03 * stairs.weights() as f64, "{work} {}", stairs.weights());
+    }
+
+    #[test]
+    fn the_mirror_image_of_a_staircase_is_one() {
+        let prefix = vec![0, 0, 1, 3, 3];
+        let seen = |i: usize, j: usize| i < prefix[j];
+        let stairs = Staircase::new(4, prefix.clone());
+        let mirrored = Staircase::new(5, stairs.mirrored_prefix());
+        for (i, j) in (0..4).flat_map(|i| (0..5).map(move |j| (i, j))) {
+            assert_eq!(4 - j < mirrored.prefix()[3 - i], seen(i, j), "{i} {j}");
+        }
+        assert_eq!(mirrored.mirrored_prefix(), prefix);
     }
 
     #[test]

@@ -37,11 +37,28 @@ pub fn pack_weight<T: Real>(weight: &[T], staircase: &Staircase, packed: &mut Ve
     for (units, depth) in staircase.output_groups() {
         let (own, after) = rest.split_at_mut(units.len() * depth);
         rest = after;
-        for (k, to) in own.chunks_exact_mut(units.len()).enumerate() {
-            let from = &weight[k * outputs + units.start..][..to.len()];
-            // A loop: a call to copy a dozen numbers takes longer than copying them.
-            to.iter_mut().zip(from).for_each(|(to, &v)| *to = v);
+        let from = &weight[units.start..];
+        match units.len() {
+            12 => pack_group::<T, 12>(from, outputs, own),
+            11 => pack_group::<T, 11>(from, outputs, own),
+            10 => pack_group::<T, 10>(from, outputs, own),
+            count => pack_any(from, outputs, own, count),
         }
+    }
+}
+
+/// Copies `U` neighbouring columns, a whole row at a time: a call to copy a dozen numbers takes longer than copying them.
+fn pack_group<T: Real, const U: usize>(weight: &[T], width: usize, packed: &mut [T]) {
+    for (k, to) in packed.as_chunks_mut::<U>().0.iter_mut().enumerate() {
+        let from: &[T; U] =
+            weight[k * width..].first_chunk().expect("the matrix has these columns");
+        *to = *from;
+    }
+}
+
+fn pack_any<T: Real>(weight: &[T], width: usize, packed: &mut [T], count: usize) {
+    for (k, to) in packed.chunks_exact_mut(count).enumerate() {
+        to.copy_from_slice(&weight[k * width..][..count]);
     }
 }
 
@@ -134,7 +151,8 @@ impl<T: Real> TiledLinear<'_, T> {
                 let (units, steps) = (group.len(), outputs - first);
                 let weight = self.weight.get(group.start * outputs + first..).unwrap_or(&[]);
                 let scalars = Scalars { data: weight, unit: outputs, step: 1, block: 0 };
-                let vectors = Vectors { data: &grad[first * TILE_ROWS..], step: TILE_ROWS, block: 0 };
+                let vectors =
+                    Vectors { data: &grad[first * TILE_ROWS..], step: TILE_ROWS, block: 0 };
                 let to = &mut grad_x[group.start * TILE_ROWS..group.end * TILE_ROWS];
                 let extent = Extent { units, blocks: 1, steps };
                 accumulate(extent, scalars, vectors, Ends::default(), (to, TILE_ROWS));

@@ -19,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use diffeo_kernels::{
     Real, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
 };
+use rayon::prelude::*;
 
 use crate::distributions::Base;
 use crate::error::Result;
@@ -115,6 +116,12 @@ impl<T: Real> Program<T> {
     pub(crate) fn load(&mut self, weights: &[T]) {
         debug_assert_eq!(weights.len(), self.weights);
         self.steps.iter_mut().for_each(|step| step.load(weights));
+    }
+
+    /// [`Program::load`] on the threads of the pool that this runs in.
+    pub(crate) fn load_in_parallel(&mut self, weights: &[T]) {
+        debug_assert_eq!(weights.len(), self.weights);
+        self.steps.par_iter_mut().with_max_len(1).for_each(|step| step.load(weights));
     }
 
     /// Log-density of every row.

@@ -57,6 +57,16 @@ fn a_spline_flow_learns_a_correlated_normal() {
 }
 
 #[test]
+fn an_inverse_autoregressive_flow_learns_it_through_its_inverse() {
+    let options = FitOptions { learning_rate: Some(5e-3), ..options(400) };
+    let spec = small(Preset::Iaf, 2, 0, Precision::F32);
+    let mut trainer = Trainer::new(spec, schema(), correlated(100, 1), options).unwrap();
+    events(&mut trainer);
+    let found = -trainer.finish(0.0).unwrap().summary.unwrap().valid_log_prob_mean;
+    assert!(found < 2.1, "{found} nats against 1.634");
+}
+
+#[test]
 fn d10_the_model_scores_its_validation_rows_as_recorded_bit_for_bit() {
     let mut trainer = trainer(options(30));
     events(&mut trainer);
@@ -119,7 +129,7 @@ fn every_kind_of_column_trains_with_weights_and_context() {
         context: Some(Rows::new(context, 1).unwrap()),
         weights: Some((0..200).map(|i| f64::from(i % 3)).collect()),
     };
-    for preset in [Preset::Nsf, Preset::Maf, Preset::RealNvp] {
+    for preset in [Preset::Nsf, Preset::Maf, Preset::Iaf, Preset::RealNvp] {
         let spec = small(preset, 4, 1, Precision::F32);
         let options = FitOptions { steps: Some(40), ..FitOptions::default() };
         let mut trainer = Trainer::new(spec, schema.clone(), data.clone(), options).unwrap();

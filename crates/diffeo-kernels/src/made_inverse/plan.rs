@@ -3,17 +3,113 @@
 use std::ops::Range;
 
 use super::MadeStep;
-use crate::{Activation, Real};
+use crate::accumulate::UNITS_MAX;
+use crate::{Real, Staircase};
 
-/// Units of one step that are computed together, all of whose inputs are known.
+/// What makes one node from nodes before it: a product, and nodes that are added. Stage `i` makes node `i + 1`.
+#[derive(Debug)]
+pub(super) struct Stage<'a, T> {
+    product: Option<Product<'a, T>>,
+    adds: Vec<usize>,
+}
+
+/// A node times a staircase matrix, or times its mirror image: transposed, with the order of inputs and that of
+/// outputs reversed, which is a staircase again.
+#[derive(Debug)]
+struct Product<'a, T> {
+    input: usize,
+    weight: &'a [T],
+    staircase: &'a Staircase,
+    prefix: Vec<usize>,
+    mirrored: bool,
+}
+
+impl<'a, T: Real> Stage<'a, T> {
+    /// A network as it is: from `x` to parameters.
+    pub(super) fn forward(steps: &[MadeStep<'a, T>]) -> Vec<Self> {
+        let stage = |step: &MadeStep<'a, T>| match step {
+            MadeStep::Linear { layer, input, skip } => Self {
+                product: Some(Product {
+                    input: *input,
+                    weight: layer.weight,
+                    staircase: layer.staircase,
+                    prefix: layer.staircase.prefix().to_vec(),
+                    mirrored: false,
+                }),
+                adds: skip.iter().copied().collect(),
+            },
+            MadeStep::Activate { input, .. } => Self { product: None, adds: vec![*input] },
+        };
+        steps.iter().map(stage).collect()
+    }
+
+    /// Its backward pass, from gradients by parameters to gradients by `x`: the same network seen from the other end.
+    /// Nodes are counted from the last to the first, and so are the units of each.
+    ///
+    /// # Panics
+    /// If a node is multiplied by two layers.
+    pub(super) fn mirrored(steps: &[MadeStep<'a, T>]) -> Vec<Self> {
+        let mut stages = Vec::with_capacity(steps.len());
+        for node in (0..steps.len()).rev() {
+            let mut stage = Self { product: None, adds: Vec::new() };
+            for (i, step) in steps.iter().enumerate().skip(node) {
+                let from = steps.len() - (i + 1);
+                match step {
+                    MadeStep::Linear { layer, input, skip } => {
+                        if *input == node {
+                            assert!(stage.product.is_none(), "node {node} is multiplied twice");
+                            stage.product = Some(Product {
+                                input: from,
+                                weight: layer.weight,
+                                staircase: layer.staircase,
+                                prefix: layer.staircase.mirrored_prefix(),
+                                mirrored: true,
+                            });
+                        }
+                        stage.adds.extend((*skip == Some(node)).then_some(from));
+                    }
+                    MadeStep::Activate { input, .. } => {
+                        stage.adds.extend((*input == node).then_some(from));
+                    }
+                }
+            }
+            stages.push(stage);
+        }
+        stages
+    }
+
+    /// How many leading units of the stage's node, which has `width`, are computable from the units known.
+    fn reach(&self, width: usize, known: &[usize]) -> usize {
+        let seen = self.product.as_ref().map_or(width, |product| {
+            product.prefix.partition_point(|&prefix| prefix <= known[product.input])
+        });
+        self.adds.iter().fold(seen, |reach, &node| reach.min(known[node]))
+    }
+}
+
+impl<T: Real> Product<'_, T> {
+    /// Appends `[depth, units]`, the weights of the first `depth` inputs.
+    fn extend(&self, weights: &mut Vec<T>, depth: usize, units: &Range<usize>) {
+        let (inputs, outputs) = (self.staircase.inputs(), self.staircase.outputs());
+        for k in 0..depth {
+            if self.mirrored {
+                let column = outputs - 1 - k;
+                weights.extend(
+                    units.clone().map(|unit| self.weight[(inputs - 1 - unit) * outputs + column]),
+                );
+            } else {
+                weights.extend_from_slice(&self.weight[k * outputs..][units.clone()]);
+            }
+        }
+    }
+}
+
+/// Units of one stage that are computed together, all of whose inputs are known.
 #[derive(Debug)]
 pub(super) struct Task {
-    pub(super) step: usize,
+    pub(super) stage: usize,
     pub(super) units: Range<usize>,
-    pub(super) input: usize,
-    pub(super) skip: Option<usize>,
-    pub(super) activation: Activation,
-    /// Into [`Plan::packs`]; empty for a step without weights.
+    /// Into [`Plan::packs`].
     pub(super) packs: Range<usize>,
 }
 
@@ -26,94 +122,105 @@ pub(super) struct Pack {
     pub(super) at: usize,
 }
 
-/// Units of a pack: with 64 bytes of rows each, their sums fill half of the registers of AVX2.
-const PACK_UNITS: usize = 4;
+/// Which nodes a stage reads.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The node that is multiplied; any if none is.
+    pub(super) input: usize,
+    pub(super) adds: Vec<usize>,
+}
 
-/// The order of evaluation of a masked network whose input arrives one dimension at a time.
+/// The order of evaluation of a network whose input arrives one dimension at a time.
 #[derive(Debug)]
 pub(super) struct Plan<T> {
     pub(super) dims: usize,
-    pub(super) params_per_dim: usize,
-    /// Width of each node, node 0 being `x`.
+    /// Units of the first node that a dimension brings, and units of the last that it needs before.
+    pub(super) per_dim: [usize; 2],
+    /// Width of each node.
     pub(super) widths: Vec<usize>,
-    pub(super) biases: Vec<Vec<T>>,
+    pub(super) links: Vec<Link>,
     pub(super) weights: Vec<T>,
     pub(super) packs: Vec<Pack>,
-    pub(super) tasks: Vec<Task>,
-    /// Dimension `m` needs the tasks `task_ends[m]..task_ends[m + 1]`.
-    pub(super) task_ends: Vec<usize>,
+    tasks: Vec<Task>,
+    /// Dimension `m` needs the tasks `task_ends[m]..task_ends[m + 1]`; the rest comes after the last.
+    task_ends: Vec<usize>,
 }
 
 impl<T: Real> Plan<T> {
-    pub(super) fn new(steps: &[MadeStep<'_, T>], dims: usize, params_per_dim: usize) -> Self {
+    /// Units that no dimension needs are left out, unless `whole`: then they come at the end.
+    ///
+    /// # Panics
+    /// If a dimension of the last node sees that dimension of the first, or one after it.
+    pub(super) fn new(
+        stages: &[Stage<'_, T>],
+        widths: Vec<usize>,
+        dims: usize,
+        whole: bool,
+    ) -> Self {
+        let per_dim =
+            [0, stages.len()].map(|node| widths[node].checked_div(dims).unwrap_or_default());
+        let link = |stage: &Stage<'_, T>| Link {
+            input: stage.product.as_ref().map_or(0, |product| product.input),
+            adds: stage.adds.clone(),
+        };
         let mut plan = Self {
             dims,
-            params_per_dim,
-            widths: widths(steps, dims),
-            biases: steps.iter().map(bias).collect(),
+            per_dim,
+            widths,
+            links: stages.iter().map(link).collect(),
             weights: Vec::new(),
             packs: Vec::new(),
             tasks: Vec::new(),
             task_ends: vec![0],
         };
-        let outputs = plan.widths.last().copied();
-        assert_eq!(
-            outputs,
-            Some(dims * params_per_dim),
-            "the network has the wrong number of outputs"
-        );
-        assert!(
-            matches!(steps.last(), Some(MadeStep::Linear { .. })),
-            "the last step must be linear"
-        );
         // Units of each node that are known so far.
-        let mut known = vec![0; steps.len() + 1];
-        for dim in 0..dims {
-            known[0] = dim;
-            for (i, step) in steps.iter().enumerate() {
-                let reach = reach(step, &known);
-                let end = if i + 1 < steps.len() {
+        let mut known = vec![0; stages.len() + 1];
+        for dim in 0..dims + usize::from(whole) {
+            known[0] = dim * per_dim[0];
+            for (i, stage) in stages.iter().enumerate() {
+                let reach = stage.reach(plan.widths[i + 1], &known);
+                let end = if i + 1 < stages.len() || dim == dims {
                     reach
                 } else {
-                    let end = (dim + 1) * params_per_dim;
+                    let end = (dim + 1) * per_dim[1];
                     assert!(end <= reach, "the parameters of dimension {dim} see that dimension");
                     end
                 };
                 if end > known[i + 1] {
-                    plan.add(i, step, known[i + 1]..end);
+                    plan.add(i, stage, known[i + 1]..end);
                     known[i + 1] = end;
                 }
             }
             plan.task_ends.push(plan.tasks.len());
         }
+        plan.task_ends.resize(dims + 2, plan.tasks.len());
         plan
     }
 
-    fn add(&mut self, index: usize, step: &MadeStep<'_, T>, units: Range<usize>) {
+    /// What must be computed before dimension `dim`, in order; what is left after the last, if that number is given.
+    pub(super) fn tasks_before(&self, dim: usize) -> &[Task] {
+        &self.tasks[self.task_ends[dim]..self.task_ends[dim + 1]]
+    }
+
+    fn add(&mut self, index: usize, stage: &Stage<'_, T>, units: Range<usize>) {
         let start = self.packs.len();
-        let (input, skip, activation) = match step {
-            MadeStep::Linear { layer, input, skip } => {
-                for first in units.clone().step_by(PACK_UNITS) {
-                    let last = units.end.min(first + PACK_UNITS);
-                    let depth = layer.staircase.prefix()[last - 1];
-                    let at = self.weights.len();
-                    for k in 0..depth {
-                        let row = &layer.weight[k * layer.staircase.outputs()..];
-                        self.weights.extend_from_slice(&row[first..last]);
-                    }
-                    self.packs.push(Pack { first, units: last - first, depth, at });
-                }
-                (*input, *skip, layer.activation)
-            }
-            MadeStep::Activate { activation, input } => (*input, None, *activation),
-        };
-        let packs = start..self.packs.len();
-        self.tasks.push(Task { step: index, units, input, skip, activation, packs });
+        let pieces = units.len().div_ceil(UNITS_MAX);
+        let cut = |piece: usize| units.start + piece * units.len() / pieces;
+        for (first, last) in (0..pieces).map(|piece| (cut(piece), cut(piece + 1))) {
+            let at = self.weights.len();
+            let depth = stage.product.as_ref().map_or(0, |product| {
+                let depth = product.prefix[last - 1];
+                product.extend(&mut self.weights, depth, &(first..last));
+                depth
+            });
+            self.packs.push(Pack { first, units: last - first, depth, at });
+        }
+        self.tasks.push(Task { stage: index, units, packs: start..self.packs.len() });
     }
 }
 
-/// Width of each node; panics unless each step fits the nodes before it.
-fn widths<T: Real>(steps: &[MadeStep<'_, T>], dims: usize) -> Vec<usize> {
+/// Width of each node, node 0 being the network's input; panics unless each step fits the nodes before it.
+pub(super) fn widths<T: Real>(steps: &[MadeStep<'_, T>], dims: usize) -> Vec<usize> {
     let mut widths = vec![dims];
     for step in steps {
         let width = |node: usize| {
@@ -133,22 +240,4 @@ fn widths<T: Real>(steps: &[MadeStep<'_, T>], dims: usize) -> Vec<usize> {
         widths.push(next);
     }
     widths
-}
-
-fn bias<T: Real>(step: &MadeStep<'_, T>) -> Vec<T> {
-    match step {
-        MadeStep::Linear { layer, .. } => layer.bias.to_vec(),
-        MadeStep::Activate { .. } => Vec::new(),
-    }
-}
-
-/// How many leading units of a step are computable from the units known.
-fn reach<T: Real>(step: &MadeStep<'_, T>, known: &[usize]) -> usize {
-    match step {
-        MadeStep::Linear { layer, input, skip } => {
-            let seen = layer.staircase.prefix().partition_point(|&p| p <= known[*input]);
-            skip.map_or(seen, |skip| seen.min(known[skip]))
-        }
-        MadeStep::Activate { input, .. } => known[*input],
-    }
 }

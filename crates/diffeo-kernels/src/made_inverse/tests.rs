@@ -110,6 +110,8 @@ impl<T: Real> Net<T> {
     }
 }
 
+mod backward;
+
 const AFFINE: MonotoneMap = MonotoneMap::Affine(Affine { log_scale_max: 7.0 });
 
 fn spline() -> MonotoneMap {

@@ -2,99 +2,147 @@
 
 use std::ops::Range;
 
-use super::accumulate::accumulate;
-use super::plan::Task;
+use super::plan::{Link, Pack, Plan};
+use crate::accumulate::{Ends, Extent, Scalars, UNITS_MAX, Vectors, accumulate};
 use crate::activation::Activation;
-use crate::{Real, activate as activate_slice};
+use crate::{Real, TILE_ROWS};
 
-/// A node's buffer `[tiles, width, R]`, at one tile of rows.
-#[derive(Clone, Copy)]
-pub(super) struct Node<'a, T> {
-    pub(super) data: &'a [T],
-    pub(super) width: usize,
+/// What is done to the sums of a stage.
+#[derive(Debug)]
+pub(super) enum Ending<'a, T> {
+    /// `activation(sum + bias + addend)`.
+    Activated { activation: Activation, bias: &'a [T], addend: Option<&'a [T]> },
+    /// `sum * slope`, where `values: [n, width]` are the outputs of the activation, whose units are counted from the
+    /// last to the first.
+    Steepened { activation: Activation, values: &'a [T] },
+}
+
+/// What a few units are computed from: the nodes before, each `[tiles, width, TILE_ROWS]`, and one tile of rows of these.
+pub(super) struct Source<'a, T> {
+    pub(super) plan: &'a Plan<T>,
+    pub(super) link: &'a Link,
+    pub(super) nodes: &'a [Vec<T>],
     pub(super) tile: usize,
-}
-
-impl<T> Node<'_, T> {
-    #[inline(always)]
-    fn at_unit<const R: usize>(&self, unit: usize) -> &[T] {
-        &self.data[(self.tile * self.width + unit) * R..(self.tile + 1) * self.width * R]
-    }
-}
-
-/// An addend `[n, width]`, at the rows of one tile.
-#[derive(Clone)]
-pub(super) struct Addend<'a, T> {
-    pub(super) data: &'a [T],
-    pub(super) width: usize,
+    /// Which of all rows these are.
     pub(super) rows: Range<usize>,
 }
 
-/// What a few units are computed from.
-pub(super) struct Source<'a, T> {
-    /// `[depth, U]`.
-    pub(super) weights: &'a [T],
-    pub(super) bias: &'a [T],
-    pub(super) input: Node<'a, T>,
-    pub(super) skip: Option<Node<'a, T>>,
-    pub(super) addend: Option<Addend<'a, T>>,
+impl<T> Source<'_, T> {
+    /// A node's units from `unit` on.
+    #[inline(always)]
+    fn node(&self, node: usize, unit: usize) -> &[T] {
+        let width = self.plan.widths[node];
+        &self.nodes[node][(self.tile * width + unit) * TILE_ROWS..][..(width - unit) * TILE_ROWS]
+    }
 }
 
-/// Where they go: unit `u` at `data[u * stride..][..R]`.
+/// Where they go: unit `u` at `data[u * stride..][..TILE_ROWS]`.
 pub(super) struct Target<'a, T> {
     pub(super) data: &'a mut [T],
     pub(super) stride: usize,
-    pub(super) activation: Activation,
+    /// Width of the node.
+    pub(super) width: usize,
 }
 
-/// Units `first..first + U` for `R` rows. Each row's sum runs over the inputs in order.
+/// The units of a pack for a tile of rows. Each row's sum runs over the inputs in order.
 #[inline(always)]
-pub(super) fn linear<T: Real, const U: usize, const R: usize>(
-    first: usize,
+pub(super) fn units<T: Real>(
+    pack: &Pack,
     from: &Source<'_, T>,
+    ending: &Ending<'_, T>,
     to: Target<'_, T>,
 ) {
-    let mut sums = accumulate::<T, U, R>(from.weights, from.input.at_unit::<R>(0));
-    for u in 0..U {
-        // Plain index loops: the closures of iterators are not always inlined into code for another instruction set.
-        let lanes = &mut sums[u];
-        let bias = from.bias[first + u];
-        for r in 0..R {
-            lanes[r] += bias;
+    let Pack { first, units, depth, at } = *pack;
+    let data = &from.plan.weights[at..][..depth * units];
+    let scalars = Scalars { data, unit: 1, step: units, block: 0 };
+    let input = from.node(from.link.input, 0);
+    let vectors = Vectors { data: input, step: TILE_ROWS, block: 0 };
+    let mut ends = Ends::default();
+    if let Ending::Activated { activation, bias, addend } = ending {
+        ends.bias = Some(&bias[first..][..units]);
+        ends.rectified =
+            *activation == Activation::Relu && addend.is_none() && from.link.adds.is_empty();
+    }
+    let extent = Extent { units, blocks: 1, steps: depth };
+    accumulate(extent, scalars, vectors, ends, (&mut *to.data, to.stride));
+    if ends.rectified {
+        return;
+    }
+    let values = match ending {
+        Ending::Steepened { activation, values } if *activation != Activation::None => {
+            mirrored(values, to.width, first..first + units, from.rows.clone())
         }
-        if let Some(addend) = &from.addend {
-            for (r, row) in addend.rows.clone().enumerate() {
-                lanes[r] += addend.data[row * addend.width + first + u];
+        _ => [[T::ZERO; TILE_ROWS]; UNITS_MAX],
+    };
+    for u in 0..units {
+        let lanes = &mut to.data[u * to.stride..][..TILE_ROWS];
+        if let Ending::Activated { addend: Some(addend), .. } = ending {
+            for (r, row) in from.rows.clone().enumerate() {
+                lanes[r] += addend[row * to.width + first + u];
             }
         }
-        if let Some(skip) = &from.skip {
-            let skip = &skip.at_unit::<R>(first + u)[..R];
-            for r in 0..R {
-                lanes[r] += skip[r];
+        for &node in &from.link.adds {
+            let added = &from.node(node, first + u)[..TILE_ROWS];
+            for r in 0..TILE_ROWS {
+                lanes[r] += added[r];
             }
         }
-        let out = &mut to.data[u * to.stride..][..R];
-        match to.activation {
-            Activation::None => out.copy_from_slice(lanes),
-            Activation::Relu => apply(Activation::Relu, lanes, out),
-            Activation::Tanh => apply(Activation::Tanh, lanes, out),
-            Activation::Elu => apply(Activation::Elu, lanes, out),
+        match ending {
+            Ending::Activated { activation, .. } => activated(*activation, lanes),
+            Ending::Steepened { activation, .. } => steepened(*activation, lanes, &values[u]),
         }
     }
 }
 
+/// Neighbouring units of rows whose units are counted from the last to the first.
 #[inline(always)]
-fn apply<T: Real, const R: usize>(activation: Activation, lanes: &[T; R], out: &mut [T]) {
-    for r in 0..R {
-        out[r] = activation.apply(lanes[r]);
+fn mirrored<T: Real>(
+    values: &[T],
+    width: usize,
+    units: Range<usize>,
+    rows: Range<usize>,
+) -> [[T; TILE_ROWS]; UNITS_MAX] {
+    let mut found = [[T::ZERO; TILE_ROWS]; UNITS_MAX];
+    for (r, row) in rows.enumerate() {
+        let line = &values[(row + 1) * width - units.end..][..units.len()];
+        for u in 0..units.len() {
+            found[u][r] = line[units.len() - 1 - u];
+        }
+    }
+    found
+}
+
+/// One loop an activation: a choice inside the loop would keep it from being vectorised.
+#[inline(always)]
+fn activated<T: Real>(activation: Activation, lanes: &mut [T]) {
+    match activation {
+        Activation::None => {}
+        Activation::Relu => apply(Activation::Relu, lanes),
+        Activation::Tanh => apply(Activation::Tanh, lanes),
+        Activation::Elu => apply(Activation::Elu, lanes),
     }
 }
 
-/// A step without weights: the activation of units that lie together.
 #[inline(always)]
-pub(super) fn activate<T: Real, const R: usize>(task: &Task, input: Node<'_, T>, out: &mut [T]) {
-    let length = task.units.len() * R;
-    let out = &mut out[..length];
-    out.copy_from_slice(&input.at_unit::<R>(task.units.start)[..length]);
-    activate_slice(task.activation, out);
+fn apply<T: Real>(activation: Activation, lanes: &mut [T]) {
+    for lane in lanes {
+        *lane = activation.apply(*lane);
+    }
+}
+
+#[inline(always)]
+fn steepened<T: Real>(activation: Activation, lanes: &mut [T], values: &[T; TILE_ROWS]) {
+    match activation {
+        Activation::None => {}
+        Activation::Relu => scale(Activation::Relu, lanes, values),
+        Activation::Tanh => scale(Activation::Tanh, lanes, values),
+        Activation::Elu => scale(Activation::Elu, lanes, values),
+    }
+}
+
+#[inline(always)]
+fn scale<T: Real>(activation: Activation, lanes: &mut [T], values: &[T; TILE_ROWS]) {
+    for (lane, value) in lanes.iter_mut().zip(values) {
+        *lane = *lane * activation.slope(*value);
+    }
 }

@@ -50,6 +50,46 @@ enum Prepared {
     F64(MadeInverse<f64>),
 }
 
+/// A step of a masked network without its weights.
+#[derive(Clone, Debug)]
+pub(super) enum Form {
+    Linear { staircase: Arc<Staircase>, activation: Activation, input: usize, skip: Option<usize> },
+    Activate { activation: Activation, input: usize },
+}
+
+impl Form {
+    pub(super) fn of(layer: &MadeLayer) -> Self {
+        match layer {
+            MadeLayer::Linear { staircase, activation, input, skip, .. } => Self::Linear {
+                staircase: Arc::clone(staircase),
+                activation: *activation,
+                input: *input,
+                skip: *skip,
+            },
+            MadeLayer::Activate { activation, input } => {
+                Self::Activate { activation: *activation, input: *input }
+            }
+        }
+    }
+
+    /// The step with its weights and bias, which a linear one takes from `weights`.
+    pub(super) fn step<'a, T>(
+        &'a self,
+        mut weights: impl FnMut(&Staircase) -> [&'a [T]; 2],
+    ) -> MadeStep<'a, T> {
+        match self {
+            Self::Linear { staircase, activation, input, skip } => {
+                let [weight, bias] = weights(staircase);
+                let layer = MaskedLinear { weight, bias, staircase, activation: *activation };
+                MadeStep::Linear { layer, input: *input, skip: *skip }
+            }
+            Self::Activate { activation, input } => {
+                MadeStep::Activate { activation: *activation, input: *input }
+            }
+        }
+    }
+}
+
 /// The primitive of an untracked CPU tensor.
 fn primitive(tensor: &Tensor<2>) -> Option<FlexTensor> {
     (is_fused(tensor) && !tensor.is_tracked())
@@ -61,17 +101,13 @@ fn primitive(tensor: &Tensor<2>) -> Option<FlexTensor> {
 impl MadeSampler {
     /// Prepares the inverse; `None` if a weight is tracked or lives on another device.
     pub fn new(layers: &[MadeLayer], map: MonotoneMap, dims: usize) -> Option<Self> {
-        let weights: Option<Vec<Option<[FlexTensor; 2]>>> = layers
-            .iter()
-            .map(|layer| match layer {
-                MadeLayer::Linear { weight, bias, .. } => {
-                    Some(Some([primitive(weight)?, primitive(bias)?]))
-                }
-                MadeLayer::Activate { .. } => Some(None),
-            })
-            .collect();
-        let weights = weights?;
-        let double = weights.iter().flatten().any(|[w, _]| w.dtype() == DType::F64);
+        let mut weights = Vec::with_capacity(layers.len());
+        for layer in layers {
+            if let MadeLayer::Linear { weight, bias, .. } = layer {
+                weights.push([primitive(weight)?, primitive(bias)?]);
+            }
+        }
+        let double = weights.iter().any(|[weight, _]| weight.dtype() == DType::F64);
         let inverse = if double {
             Prepared::F64(prepare(layers, &weights, map, dims))
         } else {
@@ -112,27 +148,18 @@ impl MadeSampler {
     }
 }
 
-fn prepare<'a, T: Scalar>(
-    layers: &'a [MadeLayer],
-    weights: &'a [Option<[FlexTensor; 2]>],
+fn prepare<T: Scalar>(
+    layers: &[MadeLayer],
+    weights: &[[FlexTensor; 2]],
     map: MonotoneMap,
     dims: usize,
 ) -> MadeInverse<T> {
-    let step =
-        |(layer, weights): (&'a MadeLayer, &'a Option<[FlexTensor; 2]>)| match (layer, weights) {
-            (
-                MadeLayer::Linear { staircase, activation, input, skip, .. },
-                Some([weight, bias]),
-            ) => {
-                let (weight, bias) = (elements::<T>(weight), elements::<T>(bias));
-                let layer = MaskedLinear { weight, bias, staircase, activation: *activation };
-                MadeStep::Linear { layer, input: *input, skip: *skip }
-            }
-            (MadeLayer::Activate { activation, input }, _) => {
-                MadeStep::Activate { activation: *activation, input: *input }
-            }
-            (MadeLayer::Linear { .. }, None) => unreachable!("every linear layer has weights"),
-        };
-    let steps: Vec<MadeStep<'_, T>> = layers.iter().zip(weights).map(step).collect();
+    let forms: Vec<Form> = layers.iter().map(Form::of).collect();
+    let mut weights = weights.iter();
+    let mut next = |_: &Staircase| match weights.next() {
+        Some([weight, bias]) => [elements::<T>(weight), elements::<T>(bias)],
+        None => unreachable!("every linear layer has weights"),
+    };
+    let steps: Vec<MadeStep<'_, T>> = forms.iter().map(|form| form.step(&mut next)).collect();
     MadeInverse::new(&steps, map, dims)
 }

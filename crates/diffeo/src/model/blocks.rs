@@ -24,9 +24,14 @@ pub(super) struct Blocks {
 /// One block.
 pub(super) struct Block(Range<usize>);
 
+/// Work that is worth another thread, in weights times rows: some 50 microseconds, about what it takes to start one.
+const WORK_MIN: u64 = 4_000_000;
+
 impl Blocks {
-    pub(super) fn new(rows: usize, threads: usize) -> Self {
-        let threads = threads.max(1);
+    /// `weights`: how many weights each row meets.
+    pub(super) fn new(rows: usize, threads: usize, weights: u64) -> Self {
+        let worth = weights.saturating_mul(rows as u64) / WORK_MIN;
+        let threads = threads.min(usize::try_from(worth).unwrap_or(usize::MAX)).max(1);
         let block =
             rows.div_ceil(threads).next_multiple_of(PAD_ROWS).clamp(PAD_ROWS, BLOCK_ROWS_MAX);
         Self { rows, threads, block }
@@ -101,7 +106,7 @@ mod tests {
 
     #[test]
     fn f10_a_panic_in_a_worker_is_an_error_and_harms_no_later_work() {
-        let blocks = Blocks::new(5000, 3);
+        let blocks = Blocks::new(5000, 3, 1 << 20);
         let error = blocks
             .run(|block| match block.start() {
                 0 => Ok(block.len()),

@@ -202,11 +202,7 @@ impl NetworkProgram {
 
 impl NetworkNode {
     /// The layer of a linear node.
-    fn layer<'a, T: Real>(
-        &self,
-        weights: &'a [T],
-        staircase: &'a Staircase,
-    ) -> TiledLinear<'a, T> {
+    fn layer<'a, T: Real>(&self, weights: &'a [T], staircase: &'a Staircase) -> TiledLinear<'a, T> {
         let (weight, bias, activation) = match self {
             Self::Linear { weight, bias, activation, .. } => (weight, bias, *activation),
             Self::Activate { .. } => unreachable!("only linear nodes have a layer"),

@@ -31,7 +31,7 @@ fn input(batch: &Batch) -> Input<'_> {
 
 impl<T: Element> Objective<T> for ProgramObjective<T> {
     fn load(&mut self, weights: &[T]) -> Result<()> {
-        self.0.load(weights);
+        self.0.load_in_parallel(weights);
         Ok(())
     }
 

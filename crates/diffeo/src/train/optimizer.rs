@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use diffeo_kernels::{AdamW, average_weights, l2_norm, sum_shards};
+use diffeo_kernels::{AdamW, add_shards, average_weights, l2_norm};
 use rayon::prelude::*;
 
 use crate::element::Element;
@@ -42,18 +42,20 @@ impl Pieces {
         self.0.iter().map(cut).collect()
     }
 
-    /// Sums the gradients of all shards into `total`, in shard order, and returns the Euclidean norm of the sum.
+    /// Adds the gradients of all shards to that of the first, in shard order, and returns the Euclidean norm of the sum.
     ///
     /// The norm is finite whenever every element is, even where squares would overflow; a NaN or an infinity in the sum gives one.
-    pub(crate) fn sum<T: Element>(&self, shards: &[Vec<T>], total: &mut [T]) -> f64 {
+    pub(crate) fn sum<T: Element>(&self, shards: &mut [Vec<T>]) -> f64 {
+        let Some((total, others)) = shards.split_first_mut() else { return 0.0 };
+        let others = &*others;
         let pieces: Vec<_> = self.0.iter().zip(self.starts()).zip(self.of_mut(total)).collect();
         let norms: Vec<f64> = pieces
             .into_par_iter()
             .map(|((piece, start), total)| {
                 let of_run = |(run, _): &(Range<usize>, bool)| {
                     let range = start + run.start..start + run.end;
-                    let parts: Vec<&[T]> = shards.iter().map(|s| &s[range.clone()]).collect();
-                    sum_shards(&parts, &mut total[run.clone()]);
+                    let parts: Vec<&[T]> = others.iter().map(|s| &s[range.clone()]).collect();
+                    add_shards(&mut total[run.clone()], &parts);
                     l2_norm(&total[run.clone()])
                 };
                 l2_norm(&piece.runs.iter().map(of_run).collect::<Vec<_>>())
@@ -167,8 +169,7 @@ mod tests {
     }
 
     fn norm<T: Element>(gradient: &[T]) -> f64 {
-        let mut total = vec![T::ZERO; gradient.len()];
-        pieces(&[(gradient.len(), true)]).sum(&[gradient.to_vec()], &mut total)
+        pieces(&[(gradient.len(), true)]).sum(&mut [gradient.to_vec()])
     }
 
     #[test]
@@ -227,11 +228,11 @@ mod tests {
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let mut total = vec![0.0; gradient.len()];
-                let norm = pieces.sum(&vec![gradient.clone(); 3], &mut total);
+                let mut shards = vec![gradient.clone(); 3];
+                let norm = pieces.sum(&mut shards);
                 let (mut w, mut m) = (gradient.clone(), Moments::zeros(gradient.len()));
                 let mut average = gradient.clone();
-                m.update([&mut w, &mut average], &total, &pieces, UPDATE);
+                m.update([&mut w, &mut average], &shards[0], &pieces, UPDATE);
                 (norm.to_bits(), w, average)
             })
         };

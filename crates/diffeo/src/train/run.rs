@@ -165,7 +165,8 @@ impl<T: Element> Run<T> {
         let expected = self.train.mean_weight * batch.weights.len() as f64;
         batch.weights.iter_mut().for_each(|w| *w /= expected);
 
-        self.objective.load(&self.state.weights)?;
+        let (objective, weights) = (&mut self.objective, &self.state.weights);
+        self.shards.install(|_| objective.load(weights))?;
         let (losses, grad_norm) =
             self.shards.gradient(&*self.objective, &self.state.weights, &batch)?;
         let total: f64 = batch.weights.iter().sum();
@@ -290,7 +291,8 @@ impl<T: Element> Run<T> {
     pub(crate) fn validation_loss(&mut self, weights: &[T]) -> Result<(f64, Vec<u64>)> {
         let Some(valid) = &self.valid else { return Ok((f64::NAN, Vec::new())) };
         let noise = self.noise(Purpose::Validation, 0);
-        self.objective.load(weights)?;
+        let objective = &mut self.objective;
+        self.shards.install(|_| objective.load(weights))?;
         let losses = self.shards.losses(&*self.objective, weights, valid, &self.schema, noise)?;
         let (mut sum, mut total, mut bad) = (0.0, 0.0, Vec::new());
         for (loss, &row) in losses.iter().zip(&valid.rows) {

@@ -21,8 +21,8 @@ const VALIDATION_BLOCK: usize = 1024;
 /// The run's own threads, and one gradient per shard.
 pub(crate) struct Shards<T> {
     pool: ThreadPool,
+    /// The first is the sum of all after each batch.
     gradients: Vec<Vec<T>>,
-    total: Vec<T>,
     pieces: Pieces,
 }
 
@@ -32,9 +32,8 @@ impl<T: Element> Shards<T> {
             let text = format!("cannot start {threads} threads: {e}; ask for fewer");
             Error::new(ErrorKind::Limit, text).caused_by(e)
         })?;
-        let total = vec![T::ZERO; layout.len()];
-        let pieces = Pieces::new(layout);
-        Ok(Self { pool, gradients: vec![total.clone(); shards], total, pieces })
+        let gradients = vec![vec![T::ZERO; layout.len()]; shards];
+        Ok(Self { pool, gradients, pieces: Pieces::new(layout) })
     }
 
     /// Runs something on the threads of the run.
@@ -50,7 +49,7 @@ impl<T: Element> Shards<T> {
         batch: &Batch,
     ) -> Result<(Vec<f64>, f64)> {
         let count = self.gradients.len();
-        let (gradients, total) = (&mut self.gradients, &mut self.total);
+        let gradients = &mut self.gradients;
         let (losses, norm): (Vec<Result<Vec<f64>>>, f64) = self.pool.install(|| {
             let shards = gradients.par_iter_mut().enumerate().with_max_len(1);
             let losses = shards.map(|(i, gradient)| {
@@ -62,7 +61,7 @@ impl<T: Element> Shards<T> {
                 objective.gradient(weights, &batch.slice(rows), gradient)
             });
             let losses = losses.collect();
-            (losses, self.pieces.sum(gradients, total))
+            (losses, self.pieces.sum(gradients))
         });
         Ok((concat(losses, batch.weights.len())?, norm))
     }
@@ -74,7 +73,7 @@ impl<T: Element> Shards<T> {
 
     /// The gradient of the last batch.
     pub(crate) fn total(&self) -> &[T] {
-        &self.total
+        self.gradients.first().map_or(&[], Vec::as_slice)
     }
 
     /// The loss of each row of a part, in the order of the table.

@@ -35,7 +35,9 @@ impl Standardize {
     pub(crate) fn forward_rows(&self, rows: &mut [f64]) -> f64 {
         for row in rows.chunks_exact_mut(self.center.len().max(1)) {
             let constants = self.center.iter().zip(&self.scale);
-            row.iter_mut().zip(constants).for_each(|(v, (center, scale))| *v = (*v - center) / scale);
+            row.iter_mut()
+                .zip(constants)
+                .for_each(|(v, (center, scale))| *v = (*v - center) / scale);
         }
         self.log_det()
     }

@@ -1,0 +1,254 @@
+//! Backward pass of the inverse, at the price of one backward pass of the network.
+
+use std::ops::Range;
+
+use super::plan::{Plan, Stage};
+use super::sweep::{Turn, sweep};
+use super::tile::Ending;
+use super::{BLOCK, MadeStep, check_rows, network_widths};
+use crate::dispatch::dispatched;
+use crate::{
+    Activation, ArgumentGradients, LinearGradients, MapGradients, MaskedLinear, MonotoneMap, Real,
+    TILE_ROWS, activate, activate_backward,
+};
+
+/// Backward pass of [`super::MadeInverse`].
+///
+/// With `x_i = g(z_i; theta_i(x_before_i))`, the gradient by `x_i` is the one that comes from outside and the one that comes
+/// through the parameters of later dimensions. So, from the last dimension to the first, the gradient by `x_i` is complete
+/// once those by all later parameters are known; the map's own backward pass then gives those by `z_i` and `theta_i`. A unit
+/// of the network is reached by gradients of later dimensions only, and each weight is used once: the inverse's sweep over
+/// the network seen from its other end. The network's values are computed anew from `x`, in one pass.
+///
+/// The gradients by `z` and the addends in a row have bits that do not depend on the other rows.
+#[derive(Debug)]
+pub struct MadeInverseBackward<'a, T> {
+    steps: &'a [MadeStep<'a, T>],
+    map: MonotoneMap,
+    widths: Vec<usize>,
+    plan: Plan<T>,
+}
+
+/// Gradients of a loss by what the inverse was computed from.
+#[derive(Clone, Debug)]
+pub struct MadeGradients<T> {
+    /// By `z`, `[n, dims]`.
+    pub z: Vec<T>,
+    /// By what is added in each step, `[n, outputs of the step]`.
+    pub addends: Vec<Vec<T>>,
+}
+
+impl<T> MadeStep<'_, T> {
+    fn activation(&self) -> Activation {
+        match self {
+            MadeStep::Linear { layer, .. } => layer.activation,
+            MadeStep::Activate { activation, .. } => *activation,
+        }
+    }
+}
+
+impl<'a, T: Real> MadeInverseBackward<'a, T> {
+    /// Copies the weights into the order in which they will be read.
+    ///
+    /// # Panics
+    /// If [`super::MadeInverse::new`] does, or two layers multiply the same node.
+    pub fn new(steps: &'a [MadeStep<'a, T>], map: MonotoneMap, dims: usize) -> Self {
+        let widths = network_widths(steps, &map, dims);
+        let mirrored = widths.iter().rev().copied().collect();
+        Self { steps, map, widths, plan: Plan::new(&Stage::mirrored(steps), mirrored, dims, true) }
+    }
+
+    /// Gradients by `z` and the addends, given the gradients by the inverse's results `x` and log-slopes. Those by
+    /// weights and biases are written to `weights`, if wanted: one linear step after another, weights before bias.
+    ///
+    /// # Panics
+    /// If a slice has the wrong length.
+    pub fn run(
+        &self,
+        x: &[T],
+        addends: &[Option<&[T]>],
+        from: MapGradients<'_, T>,
+        weights: Option<&mut [T]>,
+    ) -> MadeGradients<T> {
+        let rows = check_rows(&self.widths, x, addends);
+        assert_eq!(
+            [from.value.len(), from.log_slope.len()],
+            [x.len(); 2],
+            "a gradient differs from x in length"
+        );
+        let values = self.values(x, addends, rows);
+        let sizes = self.widths[1..].iter().map(|width| vec![T::ZERO; rows * width]);
+        let mut gradients = MadeGradients { z: vec![T::ZERO; x.len()], addends: sizes.collect() };
+        run(self, &values, x, from, &mut gradients);
+        if let Some(weights) = weights {
+            self.weight_gradients(x, &values, &mut gradients.addends, weights);
+        }
+        gradients
+    }
+
+    /// The results of all steps at `x`.
+    fn values(&self, x: &[T], addends: &[Option<&[T]>], rows: usize) -> Vec<Vec<T>> {
+        let mut values: Vec<Vec<T>> = Vec::with_capacity(self.steps.len());
+        for (i, step) in self.steps.iter().enumerate() {
+            let node = |node: usize| if node == 0 { x } else { &values[node - 1][..] };
+            let next = match step {
+                MadeStep::Linear { layer, input, skip } => {
+                    let mut out = vec![T::ZERO; rows * self.widths[i + 1]];
+                    let both: Vec<T>;
+                    let addend = match (addends[i], skip.map(node)) {
+                        (Some(addend), Some(skip)) => {
+                            both = addend.iter().zip(skip).map(|(&a, &b)| a + b).collect();
+                            Some(&both[..])
+                        }
+                        (addend, skip) => addend.or(skip),
+                    };
+                    layer.forward(node(*input), addend, &mut out);
+                    out
+                }
+                MadeStep::Activate { activation, input } => {
+                    let mut out = node(*input).to_vec();
+                    activate(*activation, &mut out);
+                    out
+                }
+            };
+            values.push(next);
+        }
+        values
+    }
+
+    /// Products of each layer's input with the gradient by what it was added to.
+    fn weight_gradients(
+        &self,
+        x: &[T],
+        values: &[Vec<T>],
+        by_sum: &mut [Vec<T>],
+        mut to: &mut [T],
+    ) {
+        for ((step, grad), output) in self.steps.iter().zip(by_sum).zip(values) {
+            let MadeStep::Linear { layer, input, .. } = step else { continue };
+            let (weight, rest) = to.split_at_mut(layer.weight.len());
+            let (bias, rest) = rest.split_at_mut(layer.bias.len());
+            to = rest;
+            weight.fill(T::ZERO);
+            let input = if *input == 0 { x } else { &values[*input - 1] };
+            // The gradient is that before the activation already.
+            let layer = MaskedLinear { activation: Activation::None, ..*layer };
+            layer.backward(input, output, grad, LinearGradients { x: None, weight, bias });
+        }
+        assert!(to.is_empty(), "weight gradients have the wrong length");
+    }
+}
+
+dispatched! {
+    fn run<T: Real>(
+        made: &MadeInverseBackward<'_, T>,
+        values: &[Vec<T>],
+        x: &[T],
+        from: MapGradients<'_, T>,
+        gradients: &mut MadeGradients<T>,
+    ) {
+        let last = made.steps.len() - 1;
+        // Stages go from the last step but one to the first, and then to `x`.
+        let mut endings = Vec::with_capacity(made.steps.len());
+        for (step, values) in made.steps.iter().zip(values).take(last).rev() {
+            endings.push(Ending::Steepened { activation: step.activation(), values });
+        }
+        endings.push(Ending::Steepened { activation: Activation::None, values: &[] });
+        let (dims, per_dim) = (made.plan.dims, made.map.params_per_dim());
+        let mut turn = Reversal {
+            map: made.map,
+            activation: made.steps[last].activation(),
+            dims,
+            x,
+            params: &values[last],
+            from,
+            to: gradients,
+            block: Block::new(per_dim),
+        };
+        sweep(&made.plan, &endings, x.len().checked_div(dims).unwrap_or(0), &mut turn);
+    }
+}
+
+/// Takes the gradient by one dimension of `x` to those by `z` and the parameters, for a block of rows.
+struct Reversal<'a, T> {
+    map: MonotoneMap,
+    /// Of the last step.
+    activation: Activation,
+    dims: usize,
+    x: &'a [T],
+    params: &'a [T],
+    from: MapGradients<'a, T>,
+    to: &'a mut MadeGradients<T>,
+    block: Block<T>,
+}
+
+/// One dimension of a block of rows.
+struct Block<T> {
+    x: [T; BLOCK],
+    value: [T; BLOCK],
+    log_slope: [T; BLOCK],
+    z: [T; BLOCK],
+    /// `[BLOCK, params_per_dim]`, and the gradients.
+    params: Vec<T>,
+    by_params: Vec<T>,
+}
+
+impl<T: Real> Block<T> {
+    fn new(per_dim: usize) -> Self {
+        let zero = [T::ZERO; BLOCK];
+        let params = vec![T::ZERO; per_dim * BLOCK];
+        Self { x: zero, value: zero, log_slope: zero, z: zero, by_params: params.clone(), params }
+    }
+}
+
+impl<T: Real> Turn<T> for Reversal<'_, T> {
+    #[inline(always)]
+    fn settle(&mut self, dim: usize, rows: Range<usize>, made: &[T], arrived: &mut [T]) {
+        let (count, width) = (rows.len(), self.map.params_per_dim());
+        let dim = self.dims - 1 - dim;
+        let at = |l: usize| (rows.start + l) * self.dims + dim;
+        let block = &mut self.block;
+        for l in 0..count {
+            block.x[l] = self.x[at(l)];
+            block.value[l] = self.from.value[at(l)] + made[l];
+            block.log_slope[l] = self.from.log_slope[at(l)];
+            block.params[l * width..][..width]
+                .copy_from_slice(&self.params[at(l) * width..][..width]);
+        }
+        let from =
+            MapGradients { value: &block.value[..count], log_slope: &block.log_slope[..count] };
+        let params = &block.params[..count * width];
+        let by_params = &mut block.by_params[..count * width];
+        let to = ArgumentGradients { input: &mut block.z[..count], params: by_params };
+        self.map.inverse_backward(&block.x[..count], params, from, to);
+        activate_backward(self.activation, &block.params, &mut block.by_params);
+        for l in 0..count {
+            self.to.z[at(l)] = block.z[l];
+            for p in 0..width {
+                arrived[(width - 1 - p) * BLOCK + l] = block.by_params[l * width + p];
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, rows: Range<usize>, nodes: &[Vec<T>]) {
+        /// Units whose place in a row is one line of the cache or two.
+        const UNITS: usize = 16;
+        for (node, to) in nodes.iter().zip(self.to.addends.iter_mut().rev()) {
+            let width = node.len() / BLOCK;
+            for (tile, node) in node.chunks_exact(width * TILE_ROWS).enumerate() {
+                let first = rows.start + tile * TILE_ROWS;
+                for unit in (0..width).step_by(UNITS) {
+                    let count = UNITS.min(width - unit);
+                    let node = &node[unit * TILE_ROWS..(unit + count) * TILE_ROWS];
+                    for (lane, row) in (first..rows.end.min(first + TILE_ROWS)).enumerate() {
+                        let to = &mut to[(row + 1) * width - unit - count..][..count];
+                        for (to, lanes) in to.iter_mut().rev().zip(node.chunks_exact(TILE_ROWS)) {
+                            *to = lanes[lane];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
