@@ -52,7 +52,8 @@ pub(crate) struct Extent {
 ///
 /// # Panics
 /// If there are more than [`UNITS_MAX`] units, or an operand or the target reaches outside its slice.
-#[inline]
+// Inlined, so that the views stay in registers: read back as vectors from the stack, they would wait for all stores of the call before.
+#[inline(always)]
 pub(crate) fn accumulate<T: Real>(
     extent: Extent,
     scalars: Scalars<'_, T>,
@@ -191,7 +192,13 @@ mod x86 {
                             ];
                             let out = out.add(start * work.stride + row);
                             match end - start {
-                                $($units => $piece::<$units>(work, scalars, vectors, first, out),)*
+                                $($units => match work.scalar_strides[0] {
+                                    1 => $piece::<$units, 1>(work, scalars, vectors, first, out),
+                                    TILE_ROWS => {
+                                        $piece::<$units, TILE_ROWS>(work, scalars, vectors, first, out)
+                                    }
+                                    _ => $piece::<$units, 0>(work, scalars, vectors, first, out),
+                                },)*
                                 _ => unreachable!("a piece has at most {} units", $most),
                             }
                         }
@@ -199,10 +206,12 @@ mod x86 {
                 }
             }
 
+            /// `STRIDE` is the distance between the scalars of neighbouring units where it is known to the compiler, else 0.
+            ///
             /// # Safety
             /// As the caller.
             #[target_feature(enable = $features)]
-            unsafe fn $piece<const U: usize>(
+            unsafe fn $piece<const U: usize, const STRIDE: usize>(
                 work: &Work,
                 scalars: *const $t,
                 vectors: *const $t,
@@ -211,6 +220,7 @@ mod x86 {
             ) {
                 let [_, blocks, steps] = work.extent;
                 let [unit, step, block] = work.scalar_strides;
+                let unit = if STRIDE == 0 { unit } else { STRIDE };
                 let mut sums = [[$zero(); $registers]; U];
                 if !first[0].is_null() {
                     for u in 0..U {
@@ -229,7 +239,11 @@ mod x86 {
                 }
                 for o in 0..blocks {
                     // Wrapping, because after the last term they may point past the end without being read.
-                    let mut scalar = scalars.wrapping_add(o * block);
+                    // A pointer for every third unit: with one for all, the next address waits for the one before it.
+                    let mut scalar = [scalars.wrapping_add(o * block); 4];
+                    for (i, scalar) in scalar.iter_mut().enumerate() {
+                        *scalar = scalar.wrapping_add(3 * i * unit);
+                    }
                     let mut vector = vectors.wrapping_add(o * work.vector_strides[1]);
                     for _ in 0..steps {
                         let mut rows = [$zero(); $registers];
@@ -239,12 +253,12 @@ mod x86 {
                         }
                         for u in 0..U {
                             // SAFETY: inside the scalars, by the contract of the function.
-                            let factor = $splat(unsafe { *scalar.add(u * unit) });
+                            let factor = $splat(unsafe { *scalar[u / 3].add(u % 3 * unit) });
                             for i in 0..$registers {
                                 sums[u][i] = $fma(rows[i], factor, sums[u][i]);
                             }
                         }
-                        scalar = scalar.wrapping_add(step);
+                        scalar = scalar.map(|scalar| scalar.wrapping_add(step));
                         vector = vector.wrapping_add(work.vector_strides[0]);
                     }
                 }

@@ -24,6 +24,7 @@ mod staircase;
 mod tile_rows;
 mod tiled_linear;
 mod tiles;
+mod transpose;
 pub mod vecmath;
 
 pub use activation::{Activation, activate, activate_backward};

@@ -4,6 +4,7 @@ use crate::accumulate::{Ends, Extent, Scalars, UNITS_MAX, Vectors, accumulate};
 use crate::activation::{Activation, activate, activate_backward};
 use crate::dispatch::dispatched;
 use crate::tile_rows::TILE_ROWS;
+use crate::transpose::transpose;
 use crate::{LinearGradients, Real, Staircase};
 
 /// `out = activation(x W + bias + addend)` as [`crate::MaskedLinear`], with all rows in tiles: `[tiles, width, TILE_ROWS]`.
@@ -38,27 +39,31 @@ pub fn pack_weight<T: Real>(weight: &[T], staircase: &Staircase, packed: &mut Ve
         let (own, after) = rest.split_at_mut(units.len() * depth);
         rest = after;
         let from = &weight[units.start..];
-        match units.len() {
-            12 => pack_group::<T, 12>(from, outputs, own),
-            11 => pack_group::<T, 11>(from, outputs, own),
-            10 => pack_group::<T, 10>(from, outputs, own),
-            count => pack_any(from, outputs, own, count),
+        pack_group(from, outputs, units.len(), own);
+    }
+}
+
+/// Copies neighbouring columns, a whole row at a time: a call to copy a dozen numbers takes longer than copying them.
+fn pack_group<T: Real>(weight: &[T], width: usize, units: usize, packed: &mut [T]) {
+    fn fixed<T: Real, const U: usize>(weight: &[T], width: usize, packed: &mut [T]) {
+        for (k, to) in packed.as_chunks_mut::<U>().0.iter_mut().enumerate() {
+            to.copy_from_slice(&weight[k * width..][..U]);
         }
     }
-}
-
-/// Copies `U` neighbouring columns, a whole row at a time: a call to copy a dozen numbers takes longer than copying them.
-fn pack_group<T: Real, const U: usize>(weight: &[T], width: usize, packed: &mut [T]) {
-    for (k, to) in packed.as_chunks_mut::<U>().0.iter_mut().enumerate() {
-        let from: &[T; U] =
-            weight[k * width..].first_chunk().expect("the matrix has these columns");
-        *to = *from;
-    }
-}
-
-fn pack_any<T: Real>(weight: &[T], width: usize, packed: &mut [T], count: usize) {
-    for (k, to) in packed.chunks_exact_mut(count).enumerate() {
-        to.copy_from_slice(&weight[k * width..][..count]);
+    const { assert!(UNITS_MAX == 12) };
+    match units {
+        1 => fixed::<T, 1>(weight, width, packed),
+        2 => fixed::<T, 2>(weight, width, packed),
+        3 => fixed::<T, 3>(weight, width, packed),
+        4 => fixed::<T, 4>(weight, width, packed),
+        5 => fixed::<T, 5>(weight, width, packed),
+        6 => fixed::<T, 6>(weight, width, packed),
+        7 => fixed::<T, 7>(weight, width, packed),
+        8 => fixed::<T, 8>(weight, width, packed),
+        9 => fixed::<T, 9>(weight, width, packed),
+        10 => fixed::<T, 10>(weight, width, packed),
+        11 => fixed::<T, 11>(weight, width, packed),
+        _ => fixed::<T, 12>(weight, width, packed),
     }
 }
 
@@ -132,11 +137,19 @@ impl<T: Real> TiledLinear<'_, T> {
         assert_eq!(to.bias.len(), outputs, "bias gradient has the wrong length");
         columns.resize(columns.len().max(tiles * TILE_ROWS * TILE_ROWS), T::ZERO);
         let columns = &mut columns[..tiles * TILE_ROWS * TILE_ROWS];
-        activate_backward(self.activation, output, grad);
         for first in (0..outputs).step_by(TILE_ROWS) {
             let units = first..outputs.min(first + TILE_ROWS);
-            transpose_columns(grad, outputs, units.start, columns);
-            sum_rows(columns, &mut to.bias[units.clone()]);
+            let mut sums = [0.0; TILE_ROWS];
+            for (tile, columns) in columns.chunks_exact_mut(TILE_ROWS * TILE_ROWS).enumerate() {
+                let place = (tile * outputs + units.start) * TILE_ROWS
+                    ..(tile * outputs + units.end) * TILE_ROWS;
+                let grad = &mut grad[place.clone()];
+                activate_backward(self.activation, &output[place], grad);
+                transpose(grad, columns);
+                add_columns(columns, &mut sums);
+            }
+            let bias = &mut to.bias[units.clone()];
+            bias.iter_mut().zip(sums).for_each(|(bias, sum)| *bias = T::from_f64(sum));
             let depth = self.staircase.prefix()[units.end - 1];
             weight_columns(x, columns, [inputs, outputs], (units, depth), to.weight);
         }
@@ -191,35 +204,15 @@ fn weight_columns<T: Real>(
 }
 
 dispatched! {
-    /// Columns `first..first + TILE_ROWS` of a tiled matrix `[tiles, width, TILE_ROWS]` as rows: `[tiles * TILE_ROWS, TILE_ROWS]`. Beyond the
-    /// matrix the columns are zero.
-    fn transpose_columns<T: Real>(tiles: &[T], width: usize, first: usize, rows: &mut [T]) {
-        let count = TILE_ROWS.min(width - first);
-        let tiles = tiles.chunks_exact(width * TILE_ROWS);
-        for (tile, rows) in tiles.zip(rows.chunks_exact_mut(TILE_ROWS * TILE_ROWS)) {
-            let tile = &tile[first * TILE_ROWS..][..count * TILE_ROWS];
-            if count < TILE_ROWS {
-                rows.fill(T::ZERO);
-            }
-            for (column, lanes) in tile.chunks_exact(TILE_ROWS).enumerate() {
-                for lane in 0..TILE_ROWS {
-                    rows[lane * TILE_ROWS + column] = lanes[lane];
-                }
-            }
-        }
-    }
-}
-
-dispatched! {
-    /// `sums[j]` becomes the sum of column `j` of `rows: [n, TILE_ROWS]`, added row by row in `f64`.
-    fn sum_rows<T: Real>(rows: &[T], sums: &mut [T]) {
-        let mut totals = [0.0f64; TILE_ROWS];
+    /// Adds to `sums[j]` column `j` of a square of rows, row by row in `f64`.
+    fn add_columns<T: Real>(rows: &[T], sums: &mut [f64; TILE_ROWS]) {
+        let mut totals = *sums;
         for row in rows.chunks_exact(TILE_ROWS) {
             for j in 0..TILE_ROWS {
                 totals[j] += row[j].to_f64();
             }
         }
-        sums.iter_mut().zip(totals).for_each(|(sum, total)| *sum = T::from_f64(total));
+        *sums = totals;
     }
 }
 

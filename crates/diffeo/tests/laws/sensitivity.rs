@@ -51,7 +51,7 @@ impl Way {
     }
 
     /// `d log_det / d input`, by autodiff; zero where the log-determinant is a constant.
-    fn log_det_slopes(
+    pub fn log_det_slopes(
         self,
         flow: &Flow,
         input: &Tensor<2>,
