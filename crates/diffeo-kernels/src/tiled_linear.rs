@@ -34,16 +34,25 @@ pub fn pack_weight<T: Real>(weight: &[T], staircase: &Staircase, packed: &mut Ve
     assert_eq!(weight.len(), staircase.inputs() * outputs, "weight has the wrong length");
     let len = staircase.output_groups().map(|(units, depth)| units.len() * depth).sum();
     packed.resize(len, T::ZERO);
-    let mut rest = packed.as_mut_slice();
-    for (units, depth) in staircase.output_groups() {
-        let (own, after) = rest.split_at_mut(units.len() * depth);
-        rest = after;
-        let from = &weight[units.start..];
-        pack_group(from, outputs, units.len(), own);
+    // A few rows of the matrix at a time: by groups alone, every row would be read a dozen numbers at a time, again and again.
+    for first in (0..staircase.inputs()).step_by(PACK_ROWS) {
+        let mut rest = packed.as_mut_slice();
+        for (units, depth) in staircase.output_groups() {
+            let (own, after) = rest.split_at_mut(units.len() * depth);
+            rest = after;
+            let rows = first.min(depth)..depth.min(first + PACK_ROWS);
+            let own = &mut own[rows.start * units.len()..rows.end * units.len()];
+            let from = weight.get(first * outputs + units.start..).unwrap_or(&[]);
+            pack_group(from, outputs, units.len(), own);
+        }
     }
 }
 
-/// Copies neighbouring columns, a whole row at a time: a call to copy a dozen numbers takes longer than copying them.
+/// Rows of a weight matrix that are packed together.
+const PACK_ROWS: usize = 16;
+
+/// Copies neighbouring columns, a whole row at a time, all of them known to the compiler: a call to copy a dozen numbers takes longer
+/// than copying them.
 fn pack_group<T: Real>(weight: &[T], width: usize, units: usize, packed: &mut [T]) {
     fn fixed<T: Real, const U: usize>(weight: &[T], width: usize, packed: &mut [T]) {
         for (k, to) in packed.as_chunks_mut::<U>().0.iter_mut().enumerate() {
