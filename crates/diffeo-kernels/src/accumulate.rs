@@ -6,7 +6,7 @@
 
 use crate::Real;
 use crate::dispatch::{Level, level};
-use crate::tile_rows::TILE_ROWS;
+use crate::tiles::TILE_ROWS;
 
 /// Most units that one call takes: with two vectors of rows each, their sums fill the registers of AVX-512.
 pub(crate) const UNITS_MAX: usize = 12;

@@ -35,19 +35,6 @@ dispatched! {
 }
 
 dispatched! {
-    /// Adds to each sum its row of `matrix`, as [`sum_rows`] would sum it.
-    ///
-    /// # Panics
-    /// If the matrix does not have as many rows as there are sums.
-    pub fn add_rows<T: Real>(matrix: &[T], sums: &mut [f64]) {
-        let width = row_width(matrix.len(), sums.len()).max(1);
-        for (row, sum) in matrix.chunks_exact(width).zip(sums) {
-            *sum += sum_row(row, |v| v);
-        }
-    }
-}
-
-dispatched! {
     /// Log-density of the standard normal in `d` dimensions at each row of `z: [n, d]`:
     /// `-|z|^2 / 2 - d ln(2 pi) / 2`, in `f64`. `n` is `log_prob.len()`.
     ///

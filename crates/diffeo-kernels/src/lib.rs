@@ -1,12 +1,12 @@
 //! Fused CPU kernels of diffeo, on plain slices, and the tensor-engine operations that call them.
 //!
-//! All matrices are row-major. A kernel treats each row (or element) by itself, with a fixed order
+//! Matrices are row-major, or in tiles of rows side by side (`tiles.rs`), which is what products are fastest on. A kernel treats each row (or element) by itself, with a fixed order
 //! of operations: the bits of a row's result depend on no other row, on no lane, on no chunk size.
 //! Each kernel has a plain loop in `f64` as its twin in the tests. Wrong slice lengths are bugs of the
 //! caller and panic; no value of an element does.
 //!
 //! This is the only crate of the workspace with `unsafe`: calls of functions compiled for an
-//! instruction set that was just detected ([`dispatch`]), and matrix products over checked slices ([`product`]).
+//! instruction set that was just detected ([`dispatch`]), and sums, transposes and matrix products over checked slices.
 
 mod accumulate;
 mod activation;
@@ -21,7 +21,6 @@ pub mod product;
 mod rational_quadratic;
 mod real;
 mod staircase;
-mod tile_rows;
 mod tiled_linear;
 mod tiles;
 mod transpose;
@@ -29,15 +28,16 @@ pub mod vecmath;
 
 pub use activation::{Activation, activate, activate_backward};
 pub use affine::Affine;
-pub use base::{add_rows, normal_log_prob, normal_log_prob_backward, sum_rows};
+pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
 pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward, MadeStep};
-pub use masked_linear::{LinearGradients, MaskedLinear, sum_columns};
+pub use masked_linear::{LinearGradients, MaskedLinear};
 pub use monotone::{ArgumentGradients, MapGradients, MonotoneMap};
 pub use optimizer::{AdamW, Moments, add_shards, average_weights, l2_norm};
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
 pub use staircase::Staircase;
-pub use tile_rows::TILE_ROWS;
 pub use tiled_linear::{TiledLinear, pack_weight};
-pub use tiles::{add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles};
+pub use tiles::{
+    TILE_ROWS, add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
+};
 pub mod ops;

@@ -179,7 +179,7 @@ dispatched! {
 
 dispatched! {
     /// `sums[j]` becomes the sum of column `j`, added row by row in `f64`.
-    pub fn sum_columns<T: Real>(matrix: &[T], sums: &mut [T]) {
+    fn sum_columns<T: Real>(matrix: &[T], sums: &mut [T]) {
         const BLOCK: usize = 64;
         let width = sums.len();
         for (block, sums) in sums.chunks_mut(BLOCK).enumerate() {

@@ -142,3 +142,6 @@ impl MonotoneMap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

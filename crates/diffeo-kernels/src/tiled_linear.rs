@@ -3,7 +3,7 @@
 use crate::accumulate::{Ends, Extent, Scalars, UNITS_MAX, Vectors, accumulate};
 use crate::activation::{Activation, activate, activate_backward};
 use crate::dispatch::dispatched;
-use crate::tile_rows::TILE_ROWS;
+use crate::tiles::TILE_ROWS;
 use crate::transpose::transpose;
 use crate::{LinearGradients, Real, Staircase};
 

@@ -6,7 +6,9 @@
 
 use crate::base::LN_2PI_HALF;
 use crate::dispatch::dispatched;
-use crate::tile_rows::TILE_ROWS;
+
+/// Rows of a tile: two or more whole vectors on every instruction set.
+pub const TILE_ROWS: usize = 32;
 
 /// How many tiles hold so many rows.
 pub fn tile_count(rows: usize) -> usize {

@@ -2,7 +2,7 @@
 
 use crate::Real;
 use crate::dispatch::{Level, level};
-use crate::tile_rows::TILE_ROWS;
+use crate::tiles::TILE_ROWS;
 
 /// Columns of a tile as rows: `rows[lane, column] = tile[column, lane]`, both with [`TILE_ROWS`] numbers a line. What the tile lacks of
 /// [`TILE_ROWS`] columns is zero.

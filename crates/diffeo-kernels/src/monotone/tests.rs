@@ -1,0 +1,64 @@
+//! Maps of a tile against maps of rows.
+
+use super::*;
+use crate::dispatch::tests::at_each_level;
+
+fn numbers<T: Real>(n: usize, speed: f64, size: f64) -> Vec<T> {
+    (0..n).map(|i| T::from_f64((i as f64 * speed + 1.0).sin() * size)).collect()
+}
+
+/// `[TILE_ROWS, columns]` to `[columns, TILE_ROWS]`.
+fn tile<T: Real>(rows: &[T]) -> Vec<T> {
+    let columns = rows.len() / TILE_ROWS;
+    (0..rows.len()).map(|i| rows[i % TILE_ROWS * columns + i / TILE_ROWS]).collect()
+}
+
+fn compare<T: Real>(map: MonotoneMap) {
+    const DIMS: usize = 3;
+    let width = map.params_per_dim();
+    let n = TILE_ROWS * DIMS;
+    let (mut x, params) = (numbers::<T>(n, 1.7, 5.5), numbers::<T>(n * width, 2.3, 3.0));
+    (x[5], x[n - 1]) = (T::INFINITY, T::from_f64(5.0));
+    let (gv, gl) = (numbers::<T>(n, 3.1, 1.0), numbers::<T>(n, 0.9, 1.0));
+    let zeros = || (vec![T::ZERO; n], vec![T::ZERO; n]);
+    let (mut rows, mut tiles) = (zeros(), zeros());
+    map.forward(&x, &params, &mut rows.0, &mut rows.1);
+    map.forward_tile(&tile(&x), &tile(&params), &mut tiles.0, &mut tiles.1);
+    assert!(tile(&rows.0) == tiles.0 && tile(&rows.1) == tiles.1, "{map:?}");
+    map.inverse(&x, &params, &mut rows.0, &mut rows.1);
+    map.inverse_tile(&tile(&x), &tile(&params), &mut tiles.0, &mut tiles.1);
+    assert!(tile(&rows.0) == tiles.0 && tile(&rows.1) == tiles.1, "inverse of {map:?}");
+
+    let zeros = || (vec![T::ZERO; n], vec![T::ZERO; n * width]);
+    let (mut rows, mut tiles) = (zeros(), zeros());
+    let from = MapGradients { value: &gv, log_slope: &gl };
+    let to = ArgumentGradients { input: &mut rows.0, params: &mut rows.1 };
+    map.forward_backward(&x, &params, from, to);
+    let from = MapGradients { value: &tile(&gv), log_slope: &tile(&gl) };
+    let to = ArgumentGradients { input: &mut tiles.0, params: &mut tiles.1 };
+    map.forward_backward_tile(&tile(&x), &tile(&params), from, to);
+    // Infinity minus infinity is NaN for the affine map: bits are compared, not numbers.
+    let text = |v: &[T]| format!("{v:?}");
+    assert_eq!(text(&tile(&rows.0)), text(&tiles.0), "{map:?}");
+    assert_eq!(text(&tile(&rows.1)), text(&tiles.1), "{map:?}");
+}
+
+#[test]
+fn d9_a_tile_has_the_bits_of_its_rows() {
+    at_each_level(|| {
+        compare::<f32>(MonotoneMap::Affine(Affine { log_scale_max: 7.0 }));
+        compare::<f64>(MonotoneMap::Affine(Affine { log_scale_max: 7.0 }));
+        for bins in [1, 2, 3, 8, 17] {
+            let spline = RationalQuadratic::new(bins, 5.0);
+            compare::<f32>(MonotoneMap::RationalQuadratic(spline));
+            compare::<f64>(MonotoneMap::RationalQuadratic(spline));
+        }
+    });
+}
+
+#[test]
+#[should_panic(expected = "whole number of columns")]
+fn part_of_a_tile_is_refused() {
+    let map = MonotoneMap::RationalQuadratic(RationalQuadratic::new(2, 5.0));
+    map.forward_tile(&[0.0; 8], &[0.0; 40], &mut [0.0; 8], &mut [0.0; 8]);
+}
