@@ -4,6 +4,9 @@
 //! slow. Each sum is one chain of fused multiply-adds in the order of its terms, so the bits are the same at every
 //! instruction set, for any number of units and whatever is beside them.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod registers;
+
 use crate::Real;
 use crate::dispatch::{Level, level};
 use crate::tiles::TILE_ROWS;
@@ -76,9 +79,9 @@ pub(crate) fn accumulate<T: Real>(
         let last = (steps - 1) * vectors.step + (blocks - 1) * vectors.block + TILE_ROWS;
         assert!(last <= vectors.data.len(), "a vector operand reaches outside its slice");
     }
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
-        let work = x86::Work {
+        let work = registers::Work {
             extent: [units, blocks, steps],
             scalar_strides: [scalars.unit, scalars.step, scalars.block],
             vector_strides: [vectors.step, vectors.block],
@@ -87,31 +90,39 @@ pub(crate) fn accumulate<T: Real>(
         };
         let first = [ends.bias, ends.addend].map(|s| s.map_or(std::ptr::null(), <[T]>::as_ptr));
         let (a, b, c) = (scalars.data.as_ptr(), vectors.data.as_ptr(), out.as_mut_ptr());
+        // Calls the kernel of a level and a type.
+        macro_rules! run {
+            ($kernel:ident) => {
+                registers::$kernel(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
+            };
+        }
         // SAFETY: `Real` is `f32` or `f64` and nothing else, so the size tells which, and the casts change no type. All reads and
-        // writes lie inside the slices (asserted above). `level` reports only what the machine has.
+        // writes lie inside the slices (asserted above). `level` reports only what the machine has, and every AArch64 has NEON.
         unsafe {
             match (level(), size_of::<T>()) {
-                (Level::Avx512, 4) => {
-                    x86::avx512_f32(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
-                }
-                (Level::Avx512, 8) => {
-                    x86::avx512_f64(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
-                }
-                (Level::Avx2, 4) => {
-                    x86::avx2_f32(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
-                }
-                (Level::Avx2, 8) => {
-                    x86::avx2_f64(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
-                }
-                _ => plain(extent, scalars, vectors, ends, (out, stride)),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx512, 4) => run!(avx512_f32),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx512, _) => run!(avx512_f64),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx2, 4) => run!(avx2_f32),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx2, _) => run!(avx2_f64),
+                #[cfg(target_arch = "aarch64")]
+                (_, 4) => run!(neon_f32),
+                #[cfg(target_arch = "aarch64")]
+                (_, _) => run!(neon_f64),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Baseline, _) => plain(extent, scalars, vectors, ends, (out, stride)),
             }
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     plain(extent, scalars, vectors, ends, (out, stride));
 }
 
 /// The same for any machine.
+#[cfg(not(target_arch = "aarch64"))]
 fn plain<T: Real>(
     Extent { units, blocks, steps }: Extent,
     scalars: Scalars<'_, T>,
@@ -140,170 +151,6 @@ fn plain<T: Real>(
         }
         out[unit * stride..][..TILE_ROWS].copy_from_slice(&sums);
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::TILE_ROWS;
-
-    /// The arguments of [`super::accumulate`] but for the slices.
-    pub(super) struct Work {
-        pub(super) extent: [usize; 3],
-        pub(super) scalar_strides: [usize; 3],
-        pub(super) vector_strides: [usize; 2],
-        pub(super) stride: usize,
-        pub(super) rectified: bool,
-    }
-
-    /// Defines `$name`, which cuts a block of sums into pieces of at most `$most` units and `$registers` registers of `$lanes`
-    /// rows, and `$piece`, which computes such a piece.
-    macro_rules! kernel {
-        (
-            $name:ident, $piece:ident, $features:literal, $t:ty,
-            lanes: $lanes:literal, registers: $registers:literal, most: $most:literal, units: [$($units:literal)*],
-            $zero:ident, $load:ident, $splat:ident, $fma:ident, $store:ident, $add:ident, $max:ident
-        ) => {
-            /// # Safety
-            /// The machine has the features, and all that `work` names lies inside `scalars`, `vectors` and `out`; `first` are biases and
-            /// addends for all units, or null.
-            #[target_feature(enable = $features)]
-            pub(super) unsafe fn $name(
-                work: &Work,
-                scalars: *const $t,
-                vectors: *const $t,
-                first: [*const $t; 2],
-                out: *mut $t,
-            ) {
-                const WIDTH: usize = $lanes * $registers;
-                let units = work.extent[0];
-                let pieces = units.div_ceil($most);
-                for row in (0..TILE_ROWS).step_by(WIDTH) {
-                    for piece in 0..pieces {
-                        let (start, end) = (piece * units / pieces, (piece + 1) * units / pieces);
-                        // SAFETY: the piece lies inside the block of sums.
-                        unsafe {
-                            let scalars = scalars.add(start * work.scalar_strides[0]);
-                            let vectors = vectors.add(row);
-                            let first = [
-                                first[0].wrapping_add(if first[0].is_null() { 0 } else { start }),
-                                first[1].wrapping_add(if first[1].is_null() { 0 } else { start * TILE_ROWS + row }),
-                            ];
-                            let out = out.add(start * work.stride + row);
-                            match end - start {
-                                $($units => match work.scalar_strides[0] {
-                                    1 => $piece::<$units, 1>(work, scalars, vectors, first, out),
-                                    TILE_ROWS => {
-                                        $piece::<$units, TILE_ROWS>(work, scalars, vectors, first, out)
-                                    }
-                                    _ => $piece::<$units, 0>(work, scalars, vectors, first, out),
-                                },)*
-                                _ => unreachable!("a piece has at most {} units", $most),
-                            }
-                        }
-                    }
-                }
-            }
-
-            /// `STRIDE` is the distance between the scalars of neighbouring units where it is known to the compiler, else 0.
-            ///
-            /// # Safety
-            /// As the caller.
-            #[target_feature(enable = $features)]
-            unsafe fn $piece<const U: usize, const STRIDE: usize>(
-                work: &Work,
-                scalars: *const $t,
-                vectors: *const $t,
-                first: [*const $t; 2],
-                out: *mut $t,
-            ) {
-                let [_, blocks, steps] = work.extent;
-                let [unit, step, block] = work.scalar_strides;
-                let unit = if STRIDE == 0 { unit } else { STRIDE };
-                let mut sums = [[$zero(); $registers]; U];
-                if !first[0].is_null() {
-                    for u in 0..U {
-                        // SAFETY: there is a bias for each unit, by the contract of the function.
-                        sums[u] = [$splat(unsafe { *first[0].add(u) }); $registers];
-                    }
-                }
-                if !first[1].is_null() {
-                    for u in 0..U {
-                        for i in 0..$registers {
-                            // SAFETY: there is an addend for each unit and row, by the contract of the function.
-                            let addend = unsafe { $load(first[1].add(u * TILE_ROWS + i * $lanes)) };
-                            sums[u][i] = $add(sums[u][i], addend);
-                        }
-                    }
-                }
-                for o in 0..blocks {
-                    // Wrapping, because after the last term they may point past the end without being read.
-                    // A pointer for every third unit: with one for all, the next address waits for the one before it.
-                    let mut scalar = [scalars.wrapping_add(o * block); 4];
-                    for (i, scalar) in scalar.iter_mut().enumerate() {
-                        *scalar = scalar.wrapping_add(3 * i * unit);
-                    }
-                    let mut vector = vectors.wrapping_add(o * work.vector_strides[1]);
-                    for _ in 0..steps {
-                        let mut rows = [$zero(); $registers];
-                        for i in 0..$registers {
-                            // SAFETY: inside the vectors, by the contract of the function.
-                            rows[i] = unsafe { $load(vector.add(i * $lanes)) };
-                        }
-                        for u in 0..U {
-                            // SAFETY: inside the scalars, by the contract of the function.
-                            let factor = $splat(unsafe { *scalar[u / 3].add(u % 3 * unit) });
-                            for i in 0..$registers {
-                                sums[u][i] = $fma(rows[i], factor, sums[u][i]);
-                            }
-                        }
-                        scalar = scalar.map(|scalar| scalar.wrapping_add(step));
-                        vector = vector.wrapping_add(work.vector_strides[0]);
-                    }
-                }
-                if work.rectified {
-                    for u in 0..U {
-                        for i in 0..$registers {
-                            // In this order the maximum of NaN and zero is NaN.
-                            sums[u][i] = $max($zero(), sums[u][i]);
-                        }
-                    }
-                }
-                for u in 0..U {
-                    for i in 0..$registers {
-                        // SAFETY: inside the target, by the contract of the function.
-                        unsafe { $store(out.add(u * work.stride + i * $lanes), sums[u][i]) };
-                    }
-                }
-            }
-        };
-    }
-
-    kernel!(
-        avx512_f32, avx512_f32_piece, "avx512f", f32,
-        lanes: 16, registers: 2, most: 12, units: [1 2 3 4 5 6 7 8 9 10 11 12],
-        _mm512_setzero_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps,
-        _mm512_add_ps, _mm512_max_ps
-    );
-    kernel!(
-        avx512_f64, avx512_f64_piece, "avx512f", f64,
-        lanes: 8, registers: 2, most: 12, units: [1 2 3 4 5 6 7 8 9 10 11 12],
-        _mm512_setzero_pd, _mm512_loadu_pd, _mm512_set1_pd, _mm512_fmadd_pd, _mm512_storeu_pd,
-        _mm512_add_pd, _mm512_max_pd
-    );
-    kernel!(
-        avx2_f32, avx2_f32_piece, "avx2,fma", f32,
-        lanes: 8, registers: 2, most: 6, units: [1 2 3 4 5 6],
-        _mm256_setzero_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps,
-        _mm256_add_ps, _mm256_max_ps
-    );
-    kernel!(
-        avx2_f64, avx2_f64_piece, "avx2,fma", f64,
-        lanes: 4, registers: 2, most: 6, units: [1 2 3 4 5 6],
-        _mm256_setzero_pd, _mm256_loadu_pd, _mm256_set1_pd, _mm256_fmadd_pd, _mm256_storeu_pd,
-        _mm256_add_pd, _mm256_max_pd
-    );
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Which units become computable when, and the weights in the order in which they will be read.
 
 use std::ops::Range;
+use std::sync::Mutex;
 
 use super::MadeStep;
+use super::sweep::Buffers;
 use crate::accumulate::UNITS_MAX;
 use crate::{Real, Staircase};
 
@@ -144,6 +146,8 @@ pub(super) struct Plan<T> {
     tasks: Vec<Task>,
     /// Dimension `m` needs the tasks `task_ends[m]..task_ends[m + 1]`; the rest comes after the last.
     task_ends: Vec<usize>,
+    /// Buffers that no sweep is using.
+    pub(super) idle: Mutex<Vec<Buffers<T>>>,
 }
 
 impl<T: Real> Plan<T> {
@@ -172,6 +176,7 @@ impl<T: Real> Plan<T> {
             packs: Vec::new(),
             tasks: Vec::new(),
             task_ends: vec![0],
+            idle: Mutex::default(),
         };
         // Units of each node that are known so far.
         let mut known = vec![0; stages.len() + 1];

@@ -1,6 +1,7 @@
 //! The way through the dimensions, which the inverse and its backward pass share.
 
 use std::ops::Range;
+use std::sync::PoisonError;
 
 use super::BLOCK;
 use super::plan::{Plan, Task};
@@ -17,6 +18,27 @@ pub(super) trait Turn<T: Real> {
     fn finish(&mut self, _rows: Range<usize>, _nodes: &[Vec<T>]) {}
 }
 
+/// What a sweep keeps of a block of rows. Kept from sweep to sweep: for few rows, fresh memory takes as long as the arithmetic.
+#[derive(Debug)]
+pub(super) struct Buffers<T> {
+    /// The nodes but the last, `[tiles, width, TILE_ROWS]`.
+    nodes: Vec<Vec<T>>,
+    made: Vec<T>,
+    arrived: Vec<T>,
+}
+
+impl<T: Real> Buffers<T> {
+    fn new(plan: &Plan<T>) -> Self {
+        let [first, last] = plan.per_dim;
+        let but_last = &plan.widths[..plan.links.len()];
+        Self {
+            nodes: but_last.iter().map(|width| vec![T::ZERO; width * BLOCK]).collect(),
+            made: vec![T::ZERO; last * BLOCK],
+            arrived: vec![T::ZERO; first * BLOCK],
+        }
+    }
+}
+
 /// Goes through all dimensions for blocks of rows. Each row is worked on by itself.
 ///
 /// To be called from a function compiled for the machine's instruction set.
@@ -27,11 +49,10 @@ pub(super) fn sweep<T: Real>(
     rows: usize,
     turn: &mut impl Turn<T>,
 ) {
-    let (width, [first, last]) = (plan.widths[0], plan.per_dim);
-    let but_last = &plan.widths[..plan.links.len()];
-    let mut nodes: Vec<Vec<T>> =
-        but_last.iter().map(|width| vec![T::ZERO; width * BLOCK]).collect();
-    let (mut made, mut arrived) = (vec![T::ZERO; last * BLOCK], vec![T::ZERO; first * BLOCK]);
+    let (width, first) = (plan.widths[0], plan.per_dim[0]);
+    let idle = || plan.idle.lock().unwrap_or_else(PoisonError::into_inner);
+    let used = idle().pop();
+    let Buffers { mut nodes, mut made, mut arrived } = used.unwrap_or_else(|| Buffers::new(plan));
     for start in (0..rows).step_by(BLOCK) {
         let rows = start..rows.min(start + BLOCK);
         for dim in 0..=plan.dims {
@@ -52,6 +73,7 @@ pub(super) fn sweep<T: Real>(
         }
         turn.finish(rows, &nodes);
     }
+    idle().push(Buffers { nodes, made, arrived });
 }
 
 /// Evaluates the units of one stage that have just become computable.

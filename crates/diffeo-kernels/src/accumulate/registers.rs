@@ -1,0 +1,195 @@
+//! The sums in registers, for each instruction set.
+
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+use super::TILE_ROWS;
+
+/// The arguments of [`super::accumulate`] but for the slices.
+pub(super) struct Work {
+    pub(super) extent: [usize; 3],
+    pub(super) scalar_strides: [usize; 3],
+    pub(super) vector_strides: [usize; 2],
+    pub(super) stride: usize,
+    pub(super) rectified: bool,
+}
+
+/// `row * factor + sum`: the two families of processors name the operands in another order.
+macro_rules! fused {
+    (sum_last $fma:ident, $row:expr, $factor:expr, $sum:expr) => {
+        $fma($row, $factor, $sum)
+    };
+    (sum_first $fma:ident, $row:expr, $factor:expr, $sum:expr) => {
+        $fma($sum, $row, $factor)
+    };
+}
+
+/// Defines `$name`, which cuts a block of sums into pieces of at most `$most` units and `$registers` registers of `$lanes` rows, and
+/// `$piece`, which computes such a piece.
+macro_rules! kernel {
+    (
+        $name:ident, $piece:ident, $features:literal, $t:ty,
+        lanes: $lanes:literal, registers: $registers:literal,
+        most: $most:literal, units: [$($units:literal)*],
+        $splat:ident, $load:ident, $store:ident, $add:ident, $max:ident, $order:ident $fma:ident
+    ) => {
+        /// # Safety
+        /// The machine has the features, and all that `work` names lies inside `scalars`, `vectors` and `out`; `first` are biases and
+        /// addends for all units, or null.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn $name(
+            work: &Work,
+            scalars: *const $t,
+            vectors: *const $t,
+            first: [*const $t; 2],
+            out: *mut $t,
+        ) {
+            const WIDTH: usize = $lanes * $registers;
+            let units = work.extent[0];
+            let pieces = (units + $most - 1) / $most;
+            for row in (0..TILE_ROWS).step_by(WIDTH) {
+                for piece in 0..pieces {
+                    let (start, end) = (piece * units / pieces, (piece + 1) * units / pieces);
+                    // SAFETY: the piece lies inside the block of sums.
+                    unsafe {
+                        let scalars = scalars.add(start * work.scalar_strides[0]);
+                        let vectors = vectors.add(row);
+                        let out = out.add(start * work.stride + row);
+                        let from = |first: *const $t, place: usize| {
+                            if first.is_null() { first } else { first.wrapping_add(place) }
+                        };
+                        let first =
+                            [from(first[0], start), from(first[1], start * TILE_ROWS + row)];
+                        match end - start {
+                            $($units => match work.scalar_strides[0] {
+                                1 => $piece::<$units, 1>(work, scalars, vectors, first, out),
+                                TILE_ROWS => {
+                                    $piece::<$units, TILE_ROWS>(work, scalars, vectors, first, out)
+                                }
+                                _ => $piece::<$units, 0>(work, scalars, vectors, first, out),
+                            },)*
+                            _ => unreachable!("a piece has at most {} units", $most),
+                        }
+                    }
+                }
+            }
+        }
+
+        /// `STRIDE` is the distance between the scalars of neighbouring units where it is known to the compiler, else 0.
+        ///
+        /// # Safety
+        /// As the caller.
+        #[target_feature(enable = $features)]
+        unsafe fn $piece<const U: usize, const STRIDE: usize>(
+            work: &Work,
+            scalars: *const $t,
+            vectors: *const $t,
+            first: [*const $t; 2],
+            out: *mut $t,
+        ) {
+            let [_, blocks, steps] = work.extent;
+            let [unit, step, block] = work.scalar_strides;
+            let unit = if STRIDE == 0 { unit } else { STRIDE };
+            let mut sums = [[$splat(0.0); $registers]; U];
+            if !first[0].is_null() {
+                for u in 0..U {
+                    // SAFETY: there is a bias for each unit, by the contract of the function.
+                    sums[u] = [$splat(unsafe { *first[0].add(u) }); $registers];
+                }
+            }
+            if !first[1].is_null() {
+                for u in 0..U {
+                    for i in 0..$registers {
+                        // SAFETY: there is an addend for each unit and row, by the contract of the function.
+                        let addend = unsafe { $load(first[1].add(u * TILE_ROWS + i * $lanes)) };
+                        sums[u][i] = $add(sums[u][i], addend);
+                    }
+                }
+            }
+            for o in 0..blocks {
+                // Wrapping, because after the last term they may point past the end without being read.
+                // A pointer for every third unit: with one for all, the next address waits for the one before it.
+                let mut scalar = [scalars.wrapping_add(o * block); 4];
+                for (i, scalar) in scalar.iter_mut().enumerate() {
+                    *scalar = scalar.wrapping_add(3 * i * unit);
+                }
+                let mut vector = vectors.wrapping_add(o * work.vector_strides[1]);
+                for _ in 0..steps {
+                    let mut rows = [$splat(0.0); $registers];
+                    for i in 0..$registers {
+                        // SAFETY: inside the vectors, by the contract of the function.
+                        rows[i] = unsafe { $load(vector.add(i * $lanes)) };
+                    }
+                    for u in 0..U {
+                        // SAFETY: inside the scalars, by the contract of the function.
+                        let factor = $splat(unsafe { *scalar[u / 3].add(u % 3 * unit) });
+                        for i in 0..$registers {
+                            sums[u][i] = fused!($order $fma, rows[i], factor, sums[u][i]);
+                        }
+                    }
+                    scalar = scalar.map(|scalar| scalar.wrapping_add(step));
+                    vector = vector.wrapping_add(work.vector_strides[0]);
+                }
+            }
+            if work.rectified {
+                for u in 0..U {
+                    for i in 0..$registers {
+                        // In this order the maximum of NaN and zero is NaN.
+                        sums[u][i] = $max($splat(0.0), sums[u][i]);
+                    }
+                }
+            }
+            for u in 0..U {
+                for i in 0..$registers {
+                    // SAFETY: inside the target, by the contract of the function.
+                    unsafe { $store(out.add(u * work.stride + i * $lanes), sums[u][i]) };
+                }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    avx512_f32, avx512_f32_piece, "avx512f", f32,
+    lanes: 16, registers: 2, most: 12, units: [1 2 3 4 5 6 7 8 9 10 11 12],
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_max_ps,
+    sum_last _mm512_fmadd_ps
+);
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    avx512_f64, avx512_f64_piece, "avx512f", f64,
+    lanes: 8, registers: 2, most: 12, units: [1 2 3 4 5 6 7 8 9 10 11 12],
+    _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_add_pd, _mm512_max_pd,
+    sum_last _mm512_fmadd_pd
+);
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    avx2_f32, avx2_f32_piece, "avx2,fma", f32,
+    lanes: 8, registers: 2, most: 6, units: [1 2 3 4 5 6],
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_max_ps,
+    sum_last _mm256_fmadd_ps
+);
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    avx2_f64, avx2_f64_piece, "avx2,fma", f64,
+    lanes: 4, registers: 2, most: 6, units: [1 2 3 4 5 6],
+    _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_max_pd,
+    sum_last _mm256_fmadd_pd
+);
+#[cfg(target_arch = "aarch64")]
+kernel!(
+    neon_f32, neon_f32_piece, "neon", f32,
+    lanes: 4, registers: 4, most: 6, units: [1 2 3 4 5 6],
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vmaxq_f32,
+    sum_first vfmaq_f32
+);
+#[cfg(target_arch = "aarch64")]
+kernel!(
+    neon_f64, neon_f64_piece, "neon", f64,
+    lanes: 2, registers: 4, most: 6, units: [1 2 3 4 5 6],
+    vdupq_n_f64, vld1q_f64, vst1q_f64, vaddq_f64, vmaxq_f64,
+    sum_first vfmaq_f64
+);
