@@ -48,7 +48,7 @@ macro_rules! kernel {
         ) {
             const WIDTH: usize = $lanes * $registers;
             let units = work.extent[0];
-            let pieces = (units + $most - 1) / $most;
+            let pieces = units.div_ceil($most);
             for row in (0..TILE_ROWS).step_by(WIDTH) {
                 for piece in 0..pieces {
                     let (start, end) = (piece * units / pieces, (piece + 1) * units / pieces);
