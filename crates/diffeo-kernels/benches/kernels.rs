@@ -308,7 +308,7 @@ fn optimizer_step(bencher: Bencher) {
         AdamW { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 1e-4 };
     bencher.counter(ItemsCount::new(n)).bench_local(|| {
         let moments = Moments { first: &mut first, second: &mut second };
-        rule.step(10, &[black_box(&gradient)], 1.0, &mut weights, moments);
+        rule.at(10, 1.0).apply(black_box(&gradient), &mut weights, moments);
     });
 }
 

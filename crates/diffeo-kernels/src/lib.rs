@@ -32,7 +32,7 @@ pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
 pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward, MadeStep};
 pub use masked_linear::{LinearGradients, MaskedLinear};
 pub use monotone::{ArgumentGradients, MapGradients, MonotoneMap};
-pub use optimizer::{AdamW, Moments, add_shards, average_weights, l2_norm};
+pub use optimizer::{AdamW, AdamWStep, Moments, add_gradient, average_weights, l2_norm};
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
 pub use staircase::Staircase;

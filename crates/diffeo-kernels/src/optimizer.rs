@@ -3,9 +3,6 @@
 use crate::Real;
 use crate::dispatch::dispatched;
 
-/// Elements worked on at a time: their sums stay in registers and the first cache.
-const BLOCK: usize = 256;
-
 /// AdamW: Adam with decoupled weight decay and bias correction.
 ///
 /// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
@@ -37,26 +34,14 @@ pub struct Moments<'a, T> {
 }
 
 impl AdamW {
-    /// Step number `step` (the first is 1) on the gradient `scale * (shards[0] + shards[1] + ...)`, added in
-    /// that order. `scale` carries the mean over shards and the clipping.
+    /// Step number `step` (the first is 1) on `scale` times the gradient; `scale` carries the clipping.
     ///
     /// # Panics
-    /// If the lengths differ or `step` is 0.
-    pub fn step<T: Real>(
-        &self,
-        step: u64,
-        shards: &[&[T]],
-        scale: f64,
-        weights: &mut [T],
-        moments: Moments<'_, T>,
-    ) {
+    /// If `step` is 0.
+    pub fn at<T: Real>(&self, step: u64, scale: f64) -> AdamWStep<T> {
         assert!(step > 0, "steps are numbered from 1");
-        let n = weights.len();
-        let same = shards.iter().all(|shard| shard.len() == n);
-        assert!(same, "a gradient differs in length from the weights");
-        assert_eq!([moments.first.len(), moments.second.len()], [n, n], "moments differ in length");
         let power = i32::try_from(step).unwrap_or(i32::MAX);
-        let constants = Constants {
+        AdamWStep {
             scale: T::from_f64(scale),
             keep1: T::from_f64(self.beta1),
             take1: T::from_f64(1.0 - self.beta1),
@@ -66,12 +51,13 @@ impl AdamW {
             correction2: T::from_f64(1.0 / (1.0 - self.beta2.powi(power))),
             epsilon: T::from_f64(self.epsilon),
             keep_weight: T::from_f64(1.0 - self.learning_rate * self.weight_decay),
-        };
-        step_body(&constants, shards, weights, moments.first, moments.second);
+        }
     }
 }
 
-struct Constants<T> {
+/// [`AdamW`] at one step, for any number of parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamWStep<T> {
     scale: T,
     keep1: T,
     take1: T,
@@ -83,54 +69,46 @@ struct Constants<T> {
     keep_weight: T,
 }
 
-/// Sums `shards[..][start..]` into a block, first shard first.
-#[inline(always)]
-fn sum_block<T: Real>(shards: &[&[T]], start: usize, length: usize) -> [T; BLOCK] {
-    let mut sum = [T::ZERO; BLOCK];
-    for shard in shards {
-        let shard = &shard[start..start + length];
-        sum.iter_mut().zip(shard).for_each(|(sum, &g)| *sum += g);
+impl<T: Real> AdamWStep<T> {
+    /// Updates weights and moments.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn apply(&self, gradient: &[T], weights: &mut [T], moments: Moments<'_, T>) {
+        let n = weights.len();
+        assert_eq!(gradient.len(), n, "the gradient differs in length from the weights");
+        assert_eq!([moments.first.len(), moments.second.len()], [n, n], "moments differ in length");
+        step_body(self, gradient, weights, moments.first, moments.second);
     }
-    sum
 }
 
 dispatched! {
     fn step_body<T: Real>(
-        c: &Constants<T>,
-        shards: &[&[T]],
+        c: &AdamWStep<T>,
+        gradient: &[T],
         weights: &mut [T],
         first: &mut [T],
         second: &mut [T],
     ) {
-        let moments = first.chunks_mut(BLOCK).zip(second.chunks_mut(BLOCK));
-        for (block, (weights, (first, second))) in weights.chunks_mut(BLOCK).zip(moments).enumerate() {
-            let gradient = sum_block(shards, block * BLOCK, weights.len());
-            let moments = first.iter_mut().zip(second);
-            for ((w, (m, v)), g) in weights.iter_mut().zip(moments).zip(gradient) {
-                let g = g * c.scale;
-                *m = m.fma(c.keep1, c.take1 * g);
-                *v = v.fma(c.keep2, c.take2 * g * g);
-                let root = (*v * c.correction2).sqrt() + c.epsilon;
-                *w = w.fma(c.keep_weight, -(c.rate * *m / root));
-            }
+        let moments = first.iter_mut().zip(second);
+        for ((w, (m, v)), &g) in weights.iter_mut().zip(moments).zip(gradient) {
+            let g = g * c.scale;
+            *m = m.fma(c.keep1, c.take1 * g);
+            *v = v.fma(c.keep2, c.take2 * g * g);
+            let root = (*v * c.correction2).sqrt() + c.epsilon;
+            *w = w.fma(c.keep_weight, -(c.rate * *m / root));
         }
     }
 }
 
 dispatched! {
-    /// `total += others[0] + others[1] + ...`, each added in turn.
+    /// `total += other`.
     ///
     /// # Panics
-    /// If one of the others is shorter than the total.
-    pub fn add_shards<T: Real>(total: &mut [T], others: &[&[T]]) {
-        for (block, total) in total.chunks_mut(BLOCK).enumerate() {
-            for other in others {
-                let other = &other[block * BLOCK..][..total.len()];
-                for i in 0..total.len() {
-                    total[i] += other[i];
-                }
-            }
-        }
+    /// If the lengths differ.
+    pub fn add_gradient<T: Real>(total: &mut [T], other: &[T]) {
+        assert_eq!(total.len(), other.len(), "two gradients differ in length");
+        total.iter_mut().zip(other).for_each(|(total, &v)| *total += v);
     }
 }
 
@@ -224,13 +202,12 @@ mod tests {
         let (mut first, mut second) = (vec![0.0; n], vec![0.0; n]);
         let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
         for step in 1..=3u64 {
-            let shards = [wave(n, step as f64), wave(n, 10.0 + step as f64)];
-            let views: Vec<&[f64]> = shards.iter().map(Vec::as_slice).collect();
+            let gradient = wave(n, step as f64);
             let moments = Moments { first: &mut first, second: &mut second };
-            RULE.step(step, &views, 0.5, &mut weights, moments);
+            RULE.at(step, 0.5).apply(&gradient, &mut weights, moments);
             let t = step as i32;
             for i in 0..n {
-                let g = 0.5 * (shards[0][i] + shards[1][i]);
+                let g = 0.5 * gradient[i];
                 m[i] = 0.9 * m[i] + (1.0 - 0.9) * g;
                 v[i] = 0.999 * v[i] + (1.0 - 0.999) * g * g;
                 let (m, v) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.999f64.powi(t)));
@@ -245,7 +222,7 @@ mod tests {
         let mut weights = [0.0f32; 5];
         let (mut first, mut second) = ([0.0; 5], [0.0; 5]);
         let moments = Moments { first: &mut first, second: &mut second };
-        RULE.step(1, &[&[0.0; 5]], 1.0, &mut weights, moments);
+        RULE.at(1, 1.0).apply(&[0.0; 5], &mut weights, moments);
         assert_eq!(weights, [0.0; 5]);
     }
 
@@ -253,7 +230,7 @@ mod tests {
     fn sums_and_averages() {
         let (a, b) = (wave(700, 1.0), wave(700, 2.0));
         let mut out = a.clone();
-        add_shards(&mut out, &[&b]);
+        add_gradient(&mut out, &b);
         assert!(out.iter().zip(a.iter().zip(&b)).all(|(o, (a, b))| *o == a + b));
         average_weights(&mut out, &a, 0.75);
         assert!((out[3] - (0.75 * (a[3] + b[3]) + 0.25 * a[3])).abs() < 1e-15);
@@ -282,7 +259,8 @@ mod tests {
         let x: Vec<f32> = wave(1003, 0.3).iter().map(|&v| v as f32).collect();
         let all = at_each_level(|| {
             let (mut w, mut m, mut v) = (x.clone(), vec![0.0; 1003], vec![0.0; 1003]);
-            RULE.step(1, &[&x], 1.0, &mut w, Moments { first: &mut m, second: &mut v });
+            let moments = Moments { first: &mut m, second: &mut v };
+            RULE.at(1, 1.0).apply(&x, &mut w, moments);
             (w, l2_norm(&x).to_bits())
         });
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]));

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use diffeo_kernels::{AdamW, add_shards, average_weights, l2_norm};
+use diffeo_kernels::{AdamW, add_gradient, average_weights, l2_norm};
 use rayon::prelude::*;
 
 use crate::element::Element;
@@ -54,9 +54,9 @@ impl Pieces {
             .map(|((piece, start), total)| {
                 let of_run = |(run, _): &(Range<usize>, bool)| {
                     let range = start + run.start..start + run.end;
-                    let parts: Vec<&[T]> = others.iter().map(|s| &s[range.clone()]).collect();
-                    add_shards(&mut total[run.clone()], &parts);
-                    l2_norm(&total[run.clone()])
+                    let total = &mut total[run.clone()];
+                    others.iter().for_each(|other| add_gradient(total, &other[range.clone()]));
+                    l2_norm(total)
                 };
                 l2_norm(&piece.runs.iter().map(of_run).collect::<Vec<_>>())
             })
@@ -123,17 +123,17 @@ impl<T: Element> Moments<T> {
             .zip(arrays.zip(moments))
             .map(|(piece, arrays)| (piece, arrays, averages.next()))
             .collect();
+        let rule = |weight_decay| AdamW { learning_rate: update.rate, weight_decay, ..RULE };
+        let rules = [0.0, update.decay].map(|decay| rule(decay).at(update.count, update.scale));
         work.into_par_iter().for_each(|(piece, ((w, g), (first, second)), mut average)| {
             for (run, decays) in &piece.runs {
                 let run = run.clone();
-                let weight_decay = if *decays { update.decay } else { 0.0 };
-                let rule = AdamW { learning_rate: update.rate, weight_decay, ..RULE };
                 let moments = diffeo_kernels::Moments {
                     first: &mut first[run.clone()],
                     second: &mut second[run.clone()],
                 };
                 let w = &mut w[run.clone()];
-                rule.step(update.count, &[&g[run.clone()]], update.scale, w, moments);
+                rules[usize::from(*decays)].apply(&g[run.clone()], w, moments);
                 if let Some(average) = &mut average {
                     average_weights(&mut average[run], w, update.average_decay());
                 }

@@ -122,10 +122,11 @@ impl<T: Element> Run<T> {
             if let Some(reason) = self.stop_reason() {
                 return Ok(Event::Finished { reason });
             }
-            match self.record_due() {
-                true => self.record()?,
-                false => self.step()?,
-            }
+            // As a whole on the threads: waking them takes as long as a small model's step.
+            self.shards.pool().install(|| match self.record_due() {
+                true => self.record(),
+                false => self.step(),
+            })?;
         }
     }
 
@@ -165,8 +166,7 @@ impl<T: Element> Run<T> {
         let expected = self.train.mean_weight * batch.weights.len() as f64;
         batch.weights.iter_mut().for_each(|w| *w /= expected);
 
-        let (objective, weights) = (&mut self.objective, &self.state.weights);
-        self.shards.install(|_| objective.load(weights))?;
+        self.objective.load(&self.state.weights)?;
         let (losses, grad_norm) =
             self.shards.gradient(&*self.objective, &self.state.weights, &batch)?;
         let total: f64 = batch.weights.iter().sum();
@@ -190,10 +190,8 @@ impl<T: Element> Run<T> {
             count: state.counters.updates,
             average: self.plan.average,
         };
-        self.shards.install(|shards| {
-            let arrays = [state.weights.as_mut_slice(), state.average.as_mut_slice()];
-            state.moments.update(arrays, shards.total(), shards.pieces(), update);
-        });
+        let arrays = [state.weights.as_mut_slice(), state.average.as_mut_slice()];
+        state.moments.update(arrays, self.shards.total(), self.shards.pieces(), update);
         let (step, rows) = (step + 1, losses.len());
         self.tell(Event::Step { step, loss, grad_norm, learning_rate, rows, clipped });
         Ok(())
@@ -291,8 +289,7 @@ impl<T: Element> Run<T> {
     pub(crate) fn validation_loss(&mut self, weights: &[T]) -> Result<(f64, Vec<u64>)> {
         let Some(valid) = &self.valid else { return Ok((f64::NAN, Vec::new())) };
         let noise = self.noise(Purpose::Validation, 0);
-        let objective = &mut self.objective;
-        self.shards.install(|_| objective.load(weights))?;
+        self.shards.pool().install(|| self.objective.load(weights))?;
         let losses = self.shards.losses(&*self.objective, weights, valid, &self.schema, noise)?;
         let (mut sum, mut total, mut bad) = (0.0, 0.0, Vec::new());
         for (loss, &row) in losses.iter().zip(&valid.rows) {

@@ -3,6 +3,8 @@
 //! The batch is cut into a number of shards that follows from its size alone. A thread runs a whole shard, forward and
 //! backward; gradients are then summed in the order of the shards. Which thread took which shard leaves no trace.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -20,7 +22,7 @@ const VALIDATION_BLOCK: usize = 1024;
 
 /// The run's own threads, and one gradient per shard.
 pub(crate) struct Shards<T> {
-    pool: ThreadPool,
+    pool: Arc<ThreadPool>,
     /// The first is the sum of all after each batch.
     gradients: Vec<Vec<T>>,
     pieces: Pieces,
@@ -33,12 +35,12 @@ impl<T: Element> Shards<T> {
             Error::new(ErrorKind::Limit, text).caused_by(e)
         })?;
         let gradients = vec![vec![T::ZERO; layout.len()]; shards];
-        Ok(Self { pool, gradients, pieces: Pieces::new(layout) })
+        Ok(Self { pool: Arc::new(pool), gradients, pieces: Pieces::new(layout) })
     }
 
-    /// Runs something on the threads of the run.
-    pub(crate) fn install<R: Send>(&self, work: impl FnOnce(&Self) -> R + Send) -> R {
-        self.pool.install(|| work(self))
+    /// The threads of the run.
+    pub(crate) fn pool(&self) -> Arc<ThreadPool> {
+        Arc::clone(&self.pool)
     }
 
     /// The loss of each row of a batch, and the norm of the summed gradient, which is then [`Shards::total`].
