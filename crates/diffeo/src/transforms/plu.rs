@@ -1,5 +1,7 @@
 //! A trainable invertible matrix as a product of a permutation and two triangular matrices.
 
+use std::sync::OnceLock;
+
 use burn::tensor::{Int, Tensor};
 
 use super::permutation::{indices, inverse_order};
@@ -25,6 +27,17 @@ pub struct Plu {
     upper: Parameter,
     log_scale: Parameter,
     shift: Parameter,
+    /// Made when first needed.
+    inverse: OnceLock<Inverse>,
+}
+
+/// What the way back needs of the weights.
+#[derive(Clone, Debug)]
+struct Inverse {
+    matrix: Tensor<2>,
+    inverse: Tensor<2>,
+    /// Of the inverse, `[1]`.
+    log_det: Tensor<1>,
 }
 
 impl Plu {
@@ -53,6 +66,7 @@ impl Plu {
             upper: triangle(|row, column| row < column),
             log_scale: Parameter::new(init.full([1, d], 0.0)),
             shift: Parameter::new(init.full([1, d], 0.0)),
+            inverse: OnceLock::new(),
         })
     }
 
@@ -76,8 +90,22 @@ impl Plu {
         (eye + masked(&self.lower)).matmul(diagonal + masked(&self.upper))
     }
 
-    fn log_det(&self, n: usize) -> Tensor<1> {
-        diffeo_kernels::ops::sum_rows(self.log_scale()).expand([n])
+    fn log_det(&self) -> Tensor<1> {
+        diffeo_kernels::ops::sum_rows(self.log_scale())
+    }
+
+    /// The matrix and its inverse, kept unless a gradient of the weights is wanted.
+    fn inverted(&self) -> Result<Inverse> {
+        let parameters = [&self.lower, &self.upper, &self.log_scale];
+        let tracked = parameters.iter().any(|p| p.value.is_tracked());
+        if let (false, Some(made)) = (tracked, self.inverse.get()) {
+            return Ok(made.clone());
+        }
+        let matrix = self.matrix();
+        let inverse = SquareMatrix::from_tensor(matrix.clone().detach())?.inverse()?;
+        let inverse = inverse.to_tensor(&matrix.device(), matrix.dtype()).detach();
+        let made = Inverse { matrix, inverse, log_det: self.log_det().neg() };
+        Ok(if tracked { made } else { self.inverse.get_or_init(|| made).clone() })
     }
 }
 
@@ -87,17 +115,14 @@ impl Transform for Plu {
     }
 
     fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
-        let log_det = self.log_det(x.dims()[0]);
+        let log_det = self.log_det().expand([x.dims()[0]]);
         let value = product(x.select(1, self.order.clone()), self.matrix());
         Ok(Mapped { value: value + self.shift.value.clone(), log_det })
     }
 
     fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
-        let log_det = self.log_det(z.dims()[0]).neg();
-        let matrix = self.matrix();
-        let (device, dtype) = (z.device(), z.dtype());
-        let inverse = SquareMatrix::from_tensor(matrix.clone().detach())?.inverse()?;
-        let inverse = inverse.to_tensor(&device, dtype).detach();
+        let Inverse { matrix, inverse, log_det } = self.inverted()?;
+        let log_det = log_det.expand([z.dims()[0]]);
         let z = z - self.shift.value.clone();
         let first = product(z.clone().detach(), inverse.clone());
         // One step of refinement: it removes the rounding of the inverse and carries the exact gradient
@@ -107,6 +132,8 @@ impl Transform for Plu {
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        // The visitor may change the weights that were inverted.
+        self.inverse = OnceLock::new();
         visitor("lower", &mut self.lower);
         visitor("upper", &mut self.upper);
         visitor("log_scale", &mut self.log_scale);
