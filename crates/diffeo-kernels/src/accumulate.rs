@@ -8,6 +8,7 @@
 mod registers;
 
 use crate::Real;
+#[cfg(target_arch = "x86_64")]
 use crate::dispatch::{Level, level};
 use crate::tiles::TILE_ROWS;
 
@@ -54,7 +55,8 @@ pub(crate) struct Extent {
 /// if asked for.
 ///
 /// # Panics
-/// If there are more than [`UNITS_MAX`] units, or an operand or the target reaches outside its slice.
+/// If there are more than [`UNITS_MAX`] units, the stride is shorter than a tile, or an operand, a bias, an addend or the target
+/// reaches outside its slice.
 // Inlined, so that the views stay in registers: read back as vectors from the stack, they would wait for all stores of the call before.
 #[inline(always)]
 pub(crate) fn accumulate<T: Real>(
@@ -99,20 +101,17 @@ pub(crate) fn accumulate<T: Real>(
         // SAFETY: `Real` is `f32` or `f64` and nothing else, so the size tells which, and the casts change no type. All reads and
         // writes lie inside the slices (asserted above). `level` reports only what the machine has, and every AArch64 has NEON.
         unsafe {
+            #[cfg(target_arch = "aarch64")]
+            match size_of::<T>() {
+                4 => run!(neon_f32),
+                _ => run!(neon_f64),
+            }
+            #[cfg(target_arch = "x86_64")]
             match (level(), size_of::<T>()) {
-                #[cfg(target_arch = "x86_64")]
                 (Level::Avx512, 4) => run!(avx512_f32),
-                #[cfg(target_arch = "x86_64")]
                 (Level::Avx512, _) => run!(avx512_f64),
-                #[cfg(target_arch = "x86_64")]
                 (Level::Avx2, 4) => run!(avx2_f32),
-                #[cfg(target_arch = "x86_64")]
                 (Level::Avx2, _) => run!(avx2_f64),
-                #[cfg(target_arch = "aarch64")]
-                (_, 4) => run!(neon_f32),
-                #[cfg(target_arch = "aarch64")]
-                (_, _) => run!(neon_f64),
-                #[cfg(target_arch = "x86_64")]
                 (Level::Baseline, _) => plain(extent, scalars, vectors, ends, (out, stride)),
             }
         }

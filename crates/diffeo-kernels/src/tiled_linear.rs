@@ -12,7 +12,7 @@ use crate::{LinearGradients, Real, Staircase};
 /// * Masked entries of `weight` must be exactly zero; products skip nearly all of them.
 /// * Row `i` of `out` is the same bits whatever the other rows are and however many, at every instruction set: each element is one
 ///   chain of fused multiply-adds over the inputs.
-/// * Nothing is packed or transposed but, in the backward pass, the gradient by the output.
+/// * Weights are packed once, for all rows; of what belongs to rows only the gradient by the output is transposed, in the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct TiledLinear<'a, T> {
     /// `[inputs, outputs]`, row-major.
@@ -194,7 +194,11 @@ fn weight_columns<T: Real>(
     let blocks = columns.len() / (TILE_ROWS * TILE_ROWS);
     let vectors = Vectors { data: columns, step: TILE_ROWS, block: TILE_ROWS * TILE_ROWS };
     let mut narrow = [T::ZERO; UNITS_MAX * TILE_ROWS];
-    let pieces = depth.div_ceil(UNITS_MAX);
+    // Without rows there are no inputs that could be cut into pieces.
+    let pieces = if blocks == 0 { 0 } else { depth.div_ceil(UNITS_MAX) };
+    if blocks == 0 {
+        weight.chunks_mut(outputs).take(depth).for_each(|row| row[units.clone()].fill(T::ZERO));
+    }
     for piece in 0..pieces {
         let (start, end) = (piece * depth / pieces, (piece + 1) * depth / pieces);
         let extent = Extent { units: end - start, blocks, steps: TILE_ROWS };

@@ -1,7 +1,7 @@
-//! Tiles: a few rows side by side, so that the same column of all of them is one or two vectors.
+//! Tiles: a few rows side by side, so that the same column of all of them is a few whole vectors.
 //!
 //! A tiled matrix is `[tiles, width, TILE_ROWS]`: element `(row, column)` lies at `(row / TILE_ROWS, column, row % TILE_ROWS)`. Products
-//! read and write it without packing, a permutation of columns copies vectors, and scalar maps find the same parameter of all rows together.
+//! read and write such data without packing it, a permutation of columns copies vectors, and scalar maps find the same parameter of all rows together.
 //! The rows that fill up the last tile are copies of the last row, so they meet no number that a row of the caller does not.
 
 use crate::base::LN_2PI_HALF;

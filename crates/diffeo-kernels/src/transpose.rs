@@ -1,6 +1,7 @@
 //! Exchange of rows and columns between a tile and rows.
 
 use crate::Real;
+#[cfg(target_arch = "x86_64")]
 use crate::dispatch::{Level, level};
 use crate::tiles::TILE_ROWS;
 

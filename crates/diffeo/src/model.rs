@@ -81,7 +81,7 @@ impl Model {
     pub fn log_prob(&self, x: &Rows, context: Option<&Rows>, threads: usize) -> Result<Vec<f64>> {
         self.check(x, context)?;
         let lattice = Lattice::new(&self.schema);
-        let blocks = self.blocks(x.len(), threads);
+        let blocks = self.blocks(x.len(), threads, lattice.points());
         let parts = blocks.run(|block| {
             let c = context.map(|c| block.pad(c));
             let mut points = Vec::with_capacity(lattice.points());
@@ -227,7 +227,7 @@ impl Model {
                 "temperature must be a finite number of at least 0, found {temperature}"
             )));
         }
-        let blocks = self.blocks(n, options.threads);
+        let blocks = self.blocks(n, options.threads, 1);
         let parts = blocks.run(|block| {
             let first = options.first_row + block.start() as u64;
             let z = self.flow.draw(block.padded(), options.seed, first, temperature)?;
@@ -243,8 +243,10 @@ impl Model {
         self.join(parts)
     }
 
-    fn blocks(&self, rows: usize, threads: usize) -> Blocks {
-        Blocks::new(rows, threads, self.flow.spec().parameter_count().unwrap_or(0))
+    /// Blocks of rows each of which goes through the flow so many times.
+    fn blocks(&self, rows: usize, threads: usize, times: usize) -> Blocks {
+        let weights = self.flow.spec().parameter_count().unwrap_or(0);
+        Blocks::new(rows, threads, weights.saturating_mul(times as u64))
     }
 
     fn map(
@@ -254,7 +256,7 @@ impl Model {
         threads: usize,
         apply: impl Fn(Rows, Option<burn::tensor::Tensor<2>>) -> Result<(Vec<f64>, Vec<f64>)> + Sync,
     ) -> Result<(Rows, Vec<f64>)> {
-        let parts = self.blocks(rows.len(), threads).run(|block| {
+        let parts = self.blocks(rows.len(), threads, 1).run(|block| {
             let c = context.map(|c| tensor_of(&block.pad(c)));
             let (mut value, mut log_det) = apply(block.pad(rows), c)?;
             value.truncate(block.len() * rows.width());

@@ -2,7 +2,7 @@
 //!
 //! The tensor engine allocates every intermediate result and gathers gradients in a graph, which costs as much as the products
 //! themselves. A [`Program`] reads weights where the optimiser keeps them, writes gradients where it looks for them, and keeps its
-//! buffers from call to call. A flow with a part that no [`Step`] knows (an inverted layer, another base than the normal, a transform
+//! large buffers from call to call. A flow with a part that no [`Step`] knows (an inverted layer, another base than the normal, a transform
 //! of a program's own) has no program and runs on the tensor engine; tests hold the two equal.
 
 mod conditioned;
@@ -235,6 +235,7 @@ impl<T: Real> Program<T> {
         value: &mut Vec<T>,
         mapped: &mut Vec<T>,
     ) -> Result<Vec<f64>> {
+        mapped.clear();
         if let Some(context) = context {
             match &self.context {
                 Some(chain) => {

@@ -36,8 +36,8 @@ macro_rules! kernel {
         $splat:ident, $load:ident, $store:ident, $add:ident, $max:ident, $order:ident $fma:ident
     ) => {
         /// # Safety
-        /// The machine has the features, and all that `work` names lies inside `scalars`, `vectors` and `out`; `first` are biases and
-        /// addends for all units, or null.
+        /// The machine has the features, all units and rows that `work` names lie inside `out`, and all terms, if there are any, inside
+        /// `scalars` and `vectors`; `first` are biases and addends for all units, or null.
         #[target_feature(enable = $features)]
         pub(super) unsafe fn $name(
             work: &Work,
@@ -52,10 +52,11 @@ macro_rules! kernel {
             for row in (0..TILE_ROWS).step_by(WIDTH) {
                 for piece in 0..pieces {
                     let (start, end) = (piece * units / pieces, (piece + 1) * units / pieces);
-                    // SAFETY: the piece lies inside the block of sums.
+                    // Wrapping, because without terms there may be nothing that they could point to.
+                    let scalars = scalars.wrapping_add(start * work.scalar_strides[0]);
+                    let vectors = vectors.wrapping_add(row);
+                    // SAFETY: the piece lies inside the target, and inside the operands as far as it has terms.
                     unsafe {
-                        let scalars = scalars.add(start * work.scalar_strides[0]);
-                        let vectors = vectors.add(row);
                         let out = out.add(start * work.stride + row);
                         let from = |first: *const $t, place: usize| {
                             if first.is_null() { first } else { first.wrapping_add(place) }
@@ -179,17 +180,31 @@ kernel!(
     _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_max_pd,
     sum_last _mm256_fmadd_pd
 );
+/// The maximum as on the other machines: of zeros of both signs the second, and NaN if the second is NaN.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn floor_f32(floor: float32x4_t, value: float32x4_t) -> float32x4_t {
+    vbslq_f32(vcltq_f32(value, floor), floor, value)
+}
+
+/// As [`floor_f32`].
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn floor_f64(floor: float64x2_t, value: float64x2_t) -> float64x2_t {
+    vbslq_f64(vcltq_f64(value, floor), floor, value)
+}
+
 #[cfg(target_arch = "aarch64")]
 kernel!(
     neon_f32, neon_f32_piece, "neon", f32,
     lanes: 4, registers: 4, most: 6, units: [1 2 3 4 5 6],
-    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vmaxq_f32,
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, floor_f32,
     sum_first vfmaq_f32
 );
 #[cfg(target_arch = "aarch64")]
 kernel!(
     neon_f64, neon_f64_piece, "neon", f64,
     lanes: 2, registers: 4, most: 6, units: [1 2 3 4 5 6],
-    vdupq_n_f64, vld1q_f64, vst1q_f64, vaddq_f64, vmaxq_f64,
+    vdupq_n_f64, vld1q_f64, vst1q_f64, vaddq_f64, floor_f64,
     sum_first vfmaq_f64
 );

@@ -165,4 +165,9 @@ fn layers_without_rows_inputs_or_outputs() {
     assert!(case.forward(&[], None).is_empty());
     let none = Case::new(3, vec![], Activation::None);
     none.layer().forward(&[], &[0.0; 3 * TILE_ROWS], None, &mut []);
+    let wide = Case::new(13, vec![13; 2], Activation::None);
+    let (mut weight, mut bias) = (vec![f64::NAN; 26], vec![f64::NAN; 2]);
+    let to = LinearGradients { x: Some(&mut []), weight: &mut weight, bias: &mut bias };
+    wide.layer().backward(&[], &[], &mut [], to, &mut Vec::new());
+    assert!(weight.iter().chain(&bias).all(|v| *v == 0.0));
 }

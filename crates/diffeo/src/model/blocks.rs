@@ -27,10 +27,14 @@ pub(super) struct Block(Range<usize>);
 /// Work that is worth another thread, in weights times rows: some 50 microseconds, about what it takes to start one.
 const WORK_MIN: u64 = 4_000_000;
 
+/// What a row costs beside the weights it meets.
+const ROW_WORK: u64 = 100;
+
 impl Blocks {
     /// `weights`: how many weights each row meets.
     pub(super) fn new(rows: usize, threads: usize, weights: u64) -> Self {
-        let worth = weights.saturating_mul(rows as u64) / WORK_MIN;
+        // A row without weights is still read, mapped and written.
+        let worth = weights.max(ROW_WORK).saturating_mul(rows as u64) / WORK_MIN;
         let threads = threads.min(usize::try_from(worth).unwrap_or(usize::MAX)).max(1);
         let block =
             rows.div_ceil(threads).next_multiple_of(PAD_ROWS).clamp(PAD_ROWS, BLOCK_ROWS_MAX);
@@ -42,9 +46,6 @@ impl Blocks {
         let count = self.rows.div_ceil(self.block);
         let block = |i: usize| Block(i * self.block..((i + 1) * self.block).min(self.rows));
         let threads = self.threads.min(count);
-        if threads <= 1 {
-            return (0..count).map(|i| work(block(i))).collect();
-        }
         let next = AtomicUsize::new(0);
         let run = || {
             let mut done = Vec::new();
@@ -114,6 +115,8 @@ mod tests {
             })
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal);
+        let alone = Blocks::new(7, 3, 1).run::<()>(|_| panic!("as a test asked for"));
+        assert_eq!(alone.unwrap_err().kind(), ErrorKind::Internal);
         assert!(error.message().contains("please report"), "{error}");
         let lens = blocks.run(|block| Ok(block.len())).unwrap();
         assert_eq!(lens.iter().sum::<usize>(), 5000);

@@ -90,8 +90,8 @@ pub(super) fn sized<T: Real>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 
 /// Copies columns: column `i` of `to` is column `columns[i]` of `from`, which has `width` of them.
 pub(super) fn gather<T: Copy>(from: &[T], width: usize, columns: &[usize], to: &mut [T]) {
-    let tiles = from.chunks_exact(width * TILE_ROWS);
-    for (from, to) in tiles.zip(to.chunks_exact_mut(columns.len() * TILE_ROWS)) {
+    let tiles = from.chunks_exact((width * TILE_ROWS).max(1));
+    for (from, to) in tiles.zip(to.chunks_exact_mut((columns.len() * TILE_ROWS).max(1))) {
         for (to, &column) in to.chunks_exact_mut(TILE_ROWS).zip(columns) {
             to.copy_from_slice(&from[column * TILE_ROWS..][..TILE_ROWS]);
         }
@@ -100,8 +100,8 @@ pub(super) fn gather<T: Copy>(from: &[T], width: usize, columns: &[usize], to: &
 
 /// Puts columns back: column `columns[i]` of `to`, which has `width` of them, becomes column `i` of `from`.
 pub(super) fn scatter<T: Copy>(from: &[T], columns: &[usize], to: &mut [T], width: usize) {
-    let tiles = from.chunks_exact(columns.len() * TILE_ROWS);
-    for (from, to) in tiles.zip(to.chunks_exact_mut(width * TILE_ROWS)) {
+    let tiles = from.chunks_exact((columns.len() * TILE_ROWS).max(1));
+    for (from, to) in tiles.zip(to.chunks_exact_mut((width * TILE_ROWS).max(1))) {
         for (from, &column) in from.chunks_exact(TILE_ROWS).zip(columns) {
             to[column * TILE_ROWS..][..TILE_ROWS].copy_from_slice(from);
         }
