@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How fast diffeo is beside zuko and FlowJAX, and beside the machine's limit, on the same shapes.
+"""How fast diffeo is beside zuko, FlowJAX and nflows, and beside the machine's limit, on the same shapes.
 
-    python3 benches/peers/speed.py                      # everything, about 15 minutes on an idle machine
+    python3 benches/peers/speed.py                      # everything, about 20 minutes on an idle machine
     python3 benches/peers/speed.py --quick              # small models and the middle batch, 1 minute
     python3 benches/peers/speed.py --json speed.json    # a list of {model, d, hidden, batch, op, diffeo_ms, zuko_ms,
-                                                        #            flowjax_ms, limit_ms}
+                                                        #            flowjax_ms, nflows_ms, limit_ms}
     python3 benches/peers/speed.py --memory             # peak memory of a training process instead
 
 Each library runs in a process of its own (worker.py has the protocol). For a row of the table the processes take turns, several
@@ -31,6 +31,7 @@ from pathlib import Path
 
 REPOSITORY = environment.HERE.parents[1]
 LAYERS, BINS = 2, 8
+PEERS = ("zuko", "flowjax", "nflows")
 OPS = ("train", "log_prob", "sample")
 # model, d, hidden, transforms, batches; the first batch is that of the table in docs/performance.md
 ROWS = [
@@ -73,7 +74,7 @@ class Worker:
 
 def commands(threads, diffeo, leave_out):
     worker = str(environment.HERE / "worker.py")
-    found = {name: [sys.executable, worker, name, str(threads)] for name in ("zuko", "flowjax")}
+    found = {name: [sys.executable, worker, name, str(threads)] for name in PEERS}
     if "diffeo" not in leave_out:
         found = {"diffeo": [diffeo or build(), str(threads)], **found}
     return {name: command for name, command in found.items() if name not in leave_out}
@@ -136,7 +137,7 @@ def measure(workers, row, batch, op, rounds, seconds):
                 continue
             times[name] += answer["ms"]
     result = {"model": model, "d": d, "hidden": hidden, "batch": batch, "op": op}
-    for name in ("diffeo", "zuko", "flowjax"):
+    for name in ("diffeo", *PEERS):
         result[f"{name}_ms"] = statistics.median(times[name]) if times.get(name) else None
     return result
 
@@ -153,14 +154,14 @@ def product_rate(workers, seconds=0.5):
 
 def target(result):
     zuko, flowjax = TARGETS.get(result["op"], (SAMPLE_TARGETS.get(result["d"]),) * 2)
-    return {"zuko": zuko, "flowjax": flowjax}
+    return {"zuko": zuko, "flowjax": flowjax, "nflows": None}
 
 
 def show(result):
     number = lambda value: f"{value:9.3f}" if value is not None else f"{'-':>9}"
     shape = f"{result['model']} {result['d']:>4} {result['hidden']:>4} {result['batch']:>5} {result['op']:<9}"
     line = f"{shape}{number(result['diffeo_ms'])}"
-    for name in ("zuko", "flowjax"):
+    for name in PEERS:
         ratio = result[f"{name}_ms"] / result["diffeo_ms"] if result["diffeo_ms"] and result[f"{name}_ms"] else None
         wanted = target(result)[name]
         short = "!" if ratio and wanted and ratio < wanted else " "
@@ -172,7 +173,7 @@ def show(result):
 def summarise(results):
     """The targets that hold over all rows, and the rows that miss them."""
     for op in OPS:
-        for name in ("zuko", "flowjax"):
+        for name in PEERS:
             ratios = [
                 (r[f"{name}_ms"] / r["diffeo_ms"], r) for r in results if r["op"] == op and r["diffeo_ms"] and r[f"{name}_ms"]
             ]
@@ -201,12 +202,13 @@ def markdown(results):
     """The table of docs/performance.md; ratios below their target are bold."""
     number = lambda value: f"{value:.3g}" if value < 100 else f"{value:,.0f}"
     lines = [
-        "| model | d | hidden | batch | op | diffeo | zuko | FlowJAX | zuko / diffeo | FlowJAX / diffeo | limit | fraction |",
-        "|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| model | d | hidden | batch | op | diffeo | zuko | FlowJAX | nflows | zuko / diffeo | FlowJAX / diffeo "
+        "| nflows / diffeo | limit | fraction |",
+        "|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for result in results:
         ours, cells = result["diffeo_ms"], [str(result[key]) for key in ("model", "d", "hidden", "batch", "op")]
-        peers = {name: result[f"{name}_ms"] for name in ("zuko", "flowjax")}
+        peers = {name: result[f"{name}_ms"] for name in PEERS}
         cells += [number(value) if value else "" for value in (ours, *peers.values())]
         for name, theirs in peers.items():
             ratio, wanted = (theirs / ours if theirs and ours else None), target(result)[name]
@@ -264,7 +266,7 @@ def main():
     print(f"{options.threads} threads; {environment.versions()}")
     print("products, GFLOP/s: " + ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items()))
     print("milliseconds; ratios are how many times as fast diffeo is, ! marks one below the target")
-    titles = ("diffeo", "zuko", "ratio ", "flowjax", "ratio ", "limit", "fraction")
+    titles = ("diffeo", *(title for name in PEERS for title in (name, "ratio ")), "limit", "fraction")
     print(f"{'model  d  hid batch op':<28}" + "".join(f"{title:>10}" for title in titles))
     results, flops = [], []
     for row in rows:

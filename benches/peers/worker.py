@@ -1,4 +1,4 @@
-"""One library in one process that times what it is asked to: `python worker.py zuko|flowjax THREADS`.
+"""One library in one process that times what it is asked to: `python worker.py zuko|flowjax|nflows THREADS`.
 
 The protocol, which diffeo's program of the same kind (`cargo run --release -p diffeo --example speed -- THREADS`) speaks too. A
 request is one line of JSON on stdin, an answer one line on stdout; the process lives until stdin ends:
@@ -23,33 +23,32 @@ import sys
 import time
 
 
-class Zuko:
+class Torch:
+    """What zuko and nflows have in common."""
+
     def __init__(self, threads):
         import torch
 
         torch.set_num_threads(threads)
         torch.manual_seed(0)
 
-    def build(self, model, d, hidden, layers, transforms, bins, batch):
+    def calls(self, flow, d, batch, distribution, sample):
         import torch
-        import zuko
 
-        options = {"transforms": transforms, "hidden_features": (hidden,) * layers}
-        flow = zuko.flows.NSF(d, bins=bins, **options) if model == "nsf" else zuko.flows.MAF(d, **options)
         optimizer = torch.optim.Adam(flow.parameters(), lr=1e-3)
         x = torch.randn(batch, d)
 
         def train():
             optimizer.zero_grad()
-            loss = -flow().log_prob(x).mean()
+            loss = -distribution().log_prob(x).mean()
             loss.backward()
             optimizer.step()
             return loss.item()
 
         return {
             "train": train,
-            "log_prob": torch.no_grad()(lambda: flow().log_prob(x)),
-            "sample": torch.no_grad()(lambda: flow().sample((batch,))),
+            "log_prob": torch.no_grad()(lambda: distribution().log_prob(x)),
+            "sample": torch.no_grad()(sample),
         }
 
     def product(self, size):
@@ -57,6 +56,34 @@ class Zuko:
 
         a, b = torch.randn(size, size), torch.randn(size, size)
         return lambda: a @ b
+
+
+class Zuko(Torch):
+    def build(self, model, d, hidden, layers, transforms, bins, batch):
+        import zuko
+
+        options = {"transforms": transforms, "hidden_features": (hidden,) * layers}
+        flow = zuko.flows.NSF(d, bins=bins, **options) if model == "nsf" else zuko.flows.MAF(d, **options)
+        return self.calls(flow, d, batch, flow, lambda: flow().sample((batch,)))
+
+
+class NFlows(Torch):
+    def build(self, model, d, hidden, layers, transforms, bins, batch):
+        from nflows import distributions, flows
+        from nflows import transforms as maps
+
+        # A block without a residual connection is one more hidden layer.
+        network = {"features": d, "hidden_features": hidden, "num_blocks": layers - 1, "use_residual_blocks": False}
+
+        def layer():
+            if model == "nsf":
+                spline = maps.MaskedPiecewiseRationalQuadraticAutoregressiveTransform
+                return spline(**network, num_bins=bins, tails="linear", tail_bound=5.0)
+            return maps.MaskedAffineAutoregressiveTransform(**network)
+
+        chain = [part for i in range(transforms) for part in ([maps.ReversePermutation(d)] if i else []) + [layer()]]
+        flow = flows.Flow(maps.CompositeTransform(chain), distributions.StandardNormal([d]))
+        return self.calls(flow, d, batch, lambda: flow, lambda: flow.sample(batch))
 
 
 class FlowJax:
@@ -151,4 +178,4 @@ def serve(library):
 
 
 if __name__ == "__main__":
-    serve({"zuko": Zuko, "flowjax": FlowJax}[sys.argv[1]](int(sys.argv[2])))
+    serve({"zuko": Zuko, "flowjax": FlowJax, "nflows": NFlows}[sys.argv[1]](int(sys.argv[2])))
