@@ -1,9 +1,10 @@
 //! Fused CPU kernels of diffeo, on plain slices, and the tensor-engine operations that call them.
 //!
-//! Matrices are row-major, or in tiles of rows side by side (`tiles.rs`), which is what products are fastest on. A kernel treats each row (or element) by itself, with a fixed order
-//! of operations: the bits of a row's result depend on no other row, on no lane, on no chunk size.
-//! Each kernel has a plain loop in `f64` as its twin in the tests. Wrong slice lengths are bugs of the
-//! caller and panic; no value of an element does.
+//! Matrices are row-major, or in tiles of rows side by side (`tiles.rs`), which products are fastest
+//! on. A kernel treats each row (or element) by itself, with a fixed order of operations: the bits of a
+//! row's result depend on no other row, on no lane, on no chunk size. Each kernel has a plain loop in
+//! `f64` as its twin in the tests, or a kernel that has one. Wrong slice lengths are bugs of the caller
+//! and panic; no value of an element does.
 //!
 //! This is the only crate of the workspace with `unsafe`: calls of functions compiled for an
 //! instruction set that was just detected ([`dispatch`]), and sums, transposes and matrix products over checked slices.
