@@ -3,8 +3,8 @@
 //! Shapes are those of `docs/performance.md`: 512 rows, hidden layers of 512 units, 8 bins. All in `f32` on one thread.
 
 use diffeo_kernels::{
-    Activation, AdamW, Affine, ArgumentGradients, LinearGradients, MadeInverse,
-    MadeInverseBackward, MadeStep, MapGradients, MaskedLinear, Moments, MonotoneMap,
+    Activation, AdamW, Affine, Aligned, ArgumentGradients, LinearGradients, LinearScratch,
+    MadeInverse, MadeInverseBackward, MadeStep, MapGradients, MaskedLinear, Moments, MonotoneMap,
     RationalQuadratic, Staircase, TILE_ROWS, TiledLinear, normal_log_prob, pack_weight, vecmath,
 };
 use divan::counter::ItemsCount;
@@ -70,12 +70,12 @@ fn tiled_linear_forward(bencher: Bencher, masked: bool) {
     let staircase = staircase(masked);
     let (weight, bias, x) = (weights(&staircase), numbers(HIDDEN), numbers(SHARD * HIDDEN));
     let activation = Activation::Relu;
-    let layer = TiledLinear { weight: &weight, bias: &bias, staircase: &staircase, activation };
-    let (mut packed, mut out) = (Vec::new(), vec![0.0; SHARD * HIDDEN]);
+    let (mut packed, mut out) = (Aligned::default(), vec![0.0; SHARD * HIDDEN]);
     pack_weight(&weight, &staircase, &mut packed);
+    let layer = TiledLinear { packed: &packed, bias: &bias, staircase: &staircase, activation };
     bencher
         .counter(ItemsCount::new(2 * SHARD * staircase.weights()))
-        .bench_local(|| layer.forward(&packed, black_box(&x), None, &mut out));
+        .bench_local(|| layer.forward(black_box(&x), None, &mut out));
 }
 
 /// Gradients of weights and bias, and if `of_input` also that of the input.
@@ -84,15 +84,17 @@ fn tiled_linear_backward(bencher: Bencher, (masked, of_input): (bool, bool)) {
     let staircase = staircase(masked);
     let (weight, bias, x) = (weights(&staircase), numbers(HIDDEN), numbers(SHARD * HIDDEN));
     let activation = Activation::Relu;
-    let layer = TiledLinear { weight: &weight, bias: &bias, staircase: &staircase, activation };
+    let mut packed = Aligned::default();
+    pack_weight(&weight, &staircase, &mut packed);
+    let layer = TiledLinear { packed: &packed, bias: &bias, staircase: &staircase, activation };
     let (output, mut grad) = (numbers(SHARD * HIDDEN), numbers(SHARD * HIDDEN));
     let (mut to_x, mut to_weight, mut to_bias) = (x.clone(), weight.clone(), vec![0.0; HIDDEN]);
-    let mut columns = Vec::new();
+    let mut scratch = LinearScratch::default();
     let products = if of_input { 4 } else { 2 };
     bencher.counter(ItemsCount::new(products * SHARD * staircase.weights())).bench_local(|| {
         let to_x = of_input.then_some(&mut to_x[..]);
         let to = LinearGradients { x: to_x, weight: &mut to_weight, bias: &mut to_bias };
-        layer.backward(black_box(&x), &output, &mut grad, to, &mut columns);
+        layer.backward(black_box(&x), &output, &mut grad, to, &mut scratch);
     });
 }
 

@@ -15,21 +15,28 @@ use crate::tiles::TILE_ROWS;
 /// Most units that one call takes: with two vectors of rows each, their sums fill the registers of AVX-512.
 pub(crate) const UNITS_MAX: usize = 12;
 
-/// The scalar factors: of unit `u` and term `k` of block `o` at `u * unit + k * step + o * block`.
+/// The factors of the terms, in the order of their runs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scalars<'a, T> {
-    pub(crate) data: &'a [T],
+pub(crate) struct Terms<'a, T> {
+    pub(crate) runs: &'a [Run],
+    /// Of unit `u` and term `k` of a run at `run.scalars + u * unit + k * step`.
+    pub(crate) scalars: &'a [T],
+    /// Either 1, or [`UNITS_MAX`] or [`TILE_ROWS`] with a step of 1.
     pub(crate) unit: usize,
     pub(crate) step: usize,
-    pub(crate) block: usize,
+    /// Of term `k` of a run [`TILE_ROWS`] numbers from `run.vectors + k * TILE_ROWS` on.
+    pub(crate) vectors: &'a [T],
 }
 
-/// The vector factors, [`TILE_ROWS`] numbers side by side: of term `k` of block `o` from `k * step + o * block` on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Vectors<'a, T> {
-    pub(crate) data: &'a [T],
-    pub(crate) step: usize,
-    pub(crate) block: usize,
+/// Terms whose factors follow each other in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Where its scalars start.
+    pub(crate) scalars: usize,
+    /// Where its vectors start.
+    pub(crate) vectors: usize,
+    /// How many there are.
+    pub(crate) terms: usize,
 }
 
 /// What each sum starts from, and whether it ends at zero at least.
@@ -43,55 +50,42 @@ pub(crate) struct Ends<'a, T> {
     pub(crate) rectified: bool,
 }
 
-/// How many units are computed, each a sum over `blocks * steps` terms.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
-    pub(crate) units: usize,
-    pub(crate) blocks: usize,
-    pub(crate) steps: usize,
-}
-
-/// `out[u * stride + r] = bias[u] + addend[u][r] + sum over o and k of scalars[u, k, o] vectors[k, o][r]`, for `r` in `0..TILE_ROWS`, rectified
-/// if asked for.
+/// `out[u * stride + r] = bias[u] + addend[u][r] + sum over all terms of scalar[u] vector[r]`, for `u` in `0..units` and `r` in
+/// `0..TILE_ROWS`, rectified if asked for.
 ///
 /// # Panics
-/// If there are more than [`UNITS_MAX`] units, the stride is shorter than a tile, or an operand, a bias, an addend or the target
-/// reaches outside its slice.
+/// If there are more than [`UNITS_MAX`] units, the distances between scalars are none of those that [`Terms`] names, the stride is
+/// shorter than a tile, or an operand, a bias, an addend or the target reaches outside its slice.
 // Inlined, so that the views stay in registers: read back as vectors from the stack, they would wait for all stores of the call before.
 #[inline(always)]
 pub(crate) fn accumulate<T: Real>(
-    extent: Extent,
-    scalars: Scalars<'_, T>,
-    vectors: Vectors<'_, T>,
+    units: usize,
+    terms: Terms<'_, T>,
     ends: Ends<'_, T>,
     (out, stride): (&mut [T], usize),
 ) {
-    let Extent { units, blocks, steps } = extent;
     if units == 0 {
         return;
     }
-    assert!(units <= UNITS_MAX && stride >= TILE_ROWS, "impossible block of sums: {extent:?}");
+    assert!(units <= UNITS_MAX && stride >= TILE_ROWS, "impossible block of {units} sums");
     assert!((units - 1) * stride + TILE_ROWS <= out.len(), "the target of a product is too small");
     assert!(ends.bias.is_none_or(|b| b.len() >= units), "fewer biases than units");
     assert!(ends.addend.is_none_or(|a| a.len() >= units * TILE_ROWS), "fewer addends than units");
-    if blocks > 0 && steps > 0 {
-        let last =
-            (units - 1) * scalars.unit + (steps - 1) * scalars.step + (blocks - 1) * scalars.block;
-        assert!(last < scalars.data.len(), "a scalar operand reaches outside its slice");
-        let last = (steps - 1) * vectors.step + (blocks - 1) * vectors.block + TILE_ROWS;
-        assert!(last <= vectors.data.len(), "a vector operand reaches outside its slice");
+    let Terms { runs, scalars, unit, step, vectors } = terms;
+    let adjoining = step == 1 && (unit == UNITS_MAX || unit == TILE_ROWS);
+    assert!(unit == 1 || adjoining, "no kernel for scalars {unit} and {step} apart");
+    for run in runs.iter().filter(|run| run.terms > 0) {
+        let last = run.scalars + (units - 1) * unit + (run.terms - 1) * step;
+        assert!(last < scalars.len(), "a scalar operand reaches outside its slice");
+        let end = run.vectors + run.terms * TILE_ROWS;
+        assert!(end <= vectors.len(), "a vector operand reaches outside its slice");
     }
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
-        let work = registers::Work {
-            extent: [units, blocks, steps],
-            scalar_strides: [scalars.unit, scalars.step, scalars.block],
-            vector_strides: [vectors.step, vectors.block],
-            stride,
-            rectified: ends.rectified,
-        };
+        let (scalar_strides, rectified) = ([unit, step], ends.rectified);
+        let work = registers::Work { units, runs, scalar_strides, stride, rectified };
         let first = [ends.bias, ends.addend].map(|s| s.map_or(std::ptr::null(), <[T]>::as_ptr));
-        let (a, b, c) = (scalars.data.as_ptr(), vectors.data.as_ptr(), out.as_mut_ptr());
+        let (a, b, c) = (scalars.as_ptr(), vectors.as_ptr(), out.as_mut_ptr());
         // Calls the kernel of a level and a type.
         macro_rules! run {
             ($kernel:ident) => {
@@ -112,34 +106,32 @@ pub(crate) fn accumulate<T: Real>(
                 (Level::Avx512, _) => run!(avx512_f64),
                 (Level::Avx2, 4) => run!(avx2_f32),
                 (Level::Avx2, _) => run!(avx2_f64),
-                (Level::Baseline, _) => plain(extent, scalars, vectors, ends, (out, stride)),
+                (Level::Baseline, _) => plain(units, terms, ends, (out, stride)),
             }
         }
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    plain(extent, scalars, vectors, ends, (out, stride));
+    plain(units, terms, ends, (out, stride));
 }
 
 /// The same for any machine.
 #[cfg(not(target_arch = "aarch64"))]
 fn plain<T: Real>(
-    Extent { units, blocks, steps }: Extent,
-    scalars: Scalars<'_, T>,
-    vectors: Vectors<'_, T>,
+    units: usize,
+    terms: Terms<'_, T>,
     ends: Ends<'_, T>,
     (out, stride): (&mut [T], usize),
 ) {
-    for unit in 0..units {
-        let mut sums = [ends.bias.map_or(T::ZERO, |bias| bias[unit]); TILE_ROWS];
+    for u in 0..units {
+        let mut sums = [ends.bias.map_or(T::ZERO, |bias| bias[u]); TILE_ROWS];
         if let Some(addend) = ends.addend {
-            let addend = &addend[unit * TILE_ROWS..][..TILE_ROWS];
+            let addend = &addend[u * TILE_ROWS..][..TILE_ROWS];
             sums.iter_mut().zip(addend).for_each(|(sum, &v)| *sum += v);
         }
-        for block in 0..blocks {
-            for step in 0..steps {
-                let at = unit * scalars.unit + step * scalars.step + block * scalars.block;
-                let scalar = scalars.data[at];
-                let rows = &vectors.data[step * vectors.step + block * vectors.block..];
+        for run in terms.runs {
+            for k in 0..run.terms {
+                let scalar = terms.scalars[run.scalars + u * terms.unit + k * terms.step];
+                let rows = &terms.vectors[run.vectors + k * TILE_ROWS..];
                 for (sum, &v) in sums.iter_mut().zip(&rows[..TILE_ROWS]) {
                     *sum = v.fma(scalar, *sum);
                 }
@@ -148,7 +140,7 @@ fn plain<T: Real>(
         if ends.rectified {
             sums.iter_mut().for_each(|sum| *sum = crate::Activation::Relu.apply(*sum));
         }
-        out[unit * stride..][..TILE_ROWS].copy_from_slice(&sums);
+        out[u * stride..][..TILE_ROWS].copy_from_slice(&sums);
     }
 }
 
@@ -161,47 +153,54 @@ mod tests {
         (0..n).map(|i| T::from_f64((i as f64 * 1.3 + phase).sin())).collect()
     }
 
+    /// Runs of several lengths, none of them where the one before ends.
+    fn runs(lengths: &[usize], between: usize) -> Vec<Run> {
+        let mut next = Run::default();
+        let run = |&terms: &usize| {
+            let run = Run { terms, ..next };
+            next.scalars += terms * between + 5;
+            next.vectors += (terms + 1) * TILE_ROWS;
+            run
+        };
+        lengths.iter().map(run).collect()
+    }
+
     /// Sums of every shape equal those of `f64`, in all layouts that products use.
     fn sums_equal<T: Real>(limit: f64) {
-        for units in 1..=UNITS_MAX {
-            for (blocks, steps) in [(1, 0), (1, 1), (1, 37), (3, TILE_ROWS)] {
-                let extent = Extent { units, blocks, steps };
-                let scalars = numbers::<T>(units * 200 + 300, 0.1);
-                let vectors = numbers::<T>(blocks * steps.max(1) * TILE_ROWS + 9, 0.7);
-                let scalars = Scalars { data: &scalars, unit: 100, step: 1, block: 40 };
-                let vectors = Vectors { data: &vectors, step: TILE_ROWS, block: steps * TILE_ROWS };
-                let stride = TILE_ROWS + 3;
-                let (bias, addend) = (numbers::<T>(units, 3.0), numbers(units * TILE_ROWS, 4.0));
-                let rectified = units % 2 == 0;
-                let ends = Ends { bias: Some(&bias), addend: Some(&addend), rectified };
-                let found = at_each_level(|| {
-                    let mut out = vec![T::ONE; units * stride];
-                    accumulate(extent, scalars, vectors, ends, (&mut out, stride));
-                    out
-                });
-                for unit in 0..units {
-                    for row in 0..stride {
-                        let terms = (0..blocks).flat_map(|o| (0..steps).map(move |k| (o, k)));
-                        let expected: f64 = terms
-                            .map(|(o, k)| {
-                                let scalar = scalars.data[unit * 100 + k + o * 40].to_f64();
-                                let at = (o * steps + k) * TILE_ROWS + row.min(TILE_ROWS - 1);
-                                scalar * vectors.data[at].to_f64()
-                            })
-                            .sum();
-                        let at = (unit * TILE_ROWS + row).min(addend.len() - 1);
-                        let sum = expected + bias[unit].to_f64() + addend[at].to_f64();
-                        let sum = if rectified { sum.max(0.0) } else { sum };
-                        let expected = if row < TILE_ROWS { sum } else { 1.0 };
-                        let value = found[0][unit * stride + row].to_f64();
-                        assert!(
-                            (value - expected).abs() <= limit,
-                            "{extent:?}: {value} {expected}"
-                        );
-                    }
+        let layouts = [(1, UNITS_MAX), (1, 17), (UNITS_MAX, 1), (TILE_ROWS, 1)];
+        let lengths: [&[usize]; 4] = [&[0], &[1], &[37], &[TILE_ROWS, 3, 0, 11]];
+        let shapes = (1..=UNITS_MAX).flat_map(|u| layouts.map(|layout| (u, layout)));
+        for ((units, (unit, step)), lengths) in
+            shapes.flat_map(|shape| lengths.map(|lengths| (shape, lengths)))
+        {
+            let runs = runs(lengths, step);
+            let (scalars, vectors) = (numbers::<T>(2000, 0.1), numbers::<T>(2000, 0.7));
+            let terms = Terms { runs: &runs, scalars: &scalars, unit, step, vectors: &vectors };
+            let stride = TILE_ROWS + 3;
+            let (bias, addend) = (numbers::<T>(units, 3.0), numbers(units * TILE_ROWS, 4.0));
+            let rectified = units % 2 == 0;
+            let ends = Ends { bias: Some(&bias), addend: Some(&addend), rectified };
+            let found = at_each_level(|| {
+                let mut out = vec![T::ONE; units * stride];
+                accumulate(units, terms, ends, (&mut out, stride));
+                out
+            });
+            for (u, row) in (0..units).flat_map(|u| (0..stride).map(move |row| (u, row))) {
+                let mut expected = 1.0;
+                if row < TILE_ROWS {
+                    let all = runs.iter().flat_map(|run| (0..run.terms).map(move |k| (run, k)));
+                    let term = |(run, k): (&Run, usize)| {
+                        let scalar = scalars[run.scalars + u * unit + k * step].to_f64();
+                        scalar * vectors[run.vectors + k * TILE_ROWS + row].to_f64()
+                    };
+                    let first = bias[u].to_f64() + addend[u * TILE_ROWS + row].to_f64();
+                    let sum = first + all.map(term).sum::<f64>();
+                    expected = if rectified { sum.max(0.0) } else { sum };
                 }
-                assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{extent:?}");
+                let value = found[0][u * stride + row].to_f64();
+                assert!((value - expected).abs() <= limit, "{units} {runs:?}: {value} {expected}");
             }
+            assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{units} {runs:?}");
         }
     }
 
@@ -217,10 +216,8 @@ mod tests {
             let ends = Ends { bias: Some(&[value]), addend: None, rectified: true };
             let found = at_each_level(|| {
                 let mut out = [9.0f32; TILE_ROWS];
-                let extent = Extent { units: 1, blocks: 0, steps: 0 };
-                let scalars = Scalars { data: &[], unit: 0, step: 0, block: 0 };
-                let vectors = Vectors { data: &[], step: 0, block: 0 };
-                accumulate(extent, scalars, vectors, ends, (&mut out, TILE_ROWS));
+                let none = Terms { runs: &[], scalars: &[], unit: 1, step: 1, vectors: &[] };
+                accumulate(1, none, ends, (&mut out, TILE_ROWS));
                 out
             });
             let same =
@@ -232,10 +229,10 @@ mod tests {
     #[test]
     #[should_panic(expected = "reaches outside")]
     fn an_operand_that_is_too_short_is_refused() {
-        let scalars = Scalars { data: &[1.0f32; 11], unit: 1, step: 2, block: 0 };
-        let vectors = Vectors { data: &[1.0f32; 6 * TILE_ROWS], step: TILE_ROWS, block: 0 };
-        let extent = Extent { units: 2, blocks: 1, steps: 6 };
+        let runs = [Run { scalars: 0, vectors: 0, terms: 6 }];
+        let (scalars, vectors) = (&[1.0f32; 11], &[1.0f32; 6 * TILE_ROWS]);
+        let terms = Terms { runs: &runs, scalars, unit: 1, step: 2, vectors };
         let mut out = [0.0; 2 * TILE_ROWS];
-        accumulate(extent, scalars, vectors, Ends::default(), (&mut out, TILE_ROWS));
+        accumulate(2, terms, Ends::default(), (&mut out, TILE_ROWS));
     }
 }

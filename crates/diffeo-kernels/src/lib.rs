@@ -7,11 +7,12 @@
 //! and panic; no value of an element does.
 //!
 //! This is the only crate of the workspace with `unsafe`: calls of functions compiled for an
-//! instruction set that was just detected ([`dispatch`]), and sums, transposes and matrix products over checked slices.
+//! instruction set that was just detected ([`dispatch`]), sums, transposes and matrix products over checked slices, and aligned arrays.
 
 mod accumulate;
 mod activation;
 mod affine;
+mod aligned;
 mod base;
 pub mod dispatch;
 mod made_inverse;
@@ -29,6 +30,7 @@ pub mod vecmath;
 
 pub use activation::{Activation, activate, activate_backward};
 pub use affine::Affine;
+pub use aligned::Aligned;
 pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
 pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward, MadeStep};
 pub use masked_linear::{LinearGradients, MaskedLinear};
@@ -37,7 +39,7 @@ pub use optimizer::{AdamW, AdamWStep, Moments, add_gradient, average_weights, l2
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
 pub use staircase::Staircase;
-pub use tiled_linear::{TiledLinear, pack_weight};
+pub use tiled_linear::{LinearScratch, TiledLinear, pack_weight};
 pub use tiles::{
     TILE_ROWS, add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
 };

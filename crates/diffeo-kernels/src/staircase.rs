@@ -5,9 +5,11 @@
 //! the runs grow with `j`: the mask is a staircase. A product with such a matrix needs, for a panel of
 //! neighbouring outputs, the leading inputs of the last of them only.
 
+mod groups;
+
 use std::ops::Range;
 
-use crate::accumulate::UNITS_MAX;
+pub(crate) use groups::{InputGroup, OutputGroup};
 
 /// Inputs whose gradient is computed together. This product reads the weights transposed; in panels as narrow as this they need no
 /// packing, which was measured to run at 0.95 of the peak against 0.55 for wide ones.
@@ -22,8 +24,8 @@ pub struct Staircase {
     first: Vec<usize>,
     output_panels: Vec<Range<usize>>,
     input_panels: Vec<Range<usize>>,
-    output_groups: Vec<Range<usize>>,
-    input_groups: Vec<Range<usize>>,
+    output_groups: Vec<OutputGroup>,
+    input_groups: Vec<InputGroup>,
 }
 
 impl Staircase {
@@ -41,8 +43,7 @@ impl Staircase {
         let output_panels = cut(&prefix, |panel| prefix[panel.end - 1]);
         let starts = (0..inputs).step_by(INPUT_PANEL);
         let input_panels = starts.map(|at| at..inputs.min(at + INPUT_PANEL)).collect();
-        let output_groups = group(prefix.len(), |units| prefix[units.end - 1]);
-        let input_groups = group(inputs, |units| prefix.len() - first[units.start]);
+        let (output_groups, input_groups) = groups::groups(&prefix, &first);
         Self { inputs, prefix, first, output_panels, input_panels, output_groups, input_groups }
     }
 
@@ -124,39 +125,20 @@ impl Staircase {
         self.output_panels.iter().map(|panel| (panel.clone(), self.prefix[panel.end - 1]))
     }
 
-    /// The outputs in groups that are computed together on tiles, each with the number of inputs that it needs.
-    pub(crate) fn output_groups(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
-        self.output_groups.iter().map(|units| (units.clone(), self.prefix[units.end - 1]))
+    /// The outputs in groups that are computed together on tiles.
+    pub(crate) fn output_groups(&self) -> &[OutputGroup] {
+        &self.output_groups
     }
 
-    /// The inputs in groups whose gradient is computed together on tiles, each with the first output that it needs.
-    pub(crate) fn input_groups(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
-        self.input_groups.iter().map(|units| (units.clone(), self.first[units.start]))
+    /// The inputs in groups whose gradient is computed together on tiles.
+    pub(crate) fn input_groups(&self) -> &[InputGroup] {
+        &self.input_groups
     }
 
     /// Runs of inputs whose gradient is computed together, each with the first output that it needs.
     pub(crate) fn input_panels(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
         self.input_panels.iter().map(|panel| (panel.clone(), self.first[panel.start]))
     }
-}
-
-/// Cuts `0..len` into groups of at most [`UNITS_MAX`] units so that the estimated time of all is smallest.
-///
-/// A step of a group keeps the multipliers busy for as many cycles as it has units, but not fewer than four, which is how long a sum
-/// takes before it can go on; each group costs some thirty cycles more.
-fn group(len: usize, depth: impl Fn(&Range<usize>) -> usize) -> Vec<Range<usize>> {
-    const LATENCY: usize = 4;
-    const CALL: usize = 30;
-    // best[e]: smallest cost of 0..e, and where its last group starts.
-    let mut best = vec![(0, 0)];
-    for end in 1..=len {
-        let choice = (end.saturating_sub(UNITS_MAX)..end).map(|start| {
-            let units = start..end;
-            (best[start].0 + units.len().max(LATENCY) * (depth(&units) + 1) + CALL, start)
-        });
-        best.push(choice.min().unwrap_or((0, 0)));
-    }
-    backwards(&best)
 }
 
 /// The ranges whose starts the table of a search names, from the last one back.
@@ -208,6 +190,13 @@ fn cut(key: &[usize], depth: impl Fn(&Range<usize>) -> usize) -> Vec<Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TILE_ROWS;
+    use crate::accumulate::{Run, UNITS_MAX};
+
+    /// The outputs that a run goes over.
+    fn outputs_of(run: &Run) -> std::ops::Range<usize> {
+        run.vectors / TILE_ROWS..run.vectors / TILE_ROWS + run.terms
+    }
 
     #[test]
     fn a_dense_layer_is_one_product_forward() {
@@ -242,20 +231,22 @@ mod tests {
         let degrees: Vec<usize> = (0..512).map(|i| i * 42 / 512).collect();
         let stairs = Staircase::from_degrees(&degrees, &degrees);
         let (mut done, mut work) = (0, 0);
-        for (units, depth) in stairs.output_groups() {
+        for OutputGroup { units, depth, rows } in stairs.output_groups() {
             assert_eq!(units.start, done);
-            assert!((1..=UNITS_MAX).contains(&units.len()));
-            assert!(units.clone().all(|j| stairs.prefix()[j] <= depth));
+            assert!((1..=UNITS_MAX).contains(&units.len()) && rows.len() >= *depth);
+            assert!(units.clone().all(|j| stairs.prefix()[j] <= *depth));
             work += units.len() * depth;
             done = units.end;
         }
         assert_eq!(done, 512);
         assert!((work as f64) < 1.03 * stairs.weights() as f64, "{work} {}", stairs.weights());
         (done, work) = (0, 0);
-        for (units, first) in stairs.input_groups() {
+        for InputGroup { units, runs } in stairs.input_groups() {
             assert_eq!(units.start, done);
-            assert!(units.clone().all(|i| stairs.prefix().partition_point(|&p| p <= i) >= first));
-            work += units.len() * (512 - first);
+            let seen: Vec<usize> = runs.iter().flat_map(outputs_of).collect();
+            let first = stairs.prefix().partition_point(|&p| p <= units.start);
+            assert_eq!(seen, (first..512).collect::<Vec<_>>());
+            work += units.len() * seen.len();
             done = units.end;
         }
         assert_eq!(done, 512);

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use diffeo_kernels::{
-    Real, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
+    Aligned, Real, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
 };
 use rayon::prelude::*;
 
@@ -33,7 +33,7 @@ use crate::transforms::{Chain, Layer};
 use conditioned::Conditioned;
 use permutation::Permute;
 use plu::PluStep;
-use step::{Pass, Scratch, Step, Tape, sized};
+use step::{Pass, Scratch, Step, Tape};
 
 pub(crate) use network::{ContextLayer, NetworkNode, NetworkProgram};
 
@@ -59,10 +59,10 @@ pub(crate) struct Program<T> {
 struct Workspace<T> {
     tapes: Vec<Tape<T>>,
     /// The value before each step, and after the last.
-    values: Vec<Vec<T>>,
+    values: Vec<Aligned<T>>,
     scratch: Scratch<T>,
-    context: Vec<T>,
-    grad: Vec<T>,
+    context: Aligned<T>,
+    grad: Aligned<T>,
     log_det_gradient: Vec<T>,
 }
 
@@ -155,7 +155,7 @@ impl<T: Real> Program<T> {
         let pass = Pass { tiles, weights, context: mapped, log_det_gradient: &[] };
         let [from, to, ..] = &mut values[..] else { unreachable!("two values were reserved") };
         for step in &self.steps {
-            step.forward(&pass, &from[..len], sized(to, len), &mut log_prob, &mut tapes[0]);
+            step.forward(&pass, &from[..len], to.sized(len), &mut log_prob, &mut tapes[0]);
             std::mem::swap(from, to);
         }
         add_tiled_normal(&from[..len], &mut log_prob);
@@ -198,13 +198,13 @@ impl<T: Real> Program<T> {
         let pass = Pass { tiles, weights, context: mapped, log_det_gradient };
         for (i, step) in self.steps.iter().enumerate() {
             let (before, after) = values.split_at_mut(i + 1);
-            let to = sized(&mut after[0], len);
+            let to = after[0].sized(len);
             step.forward(&pass, &before[i][..len], to, &mut log_prob, &mut tapes[i]);
         }
         let last = &values[self.steps.len()][..len];
         add_tiled_normal(last, &mut log_prob);
         log_prob.truncate(n);
-        let grad = sized(grad, len);
+        let grad = grad.sized(len);
         tiled_normal_backward(last, pass.log_det_gradient, grad);
         for (i, step) in self.steps.iter().enumerate().rev() {
             let x = &values[i][..len];
@@ -222,9 +222,9 @@ impl<T: Real> Program<T> {
         result
     }
 
-    fn reserve(&self, tapes: &mut Vec<Tape<T>>, n: usize, values: &mut Vec<Vec<T>>, m: usize) {
+    fn reserve(&self, tapes: &mut Vec<Tape<T>>, n: usize, values: &mut Vec<Aligned<T>>, m: usize) {
         tapes.resize_with(n.max(tapes.len()), Tape::default);
-        values.resize_with(m.max(values.len()), Vec::new);
+        values.resize_with(m.max(values.len()), Aligned::default);
     }
 
     /// Maps rows from their units to the first step, and the context; returns the log-determinants so far, for whole tiles.
@@ -232,10 +232,10 @@ impl<T: Real> Program<T> {
         &self,
         Input { x, context }: Input<'_>,
         rows: Range<usize>,
-        value: &mut Vec<T>,
-        mapped: &mut Vec<T>,
+        value: &mut Aligned<T>,
+        mapped: &mut Aligned<T>,
     ) -> Result<Vec<f64>> {
-        mapped.clear();
+        mapped.resize(0);
         if let Some(context) = context {
             match &self.context {
                 Some(chain) => {
@@ -275,11 +275,11 @@ fn part_of<'a>(matrix: &'a Rows, rows: &Range<usize>) -> &'a [f64] {
 }
 
 /// Brings `n` rows into tiles, in the precision of the weights.
-fn tile_rows<T: Real>(values: &[f64], n: usize, tiles: &mut Vec<T>) {
+fn tile_rows<T: Real>(values: &[f64], n: usize, tiles: &mut Aligned<T>) {
     let values: Vec<T> = values.iter().map(|&v| T::from_f64(v)).collect();
     let width = values.len() / n.max(1);
-    to_tiles(&values, width, sized(tiles, tile_count(n) * width * TILE_ROWS));
-    tiles.truncate(tile_count(n) * width * TILE_ROWS);
+    tiles.resize(tile_count(n) * width * TILE_ROWS);
+    to_tiles(&values, width, tiles);
 }
 
 /// The step of a layer whose weights come next.

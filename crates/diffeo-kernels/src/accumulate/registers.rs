@@ -5,13 +5,14 @@ use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use super::TILE_ROWS;
+use super::{Run, TILE_ROWS, UNITS_MAX};
 
-/// The arguments of [`super::accumulate`] but for the slices.
-pub(super) struct Work {
-    pub(super) extent: [usize; 3],
-    pub(super) scalar_strides: [usize; 3],
-    pub(super) vector_strides: [usize; 2],
+/// The arguments of [`super::accumulate`] but for the slices of numbers.
+pub(super) struct Work<'a> {
+    pub(super) units: usize,
+    pub(super) runs: &'a [Run],
+    /// From unit to unit and from term to term.
+    pub(super) scalar_strides: [usize; 2],
     pub(super) stride: usize,
     pub(super) rectified: bool,
 }
@@ -40,14 +41,14 @@ macro_rules! kernel {
         /// `scalars` and `vectors`; `first` are biases and addends for all units, or null.
         #[target_feature(enable = $features)]
         pub(super) unsafe fn $name(
-            work: &Work,
+            work: &Work<'_>,
             scalars: *const $t,
             vectors: *const $t,
             first: [*const $t; 2],
             out: *mut $t,
         ) {
             const WIDTH: usize = $lanes * $registers;
-            let units = work.extent[0];
+            let units = work.units;
             let pieces = units.div_ceil($most);
             for row in (0..TILE_ROWS).step_by(WIDTH) {
                 for piece in 0..pieces {
@@ -66,10 +67,10 @@ macro_rules! kernel {
                         match end - start {
                             $($units => match work.scalar_strides[0] {
                                 1 => $piece::<$units, 1>(work, scalars, vectors, first, out),
-                                TILE_ROWS => {
-                                    $piece::<$units, TILE_ROWS>(work, scalars, vectors, first, out)
+                                UNITS_MAX => {
+                                    $piece::<$units, UNITS_MAX>(work, scalars, vectors, first, out)
                                 }
-                                _ => $piece::<$units, 0>(work, scalars, vectors, first, out),
+                                _ => $piece::<$units, TILE_ROWS>(work, scalars, vectors, first, out),
                             },)*
                             _ => unreachable!("a piece has at most {} units", $most),
                         }
@@ -78,21 +79,19 @@ macro_rules! kernel {
             }
         }
 
-        /// `STRIDE` is the distance between the scalars of neighbouring units where it is known to the compiler, else 0.
+        /// `UNIT` is the distance between the scalars of neighbouring units; unless it is 1, terms are side by side.
         ///
         /// # Safety
         /// As the caller.
         #[target_feature(enable = $features)]
-        unsafe fn $piece<const U: usize, const STRIDE: usize>(
-            work: &Work,
+        unsafe fn $piece<const U: usize, const UNIT: usize>(
+            work: &Work<'_>,
             scalars: *const $t,
             vectors: *const $t,
             first: [*const $t; 2],
             out: *mut $t,
         ) {
-            let [_, blocks, steps] = work.extent;
-            let [unit, step, block] = work.scalar_strides;
-            let unit = if STRIDE == 0 { unit } else { STRIDE };
+            let step = if UNIT == 1 { work.scalar_strides[1] } else { 1 };
             let mut sums = [[$splat(0.0); $registers]; U];
             if !first[0].is_null() {
                 for u in 0..U {
@@ -109,15 +108,11 @@ macro_rules! kernel {
                     }
                 }
             }
-            for o in 0..blocks {
+            for run in work.runs {
                 // Wrapping, because after the last term they may point past the end without being read.
-                // A pointer for every third unit: with one for all, the next address waits for the one before it.
-                let mut scalar = [scalars.wrapping_add(o * block); 4];
-                for (i, scalar) in scalar.iter_mut().enumerate() {
-                    *scalar = scalar.wrapping_add(3 * i * unit);
-                }
-                let mut vector = vectors.wrapping_add(o * work.vector_strides[1]);
-                for _ in 0..steps {
+                let mut scalar = scalars.wrapping_add(run.scalars);
+                let mut vector = vectors.wrapping_add(run.vectors);
+                for _ in 0..run.terms {
                     let mut rows = [$splat(0.0); $registers];
                     for i in 0..$registers {
                         // SAFETY: inside the vectors, by the contract of the function.
@@ -125,13 +120,13 @@ macro_rules! kernel {
                     }
                     for u in 0..U {
                         // SAFETY: inside the scalars, by the contract of the function.
-                        let factor = $splat(unsafe { *scalar[u / 3].add(u % 3 * unit) });
+                        let factor = $splat(unsafe { *scalar.add(u * UNIT) });
                         for i in 0..$registers {
                             sums[u][i] = fused!($order $fma, rows[i], factor, sums[u][i]);
                         }
                     }
-                    scalar = scalar.map(|scalar| scalar.wrapping_add(step));
-                    vector = vector.wrapping_add(work.vector_strides[0]);
+                    scalar = scalar.wrapping_add(step);
+                    vector = vector.wrapping_add(TILE_ROWS);
                 }
             }
             if work.rectified {

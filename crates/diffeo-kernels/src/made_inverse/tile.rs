@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::plan::{Link, Pack, Plan};
-use crate::accumulate::{Ends, Extent, Scalars, UNITS_MAX, Vectors, accumulate};
+use crate::accumulate::{Ends, Run, Terms, UNITS_MAX, accumulate};
 use crate::activation::Activation;
 use crate::{Real, TILE_ROWS};
 
@@ -53,18 +53,17 @@ pub(super) fn units<T: Real>(
     to: Target<'_, T>,
 ) {
     let Pack { first, units, depth, at } = *pack;
-    let data = &from.plan.weights[at..][..depth * units];
-    let scalars = Scalars { data, unit: 1, step: units, block: 0 };
-    let input = from.node(from.link.input, 0);
-    let vectors = Vectors { data: input, step: TILE_ROWS, block: 0 };
+    let scalars = &from.plan.weights[at..][..depth * units];
+    let runs = [Run { terms: depth, ..Run::default() }];
+    let vectors = from.node(from.link.input, 0);
+    let terms = Terms { runs: &runs, scalars, unit: 1, step: units, vectors };
     let mut ends = Ends::default();
     if let Ending::Activated { activation, bias, addend } = ending {
         ends.bias = Some(&bias[first..][..units]);
         ends.rectified =
             *activation == Activation::Relu && addend.is_none() && from.link.adds.is_empty();
     }
-    let extent = Extent { units, blocks: 1, steps: depth };
-    accumulate(extent, scalars, vectors, ends, (&mut *to.data, to.stride));
+    accumulate(units, terms, ends, (&mut *to.data, to.stride));
     if ends.rectified {
         return;
     }

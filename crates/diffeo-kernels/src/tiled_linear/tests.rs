@@ -42,6 +42,7 @@ fn close(found: &[f64], expected: &[f64]) {
 struct Case {
     stairs: Staircase,
     weight: Vec<f64>,
+    packed: Aligned<f64>,
     bias: Vec<f64>,
     activation: Activation,
 }
@@ -51,12 +52,14 @@ impl Case {
         let stairs = Staircase::new(inputs, prefix);
         let mut weight = noise(inputs * stairs.outputs(), 1);
         stairs.clear_masked(&mut weight);
-        Self { weight, bias: noise(stairs.outputs(), 2), stairs, activation }
+        let (mut packed, bias) = (Aligned::default(), noise(stairs.outputs(), 2));
+        pack_weight(&weight, &stairs, &mut packed);
+        Self { weight, packed, bias, stairs, activation }
     }
 
     fn layer(&self) -> TiledLinear<'_, f64> {
         TiledLinear {
-            weight: &self.weight,
+            packed: &self.packed,
             bias: &self.bias,
             staircase: &self.stairs,
             activation: self.activation,
@@ -65,10 +68,8 @@ impl Case {
 
     fn forward(&self, x: &[f64], addend: Option<&[f64]>) -> Vec<f64> {
         let (inputs, outputs) = (self.stairs.inputs(), self.stairs.outputs());
-        let mut packed = Vec::new();
-        pack_weight(&self.weight, &self.stairs, &mut packed);
         let mut out = vec![f64::NAN; x.len() / inputs * outputs];
-        self.layer().forward(&packed, x, addend, &mut out);
+        self.layer().forward(x, addend, &mut out);
         out
     }
 
@@ -119,7 +120,7 @@ proptest! {
         let to = LinearGradients {
             x: Some(&mut x_found), weight: &mut weight_found, bias: &mut bias_found,
         };
-        case.layer().backward(&x_tiles, &out, &mut grad_tiles, to, &mut Vec::new());
+        case.layer().backward(&x_tiles, &out, &mut grad_tiles, to, &mut LinearScratch::default());
         close(&grad_tiles, &tiled_gradient(&grad, outputs));
         close(&weight_found, &by_weight);
         close(&bias_found, &by_bias);
@@ -153,7 +154,7 @@ fn d9_bits_do_not_depend_on_the_instruction_set() {
         let (mut by_x, mut weight, mut bias) =
             (vec![0.0; x.len()], vec![0.0; 50 * 70], vec![0.0; 70]);
         let to = LinearGradients { x: Some(&mut by_x), weight: &mut weight, bias: &mut bias };
-        case.layer().backward(&x, &out, &mut grad, to, &mut Vec::new());
+        case.layer().backward(&x, &out, &mut grad, to, &mut LinearScratch::default());
         (out, by_x, weight, bias)
     });
     assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
@@ -164,10 +165,10 @@ fn layers_without_rows_inputs_or_outputs() {
     let case = Case::new(3, vec![0, 2], Activation::Relu);
     assert!(case.forward(&[], None).is_empty());
     let none = Case::new(3, vec![], Activation::None);
-    none.layer().forward(&[], &[0.0; 3 * TILE_ROWS], None, &mut []);
+    none.layer().forward(&[0.0; 3 * TILE_ROWS], None, &mut []);
     let wide = Case::new(13, vec![13; 2], Activation::None);
     let (mut weight, mut bias) = (vec![f64::NAN; 26], vec![f64::NAN; 2]);
     let to = LinearGradients { x: Some(&mut []), weight: &mut weight, bias: &mut bias };
-    wide.layer().backward(&[], &[], &mut [], to, &mut Vec::new());
+    wide.layer().backward(&[], &[], &mut [], to, &mut LinearScratch::default());
     assert!(weight.iter().chain(&bias).all(|v| *v == 0.0));
 }

@@ -1,11 +1,11 @@
 //! Autoregressive and coupling steps: a network that sees some columns gives the parameters of a scalar map of some columns.
 
 use diffeo_kernels::{
-    ArgumentGradients, MapGradients, MonotoneMap, Real, TILE_ROWS, add_tiled_columns,
+    Aligned, ArgumentGradients, MapGradients, MonotoneMap, Real, TILE_ROWS, add_tiled_columns,
 };
 
 use super::network::{NetworkProgram, Packed};
-use super::step::{Pass, Scratch, Step, Tape, gather, scatter, sized};
+use super::step::{Pass, Scratch, Step, Tape, gather, scatter};
 
 /// `z_moved = g(x_moved; theta(x_seen, c))`, the other columns as they are.
 ///
@@ -47,11 +47,11 @@ impl<T: Real> Conditioned<T> {
         pass: &Pass<'_, T>,
         (x, params): (&[T], &[T]),
         value: &[T],
-        log_slope: &mut Vec<T>,
+        log_slope: &mut Aligned<T>,
         to: ArgumentGradients<'_, T>,
     ) {
         let size = (x.len() / pass.tiles.max(1)).max(1);
-        let log_slope = sized(log_slope, size);
+        let log_slope = log_slope.sized(size);
         let width = size * self.map.params_per_dim();
         let to = to.input.chunks_exact_mut(size).zip(to.params.chunks_exact_mut(width));
         let from = value.chunks_exact(size).zip(pass.log_det_gradient.chunks_exact(TILE_ROWS));
@@ -70,10 +70,10 @@ fn columns_of<'a, T: Real>(
     columns: Option<&[usize]>,
     x: &'a [T],
     tiles: usize,
-    buffer: &'a mut Vec<T>,
+    buffer: &'a mut Aligned<T>,
 ) -> &'a [T] {
     let Some(columns) = columns else { return x };
-    let to = sized(buffer, tiles * columns.len() * TILE_ROWS);
+    let to = buffer.sized(tiles * columns.len() * TILE_ROWS);
     gather(x, x.len() / (tiles * TILE_ROWS).max(1), columns, to);
     to
 }
@@ -94,13 +94,13 @@ impl<T: Real> Step<T> for Conditioned<T> {
         let Tape { seen, moved, images, log_slope, params, addend, nodes } = tape;
         let seen = columns_of(self.seen.as_deref(), x, pass.tiles, seen);
         let moved = columns_of(self.moved.as_deref(), x, pass.tiles, moved);
-        let params = sized(params, moved.len() * self.map.params_per_dim());
+        let params = params.sized(moved.len() * self.map.params_per_dim());
         self.network.forward(pass, &self.packed, seen, params, (nodes, addend));
-        let log_slope = sized(log_slope, moved.len());
+        let log_slope = log_slope.sized(moved.len());
         match &self.moved {
             None => self.map_tiles(moved, params, z, log_slope, pass.tiles),
             Some(columns) => {
-                let images = sized(images, moved.len());
+                let images = images.sized(moved.len());
                 self.map_tiles(moved, params, images, log_slope, pass.tiles);
                 let width = x.len() / (pass.tiles * TILE_ROWS).max(1);
                 z.copy_from_slice(x);
@@ -131,13 +131,13 @@ impl<T: Real> Step<T> for Conditioned<T> {
         // Taken out while the network uses the rest of the scratch.
         let mut params_buffer = std::mem::take(&mut scratch.params);
         let mut seen_buffer = std::mem::take(&mut scratch.to_seen);
-        let by_params = sized(&mut params_buffer, params.len());
-        let input = sized(&mut scratch.to_moved, len);
+        let by_params = params_buffer.sized(params.len());
+        let input = scratch.to_moved.sized(len);
         let to = ArgumentGradients { input, params: &mut *by_params };
         self.map_tiles_back(pass, (x_moved, params), value, &mut scratch.log_slope, to);
-        let by_seen = wanted.then(|| sized(&mut seen_buffer, seen_len));
+        let by_seen = wanted.then(|| seen_buffer.sized(seen_len));
         let kept = (x_seen, params, tape.nodes.as_slice());
-        self.network.backward(pass, kept, by_params, by_seen, scratch, gradient);
+        self.network.backward(pass, &self.packed, kept, by_params, by_seen, scratch, gradient);
         if wanted {
             match &self.moved {
                 None => grad.copy_from_slice(&scratch.to_moved[..len]),

@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use diffeo_kernels::{
-    Activation, LinearGradients, Real, Staircase, TILE_ROWS, TiledLinear, activate,
+    Activation, Aligned, LinearGradients, Real, Staircase, TILE_ROWS, TiledLinear, activate,
     activate_backward, pack_weight,
 };
 
-use super::step::{Pass, Scratch, sized};
+use super::step::{Pass, Scratch};
 
 /// One node. Node 0 is what the network sees, node `i + 1` the result of entry `i`.
 #[derive(Debug)]
@@ -54,17 +54,17 @@ pub(crate) struct ContextLayer {
 /// The weights of a network in the order in which products read them.
 #[derive(Debug, Default)]
 pub(super) struct Packed<T> {
-    nodes: Vec<Vec<T>>,
-    context: Vec<T>,
+    nodes: Vec<Aligned<T>>,
+    context: Aligned<T>,
     /// The bias of the context's layer.
-    zeros: Vec<T>,
+    zeros: Aligned<T>,
 }
 
 impl ContextLayer {
-    fn layer<'a, T: Real>(&'a self, weights: &'a [T], zeros: &'a [T]) -> TiledLinear<'a, T> {
+    fn layer<'a, T: Real>(&'a self, packed: &'a Packed<T>) -> TiledLinear<'a, T> {
         TiledLinear {
-            weight: &weights[self.weight.clone()],
-            bias: zeros,
+            packed: &packed.context,
+            bias: &packed.zeros,
             staircase: &self.staircase,
             activation: Activation::None,
         }
@@ -72,19 +72,19 @@ impl ContextLayer {
 }
 
 /// What a forward pass left: what the network saw, its result, and the nodes between.
-type Kept<'a, T> = (&'a [T], &'a [T], &'a [Vec<T>]);
+type Kept<'a, T> = (&'a [T], &'a [T], &'a [Aligned<T>]);
 
 impl NetworkProgram {
     /// Takes up weights.
     pub(super) fn pack<T: Real>(&self, weights: &[T], packed: &mut Packed<T>) {
-        packed.nodes.resize_with(self.nodes.len(), Vec::new);
+        packed.nodes.resize_with(self.nodes.len(), Aligned::default);
         for (node, packed) in self.nodes.iter().zip(&mut packed.nodes) {
             if let NetworkNode::Linear { weight, staircase, .. } = node {
                 pack_weight(&weights[weight.clone()], staircase, packed);
             }
         }
         if let Some(context) = &self.context {
-            packed.zeros.resize(context.staircase.outputs(), T::ZERO);
+            packed.zeros.resize(context.staircase.outputs());
             let weight = &weights[context.weight.clone()];
             pack_weight(weight, &context.staircase, &mut packed.context);
         }
@@ -97,28 +97,27 @@ impl NetworkProgram {
         packed: &Packed<T>,
         x: &[T],
         out: &mut [T],
-        (nodes, addend): (&mut Vec<Vec<T>>, &mut Vec<T>),
+        (nodes, addend): (&mut Vec<Aligned<T>>, &mut Aligned<T>),
     ) {
         let n = pass.tiles * TILE_ROWS;
-        nodes.resize_with(self.nodes.len() - 1, Vec::new);
+        nodes.resize_with(self.nodes.len() - 1, Aligned::default);
         let addend = self.context.as_ref().map(|context| {
-            let addend = sized(addend, n * context.staircase.outputs());
-            let layer = context.layer(pass.weights, &packed.zeros);
-            layer.forward(&packed.context, pass.context, None, addend);
+            let addend = addend.sized(n * context.staircase.outputs());
+            context.layer(packed).forward(pass.context, None, addend);
             &*addend
         });
         for (i, node) in self.nodes.iter().enumerate() {
             let is_last = i + 1 == self.nodes.len();
-            let mut own = if is_last { Vec::new() } else { std::mem::take(&mut nodes[i]) };
-            let to = if is_last { &mut *out } else { sized(&mut own, n * node.width()) };
-            let of = |input: usize| if input == 0 { x } else { nodes[input - 1].as_slice() };
+            let mut own = if is_last { Aligned::default() } else { std::mem::take(&mut nodes[i]) };
+            let to = if is_last { &mut *out } else { own.sized(n * node.width()) };
+            let of = |input: usize| if input == 0 { x } else { &*nodes[input - 1] };
             match node {
                 NetworkNode::Linear { input, skip, staircase, .. } => {
                     let len = n * staircase.outputs();
                     let addend = if i == 0 { addend } else { skip.map(|s| &of(s)[..len]) };
                     let input = &of(*input)[..n * staircase.inputs()];
-                    let layer = node.layer(pass.weights, staircase);
-                    layer.forward(&packed.nodes[i], input, addend, to);
+                    let layer = node.layer(pass.weights, &packed.nodes[i], staircase);
+                    layer.forward(input, addend, to);
                 }
                 NetworkNode::Activate { activation, input, .. } => {
                     let len = to.len();
@@ -136,6 +135,7 @@ impl NetworkProgram {
     pub(super) fn backward<T: Real>(
         &self,
         pass: &Pass<'_, T>,
+        packed: &Packed<T>,
         kept: Kept<'_, T>,
         grad: &mut [T],
         mut to_x: Option<&mut [T]>,
@@ -144,14 +144,14 @@ impl NetworkProgram {
     ) {
         let n = pass.tiles * TILE_ROWS;
         let (x, out, values) = kept;
-        let Scratch { nodes: grads, written, more, columns, .. } = scratch;
-        grads.resize_with(self.nodes.len().max(grads.len()), Vec::new);
+        let Scratch { nodes: grads, written, more, linear, .. } = scratch;
+        grads.resize_with(self.nodes.len().max(grads.len()), Aligned::default);
         written.clear();
         written.resize(self.nodes.len() + 1, false);
         for (i, node) in self.nodes.iter().enumerate().rev() {
             let is_last = i + 1 == self.nodes.len();
             let len = n * node.width();
-            let mut own = if is_last { Vec::new() } else { std::mem::take(&mut grads[i]) };
+            let mut own = if is_last { Aligned::default() } else { std::mem::take(&mut grads[i]) };
             let grad: &mut [T] = if is_last { &mut *grad } else { &mut own[..len] };
             let output = if is_last { out } else { &values[i][..len] };
             match node {
@@ -162,14 +162,13 @@ impl NetworkProgram {
                         gradient[weight.start..bias.end].split_at_mut(weight.len());
                     let mut target = match *input {
                         0 => to_x.as_deref_mut(),
-                        input => Some(sized(&mut grads[input - 1], input_len)),
+                        input => Some(grads[input - 1].sized(input_len)),
                     };
                     let again = target.is_some() && written[*input];
-                    let x =
-                        if again { Some(sized(more, input_len)) } else { target.as_deref_mut() };
+                    let x = if again { Some(more.sized(input_len)) } else { target.as_deref_mut() };
                     let to = LinearGradients { x, weight: weights, bias: biases };
-                    let layer = node.layer(pass.weights, staircase);
-                    layer.backward(seen, output, grad, to, columns);
+                    let layer = node.layer(pass.weights, &packed.nodes[i], staircase);
+                    layer.backward(seen, output, grad, to, linear);
                     if let (true, Some(target)) = (again, target) {
                         add(target, &more[..input_len]);
                     }
@@ -184,14 +183,13 @@ impl NetworkProgram {
                 }
             }
             if let (0, Some(context)) = (i, &self.context) {
-                let zeros = vec![T::ZERO; node.width()];
                 let to = LinearGradients {
                     x: None,
                     weight: &mut gradient[context.weight.clone()],
-                    bias: &mut zeros.clone(),
+                    bias: more.sized(node.width()),
                 };
-                let (layer, no_output) = (context.layer(pass.weights, &zeros), &values[0][..len]);
-                layer.backward(pass.context, no_output, grad, to, columns);
+                let (layer, no_output) = (context.layer(packed), &values[0][..len]);
+                layer.backward(pass.context, no_output, grad, to, linear);
             }
             if !is_last {
                 grads[i] = own;
@@ -202,23 +200,23 @@ impl NetworkProgram {
 
 impl NetworkNode {
     /// The layer of a linear node.
-    fn layer<'a, T: Real>(&self, weights: &'a [T], staircase: &'a Staircase) -> TiledLinear<'a, T> {
-        let (weight, bias, activation) = match self {
-            Self::Linear { weight, bias, activation, .. } => (weight, bias, *activation),
+    fn layer<'a, T: Real>(
+        &self,
+        weights: &'a [T],
+        packed: &'a [T],
+        staircase: &'a Staircase,
+    ) -> TiledLinear<'a, T> {
+        let (bias, activation) = match self {
+            Self::Linear { bias, activation, .. } => (bias, *activation),
             Self::Activate { .. } => unreachable!("only linear nodes have a layer"),
         };
-        TiledLinear {
-            weight: &weights[weight.clone()],
-            bias: &weights[bias.clone()],
-            staircase,
-            activation,
-        }
+        TiledLinear { packed, bias: &weights[bias.clone()], staircase, activation }
     }
 }
 
 /// Adds a gradient to that of a node that another node may have written to already.
-fn pass_on<T: Real>(grad: &[T], to: &mut Vec<T>, written: &mut bool) {
-    let to = sized(to, grad.len());
+fn pass_on<T: Real>(grad: &[T], to: &mut Aligned<T>, written: &mut bool) {
+    let to = to.sized(grad.len());
     if *written {
         add(to, grad);
     } else {

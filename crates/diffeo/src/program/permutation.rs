@@ -2,7 +2,7 @@
 
 use diffeo_kernels::Real;
 
-use super::step::{Pass, Scratch, Step, Tape, gather, scatter, sized};
+use super::step::{Pass, Scratch, Step, Tape, gather, scatter};
 
 /// Column `i` of `z` is column `order[i]` of `x`.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl<T: Real> Step<T> for Permute {
         (_, scratch): (&mut Tape<T>, &mut Scratch<T>),
         _gradient: &mut [T],
     ) {
-        let copy = sized(&mut scratch.moved, grad.len());
+        let copy = scratch.moved.sized(grad.len());
         copy.copy_from_slice(grad);
         scatter(copy, &self.order, grad, self.order.len());
     }

@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use diffeo_kernels::product::{Matrix, multiply};
-use diffeo_kernels::{Activation, LinearGradients, Real, Staircase, TiledLinear, pack_weight};
+use diffeo_kernels::{
+    Activation, Aligned, LinearGradients, Real, Staircase, TiledLinear, pack_weight,
+};
 
 use super::Cursor;
-use super::step::{Pass, Scratch, Step, Tape, gather, scatter, sized};
+use super::step::{Pass, Scratch, Step, Tape, gather, scatter};
 use crate::transforms::Plu;
 
 /// `z = x P (I + N) (D + M) + b`.
@@ -20,7 +22,7 @@ pub(super) struct PluStep<T> {
     /// `I + N`, `D + M` and their product, of the weights loaded.
     factors: [Vec<T>; 3],
     /// The product in the order in which it is read.
-    packed: Vec<T>,
+    packed: Aligned<T>,
     every: Staircase,
     /// The bounded log-scales, their slopes by the raw ones, and their sum.
     scales: Vec<T>,
@@ -38,7 +40,7 @@ impl<T: Real> PluStep<T> {
             log_scale: cursor.take(d),
             shift: cursor.take(d),
             factors: [(); 3].map(|()| vec![T::ZERO; d * d]),
-            packed: Vec::new(),
+            packed: Aligned::default(),
             every: Staircase::dense(d, d),
             scales: vec![T::ZERO; d],
             slopes: vec![T::ZERO; d],
@@ -54,7 +56,7 @@ impl<T: Real> PluStep<T> {
     /// `x L U + b`.
     fn layer<'a>(&'a self, weights: &'a [T]) -> TiledLinear<'a, T> {
         TiledLinear {
-            weight: &self.factors[2],
+            packed: &self.packed,
             bias: &weights[self.shift.clone()],
             staircase: &self.every,
             activation: Activation::None,
@@ -96,9 +98,9 @@ impl<T: Real> Step<T> for PluStep<T> {
         tape: &mut Tape<T>,
     ) {
         let d = self.order.len();
-        let permuted = sized(&mut tape.seen, x.len());
+        let permuted = tape.seen.sized(x.len());
         gather(x, d, &self.order, permuted);
-        self.layer(pass.weights).forward(&self.packed, permuted, None, z);
+        self.layer(pass.weights).forward(permuted, None, z);
         log_det.iter_mut().for_each(|sum| *sum += self.log_det);
     }
 
@@ -112,16 +114,16 @@ impl<T: Real> Step<T> for PluStep<T> {
         gradient: &mut [T],
     ) {
         let d = self.order.len();
-        let Scratch { params: by_matrix, more: by_factor, moved: back, columns, .. } = scratch;
-        let (by_matrix, by_factor) = (sized(by_matrix, d * d), sized(by_factor, d * d));
-        let back = sized(back, grad.len());
+        let Scratch { params: by_matrix, more: by_factor, moved: back, linear, .. } = scratch;
+        let (by_matrix, by_factor) = (by_matrix.sized(d * d), by_factor.sized(d * d));
+        let back = back.sized(grad.len());
         let to = LinearGradients {
             x: wanted.then_some(&mut *back),
             weight: &mut *by_matrix,
             bias: &mut gradient[self.shift.clone()],
         };
         let (permuted, output) = (&tape.seen[..grad.len()], &x[..grad.len()]);
-        self.layer(pass.weights).backward(permuted, output, grad, to, columns);
+        self.layer(pass.weights).backward(permuted, output, grad, to, linear);
         multiply(
             by_factor,
             d,

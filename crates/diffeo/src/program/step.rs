@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 
-use diffeo_kernels::{Real, TILE_ROWS};
+use diffeo_kernels::{Aligned, LinearScratch, TILE_ROWS};
 
 /// What all steps of a run have in common.
 #[derive(Debug)]
@@ -51,41 +51,33 @@ pub(super) trait Step<T>: Send + Sync + Debug {
 #[derive(Debug, Default)]
 pub(super) struct Tape<T> {
     /// Columns that the conditioner sees.
-    pub(super) seen: Vec<T>,
+    pub(super) seen: Aligned<T>,
     /// Columns that are mapped.
-    pub(super) moved: Vec<T>,
+    pub(super) moved: Aligned<T>,
     /// Their images.
-    pub(super) images: Vec<T>,
-    pub(super) log_slope: Vec<T>,
-    pub(super) params: Vec<T>,
+    pub(super) images: Aligned<T>,
+    pub(super) log_slope: Aligned<T>,
+    pub(super) params: Aligned<T>,
     /// The context's contribution to the first layer.
-    pub(super) addend: Vec<T>,
+    pub(super) addend: Aligned<T>,
     /// Results of the network's nodes but the last.
-    pub(super) nodes: Vec<Vec<T>>,
+    pub(super) nodes: Vec<Aligned<T>>,
 }
 
 /// What a backward pass needs while it runs.
 #[derive(Debug, Default)]
 pub(super) struct Scratch<T> {
-    pub(super) moved: Vec<T>,
-    pub(super) log_slope: Vec<T>,
-    pub(super) to_moved: Vec<T>,
-    pub(super) to_seen: Vec<T>,
-    pub(super) params: Vec<T>,
+    pub(super) moved: Aligned<T>,
+    pub(super) log_slope: Aligned<T>,
+    pub(super) to_moved: Aligned<T>,
+    pub(super) to_seen: Aligned<T>,
+    pub(super) params: Aligned<T>,
     /// Gradients of the network's nodes but the last, and which of them hold something.
-    pub(super) nodes: Vec<Vec<T>>,
+    pub(super) nodes: Vec<Aligned<T>>,
     pub(super) written: Vec<bool>,
-    pub(super) more: Vec<T>,
-    /// Working memory of the layers' backward passes.
-    pub(super) columns: Vec<T>,
-}
-
-/// The first `len` elements of a buffer, which grows when needed; what they hold is unspecified.
-pub(super) fn sized<T: Real>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    if buffer.len() < len {
-        buffer.resize(len, T::ZERO);
-    }
-    &mut buffer[..len]
+    pub(super) more: Aligned<T>,
+    /// Of the layers' backward passes.
+    pub(super) linear: LinearScratch<T>,
 }
 
 /// Copies columns: column `i` of `to` is column `columns[i]` of `from`, which has `width` of them.

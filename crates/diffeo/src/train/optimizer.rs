@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use diffeo_kernels::{AdamW, add_gradient, average_weights, l2_norm};
+use diffeo_kernels::{AdamW, Aligned, add_gradient, average_weights, l2_norm};
 use rayon::prelude::*;
 
 use crate::element::Element;
@@ -45,7 +45,7 @@ impl Pieces {
     /// Adds the gradients of all shards to that of the first, in shard order, and returns the Euclidean norm of the sum.
     ///
     /// The norm is finite whenever every element is, even where squares would overflow; a NaN or an infinity in the sum gives one.
-    pub(crate) fn sum<T: Element>(&self, shards: &mut [Vec<T>]) -> f64 {
+    pub(crate) fn sum<T: Element>(&self, shards: &mut [Aligned<T>]) -> f64 {
         let Some((total, others)) = shards.split_first_mut() else { return 0.0 };
         let others = &*others;
         let pieces: Vec<_> = self.0.iter().zip(self.starts()).zip(self.of_mut(total)).collect();
@@ -168,8 +168,14 @@ mod tests {
         Pieces::new(&layout)
     }
 
+    fn aligned<T: Element>(values: &[T]) -> Aligned<T> {
+        let mut array = Aligned::zeros(values.len());
+        array.copy_from_slice(values);
+        array
+    }
+
     fn norm<T: Element>(gradient: &[T]) -> f64 {
-        pieces(&[(gradient.len(), true)]).sum(&mut [gradient.to_vec()])
+        pieces(&[(gradient.len(), true)]).sum(&mut [aligned(gradient)])
     }
 
     #[test]
@@ -228,7 +234,7 @@ mod tests {
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let mut shards = vec![gradient.clone(); 3];
+                let mut shards = vec![aligned(&gradient); 3];
                 let norm = pieces.sum(&mut shards);
                 let (mut w, mut m) = (gradient.clone(), Moments::zeros(gradient.len()));
                 let mut average = gradient.clone();

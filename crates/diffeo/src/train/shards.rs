@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use diffeo_kernels::Aligned;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -24,7 +25,7 @@ const VALIDATION_BLOCK: usize = 1024;
 pub(crate) struct Shards<T> {
     pool: Arc<ThreadPool>,
     /// The first is the sum of all after each batch.
-    gradients: Vec<Vec<T>>,
+    gradients: Vec<Aligned<T>>,
     pieces: Pieces,
 }
 
@@ -34,7 +35,7 @@ impl<T: Element> Shards<T> {
             let text = format!("cannot start {threads} threads: {e}; ask for fewer");
             Error::new(ErrorKind::Limit, text).caused_by(e)
         })?;
-        let gradients = vec![vec![T::ZERO; layout.len()]; shards];
+        let gradients = vec![Aligned::zeros(layout.len()); shards];
         Ok(Self { pool: Arc::new(pool), gradients, pieces: Pieces::new(layout) })
     }
 
@@ -75,7 +76,7 @@ impl<T: Element> Shards<T> {
 
     /// The gradient of the last batch.
     pub(crate) fn total(&self) -> &[T] {
-        self.gradients.first().map_or(&[], Vec::as_slice)
+        self.gradients.first().map_or(&[], |total| total)
     }
 
     /// The loss of each row of a part, in the order of the table.
