@@ -72,7 +72,9 @@ fn tiled_linear_forward(bencher: Bencher, masked: bool) {
     let activation = Activation::Relu;
     let (mut packed, mut out) = (Aligned::default(), vec![0.0; SHARD * HIDDEN]);
     pack_weight(&weight, &staircase, &mut packed);
-    let layer = TiledLinear { packed: &packed, bias: &bias, staircase: &staircase, activation };
+    let input = Activation::Relu;
+    let layer =
+        TiledLinear { packed: &packed, bias: &bias, staircase: &staircase, activation, input };
     bencher
         .counter(ItemsCount::new(2 * SHARD * staircase.weights()))
         .bench_local(|| layer.forward(black_box(&x), None, &mut out));
@@ -86,7 +88,9 @@ fn tiled_linear_backward(bencher: Bencher, (masked, of_input): (bool, bool)) {
     let activation = Activation::Relu;
     let mut packed = Aligned::default();
     pack_weight(&weight, &staircase, &mut packed);
-    let layer = TiledLinear { packed: &packed, bias: &bias, staircase: &staircase, activation };
+    let input = Activation::Relu;
+    let layer =
+        TiledLinear { packed: &packed, bias: &bias, staircase: &staircase, activation, input };
     let (output, mut grad) = (numbers(SHARD * HIDDEN), numbers(SHARD * HIDDEN));
     let (mut to_x, mut to_weight, mut to_bias) = (x.clone(), weight.clone(), vec![0.0; HIDDEN]);
     let mut scratch = LinearScratch::default();

@@ -18,12 +18,11 @@ pub(crate) const UNITS_MAX: usize = 12;
 /// The factors of the terms, in the order of their runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms<'a, T> {
-    pub(crate) runs: &'a [Run],
-    /// Of unit `u` and term `k` of a run at `run.scalars + u * unit + k * step`.
+    pub(crate) runs: Runs<&'a [Run]>,
+    /// Of unit `u` and term `k` of a run at `run.scalars + u * unit + k * runs.step`.
     pub(crate) scalars: &'a [T],
     /// Either 1, or [`UNITS_MAX`] or [`TILE_ROWS`] with a step of 1.
     pub(crate) unit: usize,
-    pub(crate) step: usize,
     /// Of term `k` of a run [`TILE_ROWS`] numbers from `run.vectors + k * TILE_ROWS` on.
     pub(crate) vectors: &'a [T],
 }
@@ -39,7 +38,37 @@ pub(crate) struct Run {
     pub(crate) terms: usize,
 }
 
-/// What each sum starts from, and whether it ends at zero at least.
+/// Runs that were measured, once for all products with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Runs<L> {
+    pub(crate) list: L,
+    /// From term to term.
+    step: usize,
+    /// How many scalars there must be for one unit.
+    scalars: usize,
+    /// How many numbers in vectors.
+    vectors: usize,
+}
+
+impl<L: AsRef<[Run]>> Runs<L> {
+    #[inline(always)]
+    pub(crate) fn new(list: L, step: usize) -> Self {
+        let (mut scalars, mut vectors) = (0, 0);
+        for run in list.as_ref().iter().filter(|run| run.terms > 0) {
+            scalars = scalars.max(run.scalars + (run.terms - 1) * step + 1);
+            vectors = vectors.max(run.vectors + run.terms * TILE_ROWS);
+        }
+        Self { list, step, scalars, vectors }
+    }
+
+    #[inline(always)]
+    pub(crate) fn view(&self) -> Runs<&[Run]> {
+        let Self { ref list, step, scalars, vectors } = *self;
+        Runs { list: list.as_ref(), step, scalars, vectors }
+    }
+}
+
+/// What each sum starts from, and how it ends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ends<'a, T> {
     /// A number for each unit; zero without.
@@ -48,14 +77,16 @@ pub(crate) struct Ends<'a, T> {
     pub(crate) addend: Option<&'a [T]>,
     /// Whether the result is `max(0, sum)`; NaN stays NaN.
     pub(crate) rectified: bool,
+    /// Results of a ReLU, [`TILE_ROWS`] numbers for each unit: sums are multiplied by its slope there.
+    pub(crate) outputs: Option<&'a [T]>,
 }
 
 /// `out[u * stride + r] = bias[u] + addend[u][r] + sum over all terms of scalar[u] vector[r]`, for `u` in `0..units` and `r` in
-/// `0..TILE_ROWS`, rectified if asked for.
+/// `0..TILE_ROWS`, rectified or multiplied by slopes if asked for.
 ///
 /// # Panics
 /// If there are more than [`UNITS_MAX`] units, the distances between scalars are none of those that [`Terms`] names, the stride is
-/// shorter than a tile, or an operand, a bias, an addend or the target reaches outside its slice.
+/// shorter than a tile, or any of the operands, the ends and the target reaches outside its slice.
 // Inlined, so that the views stay in registers: read back as vectors from the stack, they would wait for all stores of the call before.
 #[inline(always)]
 pub(crate) fn accumulate<T: Real>(
@@ -71,25 +102,27 @@ pub(crate) fn accumulate<T: Real>(
     assert!((units - 1) * stride + TILE_ROWS <= out.len(), "the target of a product is too small");
     assert!(ends.bias.is_none_or(|b| b.len() >= units), "fewer biases than units");
     assert!(ends.addend.is_none_or(|a| a.len() >= units * TILE_ROWS), "fewer addends than units");
-    let Terms { runs, scalars, unit, step, vectors } = terms;
+    assert!(ends.outputs.is_none_or(|o| o.len() >= units * TILE_ROWS), "fewer outputs than units");
+    let Terms { runs, scalars, unit, vectors } = terms;
+    let Runs { list: runs, step, scalars: to_scalars, vectors: to_vectors } = runs;
     let adjoining = step == 1 && (unit == UNITS_MAX || unit == TILE_ROWS);
     assert!(unit == 1 || adjoining, "no kernel for scalars {unit} and {step} apart");
-    for run in runs.iter().filter(|run| run.terms > 0) {
-        let last = run.scalars + (units - 1) * unit + (run.terms - 1) * step;
-        assert!(last < scalars.len(), "a scalar operand reaches outside its slice");
-        let end = run.vectors + run.terms * TILE_ROWS;
-        assert!(end <= vectors.len(), "a vector operand reaches outside its slice");
+    if to_vectors > 0 {
+        let end = to_scalars + (units - 1) * unit;
+        assert!(end <= scalars.len(), "a scalar operand reaches outside its slice");
+        assert!(to_vectors <= vectors.len(), "a vector operand reaches outside its slice");
     }
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
-        let (scalar_strides, rectified) = ([unit, step], ends.rectified);
+        let (scalar_strides, rectified, all_ends) = ([unit, step], ends.rectified, ends);
         let work = registers::Work { units, runs, scalar_strides, stride, rectified };
-        let first = [ends.bias, ends.addend].map(|s| s.map_or(std::ptr::null(), <[T]>::as_ptr));
+        let ends = [ends.bias, ends.addend, ends.outputs];
+        let ends = ends.map(|s| s.map_or(std::ptr::null(), <[T]>::as_ptr));
         let (a, b, c) = (scalars.as_ptr(), vectors.as_ptr(), out.as_mut_ptr());
         // Calls the kernel of a level and a type.
         macro_rules! run {
             ($kernel:ident) => {
-                registers::$kernel(&work, a.cast(), b.cast(), first.map(|p| p.cast()), c.cast())
+                registers::$kernel(&work, a.cast(), b.cast(), ends.map(|p| p.cast()), c.cast())
             };
         }
         // SAFETY: `Real` is `f32` or `f64` and nothing else, so the size tells which, and the casts change no type. All reads and
@@ -106,7 +139,7 @@ pub(crate) fn accumulate<T: Real>(
                 (Level::Avx512, _) => run!(avx512_f64),
                 (Level::Avx2, 4) => run!(avx2_f32),
                 (Level::Avx2, _) => run!(avx2_f64),
-                (Level::Baseline, _) => plain(units, terms, ends, (out, stride)),
+                (Level::Baseline, _) => plain(units, terms, all_ends, (out, stride)),
             }
         }
     }
@@ -128,9 +161,9 @@ fn plain<T: Real>(
             let addend = &addend[u * TILE_ROWS..][..TILE_ROWS];
             sums.iter_mut().zip(addend).for_each(|(sum, &v)| *sum += v);
         }
-        for run in terms.runs {
+        for run in terms.runs.list {
             for k in 0..run.terms {
-                let scalar = terms.scalars[run.scalars + u * terms.unit + k * terms.step];
+                let scalar = terms.scalars[run.scalars + u * terms.unit + k * terms.runs.step];
                 let rows = &terms.vectors[run.vectors + k * TILE_ROWS..];
                 for (sum, &v) in sums.iter_mut().zip(&rows[..TILE_ROWS]) {
                     *sum = v.fma(scalar, *sum);
@@ -139,6 +172,11 @@ fn plain<T: Real>(
         }
         if ends.rectified {
             sums.iter_mut().for_each(|sum| *sum = crate::Activation::Relu.apply(*sum));
+        }
+        if let Some(outputs) = ends.outputs {
+            let outputs = &outputs[u * TILE_ROWS..][..TILE_ROWS];
+            let slopes = outputs.iter().map(|&output| crate::Activation::Relu.slope(output));
+            sums.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum = *sum * slope);
         }
         out[u * stride..][..TILE_ROWS].copy_from_slice(&sums);
     }
@@ -175,11 +213,19 @@ mod tests {
         {
             let runs = runs(lengths, step);
             let (scalars, vectors) = (numbers::<T>(2000, 0.1), numbers::<T>(2000, 0.7));
-            let terms = Terms { runs: &runs, scalars: &scalars, unit, step, vectors: &vectors };
+            let measured = Runs::new(&runs[..], step);
+            let terms = Terms { runs: measured, scalars: &scalars, unit, vectors: &vectors };
             let stride = TILE_ROWS + 3;
             let (bias, addend) = (numbers::<T>(units, 3.0), numbers(units * TILE_ROWS, 4.0));
             let rectified = units % 2 == 0;
-            let ends = Ends { bias: Some(&bias), addend: Some(&addend), rectified };
+            let outputs = numbers::<T>(units * TILE_ROWS, 5.0);
+            let gated = units % 3 == 0;
+            let ends = Ends {
+                bias: Some(&bias),
+                addend: Some(&addend),
+                rectified,
+                outputs: gated.then_some(&outputs),
+            };
             let found = at_each_level(|| {
                 let mut out = vec![T::ONE; units * stride];
                 accumulate(units, terms, ends, (&mut out, stride));
@@ -196,6 +242,8 @@ mod tests {
                     let first = bias[u].to_f64() + addend[u * TILE_ROWS + row].to_f64();
                     let sum = first + all.map(term).sum::<f64>();
                     expected = if rectified { sum.max(0.0) } else { sum };
+                    let closed = gated && outputs[u * TILE_ROWS + row].to_f64() <= 0.0;
+                    expected *= if closed { 0.0 } else { 1.0 };
                 }
                 let value = found[0][u * stride + row].to_f64();
                 assert!((value - expected).abs() <= limit, "{units} {runs:?}: {value} {expected}");
@@ -213,10 +261,11 @@ mod tests {
     #[test]
     fn nan_is_not_rectified_away() {
         for value in [f32::NAN, -1.0, 2.0] {
-            let ends = Ends { bias: Some(&[value]), addend: None, rectified: true };
+            let ends = Ends { bias: Some(&[value]), rectified: true, ..Ends::default() };
             let found = at_each_level(|| {
                 let mut out = [9.0f32; TILE_ROWS];
-                let none = Terms { runs: &[], scalars: &[], unit: 1, step: 1, vectors: &[] };
+                let none =
+                    Terms { runs: Runs::new(&[][..], 1), scalars: &[], unit: 1, vectors: &[] };
                 accumulate(1, none, ends, (&mut out, TILE_ROWS));
                 out
             });
@@ -231,7 +280,7 @@ mod tests {
     fn an_operand_that_is_too_short_is_refused() {
         let runs = [Run { scalars: 0, vectors: 0, terms: 6 }];
         let (scalars, vectors) = (&[1.0f32; 11], &[1.0f32; 6 * TILE_ROWS]);
-        let terms = Terms { runs: &runs, scalars, unit: 1, step: 2, vectors };
+        let terms = Terms { runs: Runs::new(&runs[..], 2), scalars, unit: 1, vectors };
         let mut out = [0.0; 2 * TILE_ROWS];
         accumulate(2, terms, Ends::default(), (&mut out, TILE_ROWS));
     }

@@ -6,6 +6,8 @@
 //! (a test holds them to it). Other architectures compile the loop for their baseline, which on
 //! AArch64 holds NEON and fused multiply-add.
 
+use std::sync::OnceLock;
+
 /// An instruction set that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -29,6 +31,11 @@ pub fn level() -> Level {
 
 #[inline]
 fn detected() -> Level {
+    static DETECTED: OnceLock<Level> = OnceLock::new();
+    *DETECTED.get_or_init(detect)
+}
+
+fn detect() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         if std::arch::is_x86_feature_detected!("avx512f")

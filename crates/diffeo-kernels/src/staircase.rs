@@ -243,7 +243,7 @@ mod tests {
         (done, work) = (0, 0);
         for InputGroup { units, runs } in stairs.input_groups() {
             assert_eq!(units.start, done);
-            let seen: Vec<usize> = runs.iter().flat_map(outputs_of).collect();
+            let seen: Vec<usize> = runs.view().list.iter().flat_map(outputs_of).collect();
             let first = stairs.prefix().partition_point(|&p| p <= units.start);
             assert_eq!(seen, (first..512).collect::<Vec<_>>());
             work += units.len() * seen.len();

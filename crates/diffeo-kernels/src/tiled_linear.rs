@@ -1,6 +1,6 @@
 //! Masked linear layer on tiles: product, bias, addend and activation in one pass, and its backward pass.
 
-use crate::accumulate::{Ends, Run, Terms, UNITS_MAX, accumulate};
+use crate::accumulate::{Ends, Run, Runs, Terms, UNITS_MAX, accumulate};
 use crate::activation::{Activation, activate, activate_backward};
 use crate::dispatch::dispatched;
 use crate::staircase::{InputGroup, OutputGroup};
@@ -24,6 +24,8 @@ pub struct TiledLinear<'a, T> {
     pub staircase: &'a Staircase,
     /// Applied last.
     pub activation: Activation,
+    /// The activation whose result the input is, if the gradient by the input shall be that by what went into it.
+    pub input: Activation,
 }
 
 /// What [`TiledLinear::backward`] needs while it runs.
@@ -120,12 +122,14 @@ impl<T: Real> TiledLinear<'_, T> {
                 let place = units.start * TILE_ROWS..units.end * TILE_ROWS;
                 let scalars = &self.packed[rows.start * UNITS_MAX..rows.end * UNITS_MAX];
                 let runs = [Run { terms: *depth, ..Run::default() }];
-                let terms = Terms { runs: &runs, scalars, unit: 1, step: UNITS_MAX, vectors: x };
+                let runs = Runs::new(&runs[..], UNITS_MAX);
+                let terms = Terms { runs, scalars, unit: 1, vectors: x };
                 let out = &mut out[place.clone()];
                 let ends = Ends {
                     bias: Some(&self.bias[units.clone()]),
                     addend: addend.map(|a| &a[place]),
                     rectified: self.activation == Activation::Relu,
+                    outputs: None,
                 };
                 accumulate(units.len(), terms, ends, (&mut *out, TILE_ROWS));
                 if matches!(self.activation, Activation::Tanh | Activation::Elu) {
@@ -162,6 +166,7 @@ impl<T: Real> TiledLinear<'_, T> {
             vectors: tile * TILE_ROWS * TILE_ROWS,
             terms: TILE_ROWS,
         }));
+        let runs = Runs::new(&runs[..], 1);
         for first in (0..outputs).step_by(TILE_ROWS) {
             let units = first..outputs.min(first + TILE_ROWS);
             let mut sums = [0.0; TILE_ROWS];
@@ -185,11 +190,17 @@ impl<T: Real> TiledLinear<'_, T> {
         for tile in 0..tiles {
             let vectors = &grad[tile * sizes.1..][..sizes.1];
             let grad_x = &mut grad_x[tile * sizes.0..][..sizes.0];
+            let x = &x[tile * sizes.0..][..sizes.0];
             for InputGroup { units, runs } in self.staircase.input_groups() {
-                let (scalars, unit) = (self.packed, UNITS_MAX);
-                let terms = Terms { runs, scalars, unit, step: 1, vectors };
-                let to = &mut grad_x[units.start * TILE_ROWS..units.end * TILE_ROWS];
-                accumulate(units.len(), terms, Ends::default(), (to, TILE_ROWS));
+                let (runs, scalars, unit) = (runs.view(), self.packed, UNITS_MAX);
+                let terms = Terms { runs, scalars, unit, vectors };
+                let place = units.start * TILE_ROWS..units.end * TILE_ROWS;
+                let outputs = (self.input == Activation::Relu).then_some(&x[place.clone()]);
+                let ends = Ends { outputs, ..Ends::default() };
+                accumulate(units.len(), terms, ends, (&mut grad_x[place], TILE_ROWS));
+            }
+            if matches!(self.input, Activation::Tanh | Activation::Elu) {
+                activate_backward(self.input, x, grad_x);
             }
         }
     }
@@ -197,21 +208,21 @@ impl<T: Real> TiledLinear<'_, T> {
 
 /// The gradient of the weights of a strip of outputs, `units`, which see the first `depth` inputs.
 fn weight_columns<T: Real>(
-    (x, columns, runs): (&[T], &[T], &[Run]),
+    (x, columns, runs): (&[T], &[T], Runs<&[Run]>),
     outputs: usize,
     (units, depth): (std::ops::Range<usize>, usize),
     weight: &mut [T],
 ) {
     let mut narrow = [T::ZERO; UNITS_MAX * TILE_ROWS];
     // Without rows there are no inputs that could be cut into pieces.
-    let pieces = if runs.is_empty() { 0 } else { depth.div_ceil(UNITS_MAX) };
-    if runs.is_empty() {
+    let pieces = if columns.is_empty() { 0 } else { depth.div_ceil(UNITS_MAX) };
+    if columns.is_empty() {
         weight.chunks_mut(outputs).take(depth).for_each(|row| row[units.clone()].fill(T::ZERO));
     }
     for piece in 0..pieces {
         let (start, end) = (piece * depth / pieces, (piece + 1) * depth / pieces);
         let scalars = &x[start * TILE_ROWS..];
-        let terms = Terms { runs, scalars, unit: TILE_ROWS, step: 1, vectors: columns };
+        let terms = Terms { runs, scalars, unit: TILE_ROWS, vectors: columns };
         let to = &mut weight[start * outputs + units.start..];
         if units.len() == TILE_ROWS {
             accumulate(end - start, terms, Ends::default(), (to, outputs));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::plan::{Link, Pack, Plan};
-use crate::accumulate::{Ends, Run, Terms, UNITS_MAX, accumulate};
+use crate::accumulate::{Ends, Run, Runs, Terms, UNITS_MAX, accumulate};
 use crate::activation::Activation;
 use crate::{Real, TILE_ROWS};
 
@@ -56,7 +56,7 @@ pub(super) fn units<T: Real>(
     let scalars = &from.plan.weights[at..][..depth * units];
     let runs = [Run { terms: depth, ..Run::default() }];
     let vectors = from.node(from.link.input, 0);
-    let terms = Terms { runs: &runs, scalars, unit: 1, step: units, vectors };
+    let terms = Terms { runs: Runs::new(&runs[..], units), scalars, unit: 1, vectors };
     let mut ends = Ends::default();
     if let Ending::Activated { activation, bias, addend } = ending {
         ends.bias = Some(&bias[first..][..units]);

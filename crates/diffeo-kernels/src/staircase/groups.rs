@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::accumulate::{Run, UNITS_MAX};
+use crate::accumulate::{Run, Runs, UNITS_MAX};
 use crate::tiles::TILE_ROWS;
 
 /// Outputs that are computed together.
@@ -20,7 +20,7 @@ pub(crate) struct OutputGroup {
 pub(crate) struct InputGroup {
     pub(crate) units: Range<usize>,
     /// The outputs that see any of them: where their weights are in the packed matrix, and their rows in a tile.
-    pub(crate) runs: Vec<Run>,
+    pub(crate) runs: Runs<Vec<Run>>,
 }
 
 /// The groups of both products of a staircase, given its prefixes and for each input the first output that sees it.
@@ -46,7 +46,7 @@ pub(super) fn groups(prefix: &[usize], first: &[usize]) -> (Vec<OutputGroup>, Ve
                 terms: group.units.end - start,
             }
         });
-        InputGroup { runs: runs.collect(), units }
+        InputGroup { runs: Runs::new(runs.collect(), 1), units }
     };
     let inputs = inputs.iter().cloned().map(input_group).collect();
     (outputs, inputs)

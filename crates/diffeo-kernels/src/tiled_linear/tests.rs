@@ -45,6 +45,7 @@ struct Case {
     packed: Aligned<f64>,
     bias: Vec<f64>,
     activation: Activation,
+    input: Activation,
 }
 
 impl Case {
@@ -54,7 +55,7 @@ impl Case {
         stairs.clear_masked(&mut weight);
         let (mut packed, bias) = (Aligned::default(), noise(stairs.outputs(), 2));
         pack_weight(&weight, &stairs, &mut packed);
-        Self { weight, packed, bias, stairs, activation }
+        Self { weight, packed, bias, stairs, activation, input: Activation::None }
     }
 
     fn layer(&self) -> TiledLinear<'_, f64> {
@@ -63,6 +64,7 @@ impl Case {
             bias: &self.bias,
             staircase: &self.stairs,
             activation: self.activation,
+            input: self.input,
         }
     }
 
@@ -97,10 +99,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn both_passes_equal_those_of_rows((n, inputs, prefix) in shapes(), which in 0usize..4, with_addend in any::<bool>()) {
-        let case = Case::new(inputs, prefix, ACTIVATIONS[which]);
+    fn both_passes_equal_those_of_rows((n, inputs, prefix) in shapes(), which in 0usize..4, before in 0usize..4, with_addend in any::<bool>()) {
+        let mut case = Case::new(inputs, prefix, ACTIVATIONS[which]);
+        case.input = ACTIVATIONS[before];
         let outputs = case.stairs.outputs();
-        let (x, addend) = (noise(n * inputs, 3), noise(n * outputs, 4));
+        let (mut x, addend) = (noise(n * inputs, 3), noise(n * outputs, 4));
+        activate(case.input, &mut x);
         let mut expected = vec![0.0; n * outputs];
         case.rowwise().forward(&x, with_addend.then_some(&addend[..]), &mut expected);
         let (x_tiles, addend_tiles) = (tiled(&x, inputs), tiled(&addend, outputs));
@@ -113,6 +117,7 @@ proptest! {
             (vec![f64::NAN; n * inputs], vec![0.0; inputs * outputs], vec![f64::NAN; outputs]);
         let to = LinearGradients { x: Some(&mut by_x), weight: &mut by_weight, bias: &mut by_bias };
         case.rowwise().backward(&x, &expected, &mut grad, to);
+        activate_backward(case.input, &x, &mut by_x);
 
         let mut grad_tiles = tiled_gradient(&upstream, outputs);
         let (mut x_found, mut weight_found, mut bias_found) =

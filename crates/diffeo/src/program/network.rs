@@ -67,6 +67,7 @@ impl ContextLayer {
             bias: &packed.zeros,
             staircase: &self.staircase,
             activation: Activation::None,
+            input: Activation::None,
         }
     }
 }
@@ -167,7 +168,15 @@ impl NetworkProgram {
                     let again = target.is_some() && written[*input];
                     let x = if again { Some(more.sized(input_len)) } else { target.as_deref_mut() };
                     let to = LinearGradients { x, weight: weights, bias: biases };
-                    let layer = node.layer(pass.weights, &packed.nodes[i], staircase);
+                    let layer = TiledLinear {
+                        activation: if self.deferred(i + 1).is_some() {
+                            Activation::None
+                        } else {
+                            node.activation()
+                        },
+                        input: self.deferred(*input).unwrap_or_default(),
+                        ..node.layer(pass.weights, &packed.nodes[i], staircase)
+                    };
                     layer.backward(seen, output, grad, to, linear);
                     if let (true, Some(target)) = (again, target) {
                         add(target, &more[..input_len]);
@@ -198,7 +207,32 @@ impl NetworkProgram {
     }
 }
 
+impl NetworkProgram {
+    /// The activation of a linear node that only one other linear node reads, as its input. In the backward pass that one applies
+    /// the slope, as it writes the gradient.
+    fn deferred(&self, node: usize) -> Option<Activation> {
+        let NetworkNode::Linear { activation, .. } = self.nodes.get(node.checked_sub(1)?)? else {
+            return None;
+        };
+        let mut uses = self.nodes.iter().flat_map(|reader| match reader {
+            NetworkNode::Linear { input, skip, .. } => {
+                [Some((*input, true)), skip.map(|s| (s, false))]
+            }
+            NetworkNode::Activate { input, .. } => [Some((*input, false)), None],
+        });
+        let mut of_node = uses.by_ref().flatten().filter(|(read, _)| *read == node);
+        let only = of_node.next().is_some_and(|(_, as_input)| as_input) && of_node.next().is_none();
+        only.then_some(*activation)
+    }
+}
+
 impl NetworkNode {
+    fn activation(&self) -> Activation {
+        match self {
+            Self::Linear { activation, .. } | Self::Activate { activation, .. } => *activation,
+        }
+    }
+
     /// The layer of a linear node.
     fn layer<'a, T: Real>(
         &self,
@@ -206,11 +240,11 @@ impl NetworkNode {
         packed: &'a [T],
         staircase: &'a Staircase,
     ) -> TiledLinear<'a, T> {
-        let (bias, activation) = match self {
-            Self::Linear { bias, activation, .. } => (bias, *activation),
-            Self::Activate { .. } => unreachable!("only linear nodes have a layer"),
+        let Self::Linear { bias, activation, .. } = self else {
+            unreachable!("only linear nodes have a layer")
         };
-        TiledLinear { packed, bias: &weights[bias.clone()], staircase, activation }
+        let (bias, activation) = (&weights[bias.clone()], *activation);
+        TiledLinear { packed, bias, staircase, activation, input: Activation::None }
     }
 }
 

@@ -60,6 +60,7 @@ impl<T: Real> PluStep<T> {
             bias: &weights[self.shift.clone()],
             staircase: &self.every,
             activation: Activation::None,
+            input: Activation::None,
         }
     }
 }
