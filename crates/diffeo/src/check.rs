@@ -9,7 +9,6 @@ mod energy;
 mod importance;
 mod log_det;
 mod normalisation;
-mod parallel;
 mod round_trip;
 mod subject;
 

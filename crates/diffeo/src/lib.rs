@@ -46,6 +46,7 @@ mod model;
 pub mod model_file;
 pub mod monotone;
 pub mod nn;
+mod parallel;
 mod parameter;
 pub mod presets;
 mod program;

@@ -98,10 +98,8 @@ macro_rules! kernel {
             let [biases, addends, outputs] = ends;
             let mut sums = [[$splat(0.0); $registers]; U];
             if !biases.is_null() {
-                for u in 0..U {
-                    // SAFETY: there is a bias for each unit, by the contract of the function.
-                    sums[u] = [$splat(unsafe { *biases.add(u) }); $registers];
-                }
+                // SAFETY: there is a bias for each unit, by the contract of the function.
+                sums = std::array::from_fn(|u| [$splat(unsafe { *biases.add(u) }); $registers]);
             }
             if !addends.is_null() {
                 for u in 0..U {

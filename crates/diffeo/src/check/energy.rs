@@ -1,8 +1,9 @@
 //! How far are samples from data in all columns together?
 
 use super::subject::{Draw, Subject};
-use super::{CheckData, CheckResult, parallel};
+use super::{CheckData, CheckResult};
 use crate::error::Result;
+use crate::parallel;
 use crate::random::{Purpose, Streams, permutation};
 use crate::rows::Rows;
 

@@ -4,9 +4,9 @@ use std::f64::consts::{PI, TAU};
 
 use rand_chacha::ChaCha8Rng;
 
-use super::parallel;
 use crate::error::Result;
 use crate::linalg::SquareMatrix;
+use crate::parallel;
 use crate::random::{fill_normal, normal};
 use crate::rows::Rows;
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::CheckResult;
 use super::subject::{Samples, Subject};
-use super::{CheckResult, parallel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Flow;
 use crate::linalg::host_values;
+use crate::parallel;
 use crate::rows::Rows;
 use crate::spec::{FlowSpec, Precision};
 use crate::transform::Mapped;

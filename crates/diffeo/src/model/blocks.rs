@@ -1,11 +1,9 @@
 //! Cutting rows into blocks and running them on several threads.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::ScopedJoinHandle;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::parallel;
 use crate::rows::Rows;
 
 /// Most rows of a block: enough for full speed, few enough for constant memory.
@@ -43,39 +41,8 @@ impl Blocks {
 
     /// Runs `work` on every block and returns the results in order.
     pub(super) fn run<R: Send>(&self, work: impl Fn(Block) -> Result<R> + Sync) -> Result<Vec<R>> {
-        let count = self.rows.div_ceil(self.block);
         let block = |i: usize| Block(i * self.block..((i + 1) * self.block).min(self.rows));
-        let threads = self.threads.min(count);
-        let next = AtomicUsize::new(0);
-        let run = || {
-            let mut done = Vec::new();
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                if i >= count {
-                    return Ok(done);
-                }
-                done.push((i, work(block(i))?));
-            }
-        };
-        let parts: Vec<std::thread::Result<Result<Vec<(usize, R)>>>> =
-            std::thread::scope(|scope| {
-                let handles: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-                // The calling thread works too: a short table is half done before another thread has started.
-                let own = catch_unwind(AssertUnwindSafe(run));
-                // All are joined before a panic counts: the scope itself panics over one that nobody took.
-                std::iter::once(own)
-                    .chain(handles.into_iter().map(ScopedJoinHandle::join))
-                    .collect()
-            });
-        let mut all = Vec::with_capacity(count);
-        for part in parts {
-            let done = part.map_err(|_| {
-                Error::new(ErrorKind::Internal, "a worker thread panicked; please report this")
-            })?;
-            all.extend(done?);
-        }
-        all.sort_by_key(|(i, _)| *i);
-        Ok(all.into_iter().map(|(_, r)| r).collect())
+        parallel::map(self.rows.div_ceil(self.block), self.threads, |i| work(block(i)))
     }
 }
 
@@ -104,6 +71,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn f10_a_panic_in_a_worker_is_an_error_and_harms_no_later_work() {

@@ -4,7 +4,7 @@ use diffeo_kernels::{
     Aligned, ArgumentGradients, MapGradients, MonotoneMap, Real, TILE_ROWS, add_tiled_columns,
 };
 
-use super::network::{NetworkProgram, Packed};
+use super::network::{Kept, NetworkProgram, Packed};
 use super::step::{Pass, Scratch, Step, Tape, gather, scatter};
 
 /// `z_moved = g(x_moved; theta(x_seen, c))`, the other columns as they are.
@@ -136,8 +136,9 @@ impl<T: Real> Step<T> for Conditioned<T> {
         let to = ArgumentGradients { input, params: &mut *by_params };
         self.map_tiles_back(pass, (x_moved, params), value, &mut scratch.log_slope, to);
         let by_seen = wanted.then(|| seen_buffer.sized(seen_len));
-        let kept = (x_seen, params, tape.nodes.as_slice());
-        self.network.backward(pass, &self.packed, kept, by_params, by_seen, scratch, gradient);
+        let kept =
+            Kept { packed: &self.packed, x: x_seen, out: params, nodes: tape.nodes.as_slice() };
+        self.network.backward(pass, kept, by_params, by_seen, scratch, gradient);
         if wanted {
             match &self.moved {
                 None => grad.copy_from_slice(&scratch.to_moved[..len]),

@@ -72,8 +72,16 @@ impl ContextLayer {
     }
 }
 
-/// What a forward pass left: what the network saw, its result, and the nodes between.
-type Kept<'a, T> = (&'a [T], &'a [T], &'a [Aligned<T>]);
+/// What a forward pass used and left.
+pub(super) struct Kept<'a, T> {
+    pub(super) packed: &'a Packed<T>,
+    /// What the network saw.
+    pub(super) x: &'a [T],
+    /// Its result.
+    pub(super) out: &'a [T],
+    /// Results of the nodes between.
+    pub(super) nodes: &'a [Aligned<T>],
+}
 
 impl NetworkProgram {
     /// Takes up weights.
@@ -136,7 +144,6 @@ impl NetworkProgram {
     pub(super) fn backward<T: Real>(
         &self,
         pass: &Pass<'_, T>,
-        packed: &Packed<T>,
         kept: Kept<'_, T>,
         grad: &mut [T],
         mut to_x: Option<&mut [T]>,
@@ -144,7 +151,7 @@ impl NetworkProgram {
         gradient: &mut [T],
     ) {
         let n = pass.tiles * TILE_ROWS;
-        let (x, out, values) = kept;
+        let Kept { packed, x, out, nodes: values } = kept;
         let Scratch { nodes: grads, written, more, linear, .. } = scratch;
         grads.resize_with(self.nodes.len().max(grads.len()), Aligned::default);
         written.clear();
