@@ -8,8 +8,8 @@ use super::tile::Ending;
 use super::{BLOCK, MadeStep, check_rows, network_widths};
 use crate::dispatch::dispatched;
 use crate::{
-    Activation, ArgumentGradients, LinearGradients, MapGradients, MaskedLinear, MonotoneMap, Real,
-    TILE_ROWS, activate, activate_backward,
+    Activation, Aligned, ArgumentGradients, LinearGradients, MapGradients, MaskedLinear,
+    MonotoneMap, Real, TILE_ROWS, activate, activate_backward,
 };
 
 /// Backward pass of [`super::MadeInverse`].
@@ -231,7 +231,7 @@ impl<T: Real> Turn<T> for Reversal<'_, T> {
     }
 
     #[inline(always)]
-    fn finish(&mut self, rows: Range<usize>, nodes: &[Vec<T>]) {
+    fn finish(&mut self, rows: Range<usize>, nodes: &[Aligned<T>]) {
         /// Units whose place in a row is one line of the cache or two.
         const UNITS: usize = 16;
         for (node, to) in nodes.iter().zip(self.to.addends.iter_mut().rev()) {

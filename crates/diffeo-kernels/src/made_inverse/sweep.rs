@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::BLOCK;
 use super::plan::{Plan, Task};
 use super::tile::{self, Ending, Source, Target};
-use crate::{Real, TILE_ROWS};
+use crate::{Aligned, Real, TILE_ROWS};
 
 /// What a sweep does between the units of one dimension and those of the next.
 pub(super) trait Turn<T: Real> {
@@ -15,16 +15,16 @@ pub(super) trait Turn<T: Real> {
     fn settle(&mut self, dim: usize, rows: Range<usize>, made: &[T], arrived: &mut [T]);
 
     /// Takes what it wants of a block that is done. Nodes are `[tiles, width, TILE_ROWS]`, the last is not among them.
-    fn finish(&mut self, _rows: Range<usize>, _nodes: &[Vec<T>]) {}
+    fn finish(&mut self, _rows: Range<usize>, _nodes: &[Aligned<T>]) {}
 }
 
 /// What a sweep keeps of a block of rows. Kept from sweep to sweep: for few rows, fresh memory takes as long as the arithmetic.
 #[derive(Debug)]
 pub(super) struct Buffers<T> {
     /// The nodes but the last, `[tiles, width, TILE_ROWS]`.
-    nodes: Vec<Vec<T>>,
-    made: Vec<T>,
-    arrived: Vec<T>,
+    nodes: Vec<Aligned<T>>,
+    made: Aligned<T>,
+    arrived: Aligned<T>,
 }
 
 impl<T: Real> Buffers<T> {
@@ -32,9 +32,9 @@ impl<T: Real> Buffers<T> {
         let [first, last] = plan.per_dim;
         let but_last = &plan.widths[..plan.links.len()];
         Self {
-            nodes: but_last.iter().map(|width| vec![T::ZERO; width * BLOCK]).collect(),
-            made: vec![T::ZERO; last * BLOCK],
-            arrived: vec![T::ZERO; first * BLOCK],
+            nodes: but_last.iter().map(|width| Aligned::zeros(width * BLOCK)).collect(),
+            made: Aligned::zeros(last * BLOCK),
+            arrived: Aligned::zeros(first * BLOCK),
         }
     }
 }
@@ -83,7 +83,7 @@ fn run_task<T: Real>(
     ending: &Ending<'_, T>,
     task: &Task,
     rows: Range<usize>,
-    nodes: &mut [Vec<T>],
+    nodes: &mut [Aligned<T>],
     made: &mut [T],
 ) {
     let node = task.stage + 1;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::plan::{Link, Pack, Plan};
 use crate::accumulate::{Ends, Run, Runs, Terms, UNITS_MAX, accumulate};
 use crate::activation::Activation;
-use crate::{Real, TILE_ROWS};
+use crate::{Aligned, Real, TILE_ROWS};
 
 /// What is done to the sums of a stage.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) enum Ending<'a, T> {
 pub(super) struct Source<'a, T> {
     pub(super) plan: &'a Plan<T>,
     pub(super) link: &'a Link,
-    pub(super) nodes: &'a [Vec<T>],
+    pub(super) nodes: &'a [Aligned<T>],
     pub(super) tile: usize,
     /// Which of all rows these are.
     pub(super) rows: Range<usize>,
