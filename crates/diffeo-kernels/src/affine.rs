@@ -45,18 +45,6 @@ impl Affine {
         forward_tile(x, params, self.log_scale_max, value, log_slope);
     }
 
-    /// [`Self::inverse`] of one tile of rows, shaped as for [`Self::forward_tile`].
-    pub fn inverse_tile<T: Real>(
-        self,
-        z: &[T],
-        params: &[T],
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
-        check_tile(z, params, 2, [value.len(), log_slope.len()]);
-        inverse_tile(z, params, self.log_scale_max, value, log_slope);
-    }
-
     /// [`Self::forward_backward`] of one tile of rows, shaped as for [`Self::forward_tile`], gradients alike.
     pub fn forward_backward_tile<T: Real>(
         self,
@@ -216,25 +204,6 @@ dispatched! {
         for ((x, [shift, raw]), (value, log_slope)) in at.zip(out) {
             for l in 0..TILE_ROWS {
                 (value[l], log_slope[l]) = forward_element(x[l], shift[l], raw[l], limit, inverse);
-            }
-        }
-    }
-}
-
-dispatched! {
-    fn inverse_tile<T: Real>(
-        z: &[T],
-        params: &[T],
-        limit: f64,
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
-        let (limit, inverse) = (T::from_f64(limit), T::from_f64(limit.recip()));
-        let out = columns_mut(value).zip(columns_mut(log_slope));
-        let at = columns(z).zip(params.as_chunks::<TILE_ROWS>().0.as_chunks::<2>().0);
-        for ((z, [shift, raw]), (value, log_slope)) in at.zip(out) {
-            for l in 0..TILE_ROWS {
-                (value[l], log_slope[l]) = inverse_element(z[l], shift[l], raw[l], limit, inverse);
             }
         }
     }

@@ -86,20 +86,6 @@ impl MonotoneMap {
         }
     }
 
-    /// [`Self::inverse`] of one tile of rows, shaped as for [`Self::forward_tile`].
-    pub fn inverse_tile<T: Real>(
-        &self,
-        z: &[T],
-        params: &[T],
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
-        match self {
-            Self::Affine(map) => map.inverse_tile(z, params, value, log_slope),
-            Self::RationalQuadratic(map) => map.inverse_tile(z, params, value, log_slope),
-        }
-    }
-
     /// Backward pass of [`Self::forward`] at input `x`.
     pub fn forward_backward<T: Real>(
         &self,

@@ -1,6 +1,6 @@
 //! The operations of a flow as tensor functions: fused kernels on the CPU device, composed of tensor primitives elsewhere.
 //!
-//! A fused operation is a [`FusedOp`]: a forward pass and a hand-written backward pass over plain slices. One backend extension,
+//! A fused operation is a [`FusedOp`]: a forward pass and a hand-written backward pass, which call kernels over plain slices. One backend extension,
 //! [`FlowOps`], carries all of them through the tensor engine and its autodiff, so adding an operation adds no glue.
 //! Each has a twin in `composed`, which runs on every device; tests hold the two equal.
 

@@ -97,20 +97,6 @@ impl RationalQuadratic {
         rows::map(self, z, params, value, log_slope, true);
     }
 
-    /// [`Self::inverse`] of one tile of rows, shaped as for [`Self::forward_tile`].
-    pub fn inverse_tile<T: Real>(
-        &self,
-        z: &[T],
-        params: &[T],
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
-        self.check();
-        check_tile(z, params, self.params_per_dim(), [value.len(), log_slope.len()]);
-        let params = Params::of_tile(params, self.params_per_dim());
-        tiles::map(&mut Kernel::new(self), z, params, value, log_slope, true);
-    }
-
     /// Backward pass of [`Self::forward`] at input `x`.
     pub fn forward_backward<T: Real>(
         &self,

@@ -9,8 +9,10 @@ use burn::backend::autodiff::{
     ops::{Backward, Ops, OpsKind},
 };
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
+
+use super::flex::{Scalar, dense};
 
 /// An operation with a hand-written backward pass, over CPU tensors.
 pub trait FusedOp: Send + Sync + Debug {
@@ -25,6 +27,48 @@ pub trait FusedOp: Send + Sync + Debug {
         grad: FlexTensor,
         needed: &[bool],
     ) -> Vec<Option<FlexTensor>>;
+}
+
+/// A [`FusedOp`] that is written once for both element types.
+///
+/// `T` is the type of the first input. All tensors are dense; output and gradient may have another type.
+pub(super) trait DenseOp: Send + Sync + Debug {
+    /// See [`FusedOp::forward`].
+    fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor;
+
+    /// See [`FusedOp::backward`].
+    fn run_backward<T: Scalar>(
+        &self,
+        inputs: &[FlexTensor],
+        output: &FlexTensor,
+        grad: &FlexTensor,
+        needed: &[bool],
+    ) -> Vec<Option<FlexTensor>>;
+}
+
+impl<Op: DenseOp> FusedOp for Op {
+    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
+        let inputs: Vec<FlexTensor> = inputs.iter().map(dense).collect();
+        match inputs[0].dtype() {
+            DType::F64 => self.run::<f64>(&inputs),
+            _ => self.run::<f32>(&inputs),
+        }
+    }
+
+    fn backward(
+        &self,
+        inputs: &[FlexTensor],
+        output: &FlexTensor,
+        grad: FlexTensor,
+        needed: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let inputs: Vec<FlexTensor> = inputs.iter().map(dense).collect();
+        let (output, grad) = (dense(output), dense(&grad));
+        match inputs[0].dtype() {
+            DType::F64 => self.run_backward::<f64>(&inputs, &output, &grad, needed),
+            _ => self.run_backward::<f32>(&inputs, &output, &grad, needed),
+        }
+    }
 }
 
 /// Carries a [`FusedOp`] to the backend that holds its inputs.

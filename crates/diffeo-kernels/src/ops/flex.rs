@@ -26,11 +26,6 @@ pub(super) fn elements<T: Scalar>(tensor: &FlexTensor) -> &[T] {
     &tensor.storage::<T>()[start..start + tensor.layout().num_elements()]
 }
 
-/// The elements of a tensor in memory of its own, for overwriting.
-pub(super) fn into_elements<T: Scalar>(tensor: FlexTensor) -> Vec<T> {
-    elements::<T>(&dense(&tensor)).to_vec()
-}
-
 /// A dense tensor of the given elements.
 pub(super) fn tensor<T: Scalar>(values: Vec<T>, shape: impl Into<Shape>) -> FlexTensor {
     let shape = shape.into();

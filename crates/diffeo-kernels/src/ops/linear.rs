@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use burn_flex::FlexTensor;
 
-use super::extension::FusedOp;
-use super::flex::{Scalar, dense, elements, extents, into_elements, tensor};
+use super::extension::DenseOp;
+use super::flex::{Scalar, elements, extents, tensor};
 use crate::{Activation, LinearGradients, MaskedLinear, Staircase};
 
 /// Inputs `x, weight, bias` and optionally `addend`; see [`MaskedLinear`].
@@ -28,13 +28,14 @@ impl LinearOp {
             activation: self.activation,
         }
     }
+}
 
+impl DenseOp for LinearOp {
     fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        let dense: Vec<FlexTensor> = inputs.iter().map(dense).collect();
-        let rows = extents(&dense[0])[0];
+        let rows = extents(&inputs[0])[0];
         let mut out = vec![T::ZERO; rows * self.staircase.outputs()];
-        let addend = dense.get(3).map(elements::<T>);
-        self.layer::<T>(&dense[1], &dense[2]).forward(elements(&dense[0]), addend, &mut out);
+        let addend = inputs.get(3).map(elements::<T>);
+        self.layer::<T>(&inputs[1], &inputs[2]).forward(elements(&inputs[0]), addend, &mut out);
         tensor(out, [rows, self.staircase.outputs()])
     }
 
@@ -42,19 +43,18 @@ impl LinearOp {
         &self,
         inputs: &[FlexTensor],
         output: &FlexTensor,
-        grad: FlexTensor,
+        grad: &FlexTensor,
         needed: &[bool],
     ) -> Vec<Option<FlexTensor>> {
-        let dense: Vec<FlexTensor> = inputs.iter().map(dense).collect();
         let (rows, ins, outs) =
-            (extents(&dense[0])[0], self.staircase.inputs(), self.staircase.outputs());
-        let mut grad = into_elements::<T>(grad);
+            (extents(&inputs[0])[0], self.staircase.inputs(), self.staircase.outputs());
+        let mut grad = elements::<T>(grad).to_vec();
         let mut grad_x = needed[0].then(|| vec![T::ZERO; rows * ins]);
         let mut weight = vec![T::ZERO; ins * outs];
         let mut bias = vec![T::ZERO; outs];
         let to = LinearGradients { x: grad_x.as_deref_mut(), weight: &mut weight, bias: &mut bias };
-        self.layer::<T>(&dense[1], &dense[2]).backward(
-            elements(&dense[0]),
+        self.layer::<T>(&inputs[1], &inputs[2]).backward(
+            elements(&inputs[0]),
             elements(output),
             &mut grad,
             to,
@@ -64,32 +64,10 @@ impl LinearOp {
             Some(tensor(weight, [ins, outs])),
             Some(tensor(bias, [1, outs])),
         ];
-        if dense.len() == 4 {
+        if inputs.len() == 4 {
             // The kernel leaves the gradient before the activation in place: that is the addend's.
             found.push(Some(tensor(grad, [rows, outs])));
         }
         found
-    }
-}
-
-impl FusedOp for LinearOp {
-    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        match inputs[0].dtype() {
-            burn::tensor::DType::F64 => self.run::<f64>(inputs),
-            _ => self.run::<f32>(inputs),
-        }
-    }
-
-    fn backward(
-        &self,
-        inputs: &[FlexTensor],
-        output: &FlexTensor,
-        grad: FlexTensor,
-        needed: &[bool],
-    ) -> Vec<Option<FlexTensor>> {
-        match grad.dtype() {
-            burn::tensor::DType::F64 => self.run_backward::<f64>(inputs, output, grad, needed),
-            _ => self.run_backward::<f32>(inputs, output, grad, needed),
-        }
     }
 }

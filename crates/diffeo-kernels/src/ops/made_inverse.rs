@@ -1,10 +1,10 @@
 //! The inverse of a masked autoregressive network as one operation, with its backward pass.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
-use super::extension::{FusedOp, apply2, apply3};
-use super::flex::{Scalar, dense, elements, extents, tensor};
+use super::extension::{DenseOp, apply2, apply3};
+use super::flex::{Scalar, elements, extents, tensor};
 use super::made::{Form, MadeLayer};
 use super::{halves, is_fused};
 use crate::{MadeInverse, MadeInverseBackward, MadeStep, MapGradients, MonotoneMap, Staircase};
@@ -62,19 +62,20 @@ impl MadeInverseOp {
         self.forms.iter().map(|form| form.step(&mut next)).collect()
     }
 
-    fn addends<'a, T: Scalar>(&self, dense: &'a [FlexTensor]) -> Vec<Option<&'a [T]>> {
+    fn addends<'a, T: Scalar>(&self, inputs: &'a [FlexTensor]) -> Vec<Option<&'a [T]>> {
         let mut addends = vec![None; self.forms.len()];
-        addends[0] = dense.get(2).map(elements::<T>);
+        addends[0] = inputs.get(2).map(elements::<T>);
         addends
     }
+}
 
+impl DenseOp for MadeInverseOp {
     fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        let dense: Vec<FlexTensor> = inputs.iter().map(dense).collect();
-        let [n, d] = extents(&dense[0]);
+        let [n, d] = extents(&inputs[0]);
         let mut out = vec![T::ZERO; 2 * n * d];
         let (x, log_slope) = out.split_at_mut(n * d);
-        let inverse = MadeInverse::new(&self.steps::<T>(elements(&dense[1])), self.map, d);
-        inverse.run(elements(&dense[0]), &self.addends(&dense), x, log_slope);
+        let inverse = MadeInverse::new(&self.steps::<T>(elements(&inputs[1])), self.map, d);
+        inverse.run(elements(&inputs[0]), &self.addends(inputs), x, log_slope);
         tensor(out, [2, n, d])
     }
 
@@ -85,15 +86,13 @@ impl MadeInverseOp {
         grad: &FlexTensor,
         needed: &[bool],
     ) -> Vec<Option<FlexTensor>> {
-        let inputs: Vec<FlexTensor> = inputs.iter().map(dense).collect();
-        let (output, grad) = (dense(output), dense(grad));
         let [n, d] = extents(&inputs[0]);
         let steps = self.steps::<T>(elements(&inputs[1]));
-        let (value, log_slope) = elements::<T>(&grad).split_at(n * d);
+        let (value, log_slope) = elements::<T>(grad).split_at(n * d);
         let mut weights = needed[1].then(|| vec![T::ZERO; inputs[1].layout().num_elements()]);
         let mut found = MadeInverseBackward::new(&steps, self.map, d).run(
-            &elements(&output)[..n * d],
-            &self.addends(&inputs),
+            &elements(output)[..n * d],
+            &self.addends(inputs),
             MapGradients { value, log_slope },
             weights.as_deref_mut(),
         );
@@ -103,27 +102,5 @@ impl MadeInverseOp {
             gradients.push(Some(tensor(std::mem::take(&mut found.addends[0]), extents(addend))));
         }
         gradients
-    }
-}
-
-impl FusedOp for MadeInverseOp {
-    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        match inputs[0].dtype() {
-            DType::F64 => self.run::<f64>(inputs),
-            _ => self.run::<f32>(inputs),
-        }
-    }
-
-    fn backward(
-        &self,
-        inputs: &[FlexTensor],
-        output: &FlexTensor,
-        grad: FlexTensor,
-        needed: &[bool],
-    ) -> Vec<Option<FlexTensor>> {
-        match grad.dtype() {
-            DType::F64 => self.run_backward::<f64>(inputs, output, &grad, needed),
-            _ => self.run_backward::<f32>(inputs, output, &grad, needed),
-        }
     }
 }

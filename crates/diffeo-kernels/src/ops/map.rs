@@ -1,11 +1,10 @@
 //! The scalar maps as operations: value and log-slope in one pass, stacked as `[2, n, d]`.
 
-use burn::tensor::DType;
 use burn_flex::FlexTensor;
 
 use super::Direction;
-use super::extension::FusedOp;
-use super::flex::{Scalar, dense, elements, extents, tensor};
+use super::extension::DenseOp;
+use super::flex::{Scalar, elements, extents, tensor};
 use crate::{ArgumentGradients, MapGradients, MonotoneMap};
 
 /// Inputs: the argument `[n, d]` and the parameters `[n, d k]`.
@@ -15,13 +14,12 @@ pub(super) struct MapOp {
     pub(super) direction: Direction,
 }
 
-impl MapOp {
+impl DenseOp for MapOp {
     fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        let (x, params) = (dense(&inputs[0]), dense(&inputs[1]));
-        let [n, d] = extents(&x);
+        let [n, d] = extents(&inputs[0]);
         let mut out = vec![T::ZERO; 2 * n * d];
         let (value, log_slope) = out.split_at_mut(n * d);
-        let (x, params) = (elements::<T>(&x), elements::<T>(&params));
+        let (x, params) = (elements::<T>(&inputs[0]), elements::<T>(&inputs[1]));
         match self.direction {
             Direction::Forward => self.map.forward(x, params, value, log_slope),
             Direction::Inverse => self.map.inverse(x, params, value, log_slope),
@@ -34,46 +32,25 @@ impl MapOp {
         inputs: &[FlexTensor],
         output: &FlexTensor,
         grad: &FlexTensor,
+        _needed: &[bool],
     ) -> Vec<Option<FlexTensor>> {
-        let (input, params, grad) = (dense(&inputs[0]), dense(&inputs[1]), dense(grad));
-        let [n, d] = extents(&input);
+        let (input, params) = (&inputs[0], &inputs[1]);
+        let [n, d] = extents(input);
         let mut grad_input = vec![T::ZERO; n * d];
         let mut grad_params = vec![T::ZERO; params.layout().num_elements()];
-        let (value, log_slope) = elements::<T>(&grad).split_at(n * d);
+        let (value, log_slope) = elements::<T>(grad).split_at(n * d);
         let from = MapGradients { value, log_slope };
         let to = ArgumentGradients { input: &mut grad_input, params: &mut grad_params };
         // Both directions are differentiated at the data side: an inverse's output.
         let x = match self.direction {
-            Direction::Forward => elements::<T>(&input),
+            Direction::Forward => elements::<T>(input),
             Direction::Inverse => &elements::<T>(output)[..n * d],
         };
-        let p = elements::<T>(&params);
+        let p = elements::<T>(params);
         match self.direction {
             Direction::Forward => self.map.forward_backward(x, p, from, to),
             Direction::Inverse => self.map.inverse_backward(x, p, from, to),
         }
-        vec![Some(tensor(grad_input, [n, d])), Some(tensor(grad_params, extents(&params)))]
-    }
-}
-
-impl FusedOp for MapOp {
-    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        match inputs[0].dtype() {
-            DType::F64 => self.run::<f64>(inputs),
-            _ => self.run::<f32>(inputs),
-        }
-    }
-
-    fn backward(
-        &self,
-        inputs: &[FlexTensor],
-        output: &FlexTensor,
-        grad: FlexTensor,
-        _needed: &[bool],
-    ) -> Vec<Option<FlexTensor>> {
-        match grad.dtype() {
-            DType::F64 => self.run_backward::<f64>(inputs, output, &grad),
-            _ => self.run_backward::<f32>(inputs, output, &grad),
-        }
+        vec![Some(tensor(grad_input, [n, d])), Some(tensor(grad_params, extents(params)))]
     }
 }

@@ -1,10 +1,9 @@
 //! Reductions of rows to `f64` as operations.
 
-use burn::tensor::DType;
 use burn_flex::FlexTensor;
 
-use super::extension::FusedOp;
-use super::flex::{Scalar, dense, elements, extents, tensor};
+use super::extension::DenseOp;
+use super::flex::{Scalar, elements, extents, tensor};
 use crate::{normal_log_prob, normal_log_prob_backward, sum_rows};
 
 /// What becomes of a row.
@@ -16,8 +15,9 @@ pub(super) enum RowsOp {
     NormalLogProb,
 }
 
-impl RowsOp {
-    fn run<T: Scalar>(self, input: &FlexTensor) -> FlexTensor {
+impl DenseOp for RowsOp {
+    fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
+        let input = &inputs[0];
         let rows = extents(input)[0];
         let mut out = vec![0.0; rows];
         match self {
@@ -27,7 +27,14 @@ impl RowsOp {
         tensor(out, [rows])
     }
 
-    fn run_backward<T: Scalar>(self, input: &FlexTensor, grad: &[f64]) -> FlexTensor {
+    fn run_backward<T: Scalar>(
+        &self,
+        inputs: &[FlexTensor],
+        _output: &FlexTensor,
+        grad: &FlexTensor,
+        _needed: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let (input, grad) = (&inputs[0], elements::<f64>(grad));
         let [n, d] = extents(input);
         let mut grad_input = vec![T::ZERO; n * d];
         match self {
@@ -40,31 +47,6 @@ impl RowsOp {
                 normal_log_prob_backward(elements::<T>(input), grad, &mut grad_input);
             }
         }
-        tensor(grad_input, [n, d])
-    }
-}
-
-impl FusedOp for RowsOp {
-    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        let input = dense(&inputs[0]);
-        match input.dtype() {
-            DType::F64 => self.run::<f64>(&input),
-            _ => self.run::<f32>(&input),
-        }
-    }
-
-    fn backward(
-        &self,
-        inputs: &[FlexTensor],
-        _output: &FlexTensor,
-        grad: FlexTensor,
-        _needed: &[bool],
-    ) -> Vec<Option<FlexTensor>> {
-        let (input, grad) = (dense(&inputs[0]), dense(&grad));
-        let grad = elements::<f64>(&grad);
-        vec![Some(match input.dtype() {
-            DType::F64 => self.run_backward::<f64>(&input, grad),
-            _ => self.run_backward::<f32>(&input, grad),
-        })]
+        vec![Some(tensor(grad_input, [n, d]))]
     }
 }
