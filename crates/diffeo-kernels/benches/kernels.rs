@@ -62,15 +62,23 @@ fn masked_linear_forward(bencher: Bencher, masked: bool) {
         .bench_local(|| layer.forward(black_box(&x), None, &mut out));
 }
 
+/// An array at the beginning of a cache line, as tiles are kept.
+fn aligned(values: Vec<f32>) -> Aligned<f32> {
+    let mut array = Aligned::zeros(values.len());
+    array.copy_from_slice(&values);
+    array
+}
+
 /// Rows of a shard of a training step.
 const SHARD: usize = 256;
 
 #[divan::bench(args = [true, false])]
 fn tiled_linear_forward(bencher: Bencher, masked: bool) {
     let staircase = staircase(masked);
-    let (weight, bias, x) = (weights(&staircase), numbers(HIDDEN), numbers(SHARD * HIDDEN));
+    let (weight, bias) = (weights(&staircase), numbers(HIDDEN));
+    let x = aligned(numbers(SHARD * HIDDEN));
     let activation = Activation::Relu;
-    let (mut packed, mut out) = (Aligned::default(), vec![0.0; SHARD * HIDDEN]);
+    let (mut packed, mut out) = (Aligned::default(), Aligned::zeros(SHARD * HIDDEN));
     pack_weight(&weight, &staircase, &mut packed);
     let input = Activation::Relu;
     let layer =
@@ -84,15 +92,17 @@ fn tiled_linear_forward(bencher: Bencher, masked: bool) {
 #[divan::bench(args = [(true, true), (true, false), (false, true), (false, false)])]
 fn tiled_linear_backward(bencher: Bencher, (masked, of_input): (bool, bool)) {
     let staircase = staircase(masked);
-    let (weight, bias, x) = (weights(&staircase), numbers(HIDDEN), numbers(SHARD * HIDDEN));
+    let (weight, bias) = (weights(&staircase), numbers(HIDDEN));
+    let x = aligned(numbers(SHARD * HIDDEN));
     let activation = Activation::Relu;
     let mut packed = Aligned::default();
     pack_weight(&weight, &staircase, &mut packed);
     let input = Activation::Relu;
     let layer =
         TiledLinear { packed: &packed, bias: &bias, staircase: &staircase, activation, input };
-    let (output, mut grad) = (numbers(SHARD * HIDDEN), numbers(SHARD * HIDDEN));
-    let (mut to_x, mut to_weight, mut to_bias) = (x.clone(), weight.clone(), vec![0.0; HIDDEN]);
+    let (output, mut grad) = (x.clone(), x.clone());
+    let (mut to_x, mut to_weight, mut to_bias) =
+        (x.clone(), aligned(weight.clone()), vec![0.0; HIDDEN]);
     let mut scratch = LinearScratch::default();
     let products = if of_input { 4 } else { 2 };
     bencher.counter(ItemsCount::new(products * SHARD * staircase.weights())).bench_local(|| {
@@ -171,23 +181,7 @@ fn map_inverse(bencher: Bencher, name: &str) {
 /// cache, where a network has just left them.
 #[divan::bench(args = ["affine", "spline"])]
 fn map_forward_tile(bencher: Bencher, name: &str) {
-    bench_tiles(bencher, map_of(name), |map, x, params, value, log_slope| {
-        map.forward_tile(x, params, value, log_slope);
-    });
-}
-
-#[divan::bench(args = ["affine", "spline"])]
-fn map_inverse_tile(bencher: Bencher, name: &str) {
-    bench_tiles(bencher, map_of(name), |map, z, params, value, log_slope| {
-        map.inverse_tile(z, params, value, log_slope);
-    });
-}
-
-fn bench_tiles(
-    bencher: Bencher,
-    map: MonotoneMap,
-    run: impl Fn(&MonotoneMap, &[f32], &[f32], &mut [f32], &mut [f32]),
-) {
+    let map = map_of(name);
     let (tile, width) = (TILE_ROWS * DIMS, map.params_per_dim());
     let n = 2 * tile;
     let (x, params) = (numbers(n), numbers(n * width));
@@ -196,7 +190,7 @@ fn bench_tiles(
         let out = value.chunks_exact_mut(tile).zip(log_slope.chunks_exact_mut(tile));
         let at = x.chunks_exact(tile).zip(params.chunks_exact(tile * width));
         for ((x, params), (value, log_slope)) in at.zip(out) {
-            run(&map, black_box(x), params, value, log_slope);
+            map.forward_tile(black_box(x), params, value, log_slope);
         }
     });
 }

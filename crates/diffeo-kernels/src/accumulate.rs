@@ -41,7 +41,7 @@ pub(crate) struct Run {
 /// Runs that were measured, once for all products with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Runs<L> {
-    pub(crate) list: L,
+    list: L,
     /// From term to term.
     step: usize,
     /// How many scalars there must be for one unit.
@@ -55,10 +55,18 @@ impl<L: AsRef<[Run]>> Runs<L> {
     pub(crate) fn new(list: L, step: usize) -> Self {
         let (mut scalars, mut vectors) = (0, 0);
         for run in list.as_ref().iter().filter(|run| run.terms > 0) {
-            scalars = scalars.max(run.scalars + (run.terms - 1) * step + 1);
-            vectors = vectors.max(run.vectors + run.terms * TILE_ROWS);
+            // Saturating: a number that does not exist is never inside a slice.
+            let last = (run.terms - 1).saturating_mul(step).saturating_add(run.scalars);
+            scalars = scalars.max(last.saturating_add(1));
+            let length = run.terms.saturating_mul(TILE_ROWS);
+            vectors = vectors.max(run.vectors.saturating_add(length));
         }
         Self { list, step, scalars, vectors }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn list(&self) -> &[Run] {
+        self.list.as_ref()
     }
 
     #[inline(always)]
@@ -78,7 +86,7 @@ pub(crate) struct Ends<'a, T> {
     /// Whether the result is `max(0, sum)`; NaN stays NaN.
     pub(crate) rectified: bool,
     /// Results of a ReLU, [`TILE_ROWS`] numbers for each unit: sums are multiplied by its slope there.
-    pub(crate) outputs: Option<&'a [T]>,
+    pub(crate) rectifier: Option<&'a [T]>,
 }
 
 /// `out[u * stride + r] = bias[u] + addend[u][r] + sum over all terms of scalar[u] vector[r]`, for `u` in `0..units` and `r` in
@@ -102,27 +110,30 @@ pub(crate) fn accumulate<T: Real>(
     assert!((units - 1) * stride + TILE_ROWS <= out.len(), "the target of a product is too small");
     assert!(ends.bias.is_none_or(|b| b.len() >= units), "fewer biases than units");
     assert!(ends.addend.is_none_or(|a| a.len() >= units * TILE_ROWS), "fewer addends than units");
-    assert!(ends.outputs.is_none_or(|o| o.len() >= units * TILE_ROWS), "fewer outputs than units");
+    assert!(
+        ends.rectifier.is_none_or(|r| r.len() >= units * TILE_ROWS),
+        "a rectifier is too short"
+    );
     let Terms { runs, scalars, unit, vectors } = terms;
     let Runs { list: runs, step, scalars: to_scalars, vectors: to_vectors } = runs;
     let adjoining = step == 1 && (unit == UNITS_MAX || unit == TILE_ROWS);
     assert!(unit == 1 || adjoining, "no kernel for scalars {unit} and {step} apart");
     if to_vectors > 0 {
-        let end = to_scalars + (units - 1) * unit;
+        let end = to_scalars.saturating_add((units - 1) * unit);
         assert!(end <= scalars.len(), "a scalar operand reaches outside its slice");
         assert!(to_vectors <= vectors.len(), "a vector operand reaches outside its slice");
     }
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     {
-        let (scalar_strides, rectified, all_ends) = ([unit, step], ends.rectified, ends);
+        let (scalar_strides, rectified) = ([unit, step], ends.rectified);
         let work = registers::Work { units, runs, scalar_strides, stride, rectified };
-        let ends = [ends.bias, ends.addend, ends.outputs];
-        let ends = ends.map(|s| s.map_or(std::ptr::null(), <[T]>::as_ptr));
+        let starts = [ends.bias, ends.addend, ends.rectifier];
+        let starts = starts.map(|s| s.map_or(std::ptr::null(), <[T]>::as_ptr));
         let (a, b, c) = (scalars.as_ptr(), vectors.as_ptr(), out.as_mut_ptr());
         // Calls the kernel of a level and a type.
         macro_rules! run {
             ($kernel:ident) => {
-                registers::$kernel(&work, a.cast(), b.cast(), ends.map(|p| p.cast()), c.cast())
+                registers::$kernel(&work, a.cast(), b.cast(), starts.map(|p| p.cast()), c.cast())
             };
         }
         // SAFETY: `Real` is `f32` or `f64` and nothing else, so the size tells which, and the casts change no type. All reads and
@@ -139,7 +150,7 @@ pub(crate) fn accumulate<T: Real>(
                 (Level::Avx512, _) => run!(avx512_f64),
                 (Level::Avx2, 4) => run!(avx2_f32),
                 (Level::Avx2, _) => run!(avx2_f64),
-                (Level::Baseline, _) => plain(units, terms, all_ends, (out, stride)),
+                (Level::Baseline, _) => plain(units, terms, ends, (out, stride)),
             }
         }
     }
@@ -173,7 +184,7 @@ fn plain<T: Real>(
         if ends.rectified {
             sums.iter_mut().for_each(|sum| *sum = crate::Activation::Relu.apply(*sum));
         }
-        if let Some(outputs) = ends.outputs {
+        if let Some(outputs) = ends.rectifier {
             let outputs = &outputs[u * TILE_ROWS..][..TILE_ROWS];
             let slopes = outputs.iter().map(|&output| crate::Activation::Relu.slope(output));
             sums.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum = *sum * slope);
@@ -224,7 +235,7 @@ mod tests {
                 bias: Some(&bias),
                 addend: Some(&addend),
                 rectified,
-                outputs: gated.then_some(&outputs),
+                rectifier: gated.then_some(&outputs),
             };
             let found = at_each_level(|| {
                 let mut out = vec![T::ONE; units * stride];
@@ -248,7 +259,8 @@ mod tests {
                 let value = found[0][u * stride + row].to_f64();
                 assert!((value - expected).abs() <= limit, "{units} {runs:?}: {value} {expected}");
             }
-            assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{units} {runs:?}");
+            let bits = |v: &[T]| format!("{v:?}");
+            assert!(found.iter().all(|v| bits(v) == bits(&found[0])), "{units} {runs:?}");
         }
     }
 
@@ -260,7 +272,7 @@ mod tests {
 
     #[test]
     fn nan_is_not_rectified_away() {
-        for value in [f32::NAN, -1.0, 2.0] {
+        for value in [f32::NAN, -1.0, 2.0, -0.0] {
             let ends = Ends { bias: Some(&[value]), rectified: true, ..Ends::default() };
             let found = at_each_level(|| {
                 let mut out = [9.0f32; TILE_ROWS];
@@ -272,6 +284,8 @@ mod tests {
             let same =
                 |v: &f32| v.is_nan() == value.is_nan() && (*v == value.max(0.0) || v.is_nan());
             assert!(found.iter().flatten().all(same), "{value}");
+            let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert!(found.iter().all(|v| bits(v) == bits(&found[0])), "{value}");
         }
     }
 

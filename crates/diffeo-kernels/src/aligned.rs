@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::Real;
 
-/// Numbers from one multiple of the alignment to the next.
+/// Numbers of a [`Line`]: a whole cache line of `f32`, two of `f64`.
 const LINE: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl<T: Real> Aligned<T> {
         Self { lines: vec![Line([T::ZERO; LINE]); len.div_ceil(LINE)], len }
     }
 
-    /// Makes the array `len` long; what elements are new is unspecified.
+    /// Makes the array `len` long; what new elements hold is unspecified.
     pub fn resize(&mut self, len: usize) {
         self.lines.resize(len.div_ceil(LINE), Line([T::ZERO; LINE]));
         self.len = len;

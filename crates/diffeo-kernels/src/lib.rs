@@ -7,7 +7,7 @@
 //! and panic; no value of an element does.
 //!
 //! This is the only crate of the workspace with `unsafe`: calls of functions compiled for an
-//! instruction set that was just detected ([`dispatch`]), sums, transposes and matrix products over checked slices, and aligned arrays.
+//! instruction set that was detected ([`dispatch`]), sums, transposes and matrix products over checked slices, and aligned arrays.
 
 mod accumulate;
 mod activation;
@@ -15,6 +15,7 @@ mod affine;
 mod aligned;
 mod base;
 pub mod dispatch;
+mod idle;
 mod made_inverse;
 mod masked_linear;
 mod monotone;
@@ -32,6 +33,7 @@ pub use activation::{Activation, activate, activate_backward};
 pub use affine::Affine;
 pub use aligned::Aligned;
 pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
+pub use idle::Idle;
 pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward, MadeStep};
 pub use masked_linear::{LinearGradients, MaskedLinear};
 pub use monotone::{ArgumentGradients, MapGradients, MonotoneMap};

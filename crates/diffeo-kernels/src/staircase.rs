@@ -43,7 +43,7 @@ impl Staircase {
         let output_panels = cut(&prefix, |panel| prefix[panel.end - 1]);
         let starts = (0..inputs).step_by(INPUT_PANEL);
         let input_panels = starts.map(|at| at..inputs.min(at + INPUT_PANEL)).collect();
-        let (output_groups, input_groups) = groups::groups(&prefix, &first);
+        let (output_groups, input_groups) = groups::of_both_products(&prefix, &first);
         Self { inputs, prefix, first, output_panels, input_panels, output_groups, input_groups }
     }
 
@@ -243,7 +243,7 @@ mod tests {
         (done, work) = (0, 0);
         for InputGroup { units, runs } in stairs.input_groups() {
             assert_eq!(units.start, done);
-            let seen: Vec<usize> = runs.view().list.iter().flat_map(outputs_of).collect();
+            let seen: Vec<usize> = runs.list().iter().flat_map(outputs_of).collect();
             let first = stairs.prefix().partition_point(|&p| p <= units.start);
             assert_eq!(seen, (first..512).collect::<Vec<_>>());
             work += units.len() * seen.len();

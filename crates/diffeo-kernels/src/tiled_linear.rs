@@ -24,7 +24,7 @@ pub struct TiledLinear<'a, T> {
     pub staircase: &'a Staircase,
     /// Applied last.
     pub activation: Activation,
-    /// The activation whose result the input is, if the gradient by the input shall be that by what went into it.
+    /// The activation that made the input: [`Self::backward`] then gives the gradient by its argument.
     pub input: Activation,
 }
 
@@ -38,7 +38,7 @@ pub struct LinearScratch<T> {
 }
 
 /// Writes a weight matrix `[inputs, outputs]`, row-major, in the order in which [`TiledLinear`] reads it: for each group of outputs
-/// that are computed together a row for each input.
+/// that are computed together a row for each input that they need.
 ///
 /// Masked entries must be exactly zero.
 ///
@@ -129,7 +129,7 @@ impl<T: Real> TiledLinear<'_, T> {
                     bias: Some(&self.bias[units.clone()]),
                     addend: addend.map(|a| &a[place]),
                     rectified: self.activation == Activation::Relu,
-                    outputs: None,
+                    rectifier: None,
                 };
                 accumulate(units.len(), terms, ends, (&mut *out, TILE_ROWS));
                 if matches!(self.activation, Activation::Tanh | Activation::Elu) {
@@ -140,7 +140,8 @@ impl<T: Real> TiledLinear<'_, T> {
     }
 
     /// Computes the gradients of a loss, given `x`, the `output` of [`Self::forward`] and in `grad` the loss's gradient by that
-    /// output. On return `grad` holds the gradient by the pre-activation, which is also that by the addend.
+    /// output. On return `grad` holds the gradient by the pre-activation, which is also that by the addend. The gradient by `x` is that by
+    /// what [`Self::input`] was applied to.
     ///
     /// Sums over rows run in the order of the rows, the bias's in `f64`. Rows that only fill up the last tile must have zero gradient.
     ///
@@ -195,8 +196,8 @@ impl<T: Real> TiledLinear<'_, T> {
                 let (runs, scalars, unit) = (runs.view(), self.packed, UNITS_MAX);
                 let terms = Terms { runs, scalars, unit, vectors };
                 let place = units.start * TILE_ROWS..units.end * TILE_ROWS;
-                let outputs = (self.input == Activation::Relu).then_some(&x[place.clone()]);
-                let ends = Ends { outputs, ..Ends::default() };
+                let rectifier = (self.input == Activation::Relu).then_some(&x[place.clone()]);
+                let ends = Ends { rectifier, ..Ends::default() };
                 accumulate(units.len(), terms, ends, (&mut grad_x[place], TILE_ROWS));
             }
             if matches!(self.input, Activation::Tanh | Activation::Elu) {

@@ -78,7 +78,8 @@ impl CheckResult {
 ///
 /// * `round_trip`: samples (and data) to the base and back, the largest error in spreads of the column.
 /// * `log_det`: `log|det dz/dx|` against the Jacobian by automatic differentiation, in `f64`.
-/// * `normalisation`: the integral of the density less 1, on a grid or by importance sampling.
+/// * `normalisation`: the integral of the density less 1, on a grid or by importance sampling; skipped where the limit would pass a
+///   density with half the mass.
 /// * `sample_score_agreement`: the log-density that comes with samples against that of the same rows.
 /// * `calibration:COLUMN`: Kolmogorov-Smirnov distance of data and samples, for every column.
 /// * `energy_distance`: distance of data and samples in all columns together.

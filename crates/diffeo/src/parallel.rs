@@ -65,20 +65,29 @@ fn run<R: Send>(threads: usize, work: impl Fn() -> R + Sync) -> Vec<std::thread:
         let result = catch_unwind(AssertUnwindSafe(&work));
         done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
     };
-    match take(threads - 1) {
-        None => work(),
-        Some(kept) => {
-            kept.pool.in_place_scope(|scope| {
-                (1..threads).for_each(|_| scope.spawn(|_| work()));
-                work();
-            });
-            give_back(kept);
-        }
+    let others = threads - 1;
+    if others > 0 && rayon::current_thread_index().is_some() {
+        // A thread of rayon does other jobs while it waits, here those of the caller. It must not.
+        std::thread::scope(|scope| {
+            for _ in 0..others {
+                // What cannot be started is not missed.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+    } else if let Some(kept) = take(others) {
+        kept.pool.in_place_scope(|scope| {
+            (0..others).for_each(|_| scope.spawn(|_| work()));
+            work();
+        });
+        give_back(kept);
+    } else {
+        work();
     }
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// At least so many threads; `None` for none, and where the system refuses.
+/// At least so many threads, or as many as there are if the system starts no more; `None` for none.
 fn take(count: usize) -> Option<Kept> {
     if count == 0 {
         return None;
@@ -86,13 +95,18 @@ fn take(count: usize) -> Option<Kept> {
     let process = std::process::id();
     // Only tried: a fork copies a lock that some other thread held just then, and nobody would ever open it.
     let kept = KEPT.try_lock().ok().and_then(|mut kept| kept.take());
-    match kept {
-        Some(kept) if kept.process != process => std::mem::forget(kept),
-        Some(kept) if kept.pool.current_num_threads() >= count => return Some(kept),
-        _ => {}
+    let kept = match kept {
+        Some(kept) if kept.process == process => Some(kept),
+        inherited => {
+            std::mem::forget(inherited);
+            None
+        }
+    };
+    if kept.as_ref().is_some_and(|kept| kept.pool.current_num_threads() >= count) {
+        return kept;
     }
-    let pool = ThreadPoolBuilder::new().num_threads(count).build().ok()?;
-    Some(Kept { process, pool })
+    let started = ThreadPoolBuilder::new().num_threads(count).build().ok();
+    started.map(|pool| Kept { process, pool }).or(kept)
 }
 
 /// Keeps the threads, unless more are kept already.
@@ -138,6 +152,26 @@ mod tests {
             };
             assert_eq!(map(threads, threads, wait).unwrap().len(), threads);
         }
+    }
+
+    #[test]
+    fn a_thread_of_rayon_does_nothing_else_while_it_waits() {
+        let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let (inside, stolen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        pool.in_place_scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|_| {
+                    stolen.fetch_add(inside.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+                    let sleep = |i| {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                        Ok(i)
+                    };
+                    assert_eq!(map(4, 2, sleep).unwrap(), [0, 1, 2, 3]);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        assert_eq!(stolen.into_inner(), 0);
     }
 
     #[test]

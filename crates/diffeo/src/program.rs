@@ -14,10 +14,9 @@ mod step;
 mod tests;
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use diffeo_kernels::{
-    Aligned, Real, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
+    Aligned, Idle, Real, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
 };
 use rayon::prelude::*;
 
@@ -51,7 +50,7 @@ pub(crate) struct Program<T> {
     context: Option<Chain>,
     weights: usize,
     /// Buffers that no call is using.
-    idle: Mutex<Vec<Workspace<T>>>,
+    idle: Idle<Workspace<T>>,
 }
 
 /// Buffers of one call.
@@ -108,7 +107,7 @@ impl<T: Real> Program<T> {
             dims: flow.dims(),
             context: flow.context_chain().cloned(),
             weights: cursor.0,
-            idle: Mutex::default(),
+            idle: Idle::default(),
         })
     }
 
@@ -215,10 +214,9 @@ impl<T: Real> Program<T> {
 
     /// Runs something with buffers that were used before, if there are any.
     fn with_workspace<R>(&self, work: impl FnOnce(&mut Workspace<T>) -> R) -> R {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut workspace = idle().pop().unwrap_or_default();
+        let mut workspace = self.idle.take().unwrap_or_default();
         let result = work(&mut workspace);
-        idle().push(workspace);
+        self.idle.give_back(workspace);
         result
     }
 

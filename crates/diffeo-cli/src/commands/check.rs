@@ -64,9 +64,12 @@ fn report(results: &[CheckResult]) -> Report {
     let rows: Vec<Vec<String>> = [head].into_iter().chain(results.iter().map(row)).collect();
     report.table(&rows);
     let failed = results.iter().filter(|result| !result.passed).count();
-    report.line(match failed {
-        0 => format!("\nall {} checks passed", results.len()),
-        n => format!("\n{n} of {} checks failed", results.len()),
+    let skipped = results.iter().filter(|result| result.passed && result.value.is_nan()).count();
+    report.line(match (failed, skipped) {
+        (0, 0) => format!("\nall {} checks passed", results.len()),
+        (0, n) => format!("\n{} checks passed, {n} not measured", results.len() - n),
+        (n, 0) => format!("\n{n} of {} checks failed", results.len()),
+        (n, m) => format!("\n{n} of {} checks failed, {m} not measured", results.len() - m),
     });
     report.key("passed", failed == 0);
     let checks = results.iter().map(|result| {

@@ -39,7 +39,8 @@ macro_rules! kernel {
     ) => {
         /// # Safety
         /// The machine has the features, all units and rows that `work` names lie inside `out`, and all terms, if there are any, inside
-        /// `scalars` and `vectors`; `ends` are biases, addends and outputs for all units, or null.
+        /// `scalars` and `vectors`; `ends` are biases, addends and results of a ReLU for all units, or null; the
+        /// distance of the scalars of neighbouring units is 1, or it is `UNITS_MAX` or `TILE_ROWS` and that of neighbouring terms is 1.
         #[target_feature(enable = $features)]
         pub(super) unsafe fn $name(
             work: &Work<'_>,
@@ -73,7 +74,10 @@ macro_rules! kernel {
                                 UNITS_MAX => {
                                     $piece::<$units, UNITS_MAX>(work, scalars, vectors, ends, out)
                                 }
-                                _ => $piece::<$units, TILE_ROWS>(work, scalars, vectors, ends, out),
+                                TILE_ROWS => {
+                                    $piece::<$units, TILE_ROWS>(work, scalars, vectors, ends, out)
+                                }
+                                unit => unreachable!("no kernel for units {unit} apart"),
                             },)*
                             _ => unreachable!("a piece has at most {} units", $most),
                         }

@@ -1,12 +1,11 @@
 //! Which units become computable when, and the weights in the order in which they will be read.
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use super::MadeStep;
 use super::sweep::Buffers;
 use crate::accumulate::UNITS_MAX;
-use crate::{Real, Staircase};
+use crate::{Idle, Real, Staircase};
 
 /// What makes one node from nodes before it: a product, and nodes that are added. Stage `i` makes node `i + 1`.
 #[derive(Debug)]
@@ -147,7 +146,7 @@ pub(super) struct Plan<T> {
     /// Dimension `m` needs the tasks `task_ends[m]..task_ends[m + 1]`; the rest comes after the last.
     task_ends: Vec<usize>,
     /// Buffers that no sweep is using.
-    pub(super) idle: Mutex<Vec<Buffers<T>>>,
+    pub(super) idle: Idle<Buffers<T>>,
 }
 
 impl<T: Real> Plan<T> {
@@ -176,7 +175,7 @@ impl<T: Real> Plan<T> {
             packs: Vec::new(),
             tasks: Vec::new(),
             task_ends: vec![0],
-            idle: Mutex::default(),
+            idle: Idle::default(),
         };
         // Units of each node that are known so far.
         let mut known = vec![0; stages.len() + 1];

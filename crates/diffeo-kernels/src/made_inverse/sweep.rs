@@ -1,7 +1,6 @@
 //! The way through the dimensions, which the inverse and its backward pass share.
 
 use std::ops::Range;
-use std::sync::PoisonError;
 
 use super::BLOCK;
 use super::plan::{Plan, Task};
@@ -50,8 +49,7 @@ pub(super) fn sweep<T: Real>(
     turn: &mut impl Turn<T>,
 ) {
     let (width, first) = (plan.widths[0], plan.per_dim[0]);
-    let idle = || plan.idle.lock().unwrap_or_else(PoisonError::into_inner);
-    let used = idle().pop();
+    let used = plan.idle.take();
     let Buffers { mut nodes, mut made, mut arrived } = used.unwrap_or_else(|| Buffers::new(plan));
     for start in (0..rows).step_by(BLOCK) {
         let rows = start..rows.min(start + BLOCK);
@@ -73,7 +71,7 @@ pub(super) fn sweep<T: Real>(
         }
         turn.finish(rows, &nodes);
     }
-    idle().push(Buffers { nodes, made, arrived });
+    plan.idle.give_back(Buffers { nodes, made, arrived });
 }
 
 /// Evaluates the units of one stage that have just become computable.

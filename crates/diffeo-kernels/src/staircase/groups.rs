@@ -11,7 +11,8 @@ pub(crate) struct OutputGroup {
     pub(crate) units: Range<usize>,
     /// Number of inputs that they need.
     pub(crate) depth: usize,
-    /// Their rows in the packed matrix, which is [`UNITS_MAX`] wide: one for each input that they need, and for the others of its group.
+    /// Their rows in the packed matrix, which is [`UNITS_MAX`] wide: one for each input that they need, and for those of the same
+    /// [`InputGroup`] as the last of them.
     pub(crate) rows: Range<usize>,
 }
 
@@ -24,8 +25,11 @@ pub(crate) struct InputGroup {
 }
 
 /// The groups of both products of a staircase, given its prefixes and for each input the first output that sees it.
-pub(super) fn groups(prefix: &[usize], first: &[usize]) -> (Vec<OutputGroup>, Vec<InputGroup>) {
-    let inputs = cut(first.len(), |units| prefix.len() - first[units.start]);
+pub(super) fn of_both_products(
+    prefix: &[usize],
+    first: &[usize],
+) -> (Vec<OutputGroup>, Vec<InputGroup>) {
+    let inputs = cut_units(first.len(), |units| prefix.len() - first[units.start]);
     let mut row = 0;
     let output_group = |units: Range<usize>| {
         let depth = prefix[units.end - 1];
@@ -34,7 +38,7 @@ pub(super) fn groups(prefix: &[usize], first: &[usize]) -> (Vec<OutputGroup>, Ve
         row = rows.end;
         OutputGroup { units, depth, rows }
     };
-    let outputs = cut(prefix.len(), |units| prefix[units.end - 1]);
+    let outputs = cut_units(prefix.len(), |units| prefix[units.end - 1]);
     let outputs: Vec<_> = outputs.into_iter().map(output_group).collect();
     let input_group = |units: Range<usize>| {
         let seeing = outputs.iter().filter(|group| group.depth > units.start);
@@ -56,7 +60,7 @@ pub(super) fn groups(prefix: &[usize], first: &[usize]) -> (Vec<OutputGroup>, Ve
 ///
 /// A step of a group keeps the multipliers busy for as many cycles as it has units, but not fewer than four, which is how long a sum
 /// takes before it can go on; each group costs some thirty cycles more.
-fn cut(len: usize, depth: impl Fn(&Range<usize>) -> usize) -> Vec<Range<usize>> {
+fn cut_units(len: usize, depth: impl Fn(&Range<usize>) -> usize) -> Vec<Range<usize>> {
     const LATENCY: usize = 4;
     const CALL: usize = 30;
     // best[e]: smallest cost of 0..e, and where its last group starts.

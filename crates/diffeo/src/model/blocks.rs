@@ -22,7 +22,7 @@ pub(super) struct Blocks {
 /// One block.
 pub(super) struct Block(Range<usize>);
 
-/// Work that is worth another thread, in weights times rows: some 50 microseconds, about what it takes to start one.
+/// Work that is worth another thread, in weights times rows: some 50 microseconds, about what it takes to start one or to wake it up.
 const WORK_MIN: u64 = 4_000_000;
 
 /// What a row costs beside the weights it meets.

@@ -93,7 +93,7 @@ impl NetworkProgram {
             }
         }
         if let Some(context) = &self.context {
-            packed.zeros.resize(context.staircase.outputs());
+            packed.zeros.sized(context.staircase.outputs()).fill(T::ZERO);
             let weight = &weights[context.weight.clone()];
             pack_weight(weight, &context.staircase, &mut packed.context);
         }
@@ -175,12 +175,9 @@ impl NetworkProgram {
                     let again = target.is_some() && written[*input];
                     let x = if again { Some(more.sized(input_len)) } else { target.as_deref_mut() };
                     let to = LinearGradients { x, weight: weights, bias: biases };
+                    let done = self.deferred(i + 1).is_some();
                     let layer = TiledLinear {
-                        activation: if self.deferred(i + 1).is_some() {
-                            Activation::None
-                        } else {
-                            node.activation()
-                        },
+                        activation: if done { Activation::None } else { node.activation() },
                         input: self.deferred(*input).unwrap_or_default(),
                         ..node.layer(pass.weights, &packed.nodes[i], staircase)
                     };
@@ -212,22 +209,20 @@ impl NetworkProgram {
             }
         }
     }
-}
 
-impl NetworkProgram {
     /// The activation of a linear node that only one other linear node reads, as its input. In the backward pass that one applies
     /// the slope, as it writes the gradient.
     fn deferred(&self, node: usize) -> Option<Activation> {
         let NetworkNode::Linear { activation, .. } = self.nodes.get(node.checked_sub(1)?)? else {
             return None;
         };
-        let mut uses = self.nodes.iter().flat_map(|reader| match reader {
+        let uses = self.nodes.iter().flat_map(|reader| match reader {
             NetworkNode::Linear { input, skip, .. } => {
                 [Some((*input, true)), skip.map(|s| (s, false))]
             }
             NetworkNode::Activate { input, .. } => [Some((*input, false)), None],
         });
-        let mut of_node = uses.by_ref().flatten().filter(|(read, _)| *read == node);
+        let mut of_node = uses.flatten().filter(|(read, _)| *read == node);
         let only = of_node.next().is_some_and(|(_, as_input)| as_input) && of_node.next().is_none();
         only.then_some(*activation)
     }
