@@ -201,14 +201,16 @@ def summarise(results):
 def markdown(results):
     """The table of docs/performance.md; ratios below their target are bold."""
     number = lambda value: f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+    timed = [name for name in PEERS if any(result[f"{name}_ms"] for result in results)]
+    titles = [{"flowjax": "FlowJAX"}.get(name, name) for name in timed]
+    head = ["model", "d", "hidden", "batch", "op", "diffeo", *titles, *(f"{t} / diffeo" for t in titles), "limit", "fraction"]
     lines = [
-        "| model | d | hidden | batch | op | diffeo | zuko | FlowJAX | nflows | zuko / diffeo | FlowJAX / diffeo "
-        "| nflows / diffeo | limit | fraction |",
-        "|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| " + " | ".join(head) + " |",
+        "|" + "|".join("--:" if title not in ("model", "op") else "---" for title in head) + "|",
     ]
     for result in results:
         ours, cells = result["diffeo_ms"], [str(result[key]) for key in ("model", "d", "hidden", "batch", "op")]
-        peers = {name: result[f"{name}_ms"] for name in PEERS}
+        peers = {name: result[f"{name}_ms"] for name in timed}
         cells += [number(value) if value else "" for value in (ours, *peers.values())]
         for name, theirs in peers.items():
             ratio, wanted = (theirs / ours if theirs and ours else None), target(result)[name]

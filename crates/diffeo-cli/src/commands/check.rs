@@ -47,6 +47,10 @@ pub(super) fn run(args: &CheckArgs, common: &Common, console: &Console) -> Resul
 fn report(results: &[CheckResult]) -> Report {
     let mut report = Report::default();
     let head = ["", "check", "value", "limit", ""].map(str::to_string).to_vec();
+    let measured = |verdict: &str, value: f64| match verdict {
+        "skip" => String::from("-"),
+        _ => format!("{value:.2e}"),
+    };
     let row = |result: &CheckResult| {
         let verdict = match (result.passed, result.value.is_nan()) {
             (true, true) => "skip",
@@ -56,8 +60,8 @@ fn report(results: &[CheckResult]) -> Report {
         vec![
             verdict.to_string(),
             printable(&result.name),
-            format!("{:.2e}", result.value),
-            format!("{:.2e}", result.limit),
+            measured(verdict, result.value),
+            measured(verdict, result.limit),
             printable(&result.detail),
         ]
     };
