@@ -1,161 +1,112 @@
-//! A flow: what a transform and a base distribution are together.
+//! A flow: what a chain of transforms and a base distribution are together.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 
-use crate::distribution::Distribution;
-use crate::distributions::Base;
+use crate::bases::Distribution;
 use crate::error::{Error, Result};
-use crate::linalg::{host_values, tensor_of};
-use crate::parameter::{Visitor, visit_part};
-use crate::random::{Purpose, Streams};
-use crate::rows::Rows;
-use crate::scorer::Scorer;
-use crate::spec::FlowSpec;
-use crate::transform::{Mapped, Transform};
-use crate::transforms::{Chain, Layer};
+use crate::host::draws::Draws;
+use crate::host::linalg::host_values;
+use crate::host::random::{Purpose, Streams};
+use crate::host::rows::density_of_bad;
+use crate::parameter::{Init, Visitor, visit_part};
+use crate::spec::{FlowSpec, Precision};
+use crate::transform::{Given, Mapped, Scales, Transform};
+use crate::transforms::{Chain, no_log_det};
 
-/// A density: `log p(x | c) = log p_base(z) + log|det dz/dx|` with `z = f(x | c)`.
+/// A density: `log p(x | c) = log p_base(z) + log|det dz/dx|` with `z = f(x | c)`, built from a [`FlowSpec`].
 ///
-/// `T` is the transform: a [`Chain`] of layers that files can name, or any [`Transform`] of your own.
 /// Cloning is cheap (weights are shared until one copy changes), and a flow may be used from several threads at once.
 #[derive(Clone, Debug)]
-pub struct Flow<T = Chain> {
-    transform: T,
-    base: Base,
-    context: Option<Chain>,
-    context_dims: usize,
-    dtype: DType,
+pub struct Flow {
+    spec: Arc<FlowSpec>,
+    chain: Chain,
+    base: Box<dyn Distribution>,
     device: Device,
-    spec: Option<FlowSpec>,
-    /// What scores rows without tensors, made when first needed; it holds the weights of that time.
-    scorer: OnceLock<Option<Arc<Scorer>>>,
 }
 
-impl Flow<Chain> {
-    pub(crate) fn from_parts(spec: FlowSpec, chain: Chain, context: Chain, base: Base) -> Self {
-        let (context_dims, dtype) = (spec.context_dims, spec.precision.dtype());
-        let context = (context_dims > 0).then_some(context);
-        let device = Device::flex();
-        Self {
-            transform: chain,
-            base,
-            context,
-            context_dims,
-            dtype,
-            device,
-            spec: Some(spec),
-            scorer: OnceLock::new(),
-        }
-    }
-
-    /// The description that this flow was built from.
-    ///
-    /// # Panics
-    /// Never: a flow of layers always has one.
-    pub fn spec(&self) -> &FlowSpec {
-        self.spec.as_ref().expect("a flow of named layers is only made from a specification")
-    }
-
-    /// Log-density of each row, as [`Flow::log_prob`], without tensors where the flow has a program.
+impl FlowSpec {
+    /// Builds the flow on the CPU with initial weights drawn from `seed`.
     ///
     /// # Errors
-    /// As [`Flow::log_prob`].
-    pub(crate) fn score(&self, x: &Rows, context: Option<&Rows>) -> Result<Vec<f64>> {
-        let scorer = match self.scorer.get() {
-            Some(scorer) => scorer,
-            None => {
-                let made = Scorer::new(self)?.map(Arc::new);
-                self.scorer.get_or_init(|| made)
-            }
-        };
-        match scorer {
-            Some(scorer) => scorer.log_prob(x, context),
-            None => host_values(self.log_prob(tensor_of(x), context.map(tensor_of))?),
-        }
+    /// As [`FlowSpec::validate`].
+    pub fn build(&self, seed: u64) -> Result<Flow> {
+        self.build_on(seed, &Device::flex())
     }
 
-    /// Sets the layers that start from data ([`crate::transforms::ActNorm`]) so that a first batch comes out standardised.
+    /// Builds the flow on a device.
+    ///
+    /// # Errors
+    /// As [`FlowSpec::validate`].
+    pub fn build_on(&self, seed: u64, device: &Device) -> Result<Flow> {
+        self.validate()?;
+        let mut init = Init::new(seed, self.precision.dtype(), device.clone());
+        let chain = Chain::build(&self.transforms, self.place(), &mut init)?;
+        let base = self.base.build(self.dims, &mut init)?;
+        Ok(Flow { spec: Arc::new(self.clone()), chain, base, device: device.clone() })
+    }
+}
+
+impl Flow {
+    /// The description that this flow was built from.
+    pub fn spec(&self) -> &FlowSpec {
+        &self.spec
+    }
+
+    /// Sets the layers that start from data ([`Transform::start`]), such as [`crate::transforms::ActNorm`], so that a first batch comes out standardised.
     ///
     /// # Errors
     /// As [`Flow::log_prob`].
     pub fn initialize(&mut self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<()> {
-        self.scorer = OnceLock::new();
-        let context = self.map_context(x.dims()[0], context)?;
-        let mut value = x;
-        for i in 0..self.transform.layers().len() {
-            value = self.transform.prepare(&self.transform.layers()[i], value, false);
-            if let Layer::ActNorm(layer) = &mut self.transform.layers_mut()[i] {
-                layer.initialize(&value);
-            }
-            value = self.transform.layers()[i].forward(value, context.as_ref())?.value;
-        }
+        self.check_width("data", x.dims()[1])?;
+        let context = self.context(x.dims()[0], context)?;
+        self.chain.start(x.cast(self.dtype()), &Given::context(context.as_ref()))?;
         Ok(())
-    }
-}
-
-impl<T: Transform> Flow<T> {
-    /// A flow of your own transform on the CPU, in single precision, without context.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Shape`] if transform and base differ in width.
-    pub fn new(transform: T, base: Base) -> Result<Self> {
-        if transform.dims() != base.dims() {
-            return Err(Error::shape(format!(
-                "transform and base must be equally wide, found {} and {}",
-                transform.dims(),
-                base.dims()
-            )));
-        }
-        let (dtype, device) = (DType::F32, Device::flex());
-        Ok(Self {
-            transform,
-            base,
-            context: None,
-            context_dims: 0,
-            dtype,
-            device,
-            spec: None,
-            scorer: OnceLock::new(),
-        })
     }
 
     /// Width of the data.
     pub fn dims(&self) -> usize {
-        self.transform.dims()
+        self.spec.dims
     }
 
     /// Width of the context; 0 for an unconditional density.
     pub fn context_dims(&self) -> usize {
-        self.context_dims
+        self.spec.context_dims
     }
 
-    /// The transform.
-    pub fn transform(&self) -> &T {
-        &self.transform
+    /// The transforms.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// The base distribution.
-    pub fn base(&self) -> &Base {
-        &self.base
-    }
-
-    /// Where the weights are.
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// The map of the context, if there is a context.
-    pub(crate) fn context_chain(&self) -> Option<&Chain> {
-        self.context.as_ref()
+    pub fn base(&self) -> &dyn Distribution {
+        &*self.base
     }
 
     /// The base distribution, to be changed in place.
-    pub fn base_mut(&mut self) -> &mut Base {
-        self.scorer = OnceLock::new();
-        &mut self.base
+    pub fn base_mut(&mut self) -> &mut dyn Distribution {
+        &mut *self.base
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Precision of the weights.
+    fn dtype(&self) -> DType {
+        self.spec.precision.dtype()
+    }
+
+    /// The largest number of that precision.
+    fn largest(&self) -> f64 {
+        match self.spec.precision {
+            Precision::F32 => f64::from(f32::MAX),
+            Precision::F64 => f64::MAX,
+        }
     }
 
     /// Log-density in nats of each row of `x: [n, d]`, given `context: [n, c]` if the flow has one.
@@ -165,33 +116,40 @@ impl<T: Transform> Flow<T> {
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.
     pub fn log_prob(&self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<Tensor<1>> {
-        let n = x.dims()[0];
+        let [n, width] = x.dims();
+        self.check_width("data", width)?;
         if n == 0 {
-            self.check_width("data", x.dims()[1])?;
-            return Ok(Tensor::zeros(
-                [0],
-                (&x.device(), diffeo_kernels::ops::sum_dtype(&x.device())),
-            ));
+            let sum = diffeo_kernels::ops::sum_dtype(&x.device());
+            return Ok(Tensor::zeros([0], (&x.device(), sum)));
+        }
+        let bad = density_of_bad(&host_values(x.clone().detach())?, width, self.largest());
+        if bad.is_empty() {
+            return self.log_prob_of_finite(x.clone(), no_log_det(&x), context, None);
         }
         // Infinities would become NaN in a matrix product (0 * inf), so these rows are scored apart.
-        let size = x.clone().detach().abs().max_dim(1);
-        let nan = x.clone().detach().is_nan().int().sum_dim(1).greater_elem(0);
-        let infinite = size.greater_elem(f64::MAX).bool_and(nan.clone().bool_not());
-        let bad = nan.clone().bool_or(infinite.clone()).expand(x.dims());
-        let safe = x.mask_fill(bad, 0.5);
-        let log_prob = self.log_prob_of_finite(safe, context)?;
-        Ok(log_prob
-            .mask_fill(infinite.reshape([n]), f64::NEG_INFINITY)
-            .mask_fill(nan.reshape([n]), f64::NAN))
+        let rows = |of: &dyn Fn(f64) -> bool| {
+            let mut flags = vec![false; n];
+            bad.iter().for_each(|(row, density)| flags[*row] = of(*density));
+            Tensor::<1, Bool>::from_data(TensorData::new(flags, [n]), &x.device())
+        };
+        let (nan, any) = (rows(&f64::is_nan), rows(&|_| true));
+        let safe = x.clone().mask_fill(any.clone().reshape([n, 1]).expand([n, width]), 0.5);
+        let log_prob = self.log_prob_of_finite(safe, no_log_det(&x), context, None)?;
+        Ok(log_prob.mask_fill(any, f64::NEG_INFINITY).mask_fill(nan, f64::NAN))
     }
 
-    /// [`Flow::log_prob`] for rows that are known to be finite: what training calls.
+    /// [`Flow::log_prob`] for rows that are known to be finite, after a map with these log-determinants, with draws for layers that estimate:
+    /// what training calls.
     pub(crate) fn log_prob_of_finite(
         &self,
         x: Tensor<2>,
+        log_det: Tensor<1>,
         context: Option<Tensor<2>>,
+        draws: Option<Draws>,
     ) -> Result<Tensor<1>> {
-        let mapped = self.to_base(x, context)?;
+        let context = self.context(x.dims()[0], context)?;
+        let given = Given { context: context.as_ref(), draws };
+        let mapped = self.chain.forward_after(log_det, x.cast(self.dtype()), &given)?;
         let sum = mapped.log_det.dtype();
         Ok(self.base.log_prob(mapped.value).cast(sum) + mapped.log_det)
     }
@@ -202,9 +160,8 @@ impl<T: Transform> Flow<T> {
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.
     pub fn to_base(&self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<Mapped> {
         self.check_width("data", x.dims()[1])?;
-        let context = self.map_context(x.dims()[0], context)?;
-        let mapped = self.transform.forward(x, context.as_ref())?;
-        Ok(Mapped { value: mapped.value.cast(self.dtype), ..mapped })
+        let context = self.context(x.dims()[0], context)?;
+        self.chain.forward(x.cast(self.dtype()), &Given::context(context.as_ref()))
     }
 
     /// Base to data: `x` and `log|det dx/dz|`.
@@ -213,8 +170,18 @@ impl<T: Transform> Flow<T> {
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.
     pub fn to_data(&self, z: Tensor<2>, context: Option<Tensor<2>>) -> Result<Mapped> {
         self.check_width("base", z.dims()[1])?;
-        let context = self.map_context(z.dims()[0], context)?;
-        self.transform.inverse(z.cast(self.dtype), context.as_ref())
+        let context = self.context(z.dims()[0], context)?;
+        self.chain.inverse(z.cast(self.dtype()), &Given::context(context.as_ref()))
+    }
+
+    /// The log-scales of all layers at some rows, see [`Transform::scales`].
+    ///
+    /// # Errors
+    /// As [`Flow::to_base`].
+    pub fn scales(&self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<Vec<Scales>> {
+        self.check_width("data", x.dims()[1])?;
+        let context = self.context(x.dims()[0], context)?;
+        self.chain.scales(&x.cast(self.dtype()), &Given::context(context.as_ref()))
     }
 
     /// `n` draws, `[n, d]`. Row `i` is the same for every `n` above `i`.
@@ -258,7 +225,7 @@ impl<T: Transform> Flow<T> {
         for (i, row) in values.chunks_mut(d).enumerate() {
             sampler(&mut streams.rng(Purpose::Sample, 0, first + i as u64), temperature, row);
         }
-        Ok(Tensor::from_data(TensorData::new(values, [n, d]), (&self.device, self.dtype)))
+        Ok(Tensor::from_data(TensorData::new(values, [n, d]), (&self.device, self.dtype())))
     }
 
     fn check_width(&self, side: &str, found: usize) -> Result<()> {
@@ -271,13 +238,13 @@ impl<T: Transform> Flow<T> {
         )))
     }
 
-    /// The context as the layers see it, checked.
-    pub(crate) fn map_context(
+    /// The context in the precision of the weights, checked.
+    pub(crate) fn context(
         &self,
         rows: usize,
         context: Option<Tensor<2>>,
     ) -> Result<Option<Tensor<2>>> {
-        match (self.context_dims, context) {
+        match (self.context_dims(), context) {
             (0, None) => Ok(None),
             (0, Some(_)) => Err(Error::shape("this flow is not conditional: give no context")),
             (width, None) => Err(Error::shape(format!(
@@ -290,25 +257,17 @@ impl<T: Transform> Flow<T> {
                         context.dims()
                     )));
                 }
-                let mapped = match &self.context {
-                    Some(chain) => chain.forward(context, None)?.value,
-                    None => context,
-                };
-                Ok(Some(mapped.cast(self.dtype)))
+                Ok(Some(context.cast(self.dtype())))
             }
         }
     }
 
     /// Shows every trainable parameter: those of the transform, then those of the base.
     pub fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        // The visitor may change weights.
-        self.scorer = OnceLock::new();
-        visit_part("transform", visitor, |v| self.transform.visit(v));
+        visit_part("transform", visitor, |v| self.chain.visit(v));
         visit_part("base", visitor, |v| self.base.visit(v));
     }
-}
 
-impl<T: Transform + Clone> Flow<T> {
     /// Every trainable parameter by name, in a fixed order; all have rank two.
     pub fn parameters(&self) -> Vec<(String, Tensor<2>)> {
         let mut found = Vec::new();
@@ -347,7 +306,7 @@ impl<T: Transform + Clone> Flow<T> {
                 faults.join("; ")
             )));
         }
-        let dtype = self.dtype;
+        let dtype = self.dtype();
         self.visit(&mut |name, p| {
             if let Some(new) = values.get(name) {
                 let new = new.clone().cast(dtype);

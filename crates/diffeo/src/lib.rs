@@ -9,7 +9,7 @@
 //! * [`check::check`] is a self-test of a fitted model that can fail.
 //!
 //! `forward` is data to base and `inverse` base to data, everywhere; see [`Transform`]. The model file is a checksummed `.safetensors`
-//! ([`model_file`], [`container`]).
+//! ([`model::file`], [`file::container`]).
 //!
 //! ```
 //! use diffeo::train::{Event, FitOptions, Trainer, TrainingData};
@@ -30,54 +30,48 @@
 //! # }
 //! ```
 
+pub mod bases;
+mod catalog;
 pub mod check;
+pub mod columns;
 pub mod conditioner;
-pub mod container;
-mod distribution;
-pub mod distributions;
-mod element;
+mod engine;
 mod error;
-mod flat;
+pub mod file;
 mod flow;
-mod layout;
-mod likelihood;
-mod linalg;
-mod model;
-pub mod model_file;
+mod host;
+#[cfg(feature = "laws")]
+pub mod laws;
+pub mod model;
 pub mod monotone;
-pub mod nn;
-mod parallel;
+pub mod network;
 mod parameter;
+mod place;
 pub mod presets;
-mod program;
-mod random;
-mod reservoir;
-mod rows;
-mod schema;
-mod scorer;
 pub mod spec;
-pub mod storage;
-mod summary;
+mod step;
 pub mod train;
 mod transform;
 pub mod transforms;
 
-pub use distribution::{Distribution, Sampler};
+pub use bases::{BaseSpec, Distribution, Sampler};
+pub use columns::{Column, ColumnKind, Schema, Support, Unit, Units};
 pub use error::{Error, ErrorKind, Result, printable, quoted};
 pub use flow::Flow;
-pub use likelihood::Likelihood;
-pub use model::{Model, SampleOptions};
-pub use parameter::{Init, Parameter, Visitor, visit_part};
-pub use presets::{ColumnOrder, Preset, PresetOptions};
-pub use random::{
+pub use host::draws::Draws;
+pub use host::likelihood::Likelihood;
+pub use host::random::{
     Purpose, Streams, below, fill_normal, normal, permutation, uniform, uniform_open,
 };
-pub use reservoir::Reservoir;
-pub use rows::Rows;
-pub use schema::{Column, ColumnKind, Schema};
-pub use spec::{BaseSpec, FlowSpec, LayerSpec, Precision};
-pub use summary::{HistoryPoint, TrainingSummary};
-pub use transform::{Mapped, Transform};
+pub use host::reservoir::Reservoir;
+pub use host::rows::Rows;
+pub use model::{HistoryPoint, Model, SampleOptions, TrainingSummary};
+pub use parameter::{Init, Parameter, Visitor, visit_part};
+pub use place::Place;
+pub use presets::{ColumnOrder, Preset, PresetOptions};
+pub use spec::{FlowSpec, Precision};
+pub use transform::{Duplicate, Given, Mapped, Scales, Transform};
+pub use transforms::LayerSpec;
 
 /// The tensor engine, re-exported so that programs use the same version.
 pub use burn;

@@ -1,18 +1,12 @@
 //! The description of a flow as plain data: read, checked, then built.
 
-use burn::tensor::{DType, Device};
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
-use crate::distributions::{Base, Gaussian, Mixture, Normal, StudentT, Uniform};
+use crate::bases::BaseSpec;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::Flow;
-use crate::monotone::MonotoneSpec;
-use crate::nn::NetworkSpec;
-use crate::parameter::Init;
-use crate::transforms::{
-    ActNorm, Autoregressive, Chain, Coupling, Elementwise, Inverted, Layer, Permutation, Plu,
-    Standardize, Support, SupportMap,
-};
+use crate::place::Place;
+use crate::transforms::{ChainSpec, LayerSpec, count_all};
 
 /// Precision of weights and network arithmetic; densities are summed in `f64` either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +27,19 @@ impl Precision {
             Self::F64 => DType::F64,
         }
     }
+
+    /// The largest error of a sound model that maps a row to the base and back, in units where a column has spread one.
+    ///
+    /// In `f64` a map rounds at 1e-16 of its range and a stack of splines of slope 1e-3 to 1e3 stretches that to about 1e-10; a
+    /// wrong inverse is off by a spread. In `f32` rounding is 6e-8. One part in a hundred of a spread is more than a well-conditioned model
+    /// loses and less than 10,000 samples can show; a model beyond it is numerically not invertible there (Behrmann et al. AISTATS 2021,
+    /// arXiv:2006.09347).
+    pub(crate) fn round_trip_limit(self) -> f64 {
+        match self {
+            Self::F32 => 1e-2,
+            Self::F64 => 1e-6,
+        }
+    }
 }
 
 /// A flow: a chain of transforms, data end first, and a base distribution.
@@ -49,133 +56,46 @@ pub struct FlowSpec {
     pub precision: Precision,
     /// The transforms, data end first.
     pub transforms: Vec<LayerSpec>,
-    /// Fixed maps of the context's columns, applied before any network sees them.
-    #[serde(default)]
-    pub context_transforms: Vec<LayerSpec>,
     /// The base distribution.
     pub base: BaseSpec,
 }
 
-/// A transform, described.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum LayerSpec {
-    /// [`Chain`].
-    Chain {
-        /// The transforms, data end first.
-        transforms: Vec<LayerSpec>,
-    },
-    /// [`Inverted`].
-    Inverted {
-        /// The transform to use the other way round.
-        transform: Box<LayerSpec>,
-    },
-    /// [`Permutation`].
-    Permutation {
-        /// Column `i` of the result is column `order[i]`.
-        order: Vec<usize>,
-    },
-    /// [`Plu`].
-    Plu {
-        /// The permutation it starts from.
-        order: Vec<usize>,
-    },
-    /// [`ActNorm`].
-    ActNorm {},
-    /// [`Elementwise`].
-    Elementwise {
-        /// The scalar map.
-        monotone: MonotoneSpec,
-    },
-    /// [`Coupling`].
-    Coupling {
-        /// The scalar map.
-        monotone: MonotoneSpec,
-        /// The network.
-        network: NetworkSpec,
-        /// Which columns stay as they are.
-        kept: Vec<bool>,
-    },
-    /// [`Autoregressive`].
-    Autoregressive {
-        /// The scalar map.
-        monotone: MonotoneSpec,
-        /// The network.
-        network: NetworkSpec,
-        /// The column that comes `i`-th; absent for the order of the columns.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        order: Option<Vec<usize>>,
-    },
-    /// [`Support`].
-    Support {
-        /// One map per column.
-        maps: Vec<SupportMap>,
-    },
-    /// [`Standardize`].
-    Standardize {
-        /// Subtracted.
-        center: Vec<f64>,
-        /// Divided by.
-        scale: Vec<f64>,
-    },
-}
-
-/// A base distribution, described.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum BaseSpec {
-    /// [`Normal`].
-    #[default]
-    Normal,
-    /// [`Gaussian`].
-    Gaussian,
-    /// [`Uniform`].
-    Uniform {
-        /// Lower bound in every dimension.
-        low: f64,
-        /// Upper bound in every dimension.
-        high: f64,
-    },
-    /// [`StudentT`].
-    StudentT {
-        /// Degrees of freedom to start from.
-        dof: f64,
-    },
-    /// [`Mixture`].
-    Mixture {
-        /// Number of Gaussians.
-        components: usize,
-    },
-}
-
-/// Parses `normal`, `gaussian`, `student-t`, `uniform` or `mixture`, with usual settings.
-impl std::str::FromStr for BaseSpec {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Ok(match text {
-            "normal" => Self::Normal,
-            "gaussian" => Self::Gaussian,
-            "student-t" => Self::StudentT { dof: 10.0 },
-            "uniform" => Self::Uniform { low: -5.0, high: 5.0 },
-            "mixture" => Self::Mixture { components: 8 },
-            _ => {
-                return Err(Error::config(format!(
-                    "a base is normal, gaussian, student-t, uniform or mixture, not {}",
-                    crate::error::quoted(text)
-                )));
-            }
-        })
-    }
-}
-
 impl FlowSpec {
+    /// These transforms, the data end first, onto a standard normal; in single precision, without context.
+    pub fn new(dims: usize, transforms: Vec<LayerSpec>) -> Self {
+        Self {
+            dims,
+            context_dims: 0,
+            precision: Precision::default(),
+            transforms,
+            base: BaseSpec::default(),
+        }
+    }
+
+    /// The same flow in this precision.
+    #[must_use]
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same flow given a context of so many numbers.
+    #[must_use]
+    pub fn given(self, context_dims: usize) -> Self {
+        Self { context_dims, ..self }
+    }
+
+    /// The same flow onto this base.
+    #[must_use]
+    pub fn onto(self, base: impl Into<BaseSpec>) -> Self {
+        Self { base: base.into(), ..self }
+    }
+
     /// Most dimensions of data or context.
     pub const DIMS_MAX: usize = 100_000;
     /// Most parameters a model may have: 2^31, 8 GiB in single precision.
     pub const PARAMETERS_MAX: u64 = 1 << 31;
     /// Most transforms in a chain.
-    pub const TRANSFORMS_MAX: usize = 1_000;
+    pub const TRANSFORMS_MAX: usize = ChainSpec::LENGTH_MAX;
 
     /// Checks every range before anything is allocated.
     ///
@@ -190,15 +110,8 @@ impl FlowSpec {
                 max = Self::DIMS_MAX
             )));
         }
-        for layer in &self.transforms {
-            layer.validate(self.dims, 0)?;
-        }
-        for layer in &self.context_transforms {
-            if !matches!(layer, LayerSpec::Support { .. } | LayerSpec::Standardize { .. }) {
-                return Err(Error::config("context maps must be support or standardize"));
-            }
-            layer.validate(self.context_dims, 0)?;
-        }
+        self.transforms.iter().try_for_each(|layer| layer.validate(self.place()))?;
+        self.base.validate()?;
         let count = self.parameter_count()?;
         if count > Self::PARAMETERS_MAX {
             return Err(Error::new(
@@ -219,16 +132,8 @@ impl FlowSpec {
     /// # Errors
     /// [`ErrorKind::Limit`] if the count overflows.
     pub fn parameter_count(&self) -> Result<u64> {
-        let d = self.dims as u64;
-        let base = match self.base {
-            BaseSpec::Normal | BaseSpec::Uniform { .. } => Some(0),
-            BaseSpec::Gaussian => d.checked_mul(d).map(|dd| dd + 2 * d),
-            BaseSpec::StudentT { .. } => Some(d),
-            BaseSpec::Mixture { components } => (components as u64)
-                .checked_mul(2 * d)
-                .and_then(|n| n.checked_add(components as u64)),
-        };
-        let chain = LayerSpec::count_all(&self.transforms, d, self.context_dims as u64);
+        let base = self.base.count(self.dims as u64);
+        let chain = count_all(&self.transforms, self.place());
         base.zip(chain).and_then(|(a, b)| a.checked_add(b)).ok_or_else(|| {
             Error::new(
                 ErrorKind::Limit,
@@ -237,147 +142,8 @@ impl FlowSpec {
         })
     }
 
-    /// Builds the flow on the CPU with initial weights drawn from `seed`.
-    ///
-    /// # Errors
-    /// As [`FlowSpec::validate`].
-    pub fn build(&self, seed: u64) -> Result<Flow> {
-        self.build_on(seed, &Device::flex())
-    }
-
-    /// Builds the flow on a device.
-    ///
-    /// # Errors
-    /// As [`FlowSpec::validate`].
-    pub fn build_on(&self, seed: u64, device: &Device) -> Result<Flow> {
-        self.validate()?;
-        let mut init = Init::new(seed, self.precision.dtype(), device.clone());
-        let shape = [self.dims, self.context_dims];
-        let chain = chain_of(&self.transforms, shape, &mut init)?;
-        let context = chain_of(&self.context_transforms, [self.context_dims, 0], &mut init)?;
-        let base = match self.base {
-            BaseSpec::Normal => Base::Normal(Normal::new(self.dims)),
-            BaseSpec::Gaussian => Base::Gaussian(Gaussian::new(self.dims, &init)),
-            BaseSpec::Uniform { low, high } => Base::Uniform(Uniform::new(self.dims, low, high)?),
-            BaseSpec::StudentT { dof } => Base::StudentT(StudentT::new(self.dims, dof, &init)?),
-            BaseSpec::Mixture { components } => {
-                Base::Mixture(Mixture::new(self.dims, components, &mut init)?)
-            }
-        };
-        Ok(Flow::from_parts(self.clone(), chain, context, base))
-    }
-}
-
-fn chain_of(specs: &[LayerSpec], shape: [usize; 2], init: &mut Init) -> Result<Chain> {
-    let layers = specs.iter().map(|spec| spec.build(shape, init)).collect::<Result<_>>()?;
-    Chain::new(shape[0], init.dtype, layers)
-}
-
-impl LayerSpec {
-    /// Deepest nesting of chains and inversions.
-    pub const DEPTH_MAX: usize = 8;
-
-    fn validate(&self, dims: usize, depth: usize) -> Result<()> {
-        if depth > Self::DEPTH_MAX {
-            return Err(Error::config(format!(
-                "transforms may nest {} deep at most",
-                Self::DEPTH_MAX
-            )));
-        }
-        let width = |name: &str, found: usize| {
-            if found == dims {
-                return Ok(());
-            }
-            Err(Error::config(format!(
-                "{name}: expected one entry for each of {dims} columns, found {found}"
-            )))
-        };
-        match self {
-            Self::Chain { transforms } if transforms.len() > FlowSpec::TRANSFORMS_MAX => {
-                Err(Error::config(format!(
-                    "a chain holds at most {} transforms",
-                    FlowSpec::TRANSFORMS_MAX
-                )))
-            }
-            Self::Chain { transforms } => {
-                transforms.iter().try_for_each(|t| t.validate(dims, depth + 1))
-            }
-            Self::Inverted { transform } => transform.validate(dims, depth + 1),
-            Self::Permutation { order } | Self::Plu { order } => width("order", order.len()),
-            Self::ActNorm {} => Ok(()),
-            Self::Elementwise { monotone } => monotone.validate(),
-            Self::Coupling { monotone, network, kept } => {
-                width("coupling", kept.len())?;
-                monotone.validate()?;
-                network.validate()
-            }
-            Self::Autoregressive { monotone, network, order } => {
-                order.as_ref().map_or(Ok(()), |o| width("autoregressive order", o.len()))?;
-                monotone.validate()?;
-                network.validate()
-            }
-            Self::Support { maps } => width("support", maps.len()),
-            Self::Standardize { center, scale } => {
-                width("standardize", center.len())?;
-                width("standardize", scale.len())
-            }
-        }
-    }
-
-    fn count_all(specs: &[Self], dims: u64, context: u64) -> Option<u64> {
-        specs.iter().try_fold(0u64, |sum, s| sum.checked_add(s.count(dims, context)?))
-    }
-
-    fn count(&self, dims: u64, context: u64) -> Option<u64> {
-        use crate::monotone::Monotone;
-        match self {
-            Self::Chain { transforms } => Self::count_all(transforms, dims, context),
-            Self::Inverted { transform } => transform.count(dims, context),
-            Self::Permutation { .. } | Self::Support { .. } | Self::Standardize { .. } => Some(0),
-            Self::Plu { .. } => dims.checked_mul(dims)?.checked_mul(2)?.checked_add(2 * dims),
-            Self::ActNorm {} => Some(2 * dims),
-            Self::Elementwise { monotone } => dims.checked_mul(monotone.params_per_dim() as u64),
-            Self::Coupling { monotone, network, kept } => {
-                let still = kept.iter().filter(|k| **k).count() as u64;
-                let moved = dims.checked_sub(still)?;
-                network.count(still, context, moved.checked_mul(monotone.params_per_dim() as u64)?)
-            }
-            Self::Autoregressive { monotone, network, .. } => {
-                network.count(dims, context, dims.checked_mul(monotone.params_per_dim() as u64)?)
-            }
-        }
-    }
-
-    fn build(&self, [dims, context]: [usize; 2], init: &mut Init) -> Result<Layer> {
-        Ok(match self {
-            Self::Chain { transforms } => {
-                Layer::Chain(chain_of(transforms, [dims, context], init)?)
-            }
-            Self::Inverted { transform } => {
-                Layer::Inverted(Inverted(Box::new(transform.build([dims, context], init)?)))
-            }
-            Self::Permutation { order } => {
-                Layer::Permutation(Permutation::new(order, &init.device)?)
-            }
-            Self::Plu { order } => Layer::Plu(Plu::new(order, init)?),
-            Self::ActNorm {} => Layer::ActNorm(ActNorm::new(dims, init)),
-            Self::Elementwise { monotone } => {
-                Layer::Elementwise(Elementwise::new(monotone.clone(), dims, init))
-            }
-            Self::Coupling { monotone, network, kept } => {
-                let layer = Coupling::new(monotone.clone(), network, kept, context, init)?;
-                Layer::Coupling(Box::new(layer))
-            }
-            Self::Autoregressive { monotone, network, order } => {
-                let shape = [dims, context];
-                let layer =
-                    Autoregressive::new(monotone.clone(), network, shape, order.as_deref(), init)?;
-                Layer::Autoregressive(Box::new(layer))
-            }
-            Self::Support { maps } => Layer::Support(Support::new(maps.clone())?),
-            Self::Standardize { center, scale } => {
-                Layer::Standardize(Standardize::new(center.clone(), scale.clone())?)
-            }
-        })
+    /// Where the layers stand.
+    pub(crate) fn place(&self) -> Place {
+        Place::new(self.dims, self.context_dims)
     }
 }

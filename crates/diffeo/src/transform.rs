@@ -4,13 +4,19 @@
 //! nearer the data and `z` the side nearer the base. The log-determinant always belongs to the map just applied, so
 //! `forward(x).log_det + inverse(z).log_det = 0` when `z = forward(x).value`.
 
+use std::fmt::Debug;
+
 use burn::tensor::Tensor;
 
 use crate::error::Result;
+use crate::host::draws::Draws;
 use crate::parameter::Visitor;
+use crate::step::{Steps, Weights};
 
 /// A differentiable bijection between data space and base space. Batched: row `i` of the result depends on row `i` only.
-pub trait Transform: Send + Sync {
+///
+/// Two methods and a width make a bijection; each of the others has a default that is true of every bijection.
+pub trait Transform: Duplicate + Debug + Send + Sync {
     /// Numbers in a row, the same on both sides.
     fn dims(&self) -> usize;
 
@@ -18,17 +24,89 @@ pub trait Transform: Send + Sync {
     ///
     /// # Errors
     /// When an iterative map does not converge. Widths are checked by [`crate::Flow`] before.
-    fn forward(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Mapped>;
+    fn forward(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped>;
 
     /// Base to data: `x = f^-1(z | c)` with `log|det dx/dz|`.
     ///
     /// # Errors
     /// When an iterative map does not converge.
-    fn inverse(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Mapped>;
+    fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped>;
 
     /// Shows every trainable parameter with its name, always in the same order.
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         let _ = visitor;
+    }
+
+    /// Sets what starts from data, seen from the data side, and returns the images of these rows.
+    ///
+    /// # Errors
+    /// As [`Transform::forward`].
+    fn start(&mut self, x: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        Ok(self.forward(x, given)?.value)
+    }
+
+    /// As [`Transform::start`] for a layer that is used the other way round: `z` are the rows it starts from.
+    ///
+    /// # Errors
+    /// As [`Transform::inverse`].
+    fn start_inverse(&mut self, z: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        Ok(self.inverse(z, given)?.value)
+    }
+
+    /// The log-scales that the layer applies at some rows of the data side, with their bounds: what tells a fit that ran into them.
+    ///
+    /// # Errors
+    /// As [`Transform::forward`].
+    fn scales(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<Vec<Scales>> {
+        let _ = (x, given);
+        Ok(Vec::new())
+    }
+
+    /// How the layer runs on the CPU without tensors; `None` if only tensors run it.
+    #[doc(hidden)]
+    fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
+        let _ = weights;
+        None
+    }
+}
+
+/// A copy behind a box; every `Clone` transform has it.
+pub trait Duplicate {
+    /// The same transform again. Weights are shared until one copy changes.
+    fn duplicate(&self) -> Box<dyn Transform>;
+}
+
+impl<T: Transform + Clone + 'static> Duplicate for T {
+    fn duplicate(&self) -> Box<dyn Transform> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Transform> {
+    fn clone(&self) -> Self {
+        (**self).duplicate()
+    }
+}
+
+/// What a layer is given beside its rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// The context of each row, `[n, c]`; `None` for an unconditional density.
+    pub context: Option<&'a Tensor<2>>,
+    /// Random numbers in a training step, where an estimate without bias is enough; `None` where the result must be exact.
+    pub draws: Option<Draws>,
+}
+
+impl<'a> Given<'a> {
+    /// Rows with this context, if any, to be treated exactly.
+    pub fn context(context: Option<&'a Tensor<2>>) -> Self {
+        Self { context, draws: None }
+    }
+
+    /// The same for the `i`-th of several layers, which must not share random numbers.
+    #[must_use]
+    pub fn part(&self, i: usize) -> Self {
+        Self { draws: self.draws.map(|draws| draws.part(i)), ..*self }
     }
 }
 
@@ -39,4 +117,13 @@ pub struct Mapped {
     pub value: Tensor<2>,
     /// `log|det|` of the map just applied, `[n]`, in `f64` where the device has it.
     pub log_det: Tensor<1>,
+}
+
+/// Log-scales of a layer and the size that none of them can exceed.
+#[derive(Clone, Debug)]
+pub struct Scales {
+    /// `ln` of each scale at each row, `[n, k]`.
+    pub log_scales: Tensor<2>,
+    /// Their bound.
+    pub bound: f64,
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use diffeo::bases::{MixtureSpec, StudentTSpec, UniformSpec};
 use diffeo::burn;
 use diffeo::check::{CheckData, CheckOptions, CheckResult, check};
-use diffeo::nn::Activation;
-use diffeo::transforms::SupportMap;
+use diffeo::network::Activation;
 use diffeo::{
-    BaseSpec, Column, ColumnKind, ErrorKind, Flow, FlowSpec, LayerSpec, Model, Precision, Preset,
-    PresetOptions, Purpose, Rows, SampleOptions, Schema, Streams, normal,
+    BaseSpec, Column, ColumnKind, ErrorKind, Flow, FlowSpec, Model, Precision, Preset,
+    PresetOptions, Purpose, Rows, SampleOptions, Schema, Streams, Unit, Units, normal,
 };
 
 const OPTIONS: CheckOptions = CheckOptions { seed: 1, threads: 2, samples: 3000 };
@@ -98,17 +98,11 @@ fn fresh_and_randomised_models_pass() {
 fn mixed() -> Model {
     let kinds =
         [ColumnKind::Positive, ColumnKind::Integer, ColumnKind::Interval { low: -1.0, high: 3.0 }];
-    let maps =
-        vec![SupportMap::Log, SupportMap::Identity, SupportMap::Logit { low: -1.0, high: 3.0 }];
-    let mut spec = spec(Preset::Maf, 3, 0, Precision::F32);
-    let units = [
-        LayerSpec::Support { maps },
-        LayerSpec::Standardize { center: vec![2.0, 5.5, 0.5], scale: vec![0.5, 3.0, 2.0] },
-    ];
-    spec.transforms.splice(0..0, units);
+    let spec = spec(Preset::Maf, 3, 0, Precision::F32);
     let schema =
         Schema { columns: columns(&["income", "children", "share"], &kinds), context: vec![] };
-    Model::new(randomised(&spec, 5), schema).unwrap()
+    let units = Units::of(&schema, &[2.0, 5.5, 0.5], &[0.5, 3.0, 2.0]);
+    Model::with_units(randomised(&spec, 5), schema, units).unwrap()
 }
 
 #[test]
@@ -142,10 +136,12 @@ fn data_that_is_not_the_models_fails_by_column() {
 
 #[test]
 fn a_conditional_model_is_checked_at_the_contexts_of_the_data() {
-    let mut spec = spec(Preset::Maf, 1, 1, Precision::F32);
-    spec.context_transforms = vec![LayerSpec::Standardize { center: vec![10.0], scale: vec![2.0] }];
+    let spec = spec(Preset::Maf, 1, 1, Precision::F32);
+    let unit = Unit { center: 10.0, scale: 2.0, ..Unit::default() };
+    let units = Units { context: vec![unit], ..Units::none(1, 0) };
     // Weights so large that most of the spread of the column is due to its context.
-    let model = model(randomised_by(0.8, &spec, 9));
+    let plain = model(randomised_by(0.8, &spec, 9));
+    let model = Model::with_units(plain.flow().clone(), plain.schema().clone(), units).unwrap();
     all_pass(&check(&model, None, &OPTIONS).unwrap());
     let n = 2000;
     let mut rng = Streams::new(6).rng(Purpose::Check, 99, 0);
@@ -178,9 +174,9 @@ fn a_seed_gives_the_same_results_on_any_number_of_threads() {
 #[test]
 fn a_base_of_bounded_support_and_one_of_heavy_tails_are_densities_too() {
     for base in [
-        BaseSpec::Uniform { low: -1.0, high: 2.0 },
-        BaseSpec::StudentT { dof: 4.0 },
-        BaseSpec::Mixture { components: 3 },
+        BaseSpec::Uniform(UniformSpec { low: -1.0, high: 2.0 }),
+        BaseSpec::StudentT(StudentTSpec { dof: 4.0 }),
+        BaseSpec::Mixture(MixtureSpec { components: 3 }),
     ] {
         for d in [1, 3] {
             let mut spec = spec(Preset::Nsf, d, 0, Precision::F64);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use diffeo::container::{
+use diffeo::file::container::{
     CHECKSUM_KEY, Container, Dtype, MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_NAME_BYTES, NamedTensor,
     finite_or_text, parse_json,
 };
-use diffeo::storage::Disk;
+use diffeo::file::storage::Disk;
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};

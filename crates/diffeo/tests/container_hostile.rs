@@ -1,6 +1,6 @@
 //! Files that should never be offered as models: each gets its own message, none gets further.
 
-use diffeo::container::{Container, MAX_HEADER_BYTES, MAX_TENSORS, NamedTensor};
+use diffeo::file::container::{Container, MAX_HEADER_BYTES, MAX_TENSORS, NamedTensor};
 use diffeo::{Error, ErrorKind};
 
 /// A file with that header, whatever it is.

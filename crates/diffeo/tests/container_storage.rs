@@ -4,8 +4,8 @@ use std::fs;
 use std::io::ErrorKind as Io;
 use std::path::{Path, PathBuf};
 
-use diffeo::container::{Container, NamedTensor};
-use diffeo::storage::{
+use diffeo::file::container::{Container, NamedTensor};
+use diffeo::file::storage::{
     Disk, Entry, Fault, Generation, SimulatedDisk, Storage, check_writable, load_newest,
     previous_path, write_atomic, write_generation,
 };

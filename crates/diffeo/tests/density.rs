@@ -3,15 +3,15 @@
 mod support;
 
 use burn::tensor::{DType, Device};
-use diffeo::distributions::Gaussian;
-use diffeo::nn::Activation;
-use diffeo::transforms::SupportMap;
+use diffeo::bases::Gaussian;
+use diffeo::bases::{MixtureSpec, StudentTSpec, UniformSpec};
+use diffeo::network::Activation;
 use diffeo::{
-    BaseSpec, ColumnKind, Distribution, Init, LayerSpec, Model, Parameter, Precision, Preset,
-    PresetOptions, Purpose, Rows, SampleOptions, Streams,
+    BaseSpec, ColumnKind, Distribution, Init, Model, Parameter, Precision, Preset, PresetOptions,
+    Purpose, Rows, SampleOptions, Streams, Units,
 };
 use support::integral::{Axis, distance, masses, total};
-use support::{bits, close, host, model, normals, randomised, rows};
+use support::{bits, close, host, model, normals, randomised, rows, schema};
 
 const REAL: ColumnKind = ColumnKind::Real;
 const POSITIVE: ColumnKind = ColumnKind::Positive;
@@ -49,19 +49,12 @@ fn place(kind: ColumnKind) -> [f64; 2] {
 
 /// A preset in the units of such columns, with random weights.
 fn in_units(preset: Preset, kinds: &[ColumnKind], options: &PresetOptions, seed: u64) -> Model {
-    let mut spec = preset.spec(kinds.len(), 0, options).unwrap();
-    let map = |kind: &ColumnKind| match *kind {
-        ColumnKind::Positive => SupportMap::Log,
-        ColumnKind::Interval { low, high } => SupportMap::Logit { low, high },
-        _ => SupportMap::Identity,
-    };
-    let (center, scale) = kinds.iter().map(|&k| <(f64, f64)>::from(place(k))).unzip();
-    let units = [
-        LayerSpec::Support { maps: kinds.iter().map(map).collect() },
-        LayerSpec::Standardize { center, scale },
-    ];
-    spec.transforms.splice(0..0, units);
-    model(randomised(&spec, seed, 0.3), kinds)
+    let spec = preset.spec(kinds.len(), 0, options).unwrap();
+    let (center, scale): (Vec<f64>, Vec<f64>) =
+        kinds.iter().map(|&k| <(f64, f64)>::from(place(k))).unzip();
+    let schema = schema(kinds, 0);
+    let units = Units::of(&schema, &center, &scale);
+    Model::with_units(randomised(&spec, seed, 0.3), schema, units).unwrap()
 }
 
 fn axes(kinds: &[ColumnKind], n: usize) -> Vec<Axis> {
@@ -101,8 +94,12 @@ fn every_preset_integrates_to_one_over_a_plane() {
 
 #[test]
 fn every_base_integrates_to_one() {
-    let uniform = BaseSpec::Uniform { low: -2.0, high: 2.0 };
-    let bases = [BaseSpec::StudentT { dof: 3.0 }, BaseSpec::Mixture { components: 3 }, uniform];
+    let uniform = BaseSpec::Uniform(UniformSpec { low: -2.0, high: 2.0 });
+    let bases = [
+        BaseSpec::StudentT(StudentTSpec { dof: 3.0 }),
+        BaseSpec::Mixture(MixtureSpec { components: 3 }),
+        uniform,
+    ];
     for base in bases {
         for dims in [1, 2] {
             let mut spec = Preset::Maf.spec(dims, 0, &options(Precision::F64)).unwrap();
@@ -112,7 +109,7 @@ fn every_base_integrates_to_one() {
             let axes: Vec<Axis> = (0..dims).map(|_| Axis::new(REAL, [0.0, 1.0], n)).collect();
             let found = total(&model, &axes);
             // The uniform density jumps at its bounds; a Student-t in a plane has mass beyond the grid.
-            let limit = if matches!(base, BaseSpec::Uniform { .. }) { 2e-2 } else { 1e-3 };
+            let limit = if matches!(base, BaseSpec::Uniform(_)) { 2e-2 } else { 1e-3 };
             assert!((found - 1.0).abs() < limit, "{base:?} in {dims} dimensions: {found}");
         }
     }
@@ -252,7 +249,7 @@ fn p39_bayesflow_491_saved_and_loaded_models_give_the_same_bits() {
         let loaded = Model::load(&path).unwrap();
         assert_eq!(bits(&loaded.log_prob(&sample, None, 1).unwrap()), bits(&log_prob), "{preset}");
         assert_eq!(loaded.sample(300, None, &sampled(0, 0, 1)).unwrap(), sample, "{preset}");
-        assert_eq!((loaded.flow.spec(), &loaded.schema), (model.flow.spec(), &model.schema));
+        assert_eq!((loaded.flow().spec(), loaded.schema()), (model.flow().spec(), model.schema()));
     }
 }
 

@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor};
-use diffeo::conditioner::{Conditioner, CouplingNetwork, Masked};
-use diffeo::distributions::{Base, Gaussian};
-use diffeo::monotone::{Affine, Monotone, MonotoneSpec, RationalQuadratic};
+use diffeo::bases::Gaussian;
+use diffeo::bases::{GaussianSpec, MixtureSpec, NormalSpec, StudentTSpec};
+use diffeo::conditioner::{Conditioner, DescribeConditioner, HalfSpec, MaskedSpec};
+use diffeo::monotone::{Affine, MonotoneSpec, RationalQuadratic};
+use diffeo::transforms::{AutoregressiveSpec, CouplingSpec};
 use diffeo::{
-    BaseSpec, Distribution, Flow, FlowSpec, Init, LayerSpec, Parameter, Precision, Transform,
+    BaseSpec, Distribution, Flow, FlowSpec, Given, Init, LayerSpec, Parameter, Place, Precision,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use support::{close, host, rows, spec, tensor};
+use support::{close, host, rows, scalar_map, spec, tensor};
 
 /// Largest `|a - b| / max(1, |b|)`, in `f64`.
 const TOLERANCE: f64 = 1e-10;
@@ -99,31 +101,31 @@ fn network_output(
     x: &Matrix,
     context: Option<&Tensor<2>>,
 ) -> (Tensor<2>, Vec<usize>, MonotoneSpec) {
-    let dims = flow.dims();
+    let (dims, at_place) = (flow.dims(), Place::new(flow.dims(), flow.context_dims()));
     let mut init = Init::new(0, DType::F64, Device::flex());
     let (mut network, read, moved, monotone): (Box<dyn Conditioner>, Vec<usize>, Vec<usize>, _) =
         match &flow.spec().transforms[at] {
-            LayerSpec::Autoregressive { monotone, network, order } => {
-                let order = order.clone().unwrap_or_else(|| (0..dims).collect());
+            LayerSpec::Autoregressive(AutoregressiveSpec { monotone, network, order }) => {
                 let per_dim = monotone.params_per_dim();
-                let masked = Masked::new(network, dims, flow.context_dims(), per_dim, &mut init);
-                (Box::new(masked), order.clone(), order, monotone)
+                let masked = MaskedSpec { network: network.clone(), order: order.clone() };
+                let masked = masked.build(at_place, per_dim, &mut init).unwrap();
+                let order = order.clone().unwrap_or_else(|| (0..dims).collect());
+                (masked, order.clone(), order, monotone)
             }
-            LayerSpec::Coupling { monotone, network, kept } => {
+            LayerSpec::Coupling(CouplingSpec { monotone, network, kept }) => {
                 let (read, moved): (Vec<usize>, Vec<usize>) = (0..dims).partition(|&i| kept[i]);
-                let outputs = moved.len() * monotone.params_per_dim();
-                let context_dims = flow.context_dims();
-                let dense =
-                    CouplingNetwork::new(network, read.len(), context_dims, outputs, &mut init);
-                (Box::new(dense), read, moved, monotone)
+                let per_dim = monotone.params_per_dim();
+                let half = HalfSpec { network: network.clone(), kept: kept.clone() };
+                (half.build(at_place, per_dim, &mut init).unwrap(), read, moved, monotone)
             }
             other => panic!("{other:?} has no network"),
         };
     let weights: BTreeMap<_, _> = flow.parameters().into_iter().collect();
     network.visit(&mut |name: &str, p: &mut Parameter| {
-        p.value = weights[&format!("transform.{at}.network.{name}")].clone();
+        p.value = weights[&format!("transform.{at}.{name}")].clone();
     });
-    (network.parameters(columns(x, &read), context), moved, monotone.clone())
+    let output = network.parameters(columns(x, &read), &Given::context(context)).unwrap();
+    (output, moved, monotone.clone())
 }
 
 fn columns(rows: &Matrix, which: &[usize]) -> Tensor<2> {
@@ -142,7 +144,9 @@ fn check_stage(
     if let (Some(output), Some(log_slope)) = (&stage.network_output, &stage.log_slope) {
         let (found, moved, monotone) = network_output(flow, at, x, c);
         close(&format!("{what} network"), &host(found), &output.concat(), TOLERANCE);
-        let scalar = monotone.forward(columns(x, &moved), matrix(output)).unwrap();
+        let mut init = Init::new(0, DType::F64, Device::flex());
+        let map = monotone.build(moved.len(), &mut init);
+        let scalar = map.forward(columns(x, &moved), matrix(output)).unwrap();
         let expected = |m: &Matrix| host(columns(m, &moved));
         close(&format!("{what} scalar z"), &host(scalar.value), &expected(&stage.z), TOLERANCE);
         let slopes = host(scalar.log_slope);
@@ -153,13 +157,14 @@ fn check_stage(
         (None, Some(log_slope)) => log_slope.iter().map(|row| row.iter().sum()).collect(),
         (None, None) => panic!("{what}: no log-determinant"),
     };
-    let layer = &flow.transform().layers()[at];
-    let mapped = layer.forward(matrix(x), c).unwrap();
+    let layer = &flow.chain().layers()[at];
+    let given = Given::context(c);
+    let mapped = layer.forward(matrix(x), &given).unwrap();
     close(&format!("{what} z"), &host(mapped.value), &stage.z.concat(), TOLERANCE);
     close(&format!("{what} log_det"), &host(mapped.log_det), &log_det, TOLERANCE);
     // Where a map squeezes by e^-s, rounding of the recorded z returns e^s times as large.
     let stretch = log_det.iter().fold(0.0, |worst: f64, v| worst.max(-v)).exp();
-    let back = layer.inverse(matrix(&stage.z), c).unwrap();
+    let back = layer.inverse(matrix(&stage.z), &given).unwrap();
     close(&format!("{what} inverse"), &host(back.value), &x.concat(), TOLERANCE * stretch);
     let minus: Vec<f64> = log_det.iter().map(|v| -v).collect();
     close(&format!("{what} inverse log_det"), &host(back.log_det), &minus, TOLERANCE * stretch);
@@ -238,7 +243,7 @@ struct ScalarMaps {
 #[test]
 fn splines_agree_with_50_digit_arithmetic() {
     for case in load::<ScalarMaps>("scalar_maps").splines {
-        let spline = RationalQuadratic { bins: case.bins, bound: case.bound };
+        let spline = scalar_map(RationalQuadratic { bins: case.bins, bound: case.bound });
         let n = case.x.len();
         let params = tensor(case.params.repeat(n), [n, case.params.len()]);
         let mapped = spline.forward(tensor(case.x.clone(), [n, 1]), params.clone()).unwrap();
@@ -261,11 +266,12 @@ fn affine_maps_agree_with_zuko() {
     let case = load::<ScalarMaps>("scalar_maps").affine;
     let n = case.x.len();
     let params = matrix(&case.params);
-    let mapped = Affine::default().forward(tensor(case.x.clone(), [n, 1]), params.clone()).unwrap();
+    let affine = scalar_map(Affine::default());
+    let mapped = affine.forward(tensor(case.x.clone(), [n, 1]), params.clone()).unwrap();
     close("affine z", &host(mapped.value), &case.z, TOLERANCE);
     close("affine log_slope", &host(mapped.log_slope), &case.log_slope, TOLERANCE);
     let stretch = case.log_slope.iter().fold(0.0, |worst: f64, v| worst.max(-v)).exp();
-    let back = Affine::default().inverse(tensor(case.z, [n, 1]), params).unwrap();
+    let back = affine.inverse(tensor(case.z, [n, 1]), params).unwrap();
     close("affine inverse", &host(back.value), &case.x, TOLERANCE * stretch);
 }
 
@@ -306,20 +312,30 @@ fn base_log_prob(base: BaseSpec, z: &Matrix, parameters: &BTreeMap<String, Numbe
 fn distributions_agree_with_pytorch() {
     let golden: Distributions = load("distributions");
     let cases = [
-        ("normal", BaseSpec::Normal, &golden.normal.parameters, &golden.normal.log_prob),
+        (
+            "normal",
+            BaseSpec::Normal(NormalSpec {}),
+            &golden.normal.parameters,
+            &golden.normal.log_prob,
+        ),
         (
             "student-t",
-            BaseSpec::StudentT { dof: 5.0 },
+            BaseSpec::StudentT(StudentTSpec { dof: 5.0 }),
             &golden.student_t.parameters,
             &golden.student_t.log_prob,
         ),
         (
             "mixture",
-            BaseSpec::Mixture { components: 4 },
+            BaseSpec::Mixture(MixtureSpec { components: 4 }),
             &golden.mixture.parameters,
             &golden.mixture.log_prob,
         ),
-        ("gaussian", BaseSpec::Gaussian, &golden.gaussian.parameters, &golden.gaussian.log_prob),
+        (
+            "gaussian",
+            BaseSpec::Gaussian(GaussianSpec {}),
+            &golden.gaussian.parameters,
+            &golden.gaussian.log_prob,
+        ),
     ];
     for (name, base, parameters, expected) in cases {
         close(name, &base_log_prob(base, &golden.z, parameters), expected, TOLERANCE);
@@ -346,6 +362,6 @@ fn the_closed_form_gaussian_fit_agrees_with_numpy() {
     let det = a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0])
         + a[2] * (b[0] * c[1] - b[1] * c[0]);
     let expected = -0.5 * (det.ln() + d as f64 * (2.0 * std::f64::consts::PI).ln());
-    let found = host(Base::Gaussian(gaussian).log_prob(tensor(mean, [1, d])));
+    let found = host(gaussian.log_prob(tensor(mean, [1, d])));
     close("at the mean", &found, &[expected], TOLERANCE);
 }

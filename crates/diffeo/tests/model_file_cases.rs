@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use diffeo::container::{Container, Dtype, NamedTensor};
-use diffeo::model_file::{Damage, FORMAT_VERSION, ModelParts, from_json};
-use diffeo::storage::Disk;
-use diffeo::{Column, ColumnKind, Error, ErrorKind, Schema};
+use diffeo::file::container::{Container, Dtype, NamedTensor};
+use diffeo::file::storage::Disk;
+use diffeo::model::file::{Damage, FORMAT_VERSION, ModelParts, from_json};
+use diffeo::{Column, ColumnKind, Error, ErrorKind, Schema, Units};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -23,7 +23,8 @@ fn parts() -> ModelParts {
         NamedTensor::from_f32("0.shift", [1, 2], &[0.25, -1.5]),
         NamedTensor::from_f32("0.scale", [1, 2], &[1.0, 2.0]),
     ];
-    let mut parts = ModelParts::new(spec, schema, Dtype::F32, tensors);
+    let units = Units::none(2, 1);
+    let mut parts = ModelParts::new(spec, schema, units, Dtype::F32, tensors);
     parts.summary = Some(json!({"steps": 100, "valid_loss": "NaN"}));
     parts
 }
@@ -135,7 +136,7 @@ fn c9_newer_formats_are_named_with_both_versions() {
         c.metadata.insert("diffeo.version".to_owned(), "9.3.0".to_owned());
         c.metadata.remove("diffeo.spec"); // Whatever else has changed, the version is what to report.
     });
-    let message = "written by format 2 (diffeo 9.3.0), this build reads up to 1";
+    let message = "written by format 3 (diffeo 9.3.0), this build reads up to 2";
     assert_fault(&newer, ErrorKind::Version, message);
     for text in ["0", "-1", "", "one", "1.5"] {
         let bytes = with_text("diffeo.format_version", text);
@@ -189,7 +190,9 @@ fn c10_names_outside_the_closed_list_are_refused() {
 
 #[test]
 fn texts_that_are_missing_or_wrong_are_named() {
-    for name in ["kind", "format_version", "version", "requires", "precision", "spec", "schema"] {
+    for name in
+        ["kind", "format_version", "version", "requires", "precision", "spec", "schema", "units"]
+    {
         let key = format!("diffeo.{name}");
         let bytes = edited(|c| drop(c.metadata.remove(&key)));
         assert_fault(&bytes, ErrorKind::ModelFile, &format!("{key:?} is missing"));

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use diffeo::container::NamedTensor;
-use diffeo::model_file::{Damage, ModelParts};
+use diffeo::bases::{MixtureSpec, NormalSpec, StudentTSpec, UniformSpec};
+use diffeo::file::container::NamedTensor;
+use diffeo::model::file::{Damage, ModelParts};
 use diffeo::{
-    BaseSpec, Column, ColumnKind, ErrorKind, LayerSpec, Model, Preset, PresetOptions, Rows, Schema,
+    BaseSpec, Column, ColumnKind, ErrorKind, Model, Preset, PresetOptions, Rows, Schema, Units,
 };
 use serde_json::{Value, json};
 
@@ -22,15 +23,15 @@ fn schema(dims: usize, context: usize) -> Schema {
 fn model(preset: Preset, base: BaseSpec) -> Model {
     let options =
         PresetOptions { transforms: 2, hidden: vec![3], bins: 3, base, ..PresetOptions::default() };
-    let mut spec = preset.spec(2, 1, &options).unwrap();
+    let flow = preset.spec(2, 1, &options).unwrap().build(7).unwrap();
     // Seventeen digits that a fast parser of floats misses by the last bit.
-    let center = vec![0.12345678901234566, -1.0 / 3.0e7];
-    spec.transforms.insert(0, LayerSpec::Standardize { center, scale: vec![1.0 / 3.0, 7.1e-3] });
-    Model::new(spec.build(7).unwrap(), schema(2, 1)).unwrap()
+    let center = [0.12345678901234566, -1.0 / 3.0e7];
+    let units = Units::of(&schema(2, 1), &center, &[1.0 / 3.0, 7.1e-3]);
+    Model::with_units(flow, schema(2, 1), units).unwrap()
 }
 
 fn nsf() -> Model {
-    model(Preset::Nsf, BaseSpec::Mixture { components: 2 })
+    model(Preset::Nsf, BaseSpec::Mixture(MixtureSpec { components: 2 }))
 }
 
 fn bits(model: &Model) -> Vec<u64> {
@@ -65,12 +66,12 @@ impl Folder {
 fn a_loaded_model_gives_the_same_bits() {
     let folder = Folder::new();
     for preset in Preset::ALL.into_iter().filter(|p| *p != Preset::Gaussian) {
-        let saved = model(preset, BaseSpec::Normal);
+        let saved = model(preset, BaseSpec::Normal(NormalSpec {}));
         saved.save(&folder.path()).unwrap();
         let bytes = std::fs::read(folder.path()).unwrap();
         let loaded = Model::load(&folder.path()).unwrap();
         assert_eq!(bits(&loaded), bits(&saved), "{preset}");
-        assert_eq!(loaded.flow.spec(), saved.flow.spec());
+        assert_eq!(loaded.flow().spec(), saved.flow().spec());
         loaded.save(&folder.path()).unwrap();
         assert_eq!(std::fs::read(folder.path()).unwrap(), bytes, "{preset}");
     }
@@ -216,13 +217,14 @@ fn c10_any_lie_in_the_spec_or_schema_gives_an_error_or_a_model_that_works() {
     let mut panics: BTreeMap<String, String> = BTreeMap::new();
     let models = [
         nsf(),
-        model(Preset::NsfCoupling, BaseSpec::StudentT { dof: 5.0 }),
-        model(Preset::Iaf, BaseSpec::Uniform { low: -9.0, high: 9.0 }),
+        model(Preset::NsfCoupling, BaseSpec::StudentT(StudentTSpec { dof: 5.0 })),
+        model(Preset::Iaf, BaseSpec::Uniform(UniformSpec { low: -9.0, high: 9.0 })),
     ];
     for model in &models {
         let intact = folder.parts(model);
         let schema = serde_json::to_value(&intact.schema).unwrap();
-        let whole = json!({ "spec": intact.spec, "schema": schema });
+        let units = serde_json::to_value(&intact.units).unwrap();
+        let whole = json!({ "spec": intact.spec, "schema": schema, "units": units });
         let mut places = Vec::new();
         pointers(&whole, String::new(), &mut places);
         for place in places.iter().filter(|p| p.len() > 7) {
@@ -233,7 +235,8 @@ fn c10_any_lie_in_the_spec_or_schema_gives_an_error_or_a_model_that_works() {
                 parts.spec = edited["spec"].take();
                 parts.other.insert("place".to_owned(), place.clone());
                 let Ok(schema) = serde_json::from_value(edited["schema"].take()) else { continue };
-                parts.schema = schema;
+                let Ok(units) = serde_json::from_value(edited["units"].take()) else { continue };
+                (parts.schema, parts.units) = (schema, units);
                 let works = || folder.load(&parts).map(|model| drop(bits_or_error(&model)));
                 if catch_unwind(AssertUnwindSafe(works)).is_err() {
                     panics.insert(place.clone(), lie.to_string());
@@ -246,9 +249,9 @@ fn c10_any_lie_in_the_spec_or_schema_gives_an_error_or_a_model_that_works() {
 
 fn bits_or_error(model: &Model) -> Option<Vec<f64>> {
     let zeros = |width: usize| Rows::new(vec![0.5; width], width);
-    let context = model.flow.context_dims();
+    let context = model.flow().context_dims();
     let c = (context > 0).then(|| zeros(context)).transpose().ok()?;
-    model.log_prob(&zeros(model.flow.dims()).ok()?, c.as_ref(), 1).ok()
+    model.log_prob(&zeros(model.flow().dims()).ok()?, c.as_ref(), 1).ok()
 }
 
 #[test]

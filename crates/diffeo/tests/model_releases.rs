@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use diffeo::model_file::{Damage, ModelParts};
-use diffeo::storage::Disk;
+use diffeo::file::storage::Disk;
+use diffeo::model::file::{Damage, ModelParts};
 use diffeo::{ColumnKind, Model, Rows};
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ fn c9_models_of_every_release_load_and_score_as_they_did() {
 #[test]
 fn c9_the_first_release_keeps_its_columns_and_its_training() {
     let model = Model::load(&golden("model_release_0_1.safetensors")).unwrap();
-    let kinds: Vec<ColumnKind> = model.schema.columns.iter().map(|c| c.kind).collect();
+    let kinds: Vec<ColumnKind> = model.schema().columns.iter().map(|c| c.kind).collect();
     let share = ColumnKind::Interval { low: 0.0, high: 1.0 };
     assert_eq!(kinds, [ColumnKind::Positive, ColumnKind::Integer, share]);
     let summary = model.summary.unwrap();
@@ -63,7 +63,7 @@ fn c9_a_model_that_is_loaded_and_saved_keeps_the_texts_that_it_does_not_know() {
     Model::load(&old).unwrap().save(&new).unwrap();
     let again = ModelParts::read(&new, Damage::Refuse).unwrap();
     assert_eq!(again.other, parts.other);
-    assert_eq!(again.tensors, parts.tensors);
+    assert_eq!((&again.tensors, &again.units), (&parts.tensors, &parts.units));
     // A clone is the same model.
     Model::load(&old).unwrap().clone().save(&new).unwrap();
     assert_eq!(ModelParts::read(&new, Damage::Refuse).unwrap().other, parts.other);

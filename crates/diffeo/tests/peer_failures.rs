@@ -6,16 +6,18 @@ mod support;
 
 use burn::tensor::{DType, Tensor};
 use diffeo::monotone::{Affine, Monotone, MonotoneSpec, RationalQuadratic};
-use diffeo::nn::NetworkSpec;
+use diffeo::network::NetworkSpec;
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
 use diffeo::transforms::{ActNorm, Plu};
+use diffeo::transforms::{ActNormSpec, CouplingSpec, ElementwiseSpec, PluSpec};
 use diffeo::{
-    ColumnKind, ErrorKind, FlowSpec, Init, LayerSpec, Precision, Preset, PresetOptions, Rows,
-    SampleOptions, Transform,
+    ColumnKind, ErrorKind, FlowSpec, Given, Init, LayerSpec, Model, Precision, Preset,
+    PresetOptions, Rows, SampleOptions, Transform, Units,
 };
 use support::integral::total_between;
 use support::{
-    close, host, model, normals, randomised, rows, schema, set, spec, tensor, tensor_as, tracked,
+    close, host, model, normals, randomised, rows, scalar_map, schema, set, spec, tensor,
+    tensor_as, tracked,
 };
 
 const F32: DType = DType::F32;
@@ -25,11 +27,15 @@ fn spline(bins: usize, bound: f64) -> RationalQuadratic {
 }
 
 fn elementwise_spline(bins: usize, bound: f64) -> LayerSpec {
-    LayerSpec::Elementwise { monotone: MonotoneSpec::RationalQuadratic(spline(bins, bound)) }
+    LayerSpec::Elementwise(ElementwiseSpec {
+        monotone: MonotoneSpec::RationalQuadratic(spline(bins, bound)),
+    })
 }
 
 fn elementwise_affine(log_scale_max: f64) -> LayerSpec {
-    LayerSpec::Elementwise { monotone: MonotoneSpec::Affine(Affine { log_scale_max }) }
+    LayerSpec::Elementwise(ElementwiseSpec {
+        monotone: MonotoneSpec::Affine(Affine { log_scale_max }),
+    })
 }
 
 /// Parameters for `n` elements, all different.
@@ -67,11 +73,11 @@ fn p02_nflows_87_the_inverse_survives_discriminants_near_zero_in_single_precisio
     const BOUND: f64 = 3.0;
     for bins in [2, 8, 32] {
         for size in [0.5, 2.0, 8.0, 30.0] {
-            let map = spline(bins, BOUND);
+            let map = scalar_map(spline(bins, BOUND));
             let n = 2001;
             let z: Vec<f64> =
                 (0..n).map(|i| BOUND * (2.0 * i as f64 / (n - 1) as f64 - 1.0)).collect();
-            let params = params(&map, n, size, F32);
+            let params = params(&*map, n, size, F32);
             let x = map.inverse(column(&z, F32), params.clone()).unwrap();
             let again = map.forward(x.value.clone(), params).unwrap();
             let (x, log_slope, again) = (host(x.value), host(x.log_slope), host(again.value));
@@ -98,22 +104,22 @@ fn p02_nflows_87_the_inverse_survives_discriminants_near_zero_in_single_precisio
 
 #[test]
 fn p03_pyro_3139_the_inverse_outside_the_box_is_the_identity() {
-    let map = spline(8, 3.0);
+    let map = scalar_map(spline(8, 3.0));
     let z = [3.0f64.next_up(), -3.0f64.next_up(), 3.5, -17.0, 1e30, -1e300];
-    let mapped = map.inverse(column(&z, DType::F64), params(&map, 6, 2.0, DType::F64)).unwrap();
+    let mapped = map.inverse(column(&z, DType::F64), params(&*map, 6, 2.0, DType::F64)).unwrap();
     assert_eq!((host(mapped.value), host(mapped.log_slope)), (z.to_vec(), vec![0.0; 6]));
 }
 
 #[test]
 fn p04_flowjax_239_gradients_outside_the_box_are_those_of_the_identity() {
-    let map = spline(8, 3.0);
+    let map = scalar_map(spline(8, 3.0));
     for dtype in [DType::F64, F32] {
         let x = [3.5, -3.5, 1e6, -1e6, 1e30, -1e30];
         for inverse in [false, true] {
             let x = column(&x, dtype).autodiff().require_grad();
-            let params = params(&map, 6, 2.0, dtype).autodiff().require_grad();
-            let direction = if inverse { Monotone::inverse } else { Monotone::forward };
-            let mapped = direction(&map, x.clone(), params.clone()).unwrap();
+            let params = params(&*map, 6, 2.0, dtype).autodiff().require_grad();
+            let direction = if inverse { <dyn Monotone>::inverse } else { <dyn Monotone>::forward };
+            let mapped = direction(&*map, x.clone(), params.clone()).unwrap();
             let grads = (mapped.value.sum() + mapped.log_slope.sum()).backward();
             assert_eq!(host(x.grad(&grads).unwrap()), vec![1.0; 6]);
             assert!(host(params.grad(&grads).unwrap()).iter().all(|g| *g == 0.0));
@@ -157,7 +163,11 @@ fn p06_normflows_58_a_coupling_of_one_column_is_refused_with_a_way_out() {
     let network = NetworkSpec { hidden: vec![4], residual: false, activation: Default::default() };
     for kept in [true, false] {
         let monotone = MonotoneSpec::Affine(Affine::default());
-        let layer = LayerSpec::Coupling { monotone, network: network.clone(), kept: vec![kept] };
+        let layer = LayerSpec::Coupling(CouplingSpec {
+            monotone,
+            network: network.clone(),
+            kept: vec![kept],
+        });
         let error = spec(1, Precision::F32, vec![layer]).build(0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     }
@@ -189,14 +199,14 @@ fn p07_normflows_73_32_affine_layers_on_19_columns_stay_finite() {
 
 #[test]
 fn p08_normflows_47_no_output_of_a_network_makes_a_scale_overflow() {
-    let map = Affine::default();
+    let map = scalar_map(Affine::default());
     let raws = [50.0, 1e4, 1e30, f64::from(f32::MAX)];
     for dtype in [DType::F64, F32] {
         for raw in raws.iter().flat_map(|r| [*r, -r]) {
-            for direction in [Monotone::forward, Monotone::inverse] {
+            for direction in [<dyn Monotone>::forward, <dyn Monotone>::inverse] {
                 let params = tensor_as(vec![0.5, raw], [1, 2], dtype).autodiff().require_grad();
                 let mapped =
-                    direction(&map, column(&[1.5], dtype).autodiff(), params.clone()).unwrap();
+                    direction(&*map, column(&[1.5], dtype).autodiff(), params.clone()).unwrap();
                 let log_slope = host(mapped.log_slope.clone())[0];
                 assert!(log_slope.abs() <= 7.0 && log_slope.abs() > 6.9, "{raw}: {log_slope}");
                 let grads = (mapped.value.clone().sum() + mapped.log_slope.sum()).backward();
@@ -211,8 +221,8 @@ fn p08_normflows_47_no_output_of_a_network_makes_a_scale_overflow() {
 fn d5_p08_no_weight_of_any_layer_takes_a_scale_beyond_its_bound() {
     let layers = [
         (elementwise_affine(7.0), "params", 7.0),
-        (LayerSpec::Plu { order: vec![1, 0] }, "log_scale", Plu::LOG_SCALE_MAX),
-        (LayerSpec::ActNorm {}, "log_scale", ActNorm::LOG_SCALE_MAX),
+        (LayerSpec::Plu(PluSpec { order: vec![1, 0] }), "log_scale", Plu::LOG_SCALE_MAX),
+        (LayerSpec::ActNorm(ActNormSpec {}), "log_scale", ActNorm::LOG_SCALE_MAX),
     ];
     for ((layer, name, bound), precision) in
         layers.iter().flat_map(|l| [Precision::F32, Precision::F64].map(|p| (l.clone(), p)))
@@ -255,11 +265,13 @@ fn p17_distrax_216_a_deviation_of_e_to_the_minus_20_is_exact() {
         .iter()
         .map(|v| 20.0 - 0.5 * (v / scale).powi(2) - 0.5 * (2.0 * std::f64::consts::PI).ln())
         .collect();
-    let standardize = LayerSpec::Standardize { center: vec![0.0], scale: vec![scale] };
+    let units = Units::of(&schema(&[ColumnKind::Real], 0), &[0.0], &[scale]);
     for (precision, tolerance) in [(Precision::F64, 1e-12), (Precision::F32, 1e-5)] {
-        let flow = spec(1, precision, vec![standardize.clone()]).build(0).unwrap();
-        let found = flow.log_prob(column(&x, DType::F64), None).unwrap();
-        close("standardize", &host(found), &exact, tolerance);
+        let flow = spec(1, precision, vec![]).build(0).unwrap();
+        let schema = schema(&[ColumnKind::Real], 0);
+        let model = Model::with_units(flow, schema, units.clone()).unwrap();
+        let found = model.log_prob(&rows(x.clone(), 1), None, 1).unwrap();
+        close("units", &found, &exact, tolerance);
         let mut flow = spec(1, precision, vec![elementwise_affine(40.0)]).build(0).unwrap();
         let name = flow.parameters()[0].0.clone();
         set(&mut flow, &[(&name, &[0.0, 40.0 * 0.5f64.atanh()])]);
@@ -274,8 +286,8 @@ fn p17_distrax_216_a_deviation_of_e_to_the_minus_20_is_exact() {
 fn p19_sbi_126_a_constant_column_divides_nothing_by_zero() {
     let mut layer = ActNorm::new(2, &Init::new(0, DType::F64, burn::tensor::Device::flex()));
     let x = tensor(vec![1.0, 7.0, 2.0, 7.0, 4.0, 7.0], [3, 2]);
-    layer.initialize(&x);
-    let mapped = layer.forward(x, None).unwrap();
+    layer.start(x.clone(), &Given::default()).unwrap();
+    let mapped = layer.forward(x, &Given::default()).unwrap();
     all_finite("actnorm", mapped.log_det);
     // The other column comes out with mean 0 and deviation 1.
     let first: Vec<f64> = host(mapped.value.clone()).into_iter().step_by(2).collect();
@@ -367,10 +379,10 @@ fn p32_pzflow_86_counts_come_back_exactly() {
     let kinds = [ColumnKind::Integer, ColumnKind::Integer];
     let counts: Vec<f64> = (0..400).map(|i| f64::from(i * i % 1009 - 100)).collect();
     for preset in [Preset::Nsf, Preset::Maf, Preset::RealNvp] {
-        let mut spec = preset.spec(2, 0, &PresetOptions::default()).unwrap();
-        let units = LayerSpec::Standardize { center: vec![400.0; 2], scale: vec![300.0; 2] };
-        spec.transforms.insert(0, units);
-        let model = model(randomised(&spec, 1, 0.05), &kinds);
+        let spec = preset.spec(2, 0, &PresetOptions::default()).unwrap();
+        let units = Units::of(&schema(&kinds, 0), &[400.0; 2], &[300.0; 2]);
+        let flow = randomised(&spec, 1, 0.05);
+        let model = Model::with_units(flow, schema(&kinds, 0), units).unwrap();
         let x = rows(counts.clone(), 2);
         let (z, _) = model.to_base(&x, None, 1).unwrap();
         let (back, _) = model.to_data(&z, None, 1).unwrap();
@@ -384,7 +396,7 @@ fn p32_pzflow_86_counts_come_back_exactly() {
 #[test]
 fn p34_normalizingflows_jl_63_the_bound_is_where_the_tails_start() {
     for bound in [0.5, 1.0, 3.0, 10.0] {
-        let map = spline(4, bound);
+        let map = scalar_map(spline(4, bound));
         let k = map.params_per_dim();
         let raw =
             tensor((0..k).map(|i| (i as f64 - 4.0) * 0.7).collect::<Vec<_>>().repeat(4), [4, k]);
@@ -446,10 +458,10 @@ fn p43_zuko_infinities_have_density_zero_and_touch_no_other_row() {
             assert!(found[4].is_nan() && found[1].to_bits() == alone[0].to_bits(), "{preset}");
         }
     }
-    let map = spline(8, 3.0);
+    let map = scalar_map(spline(8, 3.0));
     let x = column(&[inf, -inf, nan], DType::F64);
-    for direction in [Monotone::forward, Monotone::inverse] {
-        let mapped = direction(&map, x.clone(), params(&map, 3, 2.0, DType::F64)).unwrap();
+    for direction in [<dyn Monotone>::forward, <dyn Monotone>::inverse] {
+        let mapped = direction(&*map, x.clone(), params(&*map, 3, 2.0, DType::F64)).unwrap();
         let (z, log_slope) = (host(mapped.value), host(mapped.log_slope));
         assert_eq!((z[0], z[1], &log_slope[..2]), (inf, -inf, &[0.0; 2][..]));
         assert!(z[2].is_nan());

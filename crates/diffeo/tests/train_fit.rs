@@ -4,6 +4,7 @@ mod train_support;
 
 use diffeo::monotone::{Affine, MonotoneSpec};
 use diffeo::train::{Event, FitOptions, StopReason, Trainer, TrainingData, ValidationChoice};
+use diffeo::transforms::AutoregressiveSpec;
 use diffeo::{Column, ColumnKind, ErrorKind, FlowSpec, LayerSpec, Precision, Preset, Rows, Schema};
 use serde_json::json;
 use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
@@ -243,8 +244,8 @@ fn d5_p08_scales_at_their_bound_are_warned_about_once_and_scales_with_room_are_n
     let warnings = |log_scale_max: f64| {
         let mut spec = small(Preset::Maf, 2, 0, Precision::F32);
         for layer in &mut spec.transforms {
-            if let LayerSpec::Autoregressive { monotone, .. } = layer {
-                *monotone = MonotoneSpec::Affine(Affine { log_scale_max });
+            if let LayerSpec::Autoregressive(AutoregressiveSpec { monotone, .. }) = layer {
+                *monotone = Affine { log_scale_max }.into();
             }
         }
         let options = FitOptions { learning_rate: Some(0.02), ..options(150) };
@@ -283,7 +284,7 @@ fn a2_a_row_or_two_are_fitted_with_a_warning_or_refused_with_the_minimum() {
 fn masked_weights_stay_zero() {
     let masked_of = |model: &diffeo::Model| {
         let mut masked = Vec::new();
-        model.flow.clone().visit(&mut |name, p| {
+        model.flow().clone().visit(&mut |name, p| {
             if let Some(mask) = &p.mask {
                 let outside = p.value.clone() * (mask.clone().neg() + 1.0);
                 masked.push((name.to_owned(), outside.abs().max().into_scalar::<f32>()));

@@ -4,9 +4,9 @@ mod train_support;
 
 use std::fs;
 
-use diffeo::container::Container;
-use diffeo::storage::previous_path;
-use diffeo::train::{Change, Event, FitOptions, Trainer};
+use diffeo::file::container::Container;
+use diffeo::file::storage::previous_path;
+use diffeo::train::{Change, Event, FitOptions, Resume, Trainer};
 use diffeo::{Error, ErrorKind, Precision, Preset};
 use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
 
@@ -120,7 +120,8 @@ fn c14_allowed_changes_take_effect_and_others_are_still_refused() {
     }
     first.save_checkpoint(&path).unwrap();
     let resume = |options, changes: &[Change]| {
-        Trainer::resume_changed(&path, correlated(100, 1), options, changes)
+        let resume = Resume { changes: changes.to_vec(), ..Resume::default() };
+        Trainer::resume_with(&path, correlated(100, 1), options, &resume)
     };
     let longer = FitOptions { learning_rate: Some(1e-4), ..options(40) };
     for (allowed, named) in [

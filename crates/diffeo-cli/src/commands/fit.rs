@@ -7,7 +7,7 @@ mod training;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use diffeo::train::{Plan, StopReason, Trainer};
+use diffeo::train::{Plan, Resume, StopReason, Trainer};
 use diffeo::{Error, ErrorKind, Model, PresetOptions, Result, printable, quoted};
 use diffeo_table::Input;
 
@@ -149,13 +149,14 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
     let shape = PresetOptions { seed: training.seed, residual, ..plan.shape.clone() };
     let spec = plan
         .preset
-        .spec(schema.columns.len(), schema.context.len(), &shape)
+        .spec(schema.width(), schema.context_width(), &shape)
         .map_err(too_large_is_a_fault_of_the_options)?;
     if plan.resume.is_none() {
         let new = Trainer::new(spec, schema, data, training);
         return new.map_err(|e| tables::of_table(e, &plan.data));
     }
-    let trainer = Trainer::resume_changed(&files.checkpoint, data, training, &plan.changes)?;
+    let resume = Resume { changes: plan.changes.clone(), ..Resume::default() };
+    let trainer = Trainer::resume_with(&files.checkpoint, data, training, &resume)?;
     trainer.expect(&spec, &schema)?;
     console.note(format!("going on from step {}", grouped(trainer.step())));
     Ok(trainer)

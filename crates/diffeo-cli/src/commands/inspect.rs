@@ -1,7 +1,7 @@
 //! `diffeo inspect`: what a model file holds, also when the model in it cannot be used.
 
-use diffeo::model_file::{Damage, ModelParts, from_json};
-use diffeo::{Column, Model, Result, TrainingSummary, printable};
+use diffeo::model::file::{Damage, ModelParts, from_json};
+use diffeo::{Column, Model, Result, TrainingSummary, Unit, printable};
 use serde_json::{Value, json};
 
 use crate::args::{Common, InspectArgs};
@@ -63,14 +63,15 @@ fn head(report: &mut Report, parts: &ModelParts, damage: &[String]) {
 }
 
 fn schema(report: &mut Report, parts: &ModelParts) {
-    let names = |columns: &[Column], role: &str| {
-        let row = |c: &Column| {
-            vec![format!("  {}", printable(&c.name)), c.kind.to_string(), role.to_string()]
+    let names = |columns: &[Column], units: &[Unit], role: &str| {
+        let row = |(c, unit): (&Column, &Unit)| {
+            let unit = format!("centre {:.4}, scale {:.4}", unit.center, unit.scale);
+            vec![format!("  {}", printable(&c.name)), c.kind.to_string(), unit, role.to_string()]
         };
-        columns.iter().map(row).collect::<Vec<_>>()
+        columns.iter().zip(units).map(row).collect::<Vec<_>>()
     };
-    let mut rows = names(&parts.schema.columns, "");
-    rows.extend(names(&parts.schema.context, "context"));
+    let mut rows = names(&parts.schema.columns, &parts.units.columns, "");
+    rows.extend(names(&parts.schema.context, &parts.units.context, "context"));
     let more = rows.len().saturating_sub(COLUMNS_LISTED);
     rows.truncate(COLUMNS_LISTED);
     report.line("\ncolumns");
@@ -79,6 +80,7 @@ fn schema(report: &mut Report, parts: &ModelParts) {
         report.line(format!("  and {more} more (see --json)"));
     }
     report.key("schema", serde_json::to_value(&parts.schema).unwrap_or(Value::Null));
+    report.key("units", serde_json::to_value(&parts.units).unwrap_or(Value::Null));
 }
 
 /// One line a transform: its type, and the scalar settings in it.

@@ -25,7 +25,7 @@ impl Loaded {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let model = Model::load(path)?;
         let names = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect();
-        let (columns, context) = (names(&model.schema.columns), names(&model.schema.context));
+        let (columns, context) = (names(&model.schema().columns), names(&model.schema().context));
         Ok(Self { model, columns, context })
     }
 

@@ -5,7 +5,7 @@ mod density;
 
 use std::path::{Path, PathBuf};
 
-use diffeo::{ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
+use diffeo::{Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
 use diffeo_plot::{
     CalibrationConfig, Figure, FigureFormat, LossCurveConfig, LossPoint, MarginalsConfig, Matrix,
     PairsConfig, PlotError, draw_calibration, draw_loss_curve, draw_marginals, draw_pairs,
@@ -189,11 +189,11 @@ impl Scene {
         let options =
             SampleOptions { seed: plan.seed, threads: plan.threads, ..SampleOptions::default() };
         let samples = loaded.model.sample(rows, context, &options)?;
-        let column = |column: &diffeo::Column| match column.kind {
-            ColumnKind::Integer => diffeo_plot::Column::integer(column.name.clone()),
-            _ => diffeo_plot::Column::real(column.name.clone()),
+        let column = |column: &diffeo::Column| match column.kind.is_whole() {
+            true => diffeo_plot::Column::integer(column.name.clone()),
+            false => diffeo_plot::Column::real(column.name.clone()),
         };
-        let columns = loaded.model.schema.columns.iter().map(column).collect();
+        let columns = loaded.model.schema().columns.iter().map(column).collect();
         Ok(Self { loaded, columns, data, samples, seed: plan.seed, threads: plan.threads })
     }
 

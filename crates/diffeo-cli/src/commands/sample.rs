@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use diffeo::{ColumnKind, Error, Result, Rows, SampleOptions};
+use diffeo::{Error, Result, Rows, SampleOptions};
 use diffeo_table::{Chunk, Input, Output, ReadOptions, Writer};
 
 use super::model::Loaded;
@@ -123,11 +123,10 @@ struct Layout {
 
 impl Layout {
     fn new(loaded: &Loaded, with_log_prob: bool) -> Self {
-        let schema = &loaded.model.schema;
+        let schema = loaded.model.schema();
         let columns = || schema.context.iter().chain(&schema.columns);
         let mut names: Vec<String> = columns().map(|column| column.name.clone()).collect();
-        let mut integer: Vec<bool> =
-            columns().map(|column| column.kind == ColumnKind::Integer).collect();
+        let mut integer: Vec<bool> = columns().map(|column| column.kind.is_whole()).collect();
         if with_log_prob {
             names.push(LOG_PROB.to_string());
             integer.push(false);

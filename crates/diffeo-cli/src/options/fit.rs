@@ -4,20 +4,15 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use diffeo::monotone::RationalQuadratic;
+use diffeo::network::NetworkSpec;
 use diffeo::train::{Change, FitOptions, ValidationChoice};
-use diffeo::{BaseSpec, FlowSpec, Precision, Preset, PresetOptions, Result, quoted};
+use diffeo::{BaseSpec, Precision, Preset, PresetOptions, Result, quoted};
 use diffeo_table::{Input, ReadOptions};
 
 use crate::args::{Common, FitArgs, ResumeMode};
 use crate::faults::Faults;
 use crate::options;
-
-/// Larger networks are refused before memory is asked for.
-const WIDTH_MAX: u64 = 1 << 16;
-const LAYERS_MAX: usize = 64;
-const TRANSFORMS_MAX: u64 = FlowSpec::TRANSFORMS_MAX as u64 / 2; // with a layer between each two
-const BINS_MAX: u64 = 256;
-const BATCH_MAX: u64 = 1 << 24;
 
 /// Rows that decide when to stop.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,38 +133,6 @@ fn precision(name: &str) -> Result<Precision, String> {
     }
 }
 
-/// `normal`, `student-t:5`: a name and, for some, a number.
-fn base(text: &str) -> Result<BaseSpec, String> {
-    let (name, number) =
-        text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
-    let number = number
-        .map(str::parse::<f64>)
-        .transpose()
-        .map_err(|_| format!("expected NAME or NAME:NUMBER, found {}", quoted(text)))?;
-    let within =
-        |range: std::ops::RangeInclusive<f64>, default: f64| match number.unwrap_or(default) {
-            x if range.contains(&x) => Ok(x),
-            x => Err(format!(
-                "{name}: expected a number from {} to {}, found {x}",
-                range.start(),
-                range.end()
-            )),
-        };
-    match name {
-        "normal" if number.is_none() => Ok(BaseSpec::Normal),
-        "gaussian" if number.is_none() => Ok(BaseSpec::Gaussian),
-        "student-t" => Ok(BaseSpec::StudentT { dof: within(0.1..=1e6, 5.0)? }),
-        "mixture" => Ok(BaseSpec::Mixture { components: within(1.0..=1e4, 8.0)? as usize }),
-        "uniform" => {
-            within(1e-3..=1e6, 5.0).map(|bound| BaseSpec::Uniform { low: -bound, high: bound })
-        }
-        _ => Err(format!(
-            "expected normal, gaussian, student-t[:DOF], mixture[:COMPONENTS] or uniform[:BOUND], found {}",
-            quoted(text)
-        )),
-    }
-}
-
 /// A number is a share of the rows, anything else the name of a table.
 fn valid(given: Option<&OsStr>) -> Result<Valid, String> {
     let Some(given) = given else { return Ok(Valid::Default) };
@@ -185,22 +148,27 @@ fn valid(given: Option<&OsStr>) -> Result<Valid, String> {
 fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
     let mut shape = PresetOptions::default();
     let narrow = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    if let Some(n) = faults.count("--transforms", args.transforms, 1, TRANSFORMS_MAX) {
+    if let Some(n) =
+        faults.count("--transforms", args.transforms, 1, PresetOptions::TRANSFORMS_MAX as u64)
+    {
         shape.transforms = narrow(n);
     }
-    if let Some(n) = faults.count("--bins", args.bins, 2, BINS_MAX) {
+    if let Some(n) = faults.count("--bins", args.bins, 2, RationalQuadratic::BINS_MAX as u64) {
         shape.bins = narrow(n);
     }
     faults.positive("--bound", args.bound);
     shape.bound = args.bound.unwrap_or(shape.bound);
     if let Some(widths) = &args.hidden {
-        if widths.0.len() > LAYERS_MAX {
+        if widths.0.len() > NetworkSpec::DEPTH_MAX {
             faults.add(format!(
-                "--hidden: expected at most {LAYERS_MAX} layers, found {}",
+                "--hidden: expected at most {} layers, found {}",
+                NetworkSpec::DEPTH_MAX,
                 widths.0.len()
             ));
         }
-        let width = |w: &i128| faults.count("--hidden", Some(*w), 1, WIDTH_MAX).map(narrow);
+        let width = |w: &i128| {
+            faults.count("--hidden", Some(*w), 1, NetworkSpec::WIDTH_MAX as u64).map(narrow)
+        };
         shape.hidden = widths.0.iter().filter_map(width).collect();
     }
     let order = args.order.as_deref().map(|text| {
@@ -208,9 +176,10 @@ fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
             .map_err(|_| format!("expected given, reverse or random, found {}", quoted(text)))
     });
     shape.order = order.and_then(|order| faults.take("--order", order));
-    if let Some(base) = args.base.as_deref().and_then(|text| faults.take("--base", base(text))) {
-        shape.base = base;
-    }
+    let base = args.base.as_deref().and_then(|text| {
+        faults.take("--base", text.parse::<BaseSpec>().map_err(|e| e.message().to_owned()))
+    });
+    shape.base = base.unwrap_or(shape.base);
     if let Some(precision) =
         args.precision.as_deref().and_then(|text| faults.take("--precision", precision(text)))
     {
@@ -241,7 +210,7 @@ fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults)
         epochs: args.epochs,
         steps: faults.count("--steps", args.steps, 1, 1 << 53),
         batch: faults
-            .count("--batch", args.batch, 1, BATCH_MAX)
+            .count("--batch", args.batch, 1, FitOptions::BATCH_MAX as u64)
             .and_then(|n| usize::try_from(n).ok()),
         learning_rate: args.lr,
         weight_decay: args.weight_decay.unwrap_or(defaults.weight_decay),

@@ -6,7 +6,7 @@
 
 use super::subject::Subject;
 use super::{CheckData, CheckResult};
-use crate::rows::Rows;
+use crate::host::rows::Rows;
 
 /// What passes beside noise: the model puts any quantile of the data at most five percentage points wrong. A finite fit is never exact, and
 /// with enough data every error would be significant; this is the size that matters.
@@ -15,7 +15,7 @@ const EFFECT: f64 = 0.05;
 const FALSE_ALARM: f64 = 1e-6;
 
 pub(super) fn check(subject: &Subject<'_>, data: &CheckData, samples: &Rows) -> Vec<CheckResult> {
-    let columns = subject.model.schema.columns.iter().enumerate();
+    let columns = subject.model.schema().columns.iter().enumerate();
     columns
         .map(|(j, column)| of_column(&column.name, data.x.column(j), samples.column(j)))
         .collect()
@@ -69,7 +69,7 @@ fn largest_gap(mut data: Vec<f64>, mut samples: Vec<f64>) -> Gap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, Streams, normal, uniform};
+    use crate::host::random::{Purpose, Streams, normal, uniform};
 
     fn draws(n: usize, seed: u64) -> Vec<f64> {
         let mut rng = Streams::new(seed).rng(Purpose::Check, 0, 0);

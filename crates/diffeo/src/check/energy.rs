@@ -3,9 +3,9 @@
 use super::subject::{Draw, Subject};
 use super::{CheckData, CheckResult};
 use crate::error::Result;
-use crate::parallel;
-use crate::random::{Purpose, Streams, permutation};
-use crate::rows::Rows;
+use crate::host::parallel;
+use crate::host::random::{Purpose, Streams, permutation};
+use crate::host::rows::Rows;
 
 /// What passes beside noise, as a share of the mean distance of data and samples: a shift by a fifth of a deviation in one dimension.
 const EFFECT: f64 = 0.01;
@@ -119,7 +119,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::normal;
+    use crate::host::random::normal;
 
     fn draws(n: usize, d: usize, seed: u64) -> Vec<Vec<f64>> {
         let streams = Streams::new(seed);

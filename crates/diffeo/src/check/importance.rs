@@ -5,10 +5,10 @@ use std::f64::consts::{PI, TAU};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
-use crate::linalg::SquareMatrix;
-use crate::parallel;
-use crate::random::{fill_normal, normal};
-use crate::rows::Rows;
+use crate::host::linalg::SquareMatrix;
+use crate::host::parallel;
+use crate::host::random::{fill_normal, normal};
+use crate::host::rows::Rows;
 
 /// Samples that are the centres of kernels.
 pub(super) const CENTRES: usize = 2000;
@@ -216,7 +216,7 @@ fn log_add(a: f64, b: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{Purpose, Streams};
+    use crate::host::random::{Purpose, Streams};
 
     fn standard(n: usize, d: usize) -> Rows {
         let mut values = vec![0.0; n * d];

@@ -1,19 +1,16 @@
 //! Does the density integrate to 1?
 //!
-//! The maps of units at the data's end are left out: behind them the columns are real numbers of order one, and a density there
-//! integrates to 1 if and only if that of the data does (the maps' own log-determinants are the business of the check `log_det`).
-
-use std::collections::BTreeMap;
+//! Units are left out: behind them the columns are real numbers of order one, and a density there integrates to 1 if and only if that of
+//! the data does.
 
 use super::CheckResult;
 use super::importance::{self, Proposal};
 use super::subject::{Draw, Samples, Subject};
+use crate::columns::Units;
 use crate::error::Result;
+use crate::host::random::Purpose;
+use crate::host::rows::Rows;
 use crate::model::Model;
-use crate::random::Purpose;
-use crate::rows::Rows;
-use crate::schema::ColumnKind;
-use crate::spec::{FlowSpec, LayerSpec};
 
 const NAME: &str = "normalisation";
 /// Error of the integral that passes beside its noise: a density off by 2 % is off by 0.02 nats in every row, less than the standard
@@ -35,12 +32,12 @@ const WORK: f64 = 2e11;
 const DIMS_MAX: usize = 256;
 
 pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
-    let d = subject.model.flow.dims();
+    let d = subject.model.flow().dims();
     if d > DIMS_MAX {
         let reason = format!("{d} columns, and integrals are taken over at most {DIMS_MAX}");
         return Ok(CheckResult::skipped(NAME, reason));
     }
-    let inner = without_unit_maps(subject.model)?;
+    let inner = without_units(subject.model)?;
     let fixed = subject.fixed_context();
     let context =
         |n: usize| fixed.as_ref().map(|row| Rows::new(row.repeat(n), row.len())).transpose();
@@ -48,7 +45,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
     let options = subject.sample_options(Samples::Normalisation);
     let samples = inner.sample(n, context(n)?.as_ref(), &options)?;
     let log_prob = |x: &Rows| inner.log_prob(x, context(x.len())?.as_ref(), subject.threads);
-    let parameters = inner.flow.spec().parameter_count()? as f64;
+    let parameters = inner.flow().spec().parameter_count()? as f64;
     let rows_most = (WORK / parameters.max(1.0)) as usize;
     let (value, limit, mut detail) = integral(&samples, rows_most, log_prob, |proposal, n| {
         let rng = |i: usize| subject.streams().rng(Purpose::Check, Draw::Proposal as u64, i as u64);
@@ -152,40 +149,18 @@ fn on_grid(
     Ok(density.iter().map(|p| p.exp()).sum::<f64>() * cell)
 }
 
-/// The flow behind the layers that only map units, as a model of real columns.
-fn without_unit_maps(model: &Model) -> Result<Model> {
-    let spec = model.flow.spec();
-    let maps_units =
-        |l: &&LayerSpec| matches!(l, LayerSpec::Support { .. } | LayerSpec::Standardize { .. });
-    let skipped = spec.transforms.iter().take_while(maps_units).count();
-    let inner = FlowSpec { transforms: spec.transforms[skipped..].to_vec(), ..spec.clone() };
-    let mut flow = inner.build(0)?;
-    let of_old: BTreeMap<_, _> = model.flow.parameters().into_iter().collect();
-    let mut weights = BTreeMap::new();
-    for (name, _) in flow.parameters() {
-        if let Some(value) = of_old.get(&renumbered(&name, skipped)) {
-            weights.insert(name, value.clone());
-        }
-    }
-    flow.set_parameters(&weights)?;
-    let mut schema = model.schema.clone();
-    schema.columns.iter_mut().for_each(|c| c.kind = ColumnKind::Real);
-    Model::new(flow, schema)
-}
-
-/// `transform.2.a` is `transform.5.a` of the flow that has three layers before it.
-fn renumbered(name: &str, skipped: usize) -> String {
-    let moved = || {
-        let (number, rest) = name.strip_prefix("transform.")?.split_once('.')?;
-        Some(format!("transform.{}.{rest}", number.parse::<usize>().ok()? + skipped))
-    };
-    moved().unwrap_or_else(|| name.to_owned())
+/// The flow behind the units, as a model of real columns.
+fn without_units(model: &Model) -> Result<Model> {
+    let schema = model.schema().continuous();
+    let context = model.units().context.clone();
+    let units = Units { context, ..Units::none(schema.width(), 0) };
+    Model::with_units(model.flow().clone(), schema, units)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Streams;
+    use crate::host::random::Streams;
 
     const ROWS_MOST: usize = 1 << 20;
 
@@ -262,11 +237,5 @@ mod tests {
         assert!(found.2.contains("too narrow"), "{found:?}");
         passes(found, true);
         passes(planted(16, 0.6, |_| 2.0), false);
-    }
-
-    #[test]
-    fn names_of_parameters_are_renumbered() {
-        assert_eq!(renumbered("transform.1.net.0.weight", 2), "transform.3.net.0.weight");
-        assert_eq!(renumbered("base.mean", 2), "base.mean");
     }
 }

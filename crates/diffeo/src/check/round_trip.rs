@@ -2,24 +2,9 @@
 
 use super::CheckResult;
 use super::subject::{Samples, Subject};
+use crate::columns::Cells;
 use crate::error::Result;
-use crate::rows::Rows;
-use crate::schema::{ColumnKind, Schema};
-use crate::spec::Precision;
-
-/// In `f64` a map rounds at 1e-16 of its range and a stack of splines of slope 1e-3 to 1e3 stretches that to about 1e-10; a
-/// wrong inverse is off by a spread.
-const LIMIT_F64: f64 = 1e-6;
-/// In `f32` rounding is 6e-8. One part in a hundred of a spread is more than a well-conditioned model loses and less than 10,000
-/// samples can show; a model beyond it is numerically not invertible there (Behrmann et al. AISTATS 2021, arXiv:2006.09347).
-const LIMIT_F32: f64 = 1e-2;
-/// The largest error of a sound model, in units where a column has spread one.
-pub(crate) fn limit(precision: Precision) -> f64 {
-    match precision {
-        Precision::F32 => LIMIT_F32,
-        Precision::F64 => LIMIT_F64,
-    }
-}
+use crate::host::rows::Rows;
 
 /// Most rows of samples, and of data, that are taken there and back.
 const ROWS: usize = 2000;
@@ -41,7 +26,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
     let measure = |x: &Rows, context: Option<&Rows>| {
         let to_base = |x: &Rows| model.to_base(x, context, threads);
         let to_data = |z: &Rows| Ok(model.to_data(z, context, threads)?.0);
-        largest_error(x, &middle_of_cells(x, &model.schema), to_base, to_data)
+        largest_error(x, &Cells::new(model.schema()).middle(x), to_base, to_data)
     };
     let of_samples = measure(&samples, context.as_ref())?;
     let mut rows = format!("{n} samples");
@@ -59,24 +44,14 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
         }
     }
     let (kind, Worst { error, row, column, .. }) = worst;
-    let name = &model.schema.columns[column].name;
+    let name = &model.schema().columns[column].name;
     let detail = format!(
         "{rows} to the base and back: largest error {error:.1e} spreads of the column, in column {} of {kind} {}",
         crate::error::quoted(name),
         row + 1
     );
-    let limit = limit(model.flow.spec().precision);
+    let limit = model.round_trip_limit();
     Ok(CheckResult::measured("round_trip", error, limit, detail))
-}
-
-/// Whole numbers stand for their cells, and the flow is asked about the middle of it.
-fn middle_of_cells(x: &Rows, schema: &Schema) -> Rows {
-    let mut middle = x.clone();
-    let width = x.width();
-    for (j, _) in schema.columns.iter().enumerate().filter(|(_, c)| c.kind == ColumnKind::Integer) {
-        middle.values_mut().iter_mut().skip(j).step_by(width).for_each(|v| *v += 0.5);
-    }
-    middle
 }
 
 /// The largest difference between `expected` and `x` taken to the base and back, relative to the spread of the column, or to the
@@ -126,6 +101,7 @@ fn centre_and_spread(mut values: Vec<f64>) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Precision;
 
     fn rows() -> Rows {
         Rows::new((0..200).map(|i| f64::from(i) * 0.1).collect(), 2).unwrap()
@@ -146,7 +122,7 @@ mod tests {
     fn e4_a_wrong_inverse_is_seen() {
         assert_eq!(error(|z| scaled(z, 0.5)), 0.0);
         let found = error(|z| scaled(z, 0.51));
-        assert!(found > LIMIT_F32 && found < 0.1, "{found}");
+        assert!(found > Precision::F32.round_trip_limit() && found < 0.1, "{found}");
         assert!(error(|z| scaled(z, f64::NAN)).is_nan());
         // One number in one row.
         let slip = error(|z| {
@@ -154,7 +130,7 @@ mod tests {
             x.values_mut()[101] += 0.5;
             x
         });
-        assert!(slip > LIMIT_F32, "{slip}");
+        assert!(slip > Precision::F32.round_trip_limit(), "{slip}");
     }
 
     #[test]

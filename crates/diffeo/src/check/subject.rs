@@ -2,12 +2,10 @@
 
 use super::{CheckData, CheckOptions, validate};
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::random::{Purpose, Streams, normal, permutation};
+use crate::host::rows::Rows;
 use crate::model::{Model, SampleOptions};
-use crate::random::{Purpose, Streams, normal, permutation};
-use crate::rows::Rows;
-use crate::schema::{ColumnKind, Schema};
-use crate::spec::{LayerSpec, Precision};
-use crate::transforms::SupportMap;
+use crate::spec::Precision;
 
 /// Which random numbers a step of the checks draws: the `step` of [`Purpose::Check`].
 #[derive(Clone, Copy)]
@@ -52,7 +50,7 @@ impl<'a> Subject<'a> {
         validate(model, data, options)?;
         let streams = Streams::new(options.seed);
         let data = data.map(|data| some_rows(data, options.samples, &streams)).transpose()?;
-        let continuous = Model::new(model.flow.clone(), unrounded(&model.schema))?;
+        let continuous = unrounded(model)?;
         let (threads, samples) = (options.threads, options.samples);
         Ok(Self { model, continuous, threads, samples, streams, data })
     }
@@ -64,7 +62,7 @@ impl<'a> Subject<'a> {
 
     /// The limit for the precision of the model.
     pub(super) fn limit(&self, single: f64, double: f64) -> f64 {
-        match self.model.flow.spec().precision {
+        match self.model.flow().spec().precision {
             Precision::F32 => single,
             Precision::F64 => double,
         }
@@ -98,7 +96,7 @@ impl<'a> Subject<'a> {
 
     /// Contexts of `n` rows: those of the data over and over, or a draw of what training may have seen.
     pub(super) fn contexts(&self, n: usize) -> Option<Rows> {
-        let width = self.model.flow.context_dims();
+        let width = self.model.flow().context_dims();
         if width == 0 {
             return None;
         }
@@ -109,7 +107,7 @@ impl<'a> Subject<'a> {
                 None => {
                     let mut rng = self.streams.rng(Purpose::Check, Draw::Contexts as u64, i as u64);
                     row.iter_mut().for_each(|v| *v = normal(&mut rng));
-                    self.to_context_units(row);
+                    self.model.units().context_to_data(row);
                 }
             }
         }
@@ -118,49 +116,22 @@ impl<'a> Subject<'a> {
 
     /// One context for a question that needs a fixed one: the first of the data, or the centre of those in training.
     pub(super) fn fixed_context(&self) -> Option<Vec<f64>> {
-        let width = self.model.flow.context_dims();
+        let width = self.model.flow().context_dims();
         (width > 0).then(|| match self.data.as_ref().and_then(|d| d.context.as_ref()) {
             Some(given) => given.row(0).to_vec(),
             None => {
                 let mut row = vec![0.0; width];
-                self.to_context_units(&mut row);
+                self.model.units().context_to_data(&mut row);
                 row
             }
         })
     }
-
-    /// From numbers of mean 0 and deviation 1 to the units of the context: the context's maps backwards.
-    fn to_context_units(&self, row: &mut [f64]) {
-        for layer in self.model.flow.spec().context_transforms.iter().rev() {
-            match layer {
-                LayerSpec::Standardize { center, scale } => {
-                    let maps = center.iter().zip(scale);
-                    row.iter_mut().zip(maps).for_each(|(v, (c, s))| *v = *v * s + c);
-                }
-                LayerSpec::Support { maps } => {
-                    row.iter_mut().zip(maps).for_each(|(v, map)| *v = from_real(map, *v));
-                }
-                _ => {}
-            }
-        }
-    }
 }
 
-/// As [`crate::transforms::Support`] maps a number of the real line.
-fn from_real(map: &SupportMap, z: f64) -> f64 {
-    match *map {
-        SupportMap::Identity => z,
-        SupportMap::Log => z.exp(),
-        SupportMap::Logit { low, high } => low + (high - low) / (1.0 + (-z).exp()),
-    }
-}
-
-/// The schema with whole numbers as real ones, so that samples are taken as they leave the flow.
-fn unrounded(schema: &Schema) -> Schema {
-    let mut schema = schema.clone();
-    let whole = schema.columns.iter_mut().filter(|c| c.kind == ColumnKind::Integer);
-    whole.for_each(|c| c.kind = ColumnKind::Real);
-    schema
+/// The model with whole numbers as real ones, so that samples are taken as they leave the flow.
+fn unrounded(model: &Model) -> Result<Model> {
+    let (schema, units) = (model.schema().continuous(), model.units().clone());
+    Model::with_units(model.flow().clone(), schema, units)
 }
 
 fn some_rows(data: &CheckData, most: usize, streams: &Streams) -> Result<CheckData> {

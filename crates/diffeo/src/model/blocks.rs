@@ -2,14 +2,13 @@
 
 use std::ops::Range;
 
+use crate::engine::padded;
 use crate::error::Result;
-use crate::parallel;
-use crate::rows::Rows;
+use crate::host::parallel;
+use crate::host::rows::Rows;
 
 /// Most rows of a block: enough for full speed, few enough for constant memory.
 const BLOCK_ROWS_MAX: usize = 1024;
-/// Blocks are padded to a multiple of this, so that the place of a row never selects other arithmetic.
-const PAD_ROWS: usize = 32;
 
 /// The blocks of a table.
 pub(super) struct Blocks {
@@ -34,8 +33,7 @@ impl Blocks {
         // A row without weights is still read, mapped and written.
         let worth = weights.max(ROW_WORK).saturating_mul(rows as u64) / WORK_MIN;
         let threads = threads.min(usize::try_from(worth).unwrap_or(usize::MAX)).max(1);
-        let block =
-            rows.div_ceil(threads).next_multiple_of(PAD_ROWS).clamp(PAD_ROWS, BLOCK_ROWS_MAX);
+        let block = padded(rows.div_ceil(threads)).clamp(padded(1), BLOCK_ROWS_MAX);
         Self { rows, threads, block }
     }
 
@@ -55,16 +53,9 @@ impl Block {
         self.0.len()
     }
 
-    pub(super) fn padded(&self) -> usize {
-        self.len().next_multiple_of(PAD_ROWS)
-    }
-
-    /// The rows of the block, filled up with zeros.
-    pub(super) fn pad(&self, rows: &Rows) -> Rows {
-        let mut padded = Rows::zeros(self.padded(), rows.width());
-        let part = &rows.values()[self.0.start * rows.width()..self.0.end * rows.width()];
-        padded.values_mut()[..part.len()].copy_from_slice(part);
-        padded
+    /// The rows of the block.
+    pub(super) fn of(&self, rows: &Rows) -> Rows {
+        rows.slice(self.0.clone())
     }
 }
 

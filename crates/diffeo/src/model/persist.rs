@@ -6,24 +6,32 @@ use std::path::Path;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde_json::Value;
 
-use super::Model;
-use crate::container::{Dtype, NamedTensor};
+use super::file::{Damage, ModelParts, from_json};
+use super::{Model, TrainingSummary};
 use crate::error::{Error, Result};
-use crate::linalg::host_values;
-use crate::model_file::{Damage, ModelParts, from_json};
+use crate::file::container::{Dtype, NamedTensor};
+use crate::file::storage::Disk;
+use crate::host::linalg::host_values;
 use crate::spec::{FlowSpec, Precision};
-use crate::storage::Disk;
-use crate::summary::TrainingSummary;
+use crate::transforms::Registry;
 
 pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
     parts_of(model)?.write(path, &Disk)
 }
 
-pub(super) fn load(path: &Path) -> Result<Model> {
-    model_of(&ModelParts::read(path, Damage::Refuse)?).map_err(|e| e.at(path))
+pub(super) fn load(path: &Path, registry: &Registry) -> Result<Model> {
+    model_of(&ModelParts::read(path, Damage::Refuse)?, registry).map_err(|e| e.at(path))
 }
 
-pub(super) fn parts_of(model: &Model) -> Result<ModelParts> {
+pub(super) fn encode(model: &Model) -> Result<Vec<u8>> {
+    parts_of(model)?.encode()
+}
+
+pub(super) fn decode(bytes: &[u8], registry: &Registry) -> Result<Model> {
+    model_of(&ModelParts::decode(bytes, Damage::Refuse)?, registry)
+}
+
+fn parts_of(model: &Model) -> Result<ModelParts> {
     let spec = model.flow.spec();
     let (tensors, precision) = tensors_of(&model.flow.parameters(), spec.precision)?;
     let json = |value: serde_json::Result<Value>| {
@@ -34,6 +42,7 @@ pub(super) fn parts_of(model: &Model) -> Result<ModelParts> {
     let mut parts = ModelParts::new(
         json(serde_json::to_value(spec))?,
         model.schema.clone(),
+        model.units.clone(),
         precision,
         tensors,
     );
@@ -45,8 +54,9 @@ pub(super) fn parts_of(model: &Model) -> Result<ModelParts> {
     Ok(parts)
 }
 
-pub(super) fn model_of(parts: &ModelParts) -> Result<Model> {
-    let spec: FlowSpec = from_json("spec", &parts.spec)?;
+fn model_of(parts: &ModelParts, registry: &Registry) -> Result<Model> {
+    let mut spec: FlowSpec = from_json("spec", &parts.spec)?;
+    registry.resolve(&mut spec.transforms)?;
     let expected = match spec.precision {
         Precision::F32 => Dtype::F32,
         Precision::F64 => Dtype::F64,
@@ -78,7 +88,8 @@ pub(super) fn model_of(parts: &ModelParts) -> Result<Model> {
         weights.insert(tensor.name.clone(), from_file(tensor)?);
     }
     flow.set_parameters(&weights)?;
-    let mut model = Model::new(flow, parts.schema.clone()).map_err(damaged)?;
+    let (schema, units) = (parts.schema.clone(), parts.units.clone());
+    let mut model = Model::with_units(flow, schema, units).map_err(damaged)?;
     model.summary = match &parts.summary {
         Some(summary) => Some(from_json::<TrainingSummary>("training summary", summary)?),
         None => None,

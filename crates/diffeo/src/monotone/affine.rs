@@ -1,13 +1,15 @@
 //! Affine map: the scalar map of MADE, MAF, IAF and RealNVP.
 
-use burn::tensor::Tensor;
 use diffeo_kernels as kernels;
 use diffeo_kernels::MonotoneMap;
-use diffeo_kernels::ops::{Direction, scalar_map};
 use serde::{Deserialize, Serialize};
 
-use super::{Monotone, Scalarwise};
+use super::fused::Fused;
+use super::{DescribeMap, Monotone};
 use crate::error::{Error, Result};
+use crate::parameter::Init;
+#[cfg(feature = "laws")]
+use crate::{catalog::Cases, place::Place};
 
 /// `z = x e^s + t` with a log-scale `s = S tanh(raw / S)` that no parameter can make overflow.
 ///
@@ -32,8 +34,15 @@ impl Default for Affine {
     }
 }
 
-impl Affine {
-    pub(super) fn validate(&self) -> Result<()> {
+#[cfg(feature = "laws")]
+impl Cases for Affine {
+    fn cases(_at: Place) -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+impl DescribeMap for Affine {
+    fn validate(&self) -> Result<()> {
         // e^40 and e^-40 are still far from the ends of f32, also after a few layers.
         if self.log_scale_max > 0.0 && self.log_scale_max <= 40.0 {
             return Ok(());
@@ -44,23 +53,12 @@ impl Affine {
         )))
     }
 
-    pub(crate) fn kernel(&self) -> MonotoneMap {
-        MonotoneMap::Affine(kernels::Affine { log_scale_max: self.log_scale_max })
-    }
-}
-
-impl Monotone for Affine {
     fn params_per_dim(&self) -> usize {
         2
     }
 
-    fn forward(&self, x: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
-        let [value, log_slope] = scalar_map(self.kernel(), Direction::Forward, x, params);
-        Ok(Scalarwise { value, log_slope })
-    }
-
-    fn inverse(&self, z: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
-        let [value, log_slope] = scalar_map(self.kernel(), Direction::Inverse, z, params);
-        Ok(Scalarwise { value, log_slope })
+    fn build(&self, _dims: usize, _init: &mut Init) -> Box<dyn Monotone> {
+        let kernel = MonotoneMap::Affine(kernels::Affine { log_scale_max: self.log_scale_max });
+        Box::new(Fused { kernel, log_slope_max: self.log_scale_max })
     }
 }

@@ -1,13 +1,15 @@
 //! Rational-quadratic spline: a flexible map that is exact to invert.
 
-use burn::tensor::Tensor;
 use diffeo_kernels as kernels;
 use diffeo_kernels::MonotoneMap;
-use diffeo_kernels::ops::{Direction, scalar_map};
 use serde::{Deserialize, Serialize};
 
-use super::{Monotone, Scalarwise};
+use super::fused::Fused;
+use super::{DescribeMap, Monotone};
 use crate::error::{Error, Result};
+use crate::parameter::Init;
+#[cfg(feature = "laws")]
+use crate::{catalog::Cases, place::Place};
 
 /// Monotone rational-quadratic spline on `[-B, B]`, identity outside.
 ///
@@ -40,15 +42,27 @@ impl Default for RationalQuadratic {
 }
 
 impl RationalQuadratic {
+    /// Most bins.
+    pub const BINS_MAX: usize = 256;
     /// Smallest width and height of a bin, as a share of the box (NSF, appendix B).
     pub const MIN_SIZE: f64 = 1e-3;
     /// Smallest slope at a knot (NSF, appendix B).
     pub const MIN_SLOPE: f64 = 1e-3;
+}
 
-    pub(super) fn validate(&self) -> Result<()> {
-        if !(2..=256).contains(&self.bins) {
+#[cfg(feature = "laws")]
+impl Cases for RationalQuadratic {
+    fn cases(_at: Place) -> Vec<Self> {
+        vec![Self { bins: 4, bound: 3.0 }, Self { bins: 8, bound: 2.0 }]
+    }
+}
+
+impl DescribeMap for RationalQuadratic {
+    fn validate(&self) -> Result<()> {
+        if !(2..=Self::BINS_MAX).contains(&self.bins) {
             return Err(Error::config(format!(
-                "spline: bins must be in 2..=256, found {}",
+                "spline: bins must be in 2..={}, found {}",
+                Self::BINS_MAX,
                 self.bins
             )));
         }
@@ -61,28 +75,23 @@ impl RationalQuadratic {
         Ok(())
     }
 
-    pub(crate) fn kernel(&self) -> MonotoneMap {
-        MonotoneMap::RationalQuadratic(kernels::RationalQuadratic {
+    fn params_per_dim(&self) -> usize {
+        (3 * self.bins).saturating_sub(1)
+    }
+
+    fn build(&self, _dims: usize, _init: &mut Init) -> Box<dyn Monotone> {
+        // The slope of the steepest chord: the lowest bin is as narrow as the highest one is high.
+        let log_slope_max = -Self::MIN_SIZE.ln();
+        let kernel = MonotoneMap::RationalQuadratic(kernels::RationalQuadratic {
             bins: self.bins,
             bound: self.bound,
             min_size: Self::MIN_SIZE,
             min_slope: Self::MIN_SLOPE,
-        })
-    }
-}
-
-impl Monotone for RationalQuadratic {
-    fn params_per_dim(&self) -> usize {
-        3 * self.bins - 1
+        });
+        Box::new(Fused { kernel, log_slope_max })
     }
 
-    fn forward(&self, x: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
-        let [value, log_slope] = scalar_map(self.kernel(), Direction::Forward, x, params);
-        Ok(Scalarwise { value, log_slope })
-    }
-
-    fn inverse(&self, z: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
-        let [value, log_slope] = scalar_map(self.kernel(), Direction::Inverse, z, params);
-        Ok(Scalarwise { value, log_slope })
+    fn bound(&self) -> f64 {
+        self.bound
     }
 }

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
-use crate::random::{Purpose, Streams, permutation, uniform};
-use crate::rows::Rows;
-use crate::schema::{ColumnKind, Schema};
+use crate::columns::{Encoded, Encoding};
+use crate::engine::Input;
+use crate::host::draws::Draws;
+use crate::host::random::{Purpose, Streams, permutation};
+use crate::host::rows::Rows;
 
 use super::data::Part;
 
@@ -48,20 +50,36 @@ pub(crate) fn piece(n: usize, pieces: usize, i: usize) -> Range<usize> {
 /// Rows as an objective takes them.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
-    pub(crate) x: Rows,
-    pub(crate) context: Option<Rows>,
+    /// The rows as the flow sees them.
+    pub(crate) rows: Encoded,
     /// The factor of each row's loss.
     pub(crate) weights: Vec<f64>,
+    /// Random numbers for layers that estimate; absent in validation.
+    pub(crate) draws: Option<Draws>,
 }
 
 impl Batch {
-    /// Some of the rows.
-    pub(crate) fn slice(&self, rows: Range<usize>) -> Self {
-        Self {
-            x: self.x.slice(rows.clone()),
-            context: self.context.as_ref().map(|c| c.slice(rows.clone())),
-            weights: self.weights[rows].to_vec(),
-        }
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Some of the rows, each with the random numbers that it has in the whole.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let part = |rows: &Rows| rows.slice(range.clone());
+        let rows = Encoded {
+            x: part(&self.rows.x),
+            log_det: self.rows.log_det[range.clone()].to_vec(),
+            context: self.rows.context.as_ref().map(part),
+        };
+        let draws = self.draws.map(|draws| draws.from_row(range.start));
+        Self { rows, weights: self.weights[range.clone()].to_vec(), draws }
+    }
+
+    /// The rows for an engine.
+    pub(crate) fn input(&self) -> Input<'_> {
+        let Encoded { x, log_det, context } = &self.rows;
+        Input { x, log_det, context: context.as_ref(), draws: self.draws }
     }
 }
 
@@ -74,24 +92,16 @@ pub(crate) struct Noise {
 }
 
 impl Part {
-    /// The rows at the given positions, with weights as in the table and noise on integer columns.
+    /// The rows at the given positions, encoded, with weights as in the table.
     ///
     /// The noise of a row depends on its number in the table, not on its place in the batch.
-    pub(crate) fn batch(&self, positions: &[u32], schema: &Schema, noise: Noise) -> Batch {
+    pub(crate) fn batch(&self, positions: &[u32], encoding: &Encoding, noise: Noise) -> Batch {
         let rows: Vec<usize> = positions.iter().map(|&p| self.rows[p as usize] as usize).collect();
-        let mut x = self.data.x.select(&rows);
-        let integers: Vec<usize> =
-            (0..x.width()).filter(|&j| schema.columns[j].kind == ColumnKind::Integer).collect();
-        if !integers.is_empty() {
-            let width = x.width();
-            for (values, &row) in x.values_mut().chunks_exact_mut(width).zip(&rows) {
-                let mut rng = noise.streams.rng(noise.purpose, noise.step, row as u64);
-                integers.iter().for_each(|&j| values[j] += uniform(&mut rng));
-            }
-        }
         let context = self.data.context.as_ref().map(|c| c.select(&rows));
+        let rng = |i: usize| noise.streams.rng(noise.purpose, noise.step, rows[i] as u64);
+        let encoded = encoding.encode(self.data.x.select(&rows), context, rng);
         let weights = rows.iter().map(|&i| self.data.weight(i)).collect();
-        Batch { x, context, weights }
+        Batch { rows: encoded, weights, draws: None }
     }
 }
 
@@ -100,7 +110,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::schema::Column;
+    use crate::columns::{Column, ColumnKind, Schema, Units};
     use crate::train::data::TrainingData;
 
     #[test]
@@ -143,11 +153,11 @@ mod tests {
         let data = Arc::new(TrainingData { x, context: None, weights: None });
         let part = Part { data, rows: (0..10).collect(), mean_weight: 1.0 };
         let noise = |step| Noise { streams: Streams::new(2), purpose: Purpose::Dequantise, step };
-        let a = part.batch(&[3, 7], &schema, noise(0));
-        let b = part.batch(&[7], &schema, noise(0));
-        let later = part.batch(&[7], &schema, noise(1));
-        assert_eq!(a.x.row(1), b.x.row(0));
-        assert_ne!(b.x.row(0), later.x.row(0));
-        assert!(b.x.row(0)[0] >= 14.0 && b.x.row(0)[0] < 15.0 && b.x.row(0)[1] == 15.0);
+        let encoding = Encoding::new(&schema, Units::none(2, 0));
+        let of = |positions: &[u32], step| part.batch(positions, &encoding, noise(step)).rows.x;
+        let (a, b, later) = (of(&[3, 7], 0), of(&[7], 0), of(&[7], 1));
+        assert_eq!(a.row(1), b.row(0));
+        assert_ne!(b.row(0), later.row(0));
+        assert!(b.row(0)[0] >= 14.0 && b.row(0)[0] < 15.0 && b.row(0)[1] == 15.0);
     }
 }

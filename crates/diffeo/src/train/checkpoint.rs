@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::recipe::Plan;
-use crate::container::Container;
+use crate::columns::Schema;
 use crate::error::{Error, ErrorKind, Result, quoted};
-use crate::schema::Schema;
+use crate::file::container::Container;
+use crate::file::storage::{Disk, load_newest, write_generation};
 use crate::spec::FlowSpec;
-use crate::storage::{Disk, load_newest, write_generation};
+use crate::transforms::Registry;
 
 /// The layout of checkpoints. They are promised to be readable within a minor release only, so this may change with one.
-const FORMAT_VERSION: u64 = 1;
+const FORMAT_VERSION: u64 = 2;
 /// Differences listed in a message.
 const DIFFERENCES_LISTED: usize = 12;
 
@@ -35,7 +36,7 @@ pub(crate) struct Identity {
     pub(crate) fingerprint: String,
 }
 
-/// What may differ from the first run when a fit goes on; see [`super::Trainer::resume_changed`].
+/// What may differ from the first run when a fit goes on; see [`Resume`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -43,6 +44,15 @@ pub enum Change {
     LearningRate,
     /// The number of epochs or steps, and the schedule that follows from it.
     Epochs,
+}
+
+/// What a fit needs to go on beside its checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Resume {
+    /// What may differ from the first run.
+    pub changes: Vec<Change>,
+    /// What the names of layers of a program's own mean.
+    pub registry: Registry,
 }
 
 impl Change {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::columns::{Column, Schema};
 use crate::error::{Error, Result, quoted};
-use crate::random::{Purpose, Streams, permutation};
-use crate::rows::Rows;
-use crate::schema::{Column, Schema};
+use crate::host::random::{Purpose, Streams, permutation};
+use crate::host::rows::Rows;
 
 /// How many offending rows a message lists.
 const ROWS_LISTED: usize = 5;
@@ -244,8 +244,8 @@ pub(crate) fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::ColumnKind;
     use crate::error::ErrorKind;
-    use crate::schema::ColumnKind;
 
     fn schema(kind: ColumnKind) -> Schema {
         Schema { columns: vec![Column { name: "a".into(), kind }], context: vec![] }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::checkpoint;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::storage::previous_path;
+use crate::file::storage::previous_path;
 
 /// What [`Trainer::look_at_checkpoint`] found.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use crate::error::Result;
 ///
 /// One instance is shared by all threads; `load` is called between steps, the other two from many threads at once.
 pub(crate) trait Objective<T>: Send + Sync {
-    /// Takes up the weights that the next calls are about, in the order of the [`crate::layout::Layout`]. Runs on the threads of the run.
+    /// Takes up the weights that the next calls are about, in the order of the [`crate::engine::Layout`]. Runs on the threads of the run.
     fn load(&mut self, weights: &[T]) -> Result<()>;
 
     /// Writes the gradient of `sum_i weight_i loss_i` over `gradient` and returns the `loss_i = -log_prob(row i)`.

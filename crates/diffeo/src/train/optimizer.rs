@@ -8,8 +8,8 @@ use std::ops::Range;
 use diffeo_kernels::{AdamW, Aligned, add_gradient, average_weights, l2_norm};
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::layout::{Layout, Piece};
+use crate::engine::Element;
+use crate::engine::{Layout, Piece};
 
 /// Trained elements a thread takes at a time.
 const PIECE: usize = 1 << 15;

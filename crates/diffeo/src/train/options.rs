@@ -19,7 +19,7 @@ pub struct FitOptions {
     /// Decoupled weight decay of the matrices of networks, relative to the learning rate.
     pub weight_decay: f64,
     /// Longest gradient that is used as it is; longer ones are shortened to this norm.
-    #[serde(with = "crate::container::finite_or_text")]
+    #[serde(with = "crate::file::container::finite_or_text")]
     pub clip_norm: f64,
     /// Share of the steps in which the rate rises to its peak.
     pub warmup: f64,
@@ -67,6 +67,9 @@ impl Default for FitOptions {
 }
 
 impl FitOptions {
+    /// Most rows in a batch.
+    pub const BATCH_MAX: usize = 1 << 24;
+
     /// Checks every range.
     ///
     /// # Errors
@@ -79,7 +82,8 @@ impl FitOptions {
         }
         faults.option("epochs", self.epochs, "a positive number", positive);
         faults.option("steps", self.steps, "1 to 2^53", |s| (1..=1 << 53).contains(&s));
-        faults.option("batch", self.batch, "1 to 2^24 rows", |b| (1..=1 << 24).contains(&b));
+        faults
+            .option("batch", self.batch, "1 to 2^24 rows", |b| (1..=Self::BATCH_MAX).contains(&b));
         faults.option("learning_rate", self.learning_rate, "a positive number up to 1", |r| {
             positive(r) && r <= 1.0
         });

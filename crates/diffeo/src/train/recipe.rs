@@ -30,18 +30,18 @@ pub struct Plan {
     /// Steps from one validation to the next.
     pub validate_every: u64,
     /// Peak learning rate.
-    #[serde(with = "crate::container::finite_or_text")]
+    #[serde(with = "crate::file::container::finite_or_text")]
     pub learning_rate: f64,
     /// Steps in which the rate rises to its peak.
     pub warmup_steps: u64,
     /// Decoupled weight decay.
-    #[serde(with = "crate::container::finite_or_text")]
+    #[serde(with = "crate::file::container::finite_or_text")]
     pub weight_decay: f64,
     /// Longest gradient that is used as it is.
-    #[serde(with = "crate::container::finite_or_text")]
+    #[serde(with = "crate::file::container::finite_or_text")]
     pub clip_norm: f64,
     /// Decay of the running average of weights; 0 for none.
-    #[serde(with = "crate::container::finite_or_text")]
+    #[serde(with = "crate::file::container::finite_or_text")]
     pub average: f64,
     /// Validations without improvement before the fit stops.
     pub patience: u32,

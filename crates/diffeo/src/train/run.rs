@@ -10,13 +10,14 @@ use super::optimizer::{Update, clip_scale};
 use super::recipe::Plan;
 use super::shards::Shards;
 use super::state::{Record, State};
-use crate::container::Container;
-use crate::element::Element;
+use crate::columns::Encoding;
+use crate::engine::Element;
+use crate::engine::Layout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::Layout;
-use crate::random::{Purpose, Streams};
-use crate::rows::Rows;
-use crate::schema::Schema;
+use crate::file::container::Container;
+use crate::host::draws::Draws;
+use crate::host::random::{Purpose, Streams};
+use crate::host::rows::Rows;
 
 /// Rollbacks after which a run counts as diverged.
 const ROLLBACKS_MAX: u32 = 3;
@@ -32,7 +33,7 @@ pub(crate) struct Run<T> {
     pub(crate) state: State<T>,
     pub(crate) objective: Box<dyn Objective<T>>,
     layout: Layout,
-    schema: Schema,
+    encoding: Encoding,
     train: Part,
     valid: Option<Part>,
     batches: Batches,
@@ -46,7 +47,7 @@ pub(crate) struct Setting<T> {
     pub(crate) plan: Plan,
     pub(crate) objective: Box<dyn Objective<T>>,
     pub(crate) layout: Layout,
-    pub(crate) schema: Schema,
+    pub(crate) encoding: Encoding,
     pub(crate) train: Part,
     pub(crate) valid: Option<Part>,
 }
@@ -64,7 +65,7 @@ impl<T: Element> Run<T> {
     /// # Errors
     /// [`crate::ErrorKind::Internal`] if threads cannot be started.
     pub(crate) fn new(setting: Setting<T>, initial: Vec<T>, threads: usize) -> Result<Self> {
-        let Setting { plan, objective, layout, schema, train, valid } = setting;
+        let Setting { plan, objective, layout, encoding, train, valid } = setting;
         let batches = Batches::new(Streams::new(plan.seed), train.len(), plan.batch);
         let shards = Shards::new(threads, plan.shards, &layout)?;
         let state = State::new(initial, plan.average > 0.0);
@@ -74,7 +75,7 @@ impl<T: Element> Run<T> {
             state,
             objective,
             layout,
-            schema,
+            encoding,
             train,
             valid,
             batches,
@@ -88,7 +89,7 @@ impl<T: Element> Run<T> {
     pub(crate) fn sight(&self, n: usize) -> (Batch, &[T]) {
         let part = self.valid.as_ref().unwrap_or(&self.train);
         let positions: Vec<u32> = (0..part.len().min(n) as u32).collect();
-        let batch = part.batch(&positions, &self.schema, self.noise(Purpose::Validation, 0));
+        let batch = part.batch(&positions, &self.encoding, self.noise(Purpose::Validation, 0));
         let best = &self.state.best;
         (batch, if best.is_empty() { self.state.candidate() } else { best })
     }
@@ -161,10 +162,11 @@ impl<T: Element> Run<T> {
         let step = self.state.counters.step;
         let noise = self.noise(Purpose::Dequantise, step);
         let positions = self.batches.positions(step);
-        let mut batch = self.train.batch(positions, &self.schema, noise);
+        let mut batch = self.train.batch(positions, &self.encoding, noise);
         // Not divided by the weights of this batch: a batch of light rows must not count as much as one of heavy rows.
         let expected = self.train.mean_weight * batch.weights.len() as f64;
         batch.weights.iter_mut().for_each(|w| *w /= expected);
+        batch.draws = Some(Draws::new(Streams::new(self.plan.seed), step, 0));
 
         self.objective.load(&self.state.weights)?;
         let (losses, grad_norm) =
@@ -290,7 +292,7 @@ impl<T: Element> Run<T> {
         let Some(valid) = &self.valid else { return Ok((f64::NAN, Vec::new())) };
         let noise = self.noise(Purpose::Validation, 0);
         self.shards.pool().install(|| self.objective.load(weights))?;
-        let losses = self.shards.losses(&*self.objective, weights, valid, &self.schema, noise)?;
+        let losses = self.shards.losses(&*self.objective, weights, valid, &self.encoding, noise)?;
         let (mut sum, mut total, mut bad) = (0.0, 0.0, Vec::new());
         for (loss, &row) in losses.iter().zip(&valid.rows) {
             let weight = valid.data.weight(row as usize);

@@ -5,10 +5,10 @@ use super::events::{Event, StopReason};
 use super::options::FitOptions;
 use super::state::State;
 use super::toy::{BUG, POISON, STEEP, events, options, run, table};
-use crate::container::Container;
+use crate::columns::ColumnKind;
 use crate::error::ErrorKind;
-use crate::rows::Rows;
-use crate::schema::ColumnKind;
+use crate::file::container::Container;
+use crate::host::rows::Rows;
 
 fn finished(events: &[Event]) -> StopReason {
     match events.last() {

@@ -1,13 +1,10 @@
 //! Whether the scales of a fitted flow have run into their bounds.
 
-use burn::tensor::Tensor;
-
 use super::batches::Batch;
 use crate::error::Result;
 use crate::flow::Flow;
-use crate::linalg::{host_values, tensor_of};
-use crate::transform::Transform;
-use crate::transforms::{ActNorm, Chain, Layer, Plu};
+use crate::host::linalg::{host_values, tensor_of};
+use crate::transform::Scales;
 
 /// Rows that are looked at.
 pub(crate) const ROWS_EXAMINED: usize = 1024;
@@ -16,68 +13,21 @@ const SATURATED: f64 = 0.99;
 /// Share of saturated log-scales that is worth a warning.
 const SHARE_MAX: f64 = 0.01;
 
-/// Log-scales seen so far.
+/// Log-scales seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Tally {
     saturated: usize,
     total: usize,
 }
 
-impl Tally {
-    fn add(&mut self, log_slopes: Tensor<2>, bound: f64, times: usize) -> Result<()> {
-        let values = host_values(log_slopes)?;
-        self.total += times * values.len();
-        self.saturated += times * values.iter().filter(|s| s.abs() > SATURATED * bound).count();
-        Ok(())
-    }
-
-    /// Counts the log-scales of a layer at rows on its data side.
-    fn add_layer(
-        &mut self,
-        layer: &Layer,
-        x: Tensor<2>,
-        context: Option<&Tensor<2>>,
-    ) -> Result<()> {
-        let rows = x.dims()[0];
-        let (log_slopes, bound) = match layer {
-            Layer::Chain(chain) => return self.add_chain(chain, x, context),
-            Layer::Inverted(inverted) => {
-                let x = inverted.0.inverse(x, context)?.value;
-                return self.add_layer(&inverted.0, x, context);
-            }
-            Layer::ActNorm(layer) => {
-                return self.add(layer.log_scale(), ActNorm::LOG_SCALE_MAX, rows);
-            }
-            Layer::Plu(layer) => return self.add(layer.log_scale(), Plu::LOG_SCALE_MAX, rows),
-            Layer::Elementwise(layer) => layer.log_slopes(x)?,
-            Layer::Coupling(layer) => layer.log_slopes(x, context)?,
-            Layer::Autoregressive(layer) => layer.log_slopes(x, context)?,
-            Layer::Permutation(_) | Layer::Support(_) | Layer::Standardize(_) => return Ok(()),
-        };
-        self.add(log_slopes, bound, 1)
-    }
-
-    fn add_chain(
-        &mut self,
-        chain: &Chain,
-        x: Tensor<2>,
-        context: Option<&Tensor<2>>,
-    ) -> Result<()> {
-        let mut value = x;
-        for layer in chain.layers() {
-            value = chain.prepare(layer, value, false);
-            self.add_layer(layer, value.clone(), context)?;
-            value = layer.forward(value, context)?.value;
-        }
-        Ok(())
-    }
-}
-
-fn tally(flow: &Flow, rows: &Batch) -> Result<Tally> {
-    let context = rows.context.as_ref().map(tensor_of);
-    let context = flow.map_context(rows.x.len(), context)?;
+fn tally(flow: &Flow, batch: &Batch) -> Result<Tally> {
+    let context = batch.rows.context.as_ref().map(tensor_of);
     let mut tally = Tally::default();
-    tally.add_chain(flow.transform(), tensor_of(&rows.x), context.as_ref())?;
+    for Scales { log_scales, bound } in flow.scales(tensor_of(&batch.rows.x), context)? {
+        let values = host_values(log_scales)?;
+        tally.total += values.len();
+        tally.saturated += values.iter().filter(|s| s.abs() > SATURATED * bound).count();
+    }
     Ok(tally)
 }
 
@@ -91,7 +41,7 @@ pub(crate) fn about(flow: &Flow, rows: &Batch) -> Result<Option<String>> {
              squeeze more than it can; look for rows far from all others, repeated rows or columns that are functions of \
              others, lower the learning rate, or use a spline model",
             100.0 * share,
-            rows.x.len()
+            rows.len()
         )
     }))
 }
@@ -99,29 +49,25 @@ pub(crate) fn about(flow: &Flow, rows: &Batch) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monotone::{Affine, MonotoneSpec};
-    use crate::rows::Rows;
-    use crate::spec::{BaseSpec, FlowSpec, LayerSpec, Precision};
+    use crate::columns::Encoded;
+    use crate::host::rows::Rows;
+    use crate::monotone::Affine;
+    use crate::spec::{FlowSpec, Precision};
+    use crate::transforms::{
+        ActNormSpec, ChainSpec, ElementwiseSpec, InvertedSpec, PermutationSpec, PluSpec,
+    };
+    use burn::tensor::{Tensor, TensorData};
 
     fn flow(raw: f64) -> Flow {
-        let affine =
-            || LayerSpec::Elementwise { monotone: MonotoneSpec::Affine(Affine::default()) };
-        let inverted = LayerSpec::Inverted { transform: Box::new(affine()) };
-        let spec = FlowSpec {
-            dims: 2,
-            context_dims: 0,
-            precision: Precision::F64,
-            transforms: vec![
-                LayerSpec::Standardize { center: vec![0.0; 2], scale: vec![1.0; 2] },
-                affine(),
-                LayerSpec::Permutation { order: vec![1, 0] },
-                LayerSpec::Chain { transforms: vec![inverted, LayerSpec::ActNorm {}] },
-                LayerSpec::Plu { order: vec![0, 1] },
-            ],
-            context_transforms: vec![],
-            base: BaseSpec::Normal,
-        };
-        let mut flow = spec.build(0).unwrap();
+        let affine = || ElementwiseSpec { monotone: Affine::default().into() };
+        let inside = vec![InvertedSpec::of(affine()).into(), ActNormSpec {}.into()];
+        let transforms = vec![
+            affine().into(),
+            PermutationSpec { order: vec![1, 0] }.into(),
+            ChainSpec { transforms: inside }.into(),
+            PluSpec { order: vec![0, 1] }.into(),
+        ];
+        let mut flow = FlowSpec::new(2, transforms).in_precision(Precision::F64).build(0).unwrap();
         // The first log-scale of every layer: of the affine maps the second of each column's two parameters.
         flow.visit(&mut |name, parameter| {
             let [rows, columns] = parameter.value.dims();
@@ -129,7 +75,7 @@ mod tests {
                 let at = usize::from(name.ends_with("params"));
                 let mut values = vec![0.0; rows * columns];
                 values[at] = raw;
-                let data = burn::tensor::TensorData::new(values, [rows, columns]);
+                let data = TensorData::new(values, [rows, columns]);
                 let device = parameter.value.device();
                 parameter.value = Tensor::from_data(data, (&device, parameter.value.dtype()));
             }
@@ -140,7 +86,8 @@ mod tests {
     #[test]
     fn d5_saturated_log_scales_are_counted_in_every_layer() {
         let x = Rows::new(vec![0.1, 0.2, -0.3, 0.4, 0.5, -0.6], 2).unwrap();
-        let rows = Batch { x, context: None, weights: vec![1.0; 3] };
+        let rows = Encoded { x, log_det: vec![0.0; 3], context: None };
+        let rows = Batch { rows, weights: vec![1.0; 3], draws: None };
         // Four layers of two columns at three rows, one column of each at its bound.
         let found = tally(&flow(1000.0), &rows).unwrap();
         assert_eq!(found, Tally { saturated: 12, total: 24 });

@@ -13,10 +13,10 @@ use super::batches::{Batch, Noise, piece};
 use super::data::Part;
 use super::objective::Objective;
 use super::optimizer::Pieces;
-use crate::element::Element;
+use crate::columns::Encoding;
+use crate::engine::Element;
+use crate::engine::Layout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::Layout;
-use crate::schema::Schema;
 
 /// Rows that are scored at once in validation.
 const VALIDATION_BLOCK: usize = 1024;
@@ -85,7 +85,7 @@ impl<T: Element> Shards<T> {
         objective: &dyn Objective<T>,
         weights: &[T],
         part: &Part,
-        schema: &Schema,
+        encoding: &Encoding,
         noise: Noise,
     ) -> Result<Vec<f64>> {
         let n = part.len();
@@ -95,7 +95,7 @@ impl<T: Element> Shards<T> {
                 let start = block * VALIDATION_BLOCK;
                 let positions: Vec<u32> =
                     (start..n.min(start + VALIDATION_BLOCK)).map(|p| p as u32).collect();
-                objective.losses(weights, &part.batch(&positions, schema, noise))
+                objective.losses(weights, &part.batch(&positions, encoding, noise))
             });
             score.collect()
         });

@@ -2,14 +2,12 @@
 
 use super::batches::Noise;
 use super::data::Part;
-use crate::distributions::Base;
+use crate::columns::Encoding;
 use crate::error::Result;
 use crate::flow::Flow;
-use crate::linalg::{host_values, tensor_of};
-use crate::random::{Purpose, Streams, permutation};
-use crate::rows::Rows;
-use crate::schema::Schema;
-use crate::transform::Transform;
+use crate::host::linalg::{host_values, tensor_of};
+use crate::host::random::{Purpose, Streams, permutation};
+use crate::host::rows::Rows;
 
 /// Rows that layers are set from: enough for means and deviations to a few per cent.
 const START_ROWS: usize = 2048;
@@ -18,37 +16,33 @@ const BLOCK_ROWS: usize = 1 << 15;
 
 /// Sets what can be set from the data; says whether the fit is then complete.
 ///
-/// A flow whose only parameters are those of a Gaussian base has its maximum of the likelihood in closed form.
+/// A flow whose only parameters are those of its base may have its maximum of the likelihood in closed form.
 pub(crate) fn start(
     flow: &mut Flow,
     train: &Part,
-    schema: &Schema,
+    encoding: &Encoding,
     streams: Streams,
 ) -> Result<bool> {
     let noise = Noise { streams, purpose: Purpose::Dequantise, step: 0 };
     let mut order = permutation(&mut streams.rng(Purpose::Init, 0, 0), train.len() as u32);
     order.truncate(START_ROWS);
-    let batch = train.batch(&order, schema, noise);
-    let context = batch.context.as_ref().map(tensor_of);
-    flow.initialize(tensor_of(&batch.x), context)?;
+    let batch = train.batch(&order, encoding, noise);
+    let context = batch.rows.context.as_ref().map(tensor_of);
+    flow.initialize(tensor_of(&batch.rows.x), context)?;
 
-    let names: Vec<String> = flow.parameters().into_iter().map(|(name, _)| name).collect();
-    let solvable = matches!(flow.base(), Base::Gaussian(_));
-    if !solvable || names.iter().any(|name| !name.starts_with("base.")) {
+    let parameters = flow.parameters();
+    if parameters.is_empty() || parameters.iter().any(|(name, _)| !name.starts_with("base.")) {
         return Ok(false);
     }
     let (mut values, mut weights) = (Vec::new(), Vec::new());
     for first in (0..train.len()).step_by(BLOCK_ROWS) {
         let positions: Vec<u32> =
             (first..train.len().min(first + BLOCK_ROWS)).map(|p| p as u32).collect();
-        let batch = train.batch(&positions, schema, noise);
-        let z = flow.transform().forward(tensor_of(&batch.x), None)?.value;
-        values.extend(host_values(z)?);
+        let batch = train.batch(&positions, encoding, noise);
+        let context = batch.rows.context.as_ref().map(tensor_of);
+        values.extend(host_values(flow.to_base(tensor_of(&batch.rows.x), context)?.value)?);
         weights.extend(batch.weights);
     }
     let rows = Rows::new(values, flow.dims())?;
-    if let Base::Gaussian(gaussian) = flow.base_mut() {
-        gaussian.fit(&rows, Some(&weights))?;
-    }
-    Ok(true)
+    flow.base_mut().fit(&rows, Some(&weights))
 }

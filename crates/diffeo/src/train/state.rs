@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer::Moments;
 use super::stopping::Stopping;
-use crate::container::{Container, NamedTensor, finite_or_text};
-use crate::element::Element;
+use crate::engine::Element;
 use crate::error::{Error, Result};
+use crate::file::container::{Container, NamedTensor, finite_or_text};
 
 /// One line of a run's history.
 #[derive(Clone, Copy, Debug, PartialEq)]

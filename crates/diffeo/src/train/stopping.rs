@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::finite_or_text;
+use crate::file::container::finite_or_text;
 
 /// The best validation loss so far and how many validations have passed since.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

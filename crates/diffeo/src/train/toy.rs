@@ -7,12 +7,12 @@ use super::objective::Objective;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
-use crate::element::Element;
+use crate::columns::{Column, ColumnKind, Encoding, Schema, Units};
+use crate::engine::Element;
+use crate::engine::Layout;
 use crate::error::Result;
-use crate::layout::Layout;
-use crate::random::{Purpose, Streams, normal};
-use crate::rows::Rows;
-use crate::schema::{Column, ColumnKind, Schema};
+use crate::host::random::{Purpose, Streams, normal};
+use crate::host::rows::Rows;
 use crate::train::TrainingData;
 
 /// A value whose row has a loss of NaN.
@@ -61,7 +61,7 @@ impl<T: Element> Objective<T> for Normals<T> {
         let mut sum = vec![0.0; gradient.len()];
         let mut losses = Vec::new();
         for (i, weight) in batch.weights.iter().enumerate() {
-            let (loss, row) = self.row(batch.x.row(i));
+            let (loss, row) = self.row(batch.rows.x.row(i));
             losses.push(loss);
             sum.iter_mut().zip(row).for_each(|(s, g)| *s += weight * g);
         }
@@ -70,7 +70,7 @@ impl<T: Element> Objective<T> for Normals<T> {
     }
 
     fn losses(&self, _weights: &[T], batch: &Batch) -> Result<Vec<f64>> {
-        Ok((0..batch.x.len()).map(|i| self.row(batch.x.row(i)).0).collect())
+        Ok((0..batch.len()).map(|i| self.row(batch.rows.x.row(i)).0).collect())
     }
 }
 
@@ -119,7 +119,8 @@ pub(crate) fn run<T: Element>(
     let plan = Plan::new(problem, options);
     let objective = Box::new(Normals { weights: Vec::new() });
     let initial = vec![T::ZERO; layout.len()];
-    let setting = Setting { plan, objective, layout, schema, train, valid };
+    let encoding = Encoding::new(&schema, Units::none(2, 0));
+    let setting = Setting { plan, objective, layout, encoding, train, valid };
     Run::new(setting, initial, options.threads).unwrap()
 }
 

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use super::checkpoint::{self, Change, Identity, Saved};
+use super::checkpoint::{self, Identity, Resume, Saved};
 use super::data::{Part, TrainingData, ValidationChoice, fingerprint, split};
 use super::events::{Event, StopReason};
-use super::flow_objective::objective;
-use super::maps::with_data_maps;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
@@ -14,16 +12,15 @@ use super::saturation;
 use super::solve;
 use super::state::Record;
 use super::warnings;
-use crate::element::Element;
+use crate::columns::{Encoding, Schema, Units};
+use crate::engine::{Element, Engine, flat_weights, set_weights};
 use crate::error::{Error, Result};
-use crate::flat::{flat_weights, set_weights};
 use crate::flow::Flow;
+use crate::host::random::Streams;
+use crate::host::rows::Rows;
 use crate::model::Model;
-use crate::random::Streams;
-use crate::rows::Rows;
-use crate::schema::Schema;
+use crate::model::{HistoryPoint, TrainingSummary};
 use crate::spec::{FlowSpec, Precision};
-use crate::summary::{HistoryPoint, TrainingSummary};
 
 /// Most rows of each kind whose log-density is looked at for [`TrainingSummary::log_prob_lowest`].
 const ROWS_SCORED: usize = 10_000;
@@ -54,8 +51,9 @@ const ROWS_SCORED: usize = 10_000;
 /// ```
 pub struct Trainer {
     runs: Runs,
-    /// The flow with its data maps; its weights are those of the start until the fit ends.
+    /// Its weights are those of the start until the fit ends.
     flow: Flow,
+    units: Units,
     identity: Identity,
     options: serde_json::Value,
     /// What the data was warned of.
@@ -104,13 +102,14 @@ impl Trainer {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
         }
         let fingerprint = fingerprint(&schema, &data, &options.validation);
-        let full = with_data_maps(spec.clone(), &schema, &data)?;
+        let units = Units::fit(&schema, &data.x, data.context.as_ref(), |i| data.weight(i))?;
         let mut warnings = warnings::about(&schema, &data);
-        warnings.extend(warnings::about_scale(&full, &schema, &data));
+        warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
         let streams = Streams::new(options.seed);
         let (train, valid) = split(data, &options.validation, streams)?;
-        let mut flow = full.build(options.seed)?;
-        let solved = solve::start(&mut flow, &train, &schema, streams)?;
+        let mut flow = spec.build(options.seed)?;
+        let encoding = Encoding::new(&schema, units.clone());
+        let solved = solve::start(&mut flow, &train, &encoding, streams)?;
         let problem = Problem {
             rows_train: train.len(),
             rows_valid: valid.as_ref().map_or(0, Part::len),
@@ -120,46 +119,48 @@ impl Trainer {
             solved,
         };
         let plan = Plan::new(problem, &options);
-        let identity = Identity { spec, schema: schema.clone(), plan: plan.clone(), fingerprint };
-        let parts = Parts { plan, schema, train, valid };
-        let mut runs = match full.precision {
+        let precision = spec.precision;
+        let identity = Identity { spec, schema, plan: plan.clone(), fingerprint };
+        let parts = Parts { plan, encoding, train, valid };
+        let mut runs = match precision {
             Precision::F32 => Runs::F32(parts.run(&flow, options.threads)?),
             Precision::F64 => Runs::F64(parts.run(&flow, options.threads)?),
         };
         with_run!(&mut runs, run => warnings.iter().for_each(|w| run.tell(Event::Warning(w.clone()))));
         let threads = options.threads;
         let options = serde_json::to_value(&options).unwrap_or_default();
-        Ok(Self { runs, flow, identity, options, warnings, threads, examined: false })
+        Ok(Self { runs, flow, units, identity, options, warnings, threads, examined: false })
     }
 
     /// Goes on from a checkpoint, to the same bits as if the fit had never stopped.
     ///
     /// If the newest generation of the checkpoint is damaged, the one before it is used and the first event is a warning. Only the
     /// number of threads may differ from the first run; [`Trainer::expect`] compares a specification, and
-    /// [`Trainer::resume_changed`] allows more.
+    /// [`Trainer::resume_with`] allows more.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Config`] listing what differs, if data or options do; [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if
     /// neither generation can be used.
     pub fn resume(checkpoint: &Path, data: TrainingData, options: FitOptions) -> Result<Self> {
-        Self::resume_changed(checkpoint, data, options, &[])
+        Self::resume_with(checkpoint, data, options, &Resume::default())
     }
 
-    /// Goes on from a checkpoint with some settings other than before, from the weights and moments of the checkpoint on. The bits
-    /// are then those of no run without an interruption.
+    /// Goes on from a checkpoint with layers of a program's own, or with some settings other than before, from the weights and moments of
+    /// the checkpoint on. With changes the bits are those of no run without an interruption.
     ///
     /// # Errors
-    /// As [`Trainer::resume`], for what differs and is not among `changes`.
-    pub fn resume_changed(
+    /// As [`Trainer::resume`], for what differs and is not among the changes.
+    pub fn resume_with(
         checkpoint: &Path,
         data: TrainingData,
         options: FitOptions,
-        changes: &[Change],
+        resume: &Resume,
     ) -> Result<Self> {
-        let Saved { identity, container, path, refused } = checkpoint::read(checkpoint)?;
+        let Saved { mut identity, container, path, refused } = checkpoint::read(checkpoint)?;
+        resume.registry.resolve(&mut identity.spec.transforms)?;
         let schema = identity.schema.clone();
         let mut trainer = Self::new(identity.spec.clone(), schema, data, options)?;
-        identity.expect_but(&trainer.identity, changes)?;
+        identity.expect_but(&trainer.identity, &resume.changes)?;
         with_run!(&mut trainer.runs, run => {
             run.restore(&container).map_err(|e| e.at(&path))?;
         });
@@ -267,7 +268,7 @@ impl Trainer {
             diffeo_version: env!("CARGO_PKG_VERSION").to_owned(),
             data_fingerprint: self.identity.fingerprint.clone(),
         };
-        let mut model = Model::new(self.flow, self.identity.schema)?;
+        let mut model = Model::with_units(self.flow, self.identity.schema, self.units)?;
         let log_prob_lowest = Some(lowest(&model, &seen, self.threads)?);
         model.summary = Some(TrainingSummary { log_prob_lowest, ..summary });
         Ok(model)
@@ -286,22 +287,22 @@ fn lowest(model: &Model, parts: &[(Rows, Option<Rows>)], threads: usize) -> Resu
 
 struct Parts {
     plan: Plan,
-    schema: Schema,
+    encoding: Encoding,
     train: Part,
     valid: Option<Part>,
 }
 
 impl Parts {
     fn run<T: Element>(self, flow: &Flow, threads: usize) -> Result<Run<T>> {
-        let Self { plan, schema, train, valid } = self;
+        let Self { plan, encoding, train, valid } = self;
         let (layout, initial) = flat_weights(flow)?;
-        let objective = objective(flow);
-        Run::new(Setting { plan, objective, layout, schema, train, valid }, initial, threads)
+        let objective = Box::new(Engine::new(flow));
+        Run::new(Setting { plan, objective, layout, encoding, train, valid }, initial, threads)
     }
 }
 
 fn check_widths(spec: &FlowSpec, schema: &Schema) -> Result<()> {
-    let found = (schema.columns.len(), schema.context.len());
+    let found = (schema.width(), schema.context_width());
     if found == (spec.dims, spec.context_dims) {
         return Ok(());
     }

@@ -3,11 +3,9 @@
 use std::collections::HashSet;
 
 use super::data::TrainingData;
-use super::maps::standardised;
+use crate::columns::{Schema, Units};
 use crate::error::quoted;
-use crate::monotone::MonotoneSpec;
-use crate::schema::{ColumnKind, Schema};
-use crate::spec::{FlowSpec, LayerSpec};
+use crate::spec::FlowSpec;
 
 /// Rows that are looked at: repetition that matters shows in these.
 const ROWS_EXAMINED: usize = 100_000;
@@ -28,7 +26,7 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
         );
     }
     let continuous: Vec<usize> =
-        (0..data.x.width()).filter(|&j| schema.columns[j].kind != ColumnKind::Integer).collect();
+        (0..data.x.width()).filter(|&j| !schema.columns[j].kind.is_whole()).collect();
     let examined = data.x.len().min(ROWS_EXAMINED);
     if !continuous.is_empty() && examined > 1 {
         let mut seen = HashSet::with_capacity(examined);
@@ -50,12 +48,18 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
 }
 
 /// Sentences about the numbers behind the maps of the columns: far values that set a scale, values where splines do not act.
-pub(crate) fn about_scale(full: &FlowSpec, schema: &Schema, data: &TrainingData) -> Vec<String> {
+pub(crate) fn about_scale(
+    spec: &FlowSpec,
+    units: &Units,
+    schema: &Schema,
+    data: &TrainingData,
+) -> Vec<String> {
     let mut found = Vec::new();
-    let bound = bound_of(&full.transforms);
+    let bounds = spec.transforms.iter().map(|layer| layer.bound());
+    let bound = bounds.fold(f64::INFINITY, f64::min);
     let mut outside = (OUTSIDE_SHARE, None);
     for (j, column) in schema.columns.iter().enumerate() {
-        let mut values = standardised(full, schema, &data.x, j, ROWS_EXAMINED);
+        let mut values = units.column_to_real(schema, &data.x, j, ROWS_EXAMINED);
         let far = values.iter().filter(|v| v.abs() > bound).count();
         let share = far as f64 / values.len() as f64;
         if share > outside.0 {
@@ -86,25 +90,11 @@ pub(crate) fn about_scale(full: &FlowSpec, schema: &Schema, data: &TrainingData)
     found
 }
 
-/// The narrowest box of all splines; infinite where there is none.
-fn bound_of(layers: &[LayerSpec]) -> f64 {
-    let of_layer = |layer: &LayerSpec| match layer {
-        LayerSpec::Chain { transforms } => bound_of(transforms),
-        LayerSpec::Inverted { transform } => bound_of(std::slice::from_ref(transform)),
-        LayerSpec::Elementwise { monotone: MonotoneSpec::RationalQuadratic(spline) }
-        | LayerSpec::Coupling { monotone: MonotoneSpec::RationalQuadratic(spline), .. }
-        | LayerSpec::Autoregressive { monotone: MonotoneSpec::RationalQuadratic(spline), .. } => {
-            spline.bound
-        }
-        _ => f64::INFINITY,
-    };
-    layers.iter().map(of_layer).fold(f64::INFINITY, f64::min)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::Rows;
+    use crate::columns::ColumnKind;
+    use crate::host::rows::Rows;
     use crate::train::toy::{schema, table};
 
     fn of(values: Vec<f64>) -> TrainingData {
@@ -127,8 +117,8 @@ mod tests {
             "monotone":{{"type":"rational_quadratic","bins":4,"bound":{bound}}}}}}}],"base":{{"type":"normal"}}}}"#
         );
         let spec: FlowSpec = serde_json::from_str(&spline).unwrap();
-        let full = crate::train::maps::with_data_maps(spec, &schema, &data).unwrap();
-        about_scale(&full, &schema, &data)
+        let units = Units::fit(&schema, &data.x, None, |_| 1.0).unwrap();
+        about_scale(&spec, &units, &schema, &data)
     }
 
     #[test]

@@ -1,10 +1,40 @@
 //! A trainable shift and scale per column, set from the first data seen.
 
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
+use super::{Describe, Place};
+#[cfg(feature = "laws")]
+use crate::catalog::Cases;
 use crate::error::Result;
 use crate::parameter::{Init, Parameter, Visitor};
-use crate::transform::{Mapped, Transform};
+use crate::transform::{Given, Mapped, Scales, Transform};
+
+/// An [`ActNorm`] layer, described.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActNormSpec {}
+
+impl Describe for ActNormSpec {
+    fn validate(&self, _at: Place) -> Result<()> {
+        Ok(())
+    }
+
+    fn count(&self, at: Place) -> Option<u64> {
+        Some(2 * at.dims as u64)
+    }
+
+    fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
+        Ok(Box::new(ActNorm::new(at.dims, init)))
+    }
+}
+
+#[cfg(feature = "laws")]
+impl Cases for ActNormSpec {
+    fn cases(at: Place) -> Vec<Self> {
+        if at.context == 0 { vec![Self {}] } else { vec![] }
+    }
+}
 
 /// `z = x e^s + t` with one `s` and one `t` per column, so that a first batch comes out with mean 0 and deviation 1.
 ///
@@ -31,20 +61,23 @@ impl ActNorm {
         Self { log_scale: zero(), shift: zero() }
     }
 
-    /// Sets shift and scale so that `x` is mapped to mean 0 and deviation 1 in every column.
-    pub fn initialize(&mut self, x: &Tensor<2>) {
-        let mean = x.clone().mean_dim(0);
-        let variance = (x.clone() - mean.clone()).square().mean_dim(0);
-        let log_scale = variance.sqrt().clamp_min(Self::DEVIATION_MIN).log().neg();
+    /// Sets the log-scales, as near as their bound allows.
+    fn set_log_scale(&mut self, log_scale: Tensor<2>) {
         // S artanh(s / S), held so far inside that the logarithm is finite.
         let share = log_scale.div_scalar(Self::LOG_SCALE_MAX).clamp(-0.999, 0.999);
         let ratio = share.clone().add_scalar(1.0) / share.neg().add_scalar(1.0);
         self.log_scale.value = ratio.log().mul_scalar(0.5 * Self::LOG_SCALE_MAX);
-        self.shift.value = mean.neg() * self.log_scale().exp();
+    }
+
+    /// Mean and logarithm of the deviation of each column, `[1, d]`.
+    fn moments(x: &Tensor<2>) -> [Tensor<2>; 2] {
+        let mean = x.clone().mean_dim(0);
+        let variance = (x.clone() - mean.clone()).square().mean_dim(0);
+        [mean, variance.sqrt().clamp_min(Self::DEVIATION_MIN).log()]
     }
 
     /// The log-scales, `[1, d]`.
-    pub(crate) fn log_scale(&self) -> Tensor<2> {
+    fn log_scale(&self) -> Tensor<2> {
         let limit = Self::LOG_SCALE_MAX;
         // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
         let raw = &self.log_scale.value;
@@ -61,13 +94,13 @@ impl Transform for ActNorm {
         self.shift.value.dims()[1]
     }
 
-    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
+    fn forward(&self, x: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
         let log_det = self.log_det(&x);
         let value = x * self.log_scale().exp() + self.shift.value.clone();
         Ok(Mapped { value, log_det })
     }
 
-    fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
+    fn inverse(&self, z: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
         let log_det = self.log_det(&z).neg();
         let value = (z - self.shift.value.clone()) * self.log_scale().neg().exp();
         Ok(Mapped { value, log_det })
@@ -76,5 +109,24 @@ impl Transform for ActNorm {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         visitor("log_scale", &mut self.log_scale);
         visitor("shift", &mut self.shift);
+    }
+
+    fn start(&mut self, x: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        let [mean, log_deviation] = Self::moments(&x);
+        self.set_log_scale(log_deviation.neg());
+        self.shift.value = mean.neg() * self.log_scale().exp();
+        Ok(self.forward(x, given)?.value)
+    }
+
+    fn start_inverse(&mut self, z: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        let [mean, log_deviation] = Self::moments(&z);
+        self.set_log_scale(log_deviation);
+        self.shift.value = mean;
+        Ok(self.inverse(z, given)?.value)
+    }
+
+    fn scales(&self, x: &Tensor<2>, _given: &Given<'_>) -> Result<Vec<Scales>> {
+        let log_scales = self.log_scale().expand(x.dims());
+        Ok(vec![Scales { log_scales, bound: Self::LOG_SCALE_MAX }])
     }
 }

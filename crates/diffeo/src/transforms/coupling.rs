@@ -1,104 +1,47 @@
-//! Coupling: half of the columns give the parameters of a scalar map of the other half.
+//! Coupling: some of the columns give the parameters of a scalar map of the others.
 
-use burn::tensor::{Int, Tensor};
-use diffeo_kernels::ops::sum_rows;
+use serde::{Deserialize, Serialize};
 
-use super::permutation::{indices, inverse_order};
-use crate::conditioner::{Conditioner, CouplingNetwork};
-use crate::error::{Error, Result};
-use crate::monotone::{Monotone, MonotoneSpec};
-use crate::nn::{Network, NetworkSpec};
-use crate::parameter::{Init, Visitor, visit_part};
-use crate::transform::{Mapped, Transform};
+use super::conditional::{ConditionalSpec, Short};
+#[cfg(feature = "laws")]
+use crate::{catalog::Cases, place::Place};
+use crate::conditioner::HalfSpec;
+use crate::monotone::MonotoneSpec;
+use crate::network::NetworkSpec;
 
-/// `z_a = x_a`, `z_b = g(x_b; theta(x_a, c))`: both directions cost one pass of the network.
-///
-/// * forward: `g` on the transformed columns; inverse: `g^-1` with the same parameters.
+/// `z_a = x_a`, `z_b = g(x_b; theta(x_a, c))`, both directions at the price of one pass: a [`super::Conditional`] layer with a dense network.
 ///
 /// Reference: Dinh, Sohl-Dickstein, Bengio. *Density estimation using Real NVP*. ICLR 2017, eqs. 4-8, arXiv:1605.08803.
-#[derive(Clone, Debug)]
-pub struct Coupling {
-    monotone: MonotoneSpec,
-    network: CouplingNetwork,
-    kept: Tensor<1, Int>,
-    moved: Tensor<1, Int>,
-    /// Puts `[kept, moved]` back into column order.
-    restore: Tensor<1, Int>,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CouplingSpec {
+    /// The scalar map.
+    pub monotone: MonotoneSpec,
+    /// The network.
+    pub network: NetworkSpec,
+    /// Which columns stay as they are.
+    pub kept: Vec<bool>,
 }
 
-impl Coupling {
-    /// `kept[i]` says whether column `i` stays as it is.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Config`] unless at least one column is kept and one is not.
-    pub fn new(
-        monotone: MonotoneSpec,
-        network: &NetworkSpec,
-        kept: &[bool],
-        context_dims: usize,
-        init: &mut Init,
-    ) -> Result<Self> {
-        let (still, moved): (Vec<usize>, Vec<usize>) = (0..kept.len()).partition(|&i| kept[i]);
-        if still.is_empty() || moved.is_empty() {
-            return Err(Error::config(format!(
-                "coupling: at least one column must be kept and one transformed, found {} kept of {}; \
-                 use an autoregressive or element-wise transform for a single column",
-                still.len(),
-                kept.len()
-            )));
+#[cfg(feature = "laws")]
+impl Cases for CouplingSpec {
+    fn cases(at: Place) -> Vec<Self> {
+        if at.dims < 2 {
+            return vec![];
         }
-        let outputs = moved.len() * monotone.params_per_dim();
-        let network = CouplingNetwork::new(network, still.len(), context_dims, outputs, init);
-        let restore = inverse_order(&[still.clone(), moved.clone()].concat())?;
-        let of = |columns: &[usize]| indices(columns, &init.device);
-        let (kept, moved, restore) = (of(&still), of(&moved), of(&restore));
-        Ok(Self { monotone, network, kept, moved, restore })
-    }
-
-    /// The network that makes the parameters.
-    pub(crate) fn network(&self) -> &Network {
-        self.network.network()
-    }
-
-    /// The log-slope of every element that is moved, and the size that it cannot exceed.
-    pub(crate) fn log_slopes(
-        &self,
-        x: Tensor<2>,
-        context: Option<&Tensor<2>>,
-    ) -> Result<(Tensor<2>, f64)> {
-        let params = self.network.parameters(x.clone().select(1, self.kept.clone()), context);
-        let moved = x.select(1, self.moved.clone());
-        Ok((self.monotone.forward(moved, params)?.log_slope, self.monotone.log_slope_max()))
-    }
-
-    fn apply(&self, x: Tensor<2>, context: Option<&Tensor<2>>, to_data: bool) -> Result<Mapped> {
-        let kept = x.clone().select(1, self.kept.clone());
-        let moved = x.select(1, self.moved.clone());
-        let params = self.network.parameters(kept.clone(), context);
-        let mapped = if to_data {
-            self.monotone.inverse(moved, params)?
-        } else {
-            self.monotone.forward(moved, params)?
+        let (networks, maps) = (NetworkSpec::cases(at), MonotoneSpec::cases(at));
+        let case = |i: usize| Self {
+            monotone: maps[i % maps.len()].clone(),
+            network: networks[i % networks.len()].clone(),
+            kept: (0..at.dims).map(|j| j % 2 == i % 2).collect(),
         };
-        let value = Tensor::cat(vec![kept, mapped.value], 1).select(1, self.restore.clone());
-        Ok(Mapped { value, log_det: sum_rows(mapped.log_slope) })
+        (0..networks.len().max(maps.len())).map(case).collect()
     }
 }
 
-impl Transform for Coupling {
-    fn dims(&self) -> usize {
-        self.restore.dims()[0]
-    }
-
-    fn forward(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Mapped> {
-        self.apply(x, context, false)
-    }
-
-    fn inverse(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Mapped> {
-        self.apply(z, context, true)
-    }
-
-    fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        visit_part("network", visitor, |v| self.network.visit(v));
+impl Short for CouplingSpec {
+    fn long(&self) -> ConditionalSpec {
+        let half = HalfSpec { network: self.network.clone(), kept: self.kept.clone() };
+        ConditionalSpec::new(half, &self.monotone)
     }
 }

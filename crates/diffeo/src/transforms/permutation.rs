@@ -1,16 +1,55 @@
 //! Reordering of the columns.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use diffeo_kernels::Real;
+use serde::{Deserialize, Serialize};
 
-use super::no_log_det;
+use super::{Describe, Place, no_log_det};
+#[cfg(feature = "laws")]
+use crate::catalog::Cases;
 use crate::error::{Error, Result};
-use crate::transform::{Mapped, Transform};
+use crate::parameter::Init;
+use crate::step::{Kept, Pass, Scratch, Step, Steps, Weights, gather, scatter};
+use crate::transform::{Given, Mapped, Transform};
+
+/// A [`Permutation`], described.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PermutationSpec {
+    /// Column `i` of the result is column `order[i]`.
+    pub order: Vec<usize>,
+}
+
+impl Describe for PermutationSpec {
+    fn validate(&self, at: Place) -> Result<()> {
+        at.expect_width("order", self.order.len())
+    }
+
+    fn count(&self, _at: Place) -> Option<u64> {
+        Some(0)
+    }
+
+    fn build(&self, _at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
+        Ok(Box::new(Permutation::new(&self.order, &init.device)?))
+    }
+}
+
+#[cfg(feature = "laws")]
+impl Cases for PermutationSpec {
+    fn cases(at: Place) -> Vec<Self> {
+        match at.context {
+            0 => vec![Self { order: (1..at.dims).chain([0]).collect() }],
+            _ => vec![],
+        }
+    }
+}
 
 /// Column `i` of `z` is column `order[i]` of `x`; volumes do not change.
 ///
 /// * forward: `z_i = x_{order[i]}`; inverse: `x_{order[i]} = z_i`.
 #[derive(Clone, Debug)]
 pub struct Permutation {
+    columns: Vec<usize>,
     order: Tensor<1, Int>,
     inverse: Tensor<1, Int>,
 }
@@ -22,7 +61,8 @@ impl Permutation {
     /// [`crate::ErrorKind::Config`] if a number is missing or repeated.
     pub fn new(order: &[usize], device: &Device) -> Result<Self> {
         let inverse = inverse_order(order)?;
-        Ok(Self { order: indices(order, device), inverse: indices(&inverse, device) })
+        let (columns, order) = (order.to_vec(), indices(order, device));
+        Ok(Self { columns, order, inverse: indices(&inverse, device) })
     }
 }
 
@@ -51,14 +91,51 @@ pub(crate) fn indices(order: &[usize], device: &Device) -> Tensor<1, Int> {
 
 impl Transform for Permutation {
     fn dims(&self) -> usize {
-        self.order.dims()[0]
+        self.columns.len()
     }
 
-    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
+    fn forward(&self, x: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
         Ok(Mapped { log_det: no_log_det(&x), value: x.select(1, self.order.clone()) })
     }
 
-    fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
+    fn inverse(&self, z: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
         Ok(Mapped { log_det: no_log_det(&z), value: z.select(1, self.inverse.clone()) })
+    }
+
+    fn steps(&self, _weights: &Weights<'_>) -> Option<Steps> {
+        Some(vec![Box::new(Permute { order: self.columns.clone() })])
+    }
+}
+
+#[derive(Debug)]
+struct Permute {
+    order: Vec<usize>,
+}
+
+impl<T: Real> Step<T> for Permute {
+    fn forward(
+        &self,
+        _pass: &Pass<'_, T>,
+        x: &[T],
+        z: &mut [T],
+        _log_det: &mut [f64],
+        _kept: Kept<'_, T>,
+    ) {
+        gather(x, self.order.len(), &self.order, z);
+    }
+
+    fn backward(
+        &self,
+        _pass: &Pass<'_, T>,
+        _x: &[T],
+        grad: &mut [T],
+        _wanted: bool,
+        (_, scratch): (Kept<'_, T>, &mut Scratch<T>),
+        _gradient: &mut [T],
+    ) {
+        let ([copy], _) = scratch.arena.arrays(0);
+        let copy = copy.sized(grad.len());
+        copy.copy_from_slice(grad);
+        scatter(copy, &self.order, grad, self.order.len());
     }
 }

@@ -1,14 +1,54 @@
 //! A trainable invertible matrix as a product of a permutation and two triangular matrices.
 
+mod step;
+
 use std::sync::OnceLock;
 
 use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::permutation::{indices, inverse_order};
+use super::{Describe, Place};
+#[cfg(feature = "laws")]
+use crate::catalog::Cases;
 use crate::error::Result;
-use crate::linalg::{SquareMatrix, product};
+use crate::host::linalg::{SquareMatrix, product};
 use crate::parameter::{Init, Parameter, Visitor};
-use crate::transform::{Mapped, Transform};
+use crate::step::{Steps, Weights};
+use crate::transform::{Given, Mapped, Scales, Transform};
+
+/// A [`Plu`] layer, described.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluSpec {
+    /// The permutation it starts from.
+    pub order: Vec<usize>,
+}
+
+impl Describe for PluSpec {
+    fn validate(&self, at: Place) -> Result<()> {
+        at.expect_width("order", self.order.len())
+    }
+
+    fn count(&self, at: Place) -> Option<u64> {
+        let d = at.dims as u64;
+        d.checked_mul(d)?.checked_mul(2)?.checked_add(2 * d)
+    }
+
+    fn build(&self, _at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
+        Ok(Box::new(Plu::new(&self.order, init)?))
+    }
+}
+
+#[cfg(feature = "laws")]
+impl Cases for PluSpec {
+    fn cases(at: Place) -> Vec<Self> {
+        match at.context {
+            0 => vec![Self { order: (1..at.dims).chain([0]).collect() }],
+            _ => vec![],
+        }
+    }
+}
 
 /// `z = x P (I + N) (D + M) + b`: `N` strictly lower, `M` strictly upper triangular, `D = diag(e^s)`.
 ///
@@ -21,6 +61,7 @@ use crate::transform::{Mapped, Transform};
 /// Networks*. ICML 2018, arXiv:1801.09819.
 #[derive(Clone, Debug)]
 pub struct Plu {
+    columns: Vec<usize>,
     order: Tensor<1, Int>,
     back: Tensor<1, Int>,
     lower: Parameter,
@@ -60,6 +101,7 @@ impl Plu {
             }
         };
         Ok(Self {
+            columns: order.to_vec(),
             order: indices(order, &init.device),
             back: indices(&back, &init.device),
             lower: triangle(|row, column| row > column),
@@ -71,7 +113,7 @@ impl Plu {
     }
 
     /// The log-scales, `[1, d]`.
-    pub(crate) fn log_scale(&self) -> Tensor<2> {
+    fn log_scale(&self) -> Tensor<2> {
         let limit = Self::LOG_SCALE_MAX;
         // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
         let raw = &self.log_scale.value;
@@ -114,13 +156,13 @@ impl Transform for Plu {
         self.shift.value.dims()[1]
     }
 
-    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
+    fn forward(&self, x: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
         let log_det = self.log_det().expand([x.dims()[0]]);
         let value = product(x.select(1, self.order.clone()), self.matrix());
         Ok(Mapped { value: value + self.shift.value.clone(), log_det })
     }
 
-    fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Result<Mapped> {
+    fn inverse(&self, z: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
         let Inverse { matrix, inverse, log_det } = self.inverted()?;
         let log_det = log_det.expand([z.dims()[0]]);
         let z = z - self.shift.value.clone();
@@ -138,5 +180,14 @@ impl Transform for Plu {
         visitor("upper", &mut self.upper);
         visitor("log_scale", &mut self.log_scale);
         visitor("shift", &mut self.shift);
+    }
+
+    fn scales(&self, x: &Tensor<2>, _given: &Given<'_>) -> Result<Vec<Scales>> {
+        let log_scales = self.log_scale().expand(x.dims());
+        Ok(vec![Scales { log_scales, bound: Self::LOG_SCALE_MAX }])
+    }
+
+    fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
+        Some(vec![Box::new(step::PluStep::new(&self.columns, weights)?)])
     }
 }

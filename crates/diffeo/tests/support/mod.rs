@@ -7,9 +7,10 @@ pub(crate) mod integral;
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use diffeo::monotone::{DescribeMap, Monotone};
 use diffeo::{
-    BaseSpec, Column, ColumnKind, Flow, FlowSpec, LayerSpec, Model, Precision, Purpose, Rows,
-    Schema, Streams, normal,
+    Column, ColumnKind, Flow, FlowSpec, Init, LayerSpec, Model, Precision, Purpose, Rows, Schema,
+    Streams, normal,
 };
 
 pub(crate) fn tensor(values: Vec<f64>, shape: [usize; 2]) -> Tensor<2> {
@@ -22,6 +23,11 @@ pub(crate) fn tensor_as(values: Vec<f64>, shape: [usize; 2], dtype: DType) -> Te
 
 pub(crate) fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
     t.into_data().convert::<f64>().try_into_vec().unwrap()
+}
+
+/// A scalar map, ready to be applied.
+pub(crate) fn scalar_map(map: impl DescribeMap) -> Box<dyn Monotone> {
+    map.build(1, &mut Init::new(0, DType::F64, Device::flex()))
 }
 
 /// `n` standard normal numbers; every `row` is another stream.
@@ -58,14 +64,7 @@ pub(crate) fn set(flow: &mut Flow, values: &[(&str, &[f64])]) {
 
 /// A flow of the given layers onto a standard normal.
 pub(crate) fn spec(dims: usize, precision: Precision, transforms: Vec<LayerSpec>) -> FlowSpec {
-    FlowSpec {
-        dims,
-        context_dims: 0,
-        precision,
-        transforms,
-        context_transforms: vec![],
-        base: BaseSpec::Normal,
-    }
+    FlowSpec::new(dims, transforms).in_precision(precision)
 }
 
 /// A schema with columns `x0`, `x1`, ... of the given kinds and `context` real columns `c0`, `c1`, ...

@@ -62,7 +62,7 @@ pub fn events(trainer: &mut Trainer) -> (Vec<Event>, StopReason) {
 
 /// The bits of a model's weights.
 pub fn bits(model: &Model) -> Vec<u32> {
-    let parameters = model.flow.parameters();
+    let parameters = model.flow().parameters();
     let values = parameters
         .into_iter()
         .flat_map(|(_, p)| p.into_data().convert::<f32>().try_to_vec::<f32>().unwrap());

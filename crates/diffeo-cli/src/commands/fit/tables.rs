@@ -136,10 +136,11 @@ fn with_dequantized(
 ) -> Result<Vec<(String, Option<ColumnKind>)>> {
     for name in plan.args.dequantize.iter().flat_map(|list| &list.0) {
         match columns.iter_mut().find(|(column, _)| column == name) {
-            Some((_, kind @ (None | Some(ColumnKind::Integer)))) => {
-                *kind = Some(ColumnKind::Integer)
+            Some((_, kind)) if kind.is_none_or(|kind| kind.is_whole()) => {
+                *kind = Some(ColumnKind::Integer);
             }
-            Some((_, Some(kind))) => {
+            Some((_, kind)) => {
+                let kind = kind.map_or(String::new(), |kind| kind.to_string());
                 let message = format!(
                     "column {} is {kind} by --columns and integer by --dequantize",
                     quoted(name)

@@ -1,0 +1,17 @@
+//! What the numbers of a table mean: names, kinds, units, and the cells that whole numbers stand for.
+//!
+//! A kind is matched in `kind.rs` and nowhere else.
+
+mod cells;
+mod encoding;
+mod kind;
+mod schema;
+mod support;
+mod units;
+
+pub(crate) use cells::Cells;
+pub(crate) use encoding::{Encoded, Encoding};
+pub use kind::ColumnKind;
+pub use schema::{Column, Schema};
+pub use support::Support;
+pub use units::{Unit, Units};

@@ -1,0 +1,82 @@
+//! Fixed maps from the support of a column to the real line, in `f64`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How a column reaches the real line.
+///
+/// * to the real line: `z = ln x` (log-slope `-ln x`) or `z = ln((x - low) / (high - x))` (log-slope
+///   `ln(high - low) - ln(x - low) - ln(high - x)`).
+/// * back: `x = e^z`, or `x = low + (high - low) / (1 + e^-z)`, kept strictly inside the support.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "map", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Support {
+    /// The column is real already.
+    #[default]
+    Identity,
+    /// `z = ln x` for `x > 0`.
+    Log,
+    /// `z = ln((x - low) / (high - x))` for `low < x < high`.
+    Logit {
+        /// Lower bound.
+        low: f64,
+        /// Upper bound.
+        high: f64,
+    },
+}
+
+impl Support {
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] if an interval is empty or not finite.
+    pub(super) fn validate(&self) -> Result<()> {
+        match *self {
+            Self::Logit { low, high } if !(low.is_finite() && high.is_finite() && low < high) => {
+                Err(Error::config(format!(
+                    "support: expected finite bounds with low < high, found [{low}, {high}]"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The image on the real line and the log-slope; `-inf` for a point outside the support, whose image is 0. NaN stays NaN.
+    pub(crate) fn to_real(self, x: f64) -> (f64, f64) {
+        const OUTSIDE: (f64, f64) = (0.0, f64::NEG_INFINITY);
+        match self {
+            Self::Identity => (x, 0.0),
+            Self::Log if x <= 0.0 => OUTSIDE,
+            Self::Log => (x.ln(), -x.ln()),
+            Self::Logit { low, high } if x <= low || x >= high => OUTSIDE,
+            Self::Logit { low, high } => {
+                let (from_low, to_high) = ((x - low).ln(), (high - x).ln());
+                (from_low - to_high, (high - low).ln() - from_low - to_high)
+            }
+        }
+    }
+
+    /// The point whose image is `z`, strictly inside the support, and the log-slope of the way back.
+    pub(crate) fn to_data(self, z: f64) -> (f64, f64) {
+        // Beyond these the exponential leaves the floats, or the sigmoid rounds to its bound.
+        const LOG_MAX: f64 = 700.0;
+        const LOGIT_MAX: f64 = 36.0;
+        match self {
+            Self::Identity => (z, 0.0),
+            Self::Log => {
+                let z = z.clamp(-LOG_MAX, LOG_MAX);
+                (z.exp(), z)
+            }
+            Self::Logit { low, high } => {
+                let z = z.clamp(-LOGIT_MAX, LOGIT_MAX);
+                let near = (-z.abs()).exp();
+                let share = 1.0 / (1.0 + near);
+                // sigmoid(z) without cancellation: the small side is e^-|z| / (1 + e^-|z|).
+                let sigmoid = if z < 0.0 { near * share } else { share };
+                let log_slope = (high - low).ln() - z.abs() - 2.0 * near.ln_1p();
+                // Rounding must not put a sample on the bound, which is outside the support.
+                let x = (low + (high - low) * sigmoid).max(low.next_up()).min(high.next_down());
+                (if z.is_nan() { z } else { x }, log_slope)
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Conditioners: which columns may influence the parameters of which.
+//!
+//! A new one is a file like these and a line in [`ConditionerSpec`].
+
+mod constant;
+mod half;
+mod masked;
+mod structure;
+
+use std::fmt::Debug;
+
+use burn::tensor::Tensor;
+
+pub use constant::{Constant, ConstantSpec};
+pub use half::{Half, HalfSpec};
+pub use masked::{Masked, MaskedSpec};
+pub use structure::Structure;
+
+use crate::catalog::catalog;
+use crate::error::Result;
+use crate::network::Network;
+use crate::parameter::{Init, Visitor};
+use crate::place::Place;
+use crate::transform::Given;
+
+catalog! {
+    /// Every conditioner that a file can name, described.
+    pub enum ConditionerSpec: DescribeConditioner {
+        Masked(MaskedSpec),
+        Half(HalfSpec),
+        Constant(ConstantSpec),
+    }
+}
+
+/// A conditioner as plain data.
+pub trait DescribeConditioner: Debug + Send + Sync {
+    /// Checks every range before anything is allocated.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for the first fault.
+    fn validate(&self, at: Place) -> Result<()>;
+
+    /// Number of trainable numbers if a scalar map needs `per_dim` parameters; `None` if it overflows.
+    fn count(&self, at: Place, per_dim: u64) -> Option<u64>;
+
+    /// Builds it for a scalar map that needs `per_dim` parameters.
+    ///
+    /// # Errors
+    /// As [`DescribeConditioner::validate`].
+    fn build(&self, at: Place, per_dim: usize, init: &mut Init) -> Result<Box<dyn Conditioner>>;
+}
+
+/// Computes the parameters of a scalar map of some columns from other columns and the context.
+pub trait Conditioner: DuplicateConditioner + Debug + Send + Sync {
+    /// Which columns are mapped, which ones are seen, and in which order the mapped ones can be solved.
+    fn structure(&self) -> &Structure;
+
+    /// The columns that are seen, `[n, seen]`, to parameters `[n, moved k]`, the `k` of a column next to each other.
+    ///
+    /// # Errors
+    /// When an iterative network does not converge.
+    fn parameters(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>>;
+
+    /// The network, if that is all there is and its units are sorted: then kernels run it without tensors, and invert a layer in
+    /// one pass.
+    #[doc(hidden)]
+    fn network(&self) -> Option<&Network> {
+        None
+    }
+
+    /// Shows every trainable parameter.
+    fn visit(&mut self, visitor: &mut Visitor<'_>);
+}
+
+/// A copy behind a box; every `Clone` conditioner has it.
+pub trait DuplicateConditioner {
+    /// The same conditioner again.
+    fn duplicate(&self) -> Box<dyn Conditioner>;
+}
+
+impl<T: Conditioner + Clone + 'static> DuplicateConditioner for T {
+    fn duplicate(&self) -> Box<dyn Conditioner> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Conditioner> {
+    fn clone(&self) -> Self {
+        (**self).duplicate()
+    }
+}

@@ -1,0 +1,53 @@
+//! The two precisions that weights can have, as one bound for the training loop.
+
+use diffeo_kernels::Real;
+
+use crate::error::Result;
+use crate::file::container::NamedTensor;
+use crate::step::{AnyStep, Step};
+
+/// `f32` or `f64`.
+pub(crate) trait Element: burn::tensor::Element + Real {
+    /// The largest number.
+    const LARGEST: f64;
+    /// A step in this precision.
+    fn step(step: Box<dyn AnyStep>) -> Box<dyn Step<Self>>;
+    /// Exact.
+    fn wide(self) -> f64;
+    /// As a tensor of a checkpoint.
+    fn to_named(name: &str, values: &[Self]) -> NamedTensor;
+    /// Back from a tensor of a checkpoint.
+    fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>>;
+}
+
+impl Element for f32 {
+    const LARGEST: f64 = f32::MAX as f64;
+    fn step(step: Box<dyn AnyStep>) -> Box<dyn Step<Self>> {
+        step
+    }
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+    fn to_named(name: &str, values: &[Self]) -> NamedTensor {
+        NamedTensor::from_f32(name, [values.len()], values)
+    }
+    fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>> {
+        tensor.to_f32()
+    }
+}
+
+impl Element for f64 {
+    const LARGEST: f64 = f64::MAX as f64;
+    fn step(step: Box<dyn AnyStep>) -> Box<dyn Step<Self>> {
+        step
+    }
+    fn wide(self) -> f64 {
+        self
+    }
+    fn to_named(name: &str, values: &[Self]) -> NamedTensor {
+        NamedTensor::from_f64(name, [values.len()], values)
+    }
+    fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>> {
+        tensor.to_f64()
+    }
+}

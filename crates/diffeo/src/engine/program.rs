@@ -1,0 +1,210 @@
+//! A flow as a list of kernel calls over flat weights: how the CPU trains and scores.
+//!
+//! The tensor engine allocates every intermediate result and gathers gradients in a graph, which costs as much as the products
+//! themselves. A [`Program`] reads weights where the optimiser keeps them, writes gradients where it looks for them, and keeps its
+//! large buffers from call to call. A flow with a part that has no [`Step`] (an inverted layer, another base than the normal, a transform
+//! of a program's own) has no program and runs on the tensor engine; tests hold the two equal.
+
+use std::ops::Range;
+
+use diffeo_kernels::{
+    Aligned, Idle, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
+};
+use rayon::prelude::*;
+
+use super::Input;
+use super::element::Element;
+use super::flat::layout_of;
+use crate::flow::Flow;
+use crate::host::rows::Rows;
+use crate::step::{Arena, Kept, Pass, Scratch, Step, Weights};
+use crate::transform::Transform;
+
+/// Rows that are scored together: few enough for the results of a layer to stay in the second cache, enough for its weights to be read
+/// seldom.
+const ROWS_AT_ONCE: usize = 4 * TILE_ROWS;
+
+/// A flow whose weights lie in one slice, in the order in which the flow shows them.
+#[derive(Debug)]
+pub(super) struct Program<T> {
+    steps: Vec<Loaded<T>>,
+    dims: usize,
+    weights: usize,
+    /// Buffers that no call is using.
+    idle: Idle<Workspace<T>>,
+}
+
+/// A step and what it made of the weights.
+#[derive(Debug)]
+struct Loaded<T> {
+    step: Box<dyn Step<T>>,
+    arrays: Arena<T>,
+}
+
+/// Buffers of one call.
+#[derive(Debug, Default)]
+struct Workspace<T> {
+    tapes: Vec<Arena<T>>,
+    /// The value before each step, and after the last.
+    values: Vec<Aligned<T>>,
+    scratch: Scratch<T>,
+    context: Aligned<T>,
+    grad: Aligned<T>,
+    log_det_gradient: Vec<T>,
+}
+
+impl<T: Element> Program<T> {
+    /// The program of a flow; `None` if a part of the flow has no step.
+    pub(super) fn new(flow: &Flow) -> Option<Self> {
+        if !flow.base().is_standard_normal() || !diffeo_kernels::ops::is_cpu(flow.device()) {
+            return None;
+        }
+        let layout = layout_of(flow);
+        let ranges = layout.ranges();
+        let steps = flow.chain().steps(&Weights::new(&ranges).part("transform"))?;
+        let loaded = |step| Loaded { step: T::step(step), arrays: Arena::default() };
+        Some(Self {
+            steps: steps.into_iter().map(loaded).collect(),
+            dims: flow.dims(),
+            weights: layout.len(),
+            idle: Idle::default(),
+        })
+    }
+
+    /// Takes up weights: what depends on them alone is computed here, once; on the threads of the pool that this runs in, if any.
+    pub(super) fn load(&mut self, weights: &[T]) {
+        debug_assert_eq!(weights.len(), self.weights);
+        let load = |loaded: &mut Loaded<T>| loaded.step.load(weights, &mut loaded.arrays);
+        match rayon::current_thread_index() {
+            Some(_) => self.steps.par_iter_mut().with_max_len(1).for_each(load),
+            None => self.steps.iter_mut().for_each(load),
+        }
+    }
+
+    /// Log-density of every row; all must be finite.
+    pub(super) fn log_prob(&self, weights: &[T], input: Input<'_>) -> Vec<f64> {
+        self.with_workspace(|work| {
+            let mut log_prob = Vec::with_capacity(input.x.len());
+            for start in (0..input.x.len()).step_by(ROWS_AT_ONCE) {
+                let rows = start..input.x.len().min(start + ROWS_AT_ONCE);
+                let part = self.run(weights, input, rows.clone(), work);
+                log_prob.extend_from_slice(&part[..rows.len()]);
+            }
+            log_prob
+        })
+    }
+
+    fn run(
+        &self,
+        weights: &[T],
+        input: Input<'_>,
+        rows: Range<usize>,
+        work: &mut Workspace<T>,
+    ) -> Vec<f64> {
+        let tiles = tile_count(rows.len());
+        let len = tiles * TILE_ROWS * self.dims;
+        let Workspace { tapes, values, context: mapped, .. } = work;
+        self.reserve(tapes, 1, values, 2);
+        let mut log_prob = enter(input, rows, &mut values[0], mapped);
+        let pass = Pass { tiles, weights, context: mapped, log_det_gradient: &[] };
+        let [from, to, ..] = &mut values[..] else { unreachable!("two values were reserved") };
+        for Loaded { step, arrays } in &self.steps {
+            let kept = Kept { loaded: arrays, tape: &mut tapes[0] };
+            step.forward(&pass, &from[..len], to.sized(len), &mut log_prob, kept);
+            std::mem::swap(from, to);
+        }
+        add_tiled_normal(&from[..len], &mut log_prob);
+        log_prob
+    }
+
+    /// Log-density of every row, and the gradient of `-sum_i row_weights_i log_prob_i` over `gradient`.
+    ///
+    /// Masked elements of `gradient` must be zero before, and are after.
+    pub(super) fn gradient(
+        &self,
+        weights: &[T],
+        input: Input<'_>,
+        row_weights: &[f64],
+        gradient: &mut [T],
+    ) -> Vec<f64> {
+        self.with_workspace(|work| self.run_back(weights, input, row_weights, gradient, work))
+    }
+
+    fn run_back(
+        &self,
+        weights: &[T],
+        input: Input<'_>,
+        row_weights: &[f64],
+        gradient: &mut [T],
+        work: &mut Workspace<T>,
+    ) -> Vec<f64> {
+        let n = input.x.len();
+        let tiles = tile_count(n);
+        let len = tiles * TILE_ROWS * self.dims;
+        let Workspace { tapes, values, scratch, context: mapped, grad, log_det_gradient } = work;
+        self.reserve(tapes, self.steps.len(), values, self.steps.len() + 1);
+        let mut log_prob = enter(input, 0..n, &mut values[0], mapped);
+        log_det_gradient.clear();
+        log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
+        log_det_gradient.resize(tiles * TILE_ROWS, T::ZERO);
+        let pass = Pass { tiles, weights, context: mapped, log_det_gradient };
+        for (i, (Loaded { step, arrays }, tape)) in self.steps.iter().zip(&mut *tapes).enumerate() {
+            let (before, after) = values.split_at_mut(i + 1);
+            let (to, kept) = (after[0].sized(len), Kept { loaded: arrays, tape });
+            step.forward(&pass, &before[i][..len], to, &mut log_prob, kept);
+        }
+        let last = &values[self.steps.len()][..len];
+        add_tiled_normal(last, &mut log_prob);
+        log_prob.truncate(n);
+        let grad = grad.sized(len);
+        tiled_normal_backward(last, pass.log_det_gradient, grad);
+        for (i, (Loaded { step, arrays }, tape)) in self.steps.iter().zip(tapes).enumerate().rev() {
+            let (x, kept) = (&values[i][..len], Kept { loaded: arrays, tape });
+            step.backward(&pass, x, grad, i > 0, (kept, scratch), gradient);
+        }
+        log_prob
+    }
+
+    /// Runs something with buffers that were used before, if there are any.
+    fn with_workspace<R>(&self, work: impl FnOnce(&mut Workspace<T>) -> R) -> R {
+        let mut workspace = self.idle.take().unwrap_or_default();
+        let result = work(&mut workspace);
+        self.idle.give_back(workspace);
+        result
+    }
+
+    fn reserve(&self, tapes: &mut Vec<Arena<T>>, n: usize, values: &mut Vec<Aligned<T>>, m: usize) {
+        tapes.resize_with(n.max(tapes.len()), Arena::default);
+        values.resize_with(m.max(values.len()), Aligned::default);
+    }
+}
+
+/// Brings rows and their contexts into tiles; returns the log-determinants so far, for whole tiles.
+fn enter<T: Element>(
+    Input { x, log_det, context, .. }: Input<'_>,
+    rows: Range<usize>,
+    value: &mut Aligned<T>,
+    tiled_context: &mut Aligned<T>,
+) -> Vec<f64> {
+    tiled_context.resize(0);
+    if let Some(context) = context {
+        tile_rows(part_of(context, &rows), rows.len(), tiled_context);
+    }
+    tile_rows(part_of(x, &rows), rows.len(), value);
+    let mut sums = log_det[rows.clone()].to_vec();
+    sums.resize(tile_count(rows.len()) * TILE_ROWS, 0.0);
+    sums
+}
+
+/// Some rows of a matrix.
+fn part_of<'a>(matrix: &'a Rows, rows: &Range<usize>) -> &'a [f64] {
+    &matrix.values()[rows.start * matrix.width()..rows.end * matrix.width()]
+}
+
+/// Brings `n` rows into tiles, in the precision of the weights.
+fn tile_rows<T: Element>(values: &[f64], n: usize, tiles: &mut Aligned<T>) {
+    let values: Vec<T> = values.iter().map(|&v| T::from_f64(v)).collect();
+    let width = values.len() / n.max(1);
+    tiles.resize(tile_count(n) * width * TILE_ROWS);
+    to_tiles(&values, width, tiles);
+}

@@ -1,0 +1,89 @@
+//! The laws that every bijection and every density obeys, as a kit: for the built-in layers, and for a program's own.
+//!
+//! ```no_run
+//! # use diffeo::LayerSpec;
+//! # fn layer() -> LayerSpec { todo!() }
+//! use diffeo::laws::{Case, hold};
+//!
+//! hold(&Case::of_layer(layer(), 2, 0));
+//! ```
+//!
+//! A law is a function that panics with what is broken, where and by how much. [`cases`] are all built-in layers and bases, in the shapes
+//! that matter; whoever adds one to a catalogue is asked for its [`Cases`] by the compiler.
+
+mod case;
+mod density;
+mod edges;
+mod files;
+mod gradients;
+mod maps;
+mod sensitivity;
+
+pub use case::{Case, SEEDS, built};
+pub use density::engine_and_tensors_agree;
+pub use edges::{
+    absurd_weights_give_no_nan, bad_rows_spoil_no_other, far_points_have_a_density,
+    no_rows_give_no_densities,
+};
+pub use files::{saved_and_loaded_it_is_the_same, threads_change_nothing};
+pub use gradients::{
+    gradients_are_finite_at_edges, gradients_of_inputs_are_right, gradients_of_weights_are_right,
+};
+pub use maps::{
+    log_det_is_that_of_the_jacobian, round_trips_return, rows_do_not_know_each_other,
+    shapes_and_types_are_as_promised, single_precision_agrees_with_double,
+};
+pub use sensitivity::{WAYS, Way};
+
+pub use crate::catalog::Cases;
+
+use crate::bases::{BaseSpec, NormalSpec};
+use crate::monotone::Affine;
+use crate::place::Place;
+use crate::transforms::{ElementwiseSpec, LayerSpec};
+
+/// Every layer that a file can name in 1, 2 and 5 dimensions, with and without context where it can have one, and every base.
+pub fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    for dims in [1, 2, 5] {
+        for context in [0, 2] {
+            let layers = LayerSpec::cases(Place::new(dims, context));
+            all.extend(layers.into_iter().map(|layer| Case::of_layer(layer, dims, context)));
+        }
+        for base in BaseSpec::cases(Place::new(dims, 0)) {
+            let layer = ElementwiseSpec { monotone: Affine::default().into() };
+            let mut case = Case::of_layer(layer, dims, 0);
+            if base != BaseSpec::Normal(NormalSpec {}) {
+                case.name = format!("{} onto {}", case.name, base.name());
+                case.spec.base = base;
+                all.push(case);
+            }
+        }
+    }
+    for (i, case) in all.iter_mut().enumerate() {
+        case.name = format!("{i}: {}", case.name);
+    }
+    all
+}
+
+/// Holds one case to all laws.
+///
+/// # Panics
+/// With the first law that is broken.
+pub fn hold(case: &Case) {
+    shapes_and_types_are_as_promised(case);
+    round_trips_return(case);
+    log_det_is_that_of_the_jacobian(case);
+    rows_do_not_know_each_other(case);
+    single_precision_agrees_with_double(case);
+    gradients_of_weights_are_right(case);
+    gradients_of_inputs_are_right(case);
+    gradients_are_finite_at_edges(case);
+    engine_and_tensors_agree(case);
+    bad_rows_spoil_no_other(case);
+    far_points_have_a_density(case);
+    absurd_weights_give_no_nan(case);
+    no_rows_give_no_densities(case);
+    saved_and_loaded_it_is_the_same(case);
+    threads_change_nothing(case);
+}

@@ -1,0 +1,44 @@
+//! Maps that are kernels.
+
+use burn::tensor::Tensor;
+use diffeo_kernels::MonotoneMap;
+use diffeo_kernels::ops::{Direction, scalar_map};
+
+use super::{Monotone, Scalarwise};
+use crate::error::Result;
+
+/// A map that a kernel computes, both ways and backwards.
+#[derive(Clone, Debug)]
+pub(super) struct Fused {
+    pub(super) kernel: MonotoneMap,
+    pub(super) log_slope_max: f64,
+}
+
+impl Fused {
+    fn apply(&self, direction: Direction, x: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
+        let [value, log_slope] = scalar_map(self.kernel, direction, x, params);
+        Ok(Scalarwise { value, log_slope })
+    }
+}
+
+impl Monotone for Fused {
+    fn params_per_dim(&self) -> usize {
+        self.kernel.params_per_dim()
+    }
+
+    fn forward(&self, x: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
+        self.apply(Direction::Forward, x, params)
+    }
+
+    fn inverse(&self, z: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
+        self.apply(Direction::Inverse, z, params)
+    }
+
+    fn kernel(&self) -> Option<MonotoneMap> {
+        Some(self.kernel)
+    }
+
+    fn log_slope_max(&self) -> f64 {
+        self.log_slope_max
+    }
+}

@@ -1,0 +1,154 @@
+//! How a layer runs on the CPU without tensors: as a step of a program over flat weights.
+//!
+//! All matrices are tiled, `[tiles, width, TILE_ROWS]`; rows that fill up the last tile are copies and have no weight in any gradient.
+//! A step holds no numbers. What it computes from the weights, what its forward pass leaves for its backward pass, and what it
+//! needs while it runs are arrays of an [`Arena`], which are kept from call to call.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::ops::Range;
+
+use diffeo_kernels::{Aligned, LinearScratch, Real, TILE_ROWS};
+
+/// A layer's steps, the data end first.
+pub type Steps = Vec<Box<dyn AnyStep>>;
+
+/// What all steps of a run have in common.
+#[derive(Debug)]
+pub struct Pass<'a, T> {
+    /// Tiles of rows.
+    pub tiles: usize,
+    /// All weights of the flow.
+    pub weights: &'a [T],
+    /// `[tiles, context width, TILE_ROWS]`; empty without context.
+    pub context: &'a [T],
+    /// Gradient of the loss by each row's log-determinant, `[tiles, TILE_ROWS]`; empty when there is no backward pass.
+    pub log_det_gradient: &'a [T],
+}
+
+/// A bijection of rows in one precision, with its backward pass.
+pub trait Step<T>: Send + Sync + Debug {
+    /// Computes what depends on the weights alone.
+    fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
+        let _ = (weights, loaded);
+    }
+
+    /// Maps `x` to `z`, adds to the log-determinants, and leaves on the tape what [`Step::backward`] needs.
+    fn forward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        z: &mut [T],
+        log_det: &mut [f64],
+        kept: Kept<'_, T>,
+    );
+
+    /// Turns the gradient by `z` into that by `x`, in place (if it is wanted), and writes the gradient of the step's weights.
+    fn backward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        grad: &mut [T],
+        wanted: bool,
+        kept: (Kept<'_, T>, &mut Scratch<T>),
+        gradient: &mut [T],
+    );
+}
+
+/// A step in both precisions.
+pub trait AnyStep: Step<f32> + Step<f64> {}
+
+impl<S: Step<f32> + Step<f64>> AnyStep for S {}
+
+/// What a step has kept.
+#[derive(Debug)]
+pub struct Kept<'a, T> {
+    /// What [`Step::load`] made of the weights.
+    pub loaded: &'a Arena<T>,
+    /// What a forward pass leaves for its backward pass.
+    pub tape: &'a mut Arena<T>,
+}
+
+/// What a backward pass needs while it runs.
+#[derive(Debug, Default)]
+pub struct Scratch<T> {
+    /// Arrays of any use.
+    pub arena: Arena<T>,
+    /// Of the products' backward passes.
+    pub linear: LinearScratch<T>,
+}
+
+/// Arrays of no fixed length, each of which its owner knows by its number.
+#[derive(Debug, Default)]
+pub struct Arena<T>(Vec<Aligned<T>>);
+
+impl<T: Real> Arena<T> {
+    /// The first `N` arrays, and `more` after them.
+    pub fn arrays<const N: usize>(
+        &mut self,
+        more: usize,
+    ) -> (&mut [Aligned<T>; N], &mut [Aligned<T>]) {
+        if self.0.len() < N + more {
+            self.0.resize_with(N + more, Aligned::default);
+        }
+        match self.0.split_first_chunk_mut() {
+            Some((first, rest)) => (first, &mut rest[..more]),
+            None => unreachable!("so many arrays were made"),
+        }
+    }
+
+    /// Array `i`, to be read.
+    pub fn array(&self, i: usize) -> &Aligned<T> {
+        &self.0[i]
+    }
+
+    /// The arrays from number `first` on, to be read.
+    pub fn after(&self, first: usize) -> &[Aligned<T>] {
+        &self.0[first..]
+    }
+}
+
+/// Where a layer finds its weights: by the names that it shows them with.
+#[derive(Clone, Debug)]
+pub struct Weights<'a> {
+    ranges: &'a BTreeMap<String, Range<usize>>,
+    prefix: String,
+}
+
+impl<'a> Weights<'a> {
+    /// All weights of a flow.
+    pub fn new(ranges: &'a BTreeMap<String, Range<usize>>) -> Self {
+        Self { ranges, prefix: String::new() }
+    }
+
+    /// The weights of a part, as [`crate::visit_part`] shows it.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        Self { prefix: format!("{}{name}.", self.prefix), ..*self }
+    }
+
+    /// Where a parameter lies among the flat weights; `None` if there is none of that name.
+    pub fn range(&self, name: &str) -> Option<Range<usize>> {
+        self.ranges.get(&format!("{}{name}", self.prefix)).cloned()
+    }
+}
+
+/// Copies columns: column `i` of `to` is column `columns[i]` of `from`, which has `width` of them.
+pub(crate) fn gather<T: Copy>(from: &[T], width: usize, columns: &[usize], to: &mut [T]) {
+    let tiles = from.chunks_exact((width * TILE_ROWS).max(1));
+    for (from, to) in tiles.zip(to.chunks_exact_mut((columns.len() * TILE_ROWS).max(1))) {
+        for (to, &column) in to.chunks_exact_mut(TILE_ROWS).zip(columns) {
+            to.copy_from_slice(&from[column * TILE_ROWS..][..TILE_ROWS]);
+        }
+    }
+}
+
+/// Puts columns back: column `columns[i]` of `to`, which has `width` of them, becomes column `i` of `from`.
+pub(crate) fn scatter<T: Copy>(from: &[T], columns: &[usize], to: &mut [T], width: usize) {
+    let tiles = from.chunks_exact((columns.len() * TILE_ROWS).max(1));
+    for (from, to) in tiles.zip(to.chunks_exact_mut((width * TILE_ROWS).max(1))) {
+        for (from, &column) in from.chunks_exact(TILE_ROWS).zip(columns) {
+            to[column * TILE_ROWS..][..TILE_ROWS].copy_from_slice(from);
+        }
+    }
+}

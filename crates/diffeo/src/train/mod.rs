@@ -1,0 +1,46 @@
+//! Training: the loop, its recipe, and everything that a resumed run needs.
+//!
+//! ```text
+//! Plan      what a run will do, from rows, columns and options      recipe.rs, options.rs
+//! Run       the loop: step, validate, roll back                     run.rs
+//! Shards    one batch on many threads, the same bits                shards.rs
+//! State     all that changes, written to checkpoints                state.rs, checkpoint.rs
+//! Trainer   the loop over a flow: what programs use                 trainer.rs, flow_objective.rs, solve.rs,
+//!                                                                   saturation.rs, warnings.rs
+//! ```
+//!
+//! A run is a function of plan and data. Order and noise come from counter-based streams (seed, purpose, step, row), so
+//! neither the number of threads nor a restart changes a bit of the result.
+
+mod batches;
+mod checkpoint;
+mod data;
+mod events;
+mod flow_objective;
+mod lookup;
+mod objective;
+mod optimizer;
+mod options;
+mod recipe;
+mod run;
+mod saturation;
+mod schedule;
+mod shards;
+mod solve;
+mod state;
+mod stopping;
+mod trainer;
+mod warnings;
+
+#[cfg(test)]
+mod run_tests;
+#[cfg(test)]
+mod toy;
+
+pub use checkpoint::{Change, Resume};
+pub use data::{TrainingData, ValidationChoice};
+pub use events::{Event, StopReason};
+pub use lookup::Checkpoint;
+pub use options::FitOptions;
+pub use recipe::Plan;
+pub use trainer::Trainer;

@@ -1,0 +1,249 @@
+//! The conditional layer: scalar maps of some columns with parameters that follow from other columns.
+
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Device, Int, Tensor};
+use diffeo_kernels::ops::{MadeSampler, made_inverse, sum_rows};
+use serde::{Deserialize, Serialize};
+
+use super::Describe;
+use super::permutation::{indices, inverse_order};
+#[cfg(feature = "laws")]
+use crate::catalog::Cases;
+use crate::conditioner::{Conditioner, ConditionerSpec};
+use crate::error::Result;
+use crate::monotone::{Monotone, MonotoneSpec, Scalarwise};
+use crate::parameter::{Init, Visitor, visit_part};
+use crate::place::Place;
+use crate::step::{Steps, Weights};
+use crate::transform::{Given, Mapped, Scales, Transform};
+
+/// A [`Conditional`] layer, described by its two parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionalSpec {
+    /// Which columns influence which, and how.
+    pub conditioner: ConditionerSpec,
+    /// The scalar map.
+    pub monotone: MonotoneSpec,
+}
+
+impl ConditionalSpec {
+    /// A scalar map with parameters from a conditioner.
+    pub fn new(conditioner: impl Into<ConditionerSpec>, monotone: &MonotoneSpec) -> Self {
+        Self { conditioner: conditioner.into(), monotone: monotone.clone() }
+    }
+}
+
+impl Describe for ConditionalSpec {
+    fn validate(&self, at: Place) -> Result<()> {
+        self.monotone.validate()?;
+        self.conditioner.validate(at)
+    }
+
+    fn count(&self, at: Place) -> Option<u64> {
+        let conditioner = self.conditioner.count(at, self.monotone.params_per_dim() as u64)?;
+        conditioner.checked_add(self.monotone.count(at.dims as u64)?)
+    }
+
+    fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
+        let conditioner = self.conditioner.build(at, self.monotone.params_per_dim(), init)?;
+        let map = self.monotone.build(conditioner.structure().moved(), init);
+        Ok(Box::new(Conditional::new(conditioner, map, &init.device)?))
+    }
+
+    fn bound(&self) -> f64 {
+        self.monotone.bound()
+    }
+}
+
+#[cfg(feature = "laws")]
+impl Cases for ConditionalSpec {
+    fn cases(at: Place) -> Vec<Self> {
+        let conditioners = ConditionerSpec::cases(at).into_iter();
+        let maps = MonotoneSpec::cases(at);
+        conditioners.map(|conditioner| Self::new(conditioner, &maps[0])).collect()
+    }
+}
+
+/// A description that is short for a conditioner and a scalar map.
+pub(super) trait Short: Debug + Send + Sync {
+    /// What it is short for.
+    fn long(&self) -> ConditionalSpec;
+}
+
+impl<S: Short> Describe for S {
+    fn validate(&self, at: Place) -> Result<()> {
+        self.long().validate(at)
+    }
+
+    fn count(&self, at: Place) -> Option<u64> {
+        self.long().count(at)
+    }
+
+    fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
+        self.long().build(at, init)
+    }
+
+    fn bound(&self) -> f64 {
+        self.long().bound()
+    }
+}
+
+/// `z_i = g(x_i; theta_i(x_parents(i), c))` for the columns that are mapped, `z_i = x_i` for the others.
+///
+/// Autoregressive layers, couplings and element-wise maps are this with one conditioner or another (Papamakarios et al. 2021, section 3.1,
+/// arXiv:1912.02762): the Jacobian is triangular in the order of the conditioner's levels.
+///
+/// * forward: one pass of the conditioner.
+/// * inverse: a pass for each level. Where all columns are mapped one after another by a masked network and the map has a kernel, each
+///   weight is used once instead, so it costs one pass too, and its gradient four where a training step takes three; this is so on the CPU.
+#[derive(Clone, Debug)]
+pub struct Conditional {
+    conditioner: Box<dyn Conditioner>,
+    map: Box<dyn Monotone>,
+    /// Numbers of the columns that are seen, that are mapped and that are kept; absent where that is all of them or none.
+    seen: Option<Tensor<1, Int>>,
+    moved: Option<Tensor<1, Int>>,
+    kept: Option<Tensor<1, Int>>,
+    /// Puts `[kept, moved]` back into column order.
+    restore: Option<Tensor<1, Int>>,
+    /// The weights prepared for the inverse in one pass, made when first needed.
+    sampler: OnceLock<Option<Arc<MadeSampler>>>,
+}
+
+impl Conditional {
+    /// A scalar map with parameters from a conditioner.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] if the conditioner's columns are not columns.
+    pub fn new(
+        conditioner: Box<dyn Conditioner>,
+        map: Box<dyn Monotone>,
+        device: &Device,
+    ) -> Result<Self> {
+        let structure = conditioner.structure();
+        let (of, kept) = (|columns: &Vec<usize>| indices(columns, device), structure.kept());
+        let seen = structure.seen.as_ref().map(of);
+        let moved = structure.moved.as_ref().map(of);
+        let restore = match &structure.moved {
+            Some(moved) => Some(of(&inverse_order(&[kept.clone(), moved.clone()].concat())?)),
+            None => None,
+        };
+        let kept = (!kept.is_empty()).then(|| of(&kept));
+        Ok(Self { conditioner, map, seen, moved, kept, restore, sampler: OnceLock::new() })
+    }
+
+    fn columns(x: &Tensor<2>, columns: Option<&Tensor<1, Int>>) -> Tensor<2> {
+        match columns {
+            Some(columns) => x.clone().select(1, columns.clone()),
+            None => x.clone(),
+        }
+    }
+
+    /// The row whose mapped columns are `moved` and whose others are those of `x`.
+    fn joined(&self, x: &Tensor<2>, moved: Tensor<2>) -> Tensor<2> {
+        let all = match &self.kept {
+            Some(kept) => Tensor::cat(vec![x.clone().select(1, kept.clone()), moved], 1),
+            None => moved,
+        };
+        match &self.restore {
+            Some(restore) => all.select(1, restore.clone()),
+            None => all,
+        }
+    }
+
+    fn mapped(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<Scalarwise> {
+        let seen = Self::columns(x, self.seen.as_ref());
+        let params = self.conditioner.parameters(seen, given)?;
+        self.map.forward(Self::columns(x, self.moved.as_ref()), params)
+    }
+
+    /// The inverse at the price of one pass of the network; `None` where there is no kernel for it.
+    fn solve_at_once(&self, z: &Tensor<2>, given: &Given<'_>) -> Option<Scalarwise> {
+        let structure = self.conditioner.structure();
+        let (network, map) = (self.conditioner.network()?, self.map.kernel()?);
+        if !structure.is_sequential() {
+            return None;
+        }
+        let z = Self::columns(z, self.moved.as_ref());
+        let prepare = || MadeSampler::new(&network.layers(), map, structure.dims()).map(Arc::new);
+        let sampler = self.sampler.get_or_init(prepare).as_ref();
+        let addend = network.context_addend(given.context);
+        // The sampler has its weights at hand and refuses where a gradient is wanted.
+        let [value, log_slope] = sampler
+            .and_then(|sampler| sampler.run(&z, addend.as_ref()))
+            .or_else(|| made_inverse(&network.layers(), map, &z, addend.as_ref()))?;
+        Some(Scalarwise { value, log_slope })
+    }
+
+    /// The inverse in a pass for each level, whose columns are known after it.
+    fn solve(&self, z: &Tensor<2>, given: &Given<'_>) -> Result<Scalarwise> {
+        let moved = Self::columns(z, self.moved.as_ref());
+        let (n, k) = (z.dims()[0], self.map.params_per_dim());
+        let (mut values, mut log_slopes, mut first) = (Vec::new(), Vec::new(), 0);
+        for &count in self.conditioner.structure().levels() {
+            let unknown = moved.zeros_like().narrow(1, first, moved.dims()[1] - first);
+            let known = Tensor::cat([values.clone(), vec![unknown]].concat(), 1);
+            let seen = Self::columns(&self.joined(z, known), self.seen.as_ref());
+            let params = self.conditioner.parameters(seen, given)?;
+            let params = params.narrow(1, first * k, count * k);
+            let solved = self.map.inverse(moved.clone().narrow(1, first, count), params)?;
+            values.push(solved.value);
+            log_slopes.push(solved.log_slope);
+            first += count;
+        }
+        if values.is_empty() {
+            let none = Tensor::zeros([n, 0], (&z.device(), z.dtype()));
+            return Ok(Scalarwise { value: none.clone(), log_slope: none });
+        }
+        Ok(Scalarwise { value: Tensor::cat(values, 1), log_slope: Tensor::cat(log_slopes, 1) })
+    }
+}
+
+impl Transform for Conditional {
+    fn dims(&self) -> usize {
+        self.conditioner.structure().dims()
+    }
+
+    fn forward(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
+        let mapped = self.mapped(&x, given)?;
+        let log_det = sum_rows(mapped.log_slope);
+        Ok(Mapped { value: self.joined(&x, mapped.value), log_det })
+    }
+
+    fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
+        let solved = match self.solve_at_once(&z, given) {
+            Some(solved) => solved,
+            None => self.solve(&z, given)?,
+        };
+        let log_det = sum_rows(solved.log_slope);
+        Ok(Mapped { value: self.joined(&z, solved.value), log_det })
+    }
+
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        // The visitor may change the weights that were prepared.
+        self.sampler = OnceLock::new();
+        self.conditioner.visit(visitor);
+        visit_part("map", visitor, |v| self.map.visit(v));
+    }
+
+    fn scales(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<Vec<Scales>> {
+        let bound = self.map.log_slope_max();
+        if bound.is_infinite() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Scales { log_scales: self.mapped(x, given)?.log_slope, bound }])
+    }
+
+    fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
+        let network = self.conditioner.network()?.program(&weights.part("network"))?;
+        let structure = self.conditioner.structure().clone();
+        Some(vec![Box::new(step::ConditionalStep::new(network, self.map.kernel()?, structure))])
+    }
+}

@@ -1,0 +1,168 @@
+//! The conditional layer without tensors: a network that sees some columns gives the parameters of a scalar map of some columns.
+
+use diffeo_kernels::{
+    Aligned, ArgumentGradients, MapGradients, MonotoneMap, Real, TILE_ROWS, add_tiled_columns,
+};
+
+use crate::conditioner::Structure;
+use crate::network::{NetworkProgram, Seen, Work};
+use crate::step::{Arena, Kept, Pass, Scratch, Step, gather, scatter};
+
+/// `z_moved = g(x_moved; theta(x_seen, c))`, the other columns as they are.
+#[derive(Debug)]
+pub(super) struct ConditionalStep {
+    network: NetworkProgram,
+    map: MonotoneMap,
+    structure: Structure,
+}
+
+/// Arrays of the tape beside the network's nodes: the columns that are seen, those that are mapped, their images, log-slopes,
+/// parameters, and the context's contribution to the first layer.
+const TAPE: usize = 6;
+const SEEN: usize = 0;
+const MOVED: usize = 1;
+const PARAMS: usize = 4;
+
+impl ConditionalStep {
+    pub(super) fn new(network: NetworkProgram, map: MonotoneMap, structure: Structure) -> Self {
+        Self { network, map, structure }
+    }
+
+    /// The scalar map of every tile.
+    fn map_tiles<T: Real>(
+        &self,
+        x: &[T],
+        params: &[T],
+        z: &mut [T],
+        log_slope: &mut [T],
+        tiles: usize,
+    ) {
+        let size = (x.len() / tiles.max(1)).max(1);
+        let out = z.chunks_exact_mut(size).zip(log_slope.chunks_exact_mut(size));
+        let params = params.chunks_exact(size * self.map.params_per_dim());
+        for ((x, params), (z, log_slope)) in x.chunks_exact(size).zip(params).zip(out) {
+            self.map.forward_tile(x, params, z, log_slope);
+        }
+    }
+
+    /// The backward pass of [`Self::map_tiles`], given the gradient by `z` and that by each row's log-determinant.
+    fn map_tiles_back<T: Real>(
+        &self,
+        pass: &Pass<'_, T>,
+        (x, params): (&[T], &[T]),
+        value: &[T],
+        log_slope: &mut Aligned<T>,
+        to: ArgumentGradients<'_, T>,
+    ) {
+        let size = (x.len() / pass.tiles.max(1)).max(1);
+        let log_slope = log_slope.sized(size);
+        let width = size * self.map.params_per_dim();
+        let to = to.input.chunks_exact_mut(size).zip(to.params.chunks_exact_mut(width));
+        let from = value.chunks_exact(size).zip(pass.log_det_gradient.chunks_exact(TILE_ROWS));
+        let at = x.chunks_exact(size).zip(params.chunks_exact(width));
+        for (((x, params), (value, by_row)), (input, to_params)) in at.zip(from).zip(to) {
+            log_slope.chunks_exact_mut(TILE_ROWS).for_each(|to| to.copy_from_slice(by_row));
+            let from = MapGradients { value, log_slope };
+            let to = ArgumentGradients { input, params: to_params };
+            self.map.forward_backward_tile(x, params, from, to);
+        }
+    }
+}
+
+/// The columns of `x` that are meant, copied into `buffer` unless they are all.
+fn columns_of<'a, T: Real>(
+    columns: Option<&[usize]>,
+    x: &'a [T],
+    tiles: usize,
+    buffer: &'a mut Aligned<T>,
+) -> &'a [T] {
+    let Some(columns) = columns else { return x };
+    let to = buffer.sized(tiles * columns.len() * TILE_ROWS);
+    gather(x, x.len() / (tiles * TILE_ROWS).max(1), columns, to);
+    to
+}
+
+impl<T: Real> Step<T> for ConditionalStep {
+    fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
+        self.network.pack(weights, loaded);
+    }
+
+    fn forward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        z: &mut [T],
+        log_det: &mut [f64],
+        kept: Kept<'_, T>,
+    ) {
+        let ([seen, moved, images, log_slope, params, addend], nodes) =
+            kept.tape.arrays::<TAPE>(self.network.inner_nodes());
+        let seen = columns_of(self.structure.seen.as_deref(), x, pass.tiles, seen);
+        let moved = columns_of(self.structure.moved.as_deref(), x, pass.tiles, moved);
+        let params = params.sized(moved.len() * self.map.params_per_dim());
+        self.network.forward(pass, kept.loaded, seen, params, (nodes, addend));
+        let log_slope = log_slope.sized(moved.len());
+        match &self.structure.moved {
+            None => self.map_tiles(moved, params, z, log_slope, pass.tiles),
+            Some(columns) => {
+                let images = images.sized(moved.len());
+                self.map_tiles(moved, params, images, log_slope, pass.tiles);
+                let width = x.len() / (pass.tiles * TILE_ROWS).max(1);
+                z.copy_from_slice(x);
+                scatter(images, columns, z, width);
+            }
+        }
+        add_tiled_columns(log_slope, log_det);
+    }
+
+    fn backward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        grad: &mut [T],
+        wanted: bool,
+        (kept, scratch): (Kept<'_, T>, &mut Scratch<T>),
+        gradient: &mut [T],
+    ) {
+        let rows = pass.tiles * TILE_ROWS;
+        let width = self.structure.dims();
+        let (seen, moved) = (self.structure.seen.as_deref(), self.structure.moved.as_deref());
+        let (seen_len, len) = (rows * self.structure.seen(), rows * self.structure.moved());
+        let tape = &*kept.tape;
+        let x_seen = if seen.is_some() { &tape.array(SEEN)[..seen_len] } else { x };
+        let x_moved = if moved.is_some() { &tape.array(MOVED)[..len] } else { x };
+        let params = &tape.array(PARAMS)[..len * self.map.params_per_dim()];
+        let out = Seen { packed: kept.loaded, x: x_seen, out: params, nodes: tape.after(TAPE) };
+
+        let Scratch { arena, linear } = scratch;
+        let ([value, log_slope, to_moved, to_seen, by_params, more], nodes) =
+            arena.arrays(self.network.inner_nodes());
+        let value = columns_of(moved, grad, pass.tiles, value);
+        let (to_moved, by_params) = (to_moved.sized(len), by_params.sized(params.len()));
+        let to = ArgumentGradients { input: &mut *to_moved, params: &mut *by_params };
+        self.map_tiles_back(pass, (x_moved, params), value, log_slope, to);
+        let mut by_seen = wanted.then(|| to_seen.sized(seen_len));
+        let work = Work { nodes, more, linear };
+        self.network.backward(pass, out, by_params, by_seen.as_deref_mut(), work, gradient);
+        let Some(by_seen) = by_seen else { return };
+        match moved {
+            None => grad.copy_from_slice(to_moved),
+            Some(columns) => scatter(to_moved, columns, grad, width),
+        }
+        add_columns(by_seen, seen, grad, width);
+    }
+}
+
+/// Adds column `i` of `from` to column `columns[i]` of `to`, which has `width` of them.
+fn add_columns<T: Real>(from: &[T], columns: Option<&[usize]>, to: &mut [T], width: usize) {
+    let Some(columns) = columns else {
+        return to.iter_mut().zip(from).for_each(|(to, &v)| *to += v);
+    };
+    let tiles = from.chunks_exact(columns.len() * TILE_ROWS);
+    for (from, to) in tiles.zip(to.chunks_exact_mut(width * TILE_ROWS)) {
+        for (from, &column) in from.chunks_exact(TILE_ROWS).zip(columns) {
+            let to = &mut to[column * TILE_ROWS..][..TILE_ROWS];
+            to.iter_mut().zip(from).for_each(|(to, &v)| *to += v);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What a file says of a layer.
+
+use std::fmt::Debug;
+
+use super::LayerSpec;
+use crate::error::Result;
+use crate::parameter::Init;
+use crate::place::Place;
+use crate::transform::Transform;
+
+/// A layer as plain data: checked, counted, then built.
+pub trait Describe: Debug + Send + Sync {
+    /// Checks every range before anything is allocated.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for the first fault.
+    fn validate(&self, at: Place) -> Result<()>;
+
+    /// Number of trainable numbers, masked ones included, without building anything; `None` if it overflows.
+    fn count(&self, at: Place) -> Option<u64>;
+
+    /// Builds the layer with initial weights.
+    ///
+    /// # Errors
+    /// As [`Describe::validate`].
+    fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>>;
+
+    /// The layers inside.
+    fn inner(&self) -> &[LayerSpec] {
+        &[]
+    }
+
+    /// Where the scalar maps of the layer end, in standard deviations of its input: beyond, they are linear.
+    fn bound(&self) -> f64 {
+        self.inner().iter().map(|layer| layer.bound()).fold(f64::INFINITY, f64::min)
+    }
+}

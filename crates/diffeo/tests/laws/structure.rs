@@ -1,0 +1,153 @@
+//! What some layers promise beyond the laws of all.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use diffeo::burn;
+use diffeo::laws::{Case, SEEDS, WAYS, Way, built, cases};
+use diffeo::monotone::Affine;
+use diffeo::transforms::{ElementwiseSpec, PermutationSpec, PluSpec};
+use diffeo::{Flow, FlowSpec, LayerSpec};
+
+fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
+    t.into_data().convert::<f64>().try_into_vec().unwrap()
+}
+
+fn tensor(values: Vec<f64>, shape: [usize; 2]) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), DType::F64))
+}
+
+#[track_caller]
+fn close(name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{name}: lengths");
+    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+        let error = (a - b).abs() / (1.0 + b.abs());
+        assert!(error <= tolerance, "{name}, element {i}: {a} against {b}, error {error:e}");
+    }
+}
+
+#[test]
+fn law8_structure_autoregressive_is_triangular_and_coupling_keeps_its_half() {
+    for case in cases() {
+        for seed in SEEDS {
+            let flow = built(&case.spec, seed);
+            WAYS.into_iter().for_each(|way| check_structure(&case, &flow, way));
+        }
+    }
+}
+
+fn check_structure(case: &Case, flow: &Flow, way: Way) {
+    let layer = match case.layer() {
+        Some(LayerSpec::Inverted(inverted)) => &*inverted.transform,
+        Some(layer) => layer,
+        None => return,
+    };
+    let d = case.spec.dims;
+    let jacobians = || way.jacobians(flow, &case.x(), &case.context());
+    match layer {
+        LayerSpec::Autoregressive(layer) => {
+            let order = layer.order.clone().unwrap_or_else(|| (0..d).collect());
+            for jacobian in jacobians() {
+                for i in 0..d {
+                    for j in i + 1..d {
+                        assert_eq!(jacobian[order[i]][order[j]], 0.0, "{} {way:?}", case.name);
+                    }
+                }
+            }
+        }
+        LayerSpec::Coupling(layer) => {
+            for jacobian in jacobians() {
+                for (i, _) in layer.kept.iter().enumerate().filter(|(_, kept)| **kept) {
+                    for (j, value) in jacobian[i].iter().enumerate() {
+                        assert_eq!(*value, f64::from(u8::from(i == j)), "{} {way:?}", case.name);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_new_flow_of_splines_and_affine_maps_is_the_identity_up_to_order() {
+    for case in cases() {
+        let identity = matches!(
+            case.layer(),
+            Some(
+                LayerSpec::Elementwise(_)
+                    | LayerSpec::Coupling(_)
+                    | LayerSpec::Autoregressive(_)
+                    | LayerSpec::Conditional(_)
+            )
+        );
+        if identity {
+            let flow = case.spec.build(9).unwrap();
+            for way in WAYS {
+                let mapped = way.apply(&flow, case.x(), case.context());
+                close(&case.name, &host(mapped.value), &case.points.concat(), 1e-12);
+                close(&case.name, &host(mapped.log_det), &vec![0.0; case.points.len()], 1e-12);
+            }
+        }
+    }
+}
+
+#[test]
+fn law6_the_gradient_through_the_inverse_of_a_plu_layer_is_exact() {
+    // z = x A + b, so x = (z - b) A^-1: the gradient of sum_i w_i x_i by z is A^-1 w, by b minus that summed over rows.
+    for d in [1, 2, 5] {
+        let case = Case::of_layer(PluSpec { order: (1..d).chain([0]).collect() }, d, 0);
+        let flow = built(&case.spec, 3);
+        let mut with_grad = flow.clone();
+        let mut shift = None;
+        with_grad.visit(&mut |name, p| {
+            p.value = p.value.clone().autodiff().require_grad();
+            if name.ends_with("shift") {
+                shift = Some(p.value.clone());
+            }
+        });
+        let n = case.points.len();
+        let weights: Vec<f64> = (0..d).map(|i| 1.0 - 0.3 * i as f64).collect();
+        let z = case.x().autodiff().require_grad();
+        let x = with_grad.to_data(z.clone(), None).unwrap().value;
+        let grads = (x * tensor(weights.clone(), [1, d])).sum().backward();
+        let inverse = Way::ToData.jacobians(&flow, &case.x(), &None);
+        let expected: Vec<f64> =
+            (0..d).map(|j| (0..d).map(|i| weights[i] * inverse[0][i][j]).sum()).collect();
+        close("z", &host(z.grad(&grads).unwrap()), &expected.repeat(n), 1e-12);
+        let minus: Vec<f64> = expected.iter().map(|g| -g * n as f64).collect();
+        close("shift", &host(shift.unwrap().grad(&grads).unwrap()), &minus, 1e-12);
+    }
+}
+
+#[test]
+fn e6_a_hundred_thousand_columns_build_score_and_come_back() {
+    const DIMS: usize = 100_000;
+    let affine = ElementwiseSpec { monotone: Affine::default().into() };
+    let spline = diffeo::monotone::RationalQuadratic { bins: 5, bound: 2.0 };
+    let mut spec = FlowSpec::new(
+        DIMS,
+        vec![
+            ElementwiseSpec { monotone: spline.into() }.into(),
+            affine.into(),
+            PermutationSpec { order: (0..DIMS).rev().collect() }.into(),
+        ],
+    );
+    let flow = built(&spec, 1);
+    assert_eq!(flow.dims(), DIMS);
+    let x: Vec<f64> = (0..2 * DIMS).map(|i| f64::from((i as f32 * 0.1).sin())).collect();
+    let batch = tensor(x.clone(), [2, DIMS]);
+    assert!(host(flow.log_prob(batch.clone(), None).unwrap()).iter().all(|p| p.is_finite()));
+    let there = Way::ToBase.apply(&flow, batch, None);
+    let back = Way::ToData.apply(&flow, there.value, None);
+    close("x", &host(back.value), &x, 1e-3);
+    spec.dims += 1;
+    assert!(spec.validate().is_err(), "100,000 columns are the limit");
+}
+
+#[test]
+fn draws_land_where_the_flow_was_built() {
+    let spec = FlowSpec::new(2, vec![]);
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        let flow = spec.build_on(0, &device).unwrap();
+        assert_eq!(flow.device(), &device);
+        assert_eq!(flow.sample(3, None, 1).unwrap().device(), device);
+    }
+}
