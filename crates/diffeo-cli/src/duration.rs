@@ -46,6 +46,9 @@ pub(crate) struct Rough(pub(crate) f64);
 
 impl fmt::Display for Rough {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_nan() {
+            return f.write_str("unknown");
+        }
         if !(self.0.is_finite() && self.0 < SECONDS_MAX) {
             return f.write_str("more than a year");
         }

@@ -2,10 +2,10 @@
 
 use std::f64::consts::PI;
 
-use diffeo::train::{Event, FitOptions, Trainer, TrainingData};
+use diffeo::train::{Event, Fit};
 use diffeo::{
-    Column, ColumnKind, Model, Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Schema,
-    Streams, fill_normal, uniform,
+    Model, Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Streams, fill_normal,
+    uniform,
 };
 
 /// Rows `first .. first + n` of the moons: points on half circles, with noise of deviation 0.1.
@@ -22,13 +22,9 @@ fn moons(first: u64, n: u64) -> Result<Rows> {
 }
 
 fn fit(preset: Preset) -> Result<Model> {
-    let column = |name: &str| Column { name: name.into(), kind: ColumnKind::Real };
-    let schema = Schema { columns: vec![column("x"), column("y")], context: vec![] };
     let options = PresetOptions { transforms: 3, hidden: vec![48, 48], ..Default::default() };
-    let spec = preset.spec(2, 0, &options)?;
-    let data = TrainingData { x: moons(0, 2000)?, context: None, weights: None };
-    let options = FitOptions { steps: Some(600), threads: 2, ..Default::default() };
-    let mut trainer = Trainer::new(spec, schema, data, options)?;
+    let fit = Fit::new(preset).preset_options(options).columns(["x", "y"]).rows(moons(0, 2000)?);
+    let mut trainer = fit.steps(600).threads(2).into_trainer()?;
     println!("{preset}: {} parameters", trainer.plan().parameters);
     loop {
         match trainer.advance()? {
@@ -38,7 +34,7 @@ fn fit(preset: Preset) -> Result<Model> {
             Event::Warning(text) => println!("  note: {text}"),
             Event::Finished { reason } => {
                 println!("  {reason}");
-                return trainer.finish(0.0);
+                return trainer.finish();
             }
             _ => {}
         }

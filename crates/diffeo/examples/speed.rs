@@ -4,10 +4,7 @@ use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
-use diffeo::{
-    Column, ColumnKind, Model, Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Schema,
-    Streams,
-};
+use diffeo::{Model, Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Schema, Streams};
 use diffeo_kernels::{Activation, MaskedLinear, Staircase};
 use serde::Deserialize;
 
@@ -92,14 +89,13 @@ fn parts(request: &Request) -> Result<(diffeo::FlowSpec, Schema)> {
         bins: request.bins.max(2),
         ..PresetOptions::default()
     };
-    let column = |i: usize| Column { name: format!("x{i}"), kind: ColumnKind::Real };
-    let schema = Schema { columns: (0..request.d).map(column).collect(), context: vec![] };
+    let schema = Schema::real((0..request.d).map(|i| format!("x{i}")));
     Ok((preset.spec(request.d, 0, &options)?, schema))
 }
 
 fn train(request: &Request, threads: usize) -> Result<Vec<f64>> {
     let (spec, schema) = parts(request)?;
-    let data = TrainingData { x: rows(request.batch, request.d)?, context: None, weights: None };
+    let data = TrainingData::rows(rows(request.batch, request.d)?);
     let options = FitOptions {
         steps: Some(u64::MAX >> 20),
         batch: Some(request.batch),

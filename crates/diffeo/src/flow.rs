@@ -11,7 +11,7 @@ use crate::host::draws::Draws;
 use crate::host::linalg::host_values;
 use crate::host::random::{Purpose, Streams};
 use crate::host::rows::density_of_bad;
-use crate::parameter::{Init, Visitor, visit_part};
+use crate::parameter::{Init, Trainable, Visitor, visit_part};
 use crate::spec::{FlowSpec, Precision};
 use crate::transform::{Given, Mapped, Scales, Transform};
 use crate::transforms::{Chain, no_log_det};
@@ -314,5 +314,11 @@ impl Flow {
             }
         });
         Ok(())
+    }
+}
+
+impl Trainable for Flow {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        Flow::visit(self, visitor);
     }
 }

@@ -12,18 +12,12 @@
 //! ([`model::file`], [`file::container`]).
 //!
 //! ```
-//! use diffeo::train::{Event, FitOptions, Trainer, TrainingData};
-//! use diffeo::{Column, ColumnKind, Preset, PresetOptions, Rows, SampleOptions, Schema};
+//! use diffeo::train::Fit;
+//! use diffeo::{Preset, Rows, SampleOptions};
 //!
 //! # fn main() -> diffeo::Result<()> {
 //! let x = Rows::new((0..400).map(|i| (f64::from(i) * 0.37).sin()).collect(), 2)?;
-//! let column = |name: &str| Column { name: name.into(), kind: ColumnKind::Real };
-//! let schema = Schema { columns: vec![column("a"), column("b")], context: vec![] };
-//! let spec = Preset::Maf.spec(2, 0, &PresetOptions { hidden: vec![16, 16], ..Default::default() })?;
-//! let data = TrainingData { x, context: None, weights: None };
-//! let mut trainer = Trainer::new(spec, schema, data, FitOptions { steps: Some(20), ..Default::default() })?;
-//! while !matches!(trainer.advance()?, Event::Finished { .. }) {}
-//! let model = trainer.finish(0.0)?;
+//! let model = Fit::new(Preset::Maf).columns(["a", "b"]).rows(x).steps(20).run()?;
 //! let samples = model.sample(5, None, &SampleOptions::default())?;
 //! assert!(model.log_prob(&samples, None, 1)?.iter().all(|p| p.is_finite()));
 //! # Ok(())
@@ -66,7 +60,7 @@ pub use host::random::{
 pub use host::reservoir::Reservoir;
 pub use host::rows::Rows;
 pub use model::{HistoryPoint, Model, SampleOptions, TrainingSummary};
-pub use parameter::{Init, Parameter, Visitor, visit_part};
+pub use parameter::{Init, Parameter, Trainable, Visitor, visit_part};
 pub use place::Place;
 pub use presets::{ColumnOrder, Preset, PresetOptions};
 pub use spec::{FlowSpec, Precision};
@@ -75,3 +69,8 @@ pub use transforms::LayerSpec;
 
 /// The tensor engine, re-exported so that programs use the same version.
 pub use burn;
+
+/// Operations of layers on tensors: fused kernels on the CPU, composed of primitives elsewhere.
+pub mod ops {
+    pub use diffeo_kernels::ops::{softplus, sum_rows};
+}

@@ -25,6 +25,12 @@ impl Parameter {
     }
 }
 
+/// Something with trainable parameters: a flow, or a module of a program's own.
+pub trait Trainable: Clone {
+    /// Shows every trainable parameter with its name, always in the same order.
+    fn visit(&mut self, visitor: &mut Visitor<'_>);
+}
+
 /// Shows the parameters of a part under the part's name.
 pub fn visit_part(name: &str, visitor: &mut Visitor<'_>, part: impl FnOnce(&mut Visitor<'_>)) {
     part(&mut |inner, parameter| visitor(&format!("{name}.{inner}"), parameter));

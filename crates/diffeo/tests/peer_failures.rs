@@ -326,7 +326,7 @@ fn fit(
     let schema = schema(kinds, spec.context_dims);
     let mut trainer = Trainer::new(spec, schema, data, options).unwrap();
     while !matches!(trainer.advance().unwrap(), Event::Finished { .. }) {}
-    trainer.finish(0.0).unwrap()
+    trainer.finish().unwrap()
 }
 
 #[test]
@@ -505,7 +505,7 @@ fn p18_distrax_203_when_validation_diverges_the_best_weights_are_kept() {
     let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
     let worse = losses.iter().filter(|l| **l > best + 0.5 || !l.is_finite()).count();
     assert!(worse + troubles > 0, "such a rate should hurt: {losses:?}");
-    let model = trainer.finish(0.0).unwrap();
+    let model = trainer.finish().unwrap();
     let log_prob = model.log_prob(&valid, None, 1).unwrap();
     let found = -log_prob.iter().sum::<f64>() / log_prob.len() as f64;
     assert!((found - best).abs() < 1e-6 * best.abs().max(1.0), "{found} against the best, {best}");

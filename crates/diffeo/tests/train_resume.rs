@@ -21,7 +21,7 @@ fn f2_stopping_at_any_step_of_twenty_changes_no_bit() {
     let short = |threads| FitOptions { threads, ..options(20) };
     let mut whole = trainer(short(1));
     let length = events(&mut whole).0.len();
-    let whole = bits(&whole.finish(0.0).unwrap());
+    let whole = bits(&whole.finish().unwrap());
     for threads in [1, 4] {
         for stop_at in 0..=length {
             let mut first = trainer(short(1));
@@ -32,7 +32,7 @@ fn f2_stopping_at_any_step_of_twenty_changes_no_bit() {
             drop(first);
             let mut second = resumed(&path, short(threads)).unwrap();
             events(&mut second);
-            let second = bits(&second.finish(0.0).unwrap());
+            let second = bits(&second.finish().unwrap());
             assert!(whole == second, "stopped after {stop_at} events, {threads} threads");
         }
     }
@@ -53,7 +53,7 @@ fn c13_a_damaged_newest_checkpoint_gives_way_to_the_one_before_loudly() {
     }
     first.save_checkpoint(&path).unwrap();
     events(&mut first);
-    let whole = bits(&first.finish(0.0).unwrap());
+    let whole = bits(&first.finish().unwrap());
 
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
@@ -68,7 +68,7 @@ fn c13_a_damaged_newest_checkpoint_gives_way_to_the_one_before_loudly() {
     }
     assert_eq!(second.step(), at);
     events(&mut second);
-    assert!(bits(&second.finish(0.0).unwrap()) == whole);
+    assert!(bits(&second.finish().unwrap()) == whole);
 
     fs::write(previous_path(&path), b"not a checkpoint").unwrap();
     let error = resumed(&path, options(20)).err().unwrap();
@@ -190,7 +190,7 @@ fn d6_an_implausible_gain_is_said_in_the_summary_also_after_a_resume() {
     fs::write(&path, container.encode().unwrap()).unwrap();
     let mut second = resumed(&path, options(20)).unwrap();
     events(&mut second);
-    let summary = second.finish(0.0).unwrap().summary.unwrap();
+    let summary = second.finish().unwrap().summary.unwrap();
     assert_eq!(summary.warnings.len(), 1, "{:?}", summary.warnings);
     assert!(summary.warnings[0].contains("gained 12.") && best.is_finite(), "{summary:?}");
 }
@@ -202,7 +202,7 @@ fn c1_a_model_is_not_a_checkpoint_and_a_checkpoint_is_not_a_model() {
     let mut fit = trainer(options(2));
     events(&mut fit);
     fit.save_checkpoint(&checkpoint).unwrap();
-    fit.finish(0.0).unwrap().save(&model).unwrap();
+    fit.finish().unwrap().save(&model).unwrap();
     assert_eq!(resumed(&model, options(2)).err().unwrap().kind(), ErrorKind::ModelFile);
     assert_eq!(diffeo::Model::load(&checkpoint).err().unwrap().kind(), ErrorKind::ModelFile);
 }
@@ -218,7 +218,7 @@ fn f2_a_finished_fit_resumes_to_the_same_model() {
     let mut second = resumed(&path, options(10)).unwrap();
     let (again, same) = events(&mut second);
     assert!(again.is_empty() && same == reason);
-    let (first, second) = (first.finish(1.0).unwrap(), second.finish(1.0).unwrap());
+    let (first, second) = (first.finish().unwrap(), second.finish().unwrap());
     assert!(bits(&first) == bits(&second));
     // As text, because the first training loss is NaN.
     assert_eq!(format!("{:?}", first.summary), format!("{:?}", second.summary));

@@ -59,7 +59,8 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
         return Ok(interrupted(&files, &trainer, seconds, console));
     }
     let planned = trainer.plan().clone();
-    let model = trainer.finish(seconds)?;
+    let mut model = trainer.finish()?;
+    model.summary.iter_mut().for_each(|summary| summary.seconds = seconds);
     model.save(&files.out)?;
     if reason != StopReason::MaxTime {
         Trainer::remove_checkpoint(&files.checkpoint)?;

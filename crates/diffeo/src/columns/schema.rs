@@ -60,10 +60,12 @@ impl Schema {
         self.context.iter().map(|c| c.kind.width()).sum()
     }
 
-    /// The same columns as real ones: nothing is rounded, and no number is outside the support.
+    /// The same columns with whole numbers as real ones: nothing is rounded, and a density stays a density.
     pub(crate) fn continuous(&self) -> Self {
-        let real = |columns: &[Column]| columns.iter().map(|c| Column::real(&c.name)).collect();
-        Self { columns: real(&self.columns), context: self.context.clone() }
+        let mut schema = self.clone();
+        let whole = schema.columns.iter_mut().filter(|c| c.kind.is_whole());
+        whole.for_each(|c| c.kind = ColumnKind::Real);
+        schema
     }
 
     /// Whether a row has a number at the edge of its interval, where floats are too coarse for its logit.

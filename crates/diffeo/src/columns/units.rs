@@ -334,7 +334,7 @@ mod tests {
         for (row, log_det) in log_det.iter().enumerate() {
             let slope = |j: usize| {
                 let at = x.row(row)[j].abs();
-                let h = if at > 0.0 { 1e-6 * at.min(1e-3) } else { 1e-6 };
+                let h = if at > 0.0 { 1e-6 * at } else { 1e-6 };
                 let moved = |by: f64| {
                     let mut moved = x.slice(row..row + 1);
                     moved.values_mut()[j] += by;

@@ -16,7 +16,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use diffeo_kernels::TILE_ROWS;
 
 pub(crate) use element::Element;
-pub(crate) use flat::{flat_weights, set_weights};
+pub(crate) use flat::{flat_gradient, flat_weights, set_weights, tracked};
 pub(crate) use layout::{Layout, Piece};
 
 use crate::error::Result;
@@ -25,7 +25,6 @@ use crate::host::draws::Draws;
 use crate::host::linalg::{host_values, padded_tensor_of, tensor_of};
 use crate::host::rows::{Rows, density_of_bad};
 use crate::spec::Precision;
-use flat::elements;
 use program::Program;
 
 /// Rows as a flow sees them.
@@ -124,28 +123,13 @@ impl<T: Element> Engine<T> {
         if let Some(program) = &self.program {
             return Ok(program.gradient(weights, input, row_weights, gradient));
         }
-        let mut flow = self.flow.clone();
-        let mut leaves = Vec::new();
-        flow.visit(&mut |_, parameter| {
-            let leaf = parameter.value.clone().autodiff().require_grad();
-            leaves.push(leaf.clone());
-            parameter.value = leaf;
-        });
+        let (flow, leaves) = tracked(&self.flow);
         let context = input.context.map(tensor_of);
         let (x, log_det) = (tensor_of(input.x), column_of(input.log_det, input.x.len()));
         let log_prob = flow.log_prob_of_finite(x, log_det, context, input.draws)?;
         let values = host_values(log_prob.clone())?;
         let row_weights = column_of(row_weights, row_weights.len()).cast(log_prob.dtype());
-        let mut gradients = (log_prob * row_weights).sum().neg().backward();
-        let mut rest = gradient;
-        for leaf in leaves {
-            let (part, after) = rest.split_at_mut(leaf.shape().num_elements());
-            rest = after;
-            match leaf.grad_remove(&mut gradients) {
-                Some(found) => part.copy_from_slice(&elements::<T>(found)?),
-                None => part.fill(T::ZERO),
-            }
-        }
+        flat_gradient(&(log_prob * row_weights).sum().neg(), leaves, gradient)?;
         Ok(values)
     }
 }

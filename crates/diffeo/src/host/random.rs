@@ -38,6 +38,8 @@ pub enum Purpose {
     Score = 9,
     /// What layers draw in training to estimate instead of computing exactly.
     Estimate = 10,
+    /// Draws of a base in training.
+    Draws = 11,
 }
 
 /// The source of all randomness: a seed.

@@ -62,7 +62,8 @@ pub fn round_trips_return(case: &Case) {
         for way in WAYS {
             let name = format!("{} {way:?} seed {seed} {precision:?}", case.name);
             let (input, context) = (case.x(), case.context());
-            let units = RoundTrip::new(way, &reference, &input, &context, precision);
+            let mut units = RoundTrip::new(way, &reference, &input, &context, precision);
+            units.share_across_edges(&case.points);
             let there = way.apply(&flow, input.clone(), context.clone());
             let back = way.back().apply(&flow, there.value, context);
             let (found, sum) = (host(back.value), host(there.log_det + back.log_det));

@@ -93,6 +93,17 @@ pub(super) struct RoundTrip {
 }
 
 impl RoundTrip {
+    /// Beside the end of a scalar map a value may round to the other side, where slopes are others: neighbours share the largest unit.
+    pub(super) fn share_across_edges(&mut self, points: &[Vec<f64>]) {
+        let near =
+            |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * a.abs());
+        let own = self.log_det.clone();
+        for (unit, point) in self.log_det.iter_mut().zip(points) {
+            let neighbours = points.iter().zip(&own).filter(|(other, _)| near(point, other));
+            *unit = neighbours.fold(*unit, |unit, (_, other)| unit.max(*other));
+        }
+    }
+
     /// `flow` in double precision, as the reference for both precisions.
     pub(super) fn new(
         way: Way,

@@ -19,7 +19,7 @@ pub struct TrainingSummary {
     /// Passes over the training rows.
     #[serde(with = "finite_or_text")]
     pub epochs: f64,
-    /// Wall-clock seconds.
+    /// Wall-clock seconds; NaN where the caller did not say.
     #[serde(with = "finite_or_text")]
     pub seconds: f64,
     /// Why the run ended.

@@ -49,37 +49,42 @@ pub(crate) fn piece(n: usize, pieces: usize, i: usize) -> Range<usize> {
 
 /// Rows as an objective takes them.
 #[derive(Clone, Debug)]
-pub(crate) struct Batch {
-    /// The rows as the flow sees them.
-    pub(crate) rows: Encoded,
-    /// The factor of each row's loss.
-    pub(crate) weights: Vec<f64>,
-    /// Random numbers for layers that estimate; absent in validation.
-    pub(crate) draws: Option<Draws>,
+pub struct Batch {
+    /// Rows as the flow sees them: real numbers of order one, or draws of its base.
+    pub x: Rows,
+    /// `log|det|` of what was done to each row before.
+    pub log_det: Vec<f64>,
+    /// The context of each row.
+    pub context: Option<Rows>,
+    /// How much each row counts.
+    pub weights: Vec<f64>,
+    /// Random numbers for layers that estimate; absent where results must be exact.
+    pub draws: Option<Draws>,
 }
 
 impl Batch {
-    /// Number of rows.
-    pub(crate) fn len(&self) -> usize {
-        self.weights.len()
+    /// Rows that all count alike.
+    pub fn of(x: Rows) -> Self {
+        let n = x.len();
+        Self { x, log_det: vec![0.0; n], context: None, weights: vec![1.0; n], draws: None }
     }
 
     /// Some of the rows, each with the random numbers that it has in the whole.
     pub(crate) fn slice(&self, range: Range<usize>) -> Self {
         let part = |rows: &Rows| rows.slice(range.clone());
-        let rows = Encoded {
-            x: part(&self.rows.x),
-            log_det: self.rows.log_det[range.clone()].to_vec(),
-            context: self.rows.context.as_ref().map(part),
-        };
-        let draws = self.draws.map(|draws| draws.from_row(range.start));
-        Self { rows, weights: self.weights[range.clone()].to_vec(), draws }
+        Self {
+            x: part(&self.x),
+            log_det: self.log_det[range.clone()].to_vec(),
+            context: self.context.as_ref().map(part),
+            weights: self.weights[range.clone()].to_vec(),
+            draws: self.draws.map(|draws| draws.from_row(range.start)),
+        }
     }
 
     /// The rows for an engine.
     pub(crate) fn input(&self) -> Input<'_> {
-        let Encoded { x, log_det, context } = &self.rows;
-        Input { x, log_det, context: context.as_ref(), draws: self.draws }
+        let context = self.context.as_ref();
+        Input { x: &self.x, log_det: &self.log_det, context, draws: self.draws }
     }
 }
 
@@ -99,9 +104,10 @@ impl Part {
         let rows: Vec<usize> = positions.iter().map(|&p| self.rows[p as usize] as usize).collect();
         let context = self.data.context.as_ref().map(|c| c.select(&rows));
         let rng = |i: usize| noise.streams.rng(noise.purpose, noise.step, rows[i] as u64);
-        let encoded = encoding.encode(self.data.x.select(&rows), context, rng);
+        let Encoded { x, log_det, context } =
+            encoding.encode(self.data.x.select(&rows), context, rng);
         let weights = rows.iter().map(|&i| self.data.weight(i)).collect();
-        Batch { rows: encoded, weights, draws: None }
+        Batch { x, log_det, context, weights, draws: None }
     }
 }
 
@@ -154,7 +160,7 @@ mod tests {
         let part = Part { data, rows: (0..10).collect(), mean_weight: 1.0 };
         let noise = |step| Noise { streams: Streams::new(2), purpose: Purpose::Dequantise, step };
         let encoding = Encoding::new(&schema, Units::none(2, 0));
-        let of = |positions: &[u32], step| part.batch(positions, &encoding, noise(step)).rows.x;
+        let of = |positions: &[u32], step| part.batch(positions, &encoding, noise(step)).x;
         let (a, b, later) = (of(&[3, 7], 0), of(&[7], 0), of(&[7], 1));
         assert_eq!(a.row(1), b.row(0));
         assert_ne!(b.row(0), later.row(0));

@@ -125,14 +125,30 @@ fn differences(path: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// A checkpoint without its state.
+/// A checkpoint of a fit without its state.
 pub(crate) fn header(identity: &Identity) -> Result<Container> {
-    let mut container = Container::default();
-    container.metadata.insert(KIND.into(), CHECKPOINT.into());
-    container.metadata.insert(FORMAT.into(), FORMAT_VERSION.to_string());
-    container.metadata.insert(RELEASE.into(), env!("CARGO_PKG_VERSION").into());
+    let mut container = header_of(CHECKPOINT)?;
     container.set_json(IDENTITY, identity)?;
     Ok(container)
+}
+
+/// The texts that every checkpoint has.
+pub(crate) fn header_of(kind: &str) -> Result<Container> {
+    let mut container = Container::default();
+    container.metadata.insert(KIND.into(), kind.into());
+    container.metadata.insert(FORMAT.into(), FORMAT_VERSION.to_string());
+    container.metadata.insert(RELEASE.into(), env!("CARGO_PKG_VERSION").into());
+    Ok(container)
+}
+
+/// Reads the newest checkpoint of a kind that can be used.
+pub(crate) fn read_of(kind: &str, path: &Path) -> Result<Container> {
+    let newest = load_newest(path, |path| {
+        let container = Container::read(path)?;
+        check_kind(&container, kind).map_err(|e| e.at(path))?;
+        Ok(container)
+    })?;
+    Ok(newest.value)
 }
 
 /// Writes a checkpoint, keeping the one before it.
@@ -161,11 +177,16 @@ pub(crate) fn read(path: &Path) -> Result<Saved> {
 }
 
 fn identity_of(container: &Container) -> Result<Identity> {
+    check_kind(container, CHECKPOINT)?;
+    container.json(IDENTITY)
+}
+
+fn check_kind(container: &Container, expected: &str) -> Result<()> {
     let kind = container.text(KIND)?;
-    if kind != CHECKPOINT {
+    if kind != expected {
         let kind = quoted(kind);
         return Err(Error::model_file(format!(
-            "expected a checkpoint, found a file of kind {kind}"
+            "expected a {expected}, found a file of kind {kind}"
         )));
     }
     let minor = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
@@ -180,5 +201,5 @@ fn identity_of(container: &Container) -> Result<Identity> {
             ),
         ));
     }
-    container.json(IDENTITY)
+    Ok(())
 }

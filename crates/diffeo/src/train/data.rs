@@ -42,6 +42,11 @@ impl Default for ValidationChoice {
 }
 
 impl TrainingData {
+    /// Rows that all count alike, without context.
+    pub fn rows(x: Rows) -> Self {
+        Self { x, context: None, weights: None }
+    }
+
     /// Checks widths, lengths, supports and weights.
     ///
     /// # Errors

@@ -5,7 +5,8 @@
 //! Run       the loop: step, validate, roll back                     run.rs
 //! Shards    one batch on many threads, the same bits                shards.rs
 //! State     all that changes, written to checkpoints                state.rs, checkpoint.rs
-//! Trainer   the loop over a flow: what programs use                 trainer.rs, flow_objective.rs, solve.rs,
+//! Learner   steps of the optimiser on any loss of any module        learner.rs, objective.rs
+//! Trainer   the loop over a flow: what programs use                 trainer.rs, fit.rs, solve.rs,
 //!                                                                   saturation.rs, warnings.rs
 //! ```
 //!
@@ -16,7 +17,8 @@ mod batches;
 mod checkpoint;
 mod data;
 mod events;
-mod flow_objective;
+mod fit;
+mod learner;
 mod lookup;
 mod objective;
 mod optimizer;
@@ -37,10 +39,14 @@ mod run_tests;
 #[cfg(test)]
 mod toy;
 
+pub use batches::Batch;
 pub use checkpoint::{Change, Resume};
 pub use data::{TrainingData, ValidationChoice};
 pub use events::{Event, StopReason};
+pub use fit::Fit;
+pub use learner::{Learner, LearnerOptions};
 pub use lookup::Checkpoint;
+pub use objective::{BaseDraws, Likelihood, LogDensity, Objective, ReverseKl, Source};
 pub use options::FitOptions;
 pub use recipe::Plan;
 pub use trainer::Trainer;

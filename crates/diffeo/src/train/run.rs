@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::batches::{Batch, Batches, Noise};
 use super::data::Part;
 use super::events::{Event, StopReason};
-use super::objective::Objective;
+use super::objective::FlatObjective;
 use super::optimizer::{Update, clip_scale};
 use super::recipe::Plan;
 use super::shards::Shards;
@@ -31,7 +31,7 @@ const ROWS_LISTED: usize = 20;
 pub(crate) struct Run<T> {
     pub(crate) plan: Plan,
     pub(crate) state: State<T>,
-    pub(crate) objective: Box<dyn Objective<T>>,
+    pub(crate) objective: Box<dyn FlatObjective<T>>,
     layout: Layout,
     encoding: Encoding,
     train: Part,
@@ -45,7 +45,7 @@ pub(crate) struct Run<T> {
 /// What a run works on.
 pub(crate) struct Setting<T> {
     pub(crate) plan: Plan,
-    pub(crate) objective: Box<dyn Objective<T>>,
+    pub(crate) objective: Box<dyn FlatObjective<T>>,
     pub(crate) layout: Layout,
     pub(crate) encoding: Encoding,
     pub(crate) train: Part,

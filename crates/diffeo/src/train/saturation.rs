@@ -21,9 +21,9 @@ struct Tally {
 }
 
 fn tally(flow: &Flow, batch: &Batch) -> Result<Tally> {
-    let context = batch.rows.context.as_ref().map(tensor_of);
+    let context = batch.context.as_ref().map(tensor_of);
     let mut tally = Tally::default();
-    for Scales { log_scales, bound } in flow.scales(tensor_of(&batch.rows.x), context)? {
+    for Scales { log_scales, bound } in flow.scales(tensor_of(&batch.x), context)? {
         let values = host_values(log_scales)?;
         tally.total += values.len();
         tally.saturated += values.iter().filter(|s| s.abs() > SATURATED * bound).count();
@@ -41,7 +41,7 @@ pub(crate) fn about(flow: &Flow, rows: &Batch) -> Result<Option<String>> {
              squeeze more than it can; look for rows far from all others, repeated rows or columns that are functions of \
              others, lower the learning rate, or use a spline model",
             100.0 * share,
-            rows.len()
+            rows.x.len()
         )
     }))
 }
@@ -49,7 +49,6 @@ pub(crate) fn about(flow: &Flow, rows: &Batch) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::Encoded;
     use crate::host::rows::Rows;
     use crate::monotone::Affine;
     use crate::spec::{FlowSpec, Precision};
@@ -86,8 +85,7 @@ mod tests {
     #[test]
     fn d5_saturated_log_scales_are_counted_in_every_layer() {
         let x = Rows::new(vec![0.1, 0.2, -0.3, 0.4, 0.5, -0.6], 2).unwrap();
-        let rows = Encoded { x, log_det: vec![0.0; 3], context: None };
-        let rows = Batch { rows, weights: vec![1.0; 3], draws: None };
+        let rows = Batch::of(x);
         // Four layers of two columns at three rows, one column of each at its bound.
         let found = tally(&flow(1000.0), &rows).unwrap();
         assert_eq!(found, Tally { saturated: 12, total: 24 });

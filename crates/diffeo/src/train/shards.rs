@@ -11,7 +11,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batches::{Batch, Noise, piece};
 use super::data::Part;
-use super::objective::Objective;
+use super::objective::FlatObjective;
 use super::optimizer::Pieces;
 use crate::columns::Encoding;
 use crate::engine::Element;
@@ -31,12 +31,8 @@ pub(crate) struct Shards<T> {
 
 impl<T: Element> Shards<T> {
     pub(crate) fn new(threads: usize, shards: usize, layout: &Layout) -> Result<Self> {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| {
-            let text = format!("cannot start {threads} threads: {e}; ask for fewer");
-            Error::new(ErrorKind::Limit, text).caused_by(e)
-        })?;
         let gradients = vec![Aligned::zeros(layout.len()); shards];
-        Ok(Self { pool: Arc::new(pool), gradients, pieces: Pieces::new(layout) })
+        Ok(Self { pool: thread_pool(threads)?, gradients, pieces: Pieces::new(layout) })
     }
 
     /// The threads of the run.
@@ -47,7 +43,7 @@ impl<T: Element> Shards<T> {
     /// The loss of each row of a batch, and the norm of the summed gradient, which is then [`Shards::total`].
     pub(crate) fn gradient(
         &mut self,
-        objective: &dyn Objective<T>,
+        objective: &dyn FlatObjective<T>,
         weights: &[T],
         batch: &Batch,
     ) -> Result<(Vec<f64>, f64)> {
@@ -82,7 +78,7 @@ impl<T: Element> Shards<T> {
     /// The loss of each row of a part, in the order of the table.
     pub(crate) fn losses(
         &self,
-        objective: &dyn Objective<T>,
+        objective: &dyn FlatObjective<T>,
         weights: &[T],
         part: &Part,
         encoding: &Encoding,
@@ -101,6 +97,18 @@ impl<T: Element> Shards<T> {
         });
         concat(losses, n)
     }
+}
+
+/// Threads of their own.
+///
+/// # Errors
+/// [`ErrorKind::Limit`] if they cannot be started.
+pub(super) fn thread_pool(threads: usize) -> Result<Arc<ThreadPool>> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| {
+        let text = format!("cannot start {threads} threads: {e}; ask for fewer");
+        Error::new(ErrorKind::Limit, text).caused_by(e)
+    })?;
+    Ok(Arc::new(pool))
 }
 
 fn concat(pieces: Vec<Result<Vec<f64>>>, len: usize) -> Result<Vec<f64>> {

@@ -27,8 +27,8 @@ pub(crate) fn start(
     let mut order = permutation(&mut streams.rng(Purpose::Init, 0, 0), train.len() as u32);
     order.truncate(START_ROWS);
     let batch = train.batch(&order, encoding, noise);
-    let context = batch.rows.context.as_ref().map(tensor_of);
-    flow.initialize(tensor_of(&batch.rows.x), context)?;
+    let context = batch.context.as_ref().map(tensor_of);
+    flow.initialize(tensor_of(&batch.x), context)?;
 
     let parameters = flow.parameters();
     if parameters.is_empty() || parameters.iter().any(|(name, _)| !name.starts_with("base.")) {
@@ -39,8 +39,8 @@ pub(crate) fn start(
         let positions: Vec<u32> =
             (first..train.len().min(first + BLOCK_ROWS)).map(|p| p as u32).collect();
         let batch = train.batch(&positions, encoding, noise);
-        let context = batch.rows.context.as_ref().map(tensor_of);
-        values.extend(host_values(flow.to_base(tensor_of(&batch.rows.x), context)?.value)?);
+        let context = batch.context.as_ref().map(tensor_of);
+        values.extend(host_values(flow.to_base(tensor_of(&batch.x), context)?.value)?);
         weights.extend(batch.weights);
     }
     let rows = Rows::new(values, flow.dims())?;

@@ -3,7 +3,7 @@
 use super::batches::Batch;
 use super::data::split;
 use super::events::Event;
-use super::objective::Objective;
+use super::objective::FlatObjective;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
@@ -51,7 +51,7 @@ impl<T: Element> Normals<T> {
     }
 }
 
-impl<T: Element> Objective<T> for Normals<T> {
+impl<T: Element> FlatObjective<T> for Normals<T> {
     fn load(&mut self, weights: &[T]) -> Result<()> {
         self.weights = weights.to_vec();
         Ok(())
@@ -61,7 +61,7 @@ impl<T: Element> Objective<T> for Normals<T> {
         let mut sum = vec![0.0; gradient.len()];
         let mut losses = Vec::new();
         for (i, weight) in batch.weights.iter().enumerate() {
-            let (loss, row) = self.row(batch.rows.x.row(i));
+            let (loss, row) = self.row(batch.x.row(i));
             losses.push(loss);
             sum.iter_mut().zip(row).for_each(|(s, g)| *s += weight * g);
         }
@@ -70,7 +70,7 @@ impl<T: Element> Objective<T> for Normals<T> {
     }
 
     fn losses(&self, _weights: &[T], batch: &Batch) -> Result<Vec<f64>> {
-        Ok((0..batch.len()).map(|i| self.row(batch.rows.x.row(i)).0).collect())
+        Ok((0..batch.weights.len()).map(|i| self.row(batch.x.row(i)).0).collect())
     }
 }
 

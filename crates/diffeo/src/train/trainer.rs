@@ -30,11 +30,9 @@ const ROWS_SCORED: usize = 10_000;
 /// ```
 /// use diffeo::train::{Event, FitOptions, Trainer, TrainingData};
 /// # fn main() -> diffeo::Result<()> {
-/// # use diffeo::{Column, ColumnKind, Preset, PresetOptions, Rows, Schema};
-/// # let x = Rows::new((0..200).map(|i| f64::from(i).sin()).collect(), 1)?;
-/// # let data = TrainingData { x, context: None, weights: None };
-/// # let columns = vec![Column { name: "x".into(), kind: ColumnKind::Real }];
-/// # let schema = Schema { columns, context: vec![] };
+/// # use diffeo::{Preset, PresetOptions, Rows, Schema};
+/// # let data = TrainingData::rows(Rows::new((0..200).map(|i| f64::from(i).sin()).collect(), 1)?);
+/// # let schema = Schema::real(["x"]);
 /// # let spec = Preset::Maf.spec(1, 0, &PresetOptions::default())?;
 /// let options = FitOptions { steps: Some(20), ..FitOptions::default() };
 /// let mut trainer = Trainer::new(spec, schema, data, options)?;
@@ -45,7 +43,7 @@ const ROWS_SCORED: usize = 10_000;
 ///         _ => {}
 ///     }
 /// }
-/// let model = trainer.finish(0.0)?;
+/// let model = trainer.finish()?;
 /// # Ok(())
 /// # }
 /// ```
@@ -236,12 +234,21 @@ impl Trainer {
         checkpoint::write(&container, path)
     }
 
-    /// The model with the best weights, and how it came about.
+    /// Goes on to the end, and gives the model.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`] and [`Trainer::finish`].
+    pub fn run(mut self) -> Result<Model> {
+        while !matches!(self.advance()?, Event::Finished { .. }) {}
+        self.finish()
+    }
+
+    /// The model with the best weights, and how it came about; how long it took, its caller knows.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Diverged`] if nothing was learned, [`crate::ErrorKind::Internal`] if the best weights do not score what was
     /// recorded for them.
-    pub fn finish(mut self, seconds: f64) -> Result<Model> {
+    pub fn finish(mut self) -> Result<Model> {
         let (step, best_step, valid_loss) = with_run!(&mut self.runs, run => {
             let kept = run.result()?;
             set_weights(&mut self.flow, &kept.weights)?;
@@ -257,7 +264,7 @@ impl Trainer {
             rows_valid: plan.rows_valid,
             steps: step,
             epochs: step as f64 / plan.steps_per_epoch as f64,
-            seconds,
+            seconds: f64::NAN,
             stop_reason: reason.unwrap_or(StopReason::Interrupted).to_string(),
             best_step,
             valid_log_prob_mean: -valid_loss,

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::conditional::{ConditionalSpec, Short};
-#[cfg(feature = "laws")]
-use crate::{catalog::Cases, place::Place};
 use crate::conditioner::MaskedSpec;
 use crate::monotone::MonotoneSpec;
 use crate::network::NetworkSpec;
+#[cfg(feature = "laws")]
+use crate::{catalog::Cases, place::Place};
 
 /// `z_i = g(x_i; theta_i(x_before_i, c))`, a triangular Jacobian in the given order: a [`super::Conditional`] layer with a masked network.
 ///

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::conditional::{ConditionalSpec, Short};
-#[cfg(feature = "laws")]
-use crate::{catalog::Cases, place::Place};
 use crate::conditioner::HalfSpec;
 use crate::monotone::MonotoneSpec;
 use crate::network::NetworkSpec;
+#[cfg(feature = "laws")]
+use crate::{catalog::Cases, place::Place};
 
 /// `z_a = x_a`, `z_b = g(x_b; theta(x_a, c))`, both directions at the price of one pass: a [`super::Conditional`] layer with a dense network.
 ///

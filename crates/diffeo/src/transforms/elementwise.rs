@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::conditional::{ConditionalSpec, Short};
-#[cfg(feature = "laws")]
-use crate::{catalog::Cases, place::Place};
 use crate::conditioner::ConstantSpec;
 use crate::monotone::MonotoneSpec;
+#[cfg(feature = "laws")]
+use crate::{catalog::Cases, place::Place};
 
 /// `z_i = g(x_i; theta_i)`: a [`super::Conditional`] layer whose parameters are trained directly. Starts as the identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
