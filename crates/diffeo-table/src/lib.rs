@@ -36,6 +36,8 @@ mod detect;
 mod format;
 mod guard;
 mod infer;
+mod kind_rule;
+mod measure;
 mod moments;
 mod number;
 mod numbers;
