@@ -2,8 +2,9 @@
 
 use diffeo::{Column, ColumnKind, Error, Result, Schema, quoted};
 
-use crate::moments::{Moments, moments};
-use crate::number::EXACT_INTEGER;
+use crate::kind_rule::choose_kind;
+use crate::measure::{Ties, Values};
+use crate::moments::moments;
 use crate::ranks::{Dependent, dependent_columns};
 use crate::table::Table;
 
@@ -33,17 +34,6 @@ pub struct InferOptions {
     /// Leave out columns that have one value only, with a warning, instead of refusing the table.
     pub drop_constant: bool,
 }
-
-/// Skewness above which a column of positive numbers is taken as [`ColumnKind::Positive`], if its logarithm is less skewed.
-const SKEWED: f64 = 1.0;
-/// A real column with fewer distinct values than this share of the rows is called discrete in a warning,
-const DISTINCT_SHARE: f64 = 0.1;
-/// one with a value that fills at least this share of the rows has heavy ties,
-const TIE_SHARE: f64 = 0.05;
-/// if there are so many rows.
-const TIE_ROWS: usize = 50;
-/// Rows looked at for these two.
-const TIE_SAMPLE: usize = 100_000;
 
 /// [`infer_schema_with`] with default options: a constant column is an error.
 ///
@@ -90,24 +80,20 @@ pub fn infer_schema_with(
     let mut schema = Schema::default();
     let mut discrete = Vec::new();
     let mut tied = Vec::new();
-    for (name, kind) in &all {
-        let j = table.index_of(name)?;
-        let x = Values { table, j };
-        let m = moments(x.iter());
-        if m.min == m.max && table.rows.len() > 1 {
-            constant(name, &m, options, &mut notes)?;
+    for (name, wish) in &all {
+        let x = Values::of(table, name)?;
+        let facts = x.facts();
+        if facts.min == facts.max && table.rows.len() > 1 {
+            constant(name, facts.min, options, &mut notes)?;
             continue;
         }
-        let kind = match kind {
-            Some(kind) => check_support(name, *kind, &x).map(|()| *kind)?,
-            None => {
-                let (kind, reason) = choose(&x, &m);
-                notes.push(Note { column: Some(name.clone()), warning: false, text: reason });
-                kind
-            }
-        };
+        let (kind, reason) = choose_kind(&facts, *wish);
+        if wish.is_some() {
+            check_support(name, kind, &x)?;
+        }
+        notes.extend(reason.map(|text| Note { column: Some(name.clone()), warning: false, text }));
         if kind != ColumnKind::Integer {
-            match ties(&x) {
+            match x.ties() {
                 Some(Ties::FewDistinct(n)) => discrete.push(format!("{} {n}", quoted(name))),
                 Some(Ties::Heavy { value, share }) => {
                     tied.push(format!("{} {:.0}% equal {value}", quoted(name), 100.0 * share));
@@ -118,8 +104,7 @@ pub fn infer_schema_with(
         schema.columns.push(Column { name: name.clone(), kind });
     }
     for name in context {
-        let j = table.index_of(name)?;
-        let m = moments(Values { table, j }.iter());
+        let m = moments(Values::of(table, name)?.iter());
         if m.min == m.max && table.rows.len() > 1 {
             notes.push(warning(
                 Some(name),
@@ -141,49 +126,15 @@ fn warning(column: Option<&str>, text: impl Into<String>) -> Note {
     Note { column: column.map(str::to_owned), warning: true, text: text.into() }
 }
 
-/// A column of a table.
-struct Values<'a> {
-    table: &'a Table,
-    j: usize,
-}
-
-impl Values<'_> {
-    fn iter(&self) -> impl Iterator<Item = f64> + Clone {
-        self.table.rows.values().iter().skip(self.j).step_by(self.table.rows.width()).copied()
-    }
-}
-
-fn constant(name: &str, m: &Moments, options: InferOptions, notes: &mut Vec<Note>) -> Result<()> {
+fn constant(name: &str, value: f64, options: InferOptions, notes: &mut Vec<Note>) -> Result<()> {
     if !options.drop_constant {
         return Err(Error::data(format!(
-            "column {} has the value {} in every row; its density is infinite there: leave it out with --drop-constant",
-            quoted(name),
-            m.min
+            "column {} has the value {value} in every row; its density is infinite there: leave it out with --drop-constant",
+            quoted(name)
         )));
     }
-    notes.push(warning(Some(name), format!("left out, it has the value {} in every row", m.min)));
+    notes.push(warning(Some(name), format!("left out, it has the value {value} in every row")));
     Ok(())
-}
-
-/// The kind of a column that nobody named, and why.
-fn choose(x: &Values<'_>, m: &Moments) -> (ColumnKind, String) {
-    if x.table.integer_typed.get(x.j) == Some(&true) {
-        return (ColumnKind::Integer, "integer (the file stores whole numbers)".to_owned());
-    }
-    if m.min.abs().max(m.max.abs()) <= EXACT_INTEGER && x.iter().all(|v| v.fract() == 0.0) {
-        return (ColumnKind::Integer, "integer (all values are whole)".to_owned());
-    }
-    if m.min > 0.0 && m.skewness > SKEWED {
-        let of_logarithm = moments(x.iter().map(f64::ln)).skewness;
-        if of_logarithm.abs() < m.skewness {
-            let text = format!(
-                "positive (all values > 0, skewness {:.1}, {of_logarithm:.1} for their logarithms)",
-                m.skewness
-            );
-            return (ColumnKind::Positive, text);
-        }
-    }
-    (ColumnKind::Real, "real".to_owned())
 }
 
 fn check_support(name: &str, kind: ColumnKind, x: &Values<'_>) -> Result<()> {
@@ -199,37 +150,8 @@ fn check_support(name: &str, kind: ColumnKind, x: &Values<'_>) -> Result<()> {
     Err(Error::data(format!(
         "column {} is to be {kind}, but {count} of {} values are not, the first is {first}{hint}",
         quoted(name),
-        x.table.rows.len()
+        x.len()
     )))
-}
-
-/// Values that repeat.
-enum Ties {
-    FewDistinct(usize),
-    Heavy { value: f64, share: f64 },
-}
-
-fn ties(x: &Values<'_>) -> Option<Ties> {
-    let n = x.table.rows.len();
-    if n < TIE_ROWS {
-        return None;
-    }
-    let mut sorted: Vec<f64> = x.iter().step_by(n.div_ceil(TIE_SAMPLE)).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let looked_at = sorted.len() as f64;
-    let (mut distinct, mut longest, mut value) = (0, 0, 0.0);
-    for run in sorted.chunk_by(|a, b| a == b) {
-        distinct += 1;
-        if run.len() > longest {
-            longest = run.len();
-            value = run.first().copied().unwrap_or(0.0);
-        }
-    }
-    if (distinct as f64) < DISTINCT_SHARE * looked_at {
-        return Some(Ties::FewDistinct(distinct));
-    }
-    let share = longest as f64 / looked_at;
-    (share >= TIE_SHARE).then_some(Ties::Heavy { value, share })
 }
 
 fn tie_warnings(discrete: &[String], tied: &[String], rows: usize) -> Vec<Note> {

@@ -31,31 +31,25 @@
 //! # Ok(()) }
 //! ```
 
-mod arrow_ipc;
 mod chunk;
 mod detect;
 mod format;
 mod guard;
 mod infer;
+mod kind_rule;
+mod measure;
 mod moments;
-mod npy;
-mod npy_header;
 mod number;
 mod numbers;
 mod options;
-mod parquet_checks;
-mod parquet_file;
 mod probe;
 mod ranks;
 mod reader;
-mod records;
+mod readers;
 mod report;
 mod source;
 mod table;
 mod target;
-mod text;
-mod text_header;
-mod thrift;
 mod writer;
 mod writers;
 

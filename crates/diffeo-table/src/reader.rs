@@ -2,48 +2,19 @@
 
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use diffeo::{Error, Result, quoted};
 
-use crate::arrow_ipc::IpcReader;
 use crate::chunk::{Chunk, Origin, Places, check_names, missing_columns};
 use crate::detect::{self, Look};
 use crate::format::Format;
 use crate::guard::guarded;
-use crate::npy::NpyReader;
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
-use crate::parquet_file::ParquetReader;
+use crate::readers::{
+    arrow_ipc::IpcReader, decode::Decode, npy::NpyReader, parquet::ParquetReader, text::TextReader,
+};
 use crate::report::{ReadReport, counts_per_column};
 use crate::source::{Source, Watch};
-use crate::text::TextReader;
-
-/// What each format provides; all of it may panic on damaged files and is only called under [`guarded`].
-pub(crate) trait Decode: Send {
-    /// The columns that batches will have.
-    fn schema(&self) -> SchemaRef;
-    /// Rows in the file, where it says so.
-    fn rows_hint(&self) -> Option<u64>;
-    /// Share of the file that is read, where that is known.
-    fn progress(&self) -> Option<f64> {
-        None
-    }
-    /// Reads only these columns, named by their place in the file and in ascending order, from now on.
-    fn project(&mut self, keep: &[usize]) -> Result<()>;
-    /// Remarks for the report.
-    fn take_notes(&mut self) -> Vec<String> {
-        Vec::new()
-    }
-    /// The next rows, never none of them.
-    fn next_batch(&mut self) -> Result<Option<Decoded>>;
-}
-
-/// Some rows and, for text, the physical line of each.
-pub(crate) struct Decoded {
-    pub(crate) batch: RecordBatch,
-    pub(crate) lines: Option<Vec<u64>>,
-}
 
 /// Streams a table as [`Chunk`]s, in memory that does not grow with the file.
 ///

@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom};
 use diffeo::{Error, ErrorKind, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
-use crate::thrift::{Stop, Thrift};
+use super::thrift::{Stop, Thrift};
 
 /// Largest footer.
 const FOOTER_BYTES: u64 = 1 << 26;

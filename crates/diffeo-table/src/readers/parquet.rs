@@ -11,9 +11,9 @@ use parquet::arrow::arrow_reader::{
     ParquetRecordBatchReaderBuilder,
 };
 
+use super::decode::{Decode, Decoded};
+use super::parquet_checks::{check_footer, check_row_group};
 use crate::options::ReadOptions;
-use crate::parquet_checks::{check_footer, check_row_group};
-use crate::reader::{Decode, Decoded};
 use crate::source::Source;
 
 /// Reads Parquet.

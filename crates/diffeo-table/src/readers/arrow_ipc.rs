@@ -10,8 +10,8 @@ use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::{MessageHeader, root_as_message};
 use diffeo::{Error, ErrorKind, Result, printable};
 
+use super::decode::{Decode, Decoded};
 use crate::options::ReadOptions;
-use crate::reader::{Decode, Decoded};
 use crate::source::{Source, Stream};
 
 /// Largest message header.

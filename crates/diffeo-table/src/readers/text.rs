@@ -7,12 +7,12 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use diffeo::{Error, Result, quoted};
 
+use super::decode::{Decode, Decoded};
+use super::records::Records;
+use super::text_header;
 use crate::format::Format;
 use crate::options::ReadOptions;
-use crate::reader::{Decode, Decoded};
-use crate::records::Records;
 use crate::source::Source;
-use crate::text_header;
 
 /// A chunk ends early at so many bytes of text, well below what 32-bit offsets can address.
 const CHUNK_BYTES: usize = 1 << 26;

@@ -10,11 +10,10 @@ use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{self as types, DataType, Field, Schema, SchemaRef};
 use diffeo::{Error, ErrorKind, Result};
 
-use crate::npy_header::{self, NpyHeader, NpyKind};
+use super::decode::{Decode, Decoded, numbered_names};
+use super::npy_header::{self, NpyHeader, NpyKind};
 use crate::options::ReadOptions;
-use crate::reader::{Decode, Decoded};
 use crate::source::{Source, Stream};
-use crate::text_header::numbered_names;
 
 /// Longest header; NumPy writes 128 bytes.
 const HEADER_BYTES: usize = 1 << 16;

@@ -2,10 +2,11 @@
 
 use diffeo::{Error, Result, quoted};
 
+use super::decode::numbered_names;
+use super::records::Records;
 use crate::format::Format;
 use crate::number::{Cell, parse};
 use crate::options::{Header, ReadOptions};
-use crate::records::Records;
 
 /// Most columns of a text file.
 const COLUMNS_MAX: usize = 100_000;
@@ -71,11 +72,6 @@ pub(crate) fn read(records: &mut Records, header: Header, delimiter: u8) -> Resu
         names.push(name(records, i, width, delimiter)?);
     }
     Ok(Names { names, note: None })
-}
-
-/// `x1`, `x2` ...
-pub(crate) fn numbered_names(width: usize) -> Vec<String> {
-    (1..=width).map(|i| format!("x{i}")).collect()
 }
 
 fn span(width: usize) -> String {

@@ -1,0 +1,109 @@
+//! What a table knows of one of its columns.
+
+use diffeo::Result;
+
+use crate::kind_rule::ColumnFacts;
+use crate::moments::moments;
+use crate::table::Table;
+
+/// A real column with fewer distinct values than this share of the rows has few of them,
+const DISTINCT_SHARE: f64 = 0.1;
+/// one with a value that fills at least this share of the rows has heavy ties,
+const TIE_SHARE: f64 = 0.05;
+/// if there are so many rows.
+const TIE_ROWS: usize = 50;
+/// Rows looked at for these two.
+const TIE_SAMPLE: usize = 100_000;
+
+/// A column of a table.
+pub(crate) struct Values<'a> {
+    table: &'a Table,
+    j: usize,
+}
+
+/// Values that repeat.
+pub(crate) enum Ties {
+    FewDistinct(usize),
+    Heavy { value: f64, share: f64 },
+}
+
+impl<'a> Values<'a> {
+    /// The column of that name.
+    pub(crate) fn of(table: &'a Table, name: &str) -> Result<Self> {
+        Ok(Self { table, j: table.index_of(name)? })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.rows.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = f64> + Clone {
+        self.table.rows.values().iter().skip(self.j).step_by(self.table.rows.width()).copied()
+    }
+
+    /// What its kind is chosen by.
+    pub(crate) fn facts(&self) -> ColumnFacts {
+        let m = moments(self.iter());
+        ColumnFacts {
+            stored_whole: self.table.integer_typed.get(self.j) == Some(&true),
+            all_whole: self.iter().all(|x| x.fract() == 0.0),
+            min: m.min,
+            max: m.max,
+            skewness: m.skewness,
+            log_skewness: (m.min > 0.0).then(|| moments(self.iter().map(f64::ln)).skewness),
+        }
+    }
+
+    /// Few distinct values or one that is frequent, if there are rows enough to tell.
+    pub(crate) fn ties(&self) -> Option<Ties> {
+        let n = self.len();
+        if n < TIE_ROWS {
+            return None;
+        }
+        let mut sorted: Vec<f64> = self.iter().step_by(n.div_ceil(TIE_SAMPLE)).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let looked_at = sorted.len() as f64;
+        let (mut distinct, mut longest, mut value) = (0, 0, 0.0);
+        for run in sorted.chunk_by(|a, b| a == b) {
+            distinct += 1;
+            if run.len() > longest {
+                longest = run.len();
+                value = run.first().copied().unwrap_or(0.0);
+            }
+        }
+        if (distinct as f64) < DISTINCT_SHARE * looked_at {
+            return Some(Ties::FewDistinct(distinct));
+        }
+        let share = longest as f64 / looked_at;
+        (share >= TIE_SHARE).then_some(Ties::Heavy { value, share })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diffeo::Rows;
+
+    use super::*;
+    use crate::report::ReadReport;
+
+    #[test]
+    fn facts_are_those_of_the_column() {
+        // Columns: ln x is -1, 0, 1 times ln 2; whole and not positive; skewness 1/sqrt(2), from 0, 0, 3.
+        let values = vec![0.5, -1.0, 0.25, 1.0, 0.0, 0.25, 2.0, 1.0, 3.25];
+        let table = Table {
+            names: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            rows: Rows::new(values, 3).unwrap(),
+            integer_typed: vec![false, true, false],
+            report: ReadReport::default(),
+        };
+        let facts = |name| Values::of(&table, name).unwrap().facts();
+        let (a, b, c) = (facts("a"), facts("b"), facts("c"));
+        assert_eq!((a.min, a.max, a.all_whole, a.stored_whole), (0.5, 2.0, false, false));
+        assert!(a.log_skewness.unwrap().abs() < 1e-14, "{a:?}");
+        assert_eq!((b.min, b.max, b.all_whole, b.stored_whole), (-1.0, 1.0, true, true));
+        assert_eq!((b.skewness, b.log_skewness), (0.0, None));
+        assert_eq!((c.min, c.max, c.all_whole, c.stored_whole), (0.25, 3.25, false, false));
+        assert!((c.skewness - 0.5f64.sqrt()).abs() < 1e-14, "{c:?}");
+        assert!(Values::of(&table, "d").is_err());
+    }
+}

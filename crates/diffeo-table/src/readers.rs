@@ -1,0 +1,12 @@
+//! One decoder a format, and what only they need.
+
+pub(crate) mod arrow_ipc;
+pub(crate) mod decode;
+pub(crate) mod npy;
+pub(crate) mod npy_header;
+pub(crate) mod parquet;
+pub(crate) mod parquet_checks;
+pub(crate) mod records;
+pub(crate) mod text;
+pub(crate) mod text_header;
+pub(crate) mod thrift;
