@@ -1,8 +1,7 @@
 //! What kind of values each column holds, read off the file's types and the data, with a reason for each choice.
 
-use diffeo::{Column, ColumnKind, Error, Result, Schema, quoted};
+use diffeo::{Column, ColumnKind, Error, Result, Schema, choose_kind, quoted};
 
-use crate::kind_rule::choose_kind;
 use crate::measure::{Ties, Values};
 use crate::moments::moments;
 use crate::ranks::{Dependent, dependent_columns};
@@ -49,10 +48,7 @@ pub fn infer_schema(
 
 /// A schema for the given columns (all but the context if there are none), and a line about each choice.
 ///
-/// A column whose kind is given keeps it, after a check that the data lies in it. Otherwise it is
-/// * [`ColumnKind::Integer`] if the file stores whole numbers or all values are whole and at most 2^53;
-/// * [`ColumnKind::Positive`] if min > 0, the skewness of x is above 1, and that of ln x is closer to 0;
-/// * [`ColumnKind::Real`] otherwise.
+/// A column whose kind is given keeps it, after a check that the data lies in it. Otherwise [`choose_kind`] decides.
 ///
 /// Columns of the context are `Real`: only a location and a scale are taken from them.
 ///
@@ -92,7 +88,7 @@ pub fn infer_schema_with(
             check_support(name, kind, &x)?;
         }
         notes.extend(reason.map(|text| Note { column: Some(name.clone()), warning: false, text }));
-        if kind != ColumnKind::Integer {
+        if !kind.is_whole() {
             match x.ties() {
                 Some(Ties::FewDistinct(n)) => discrete.push(format!("{} {n}", quoted(name))),
                 Some(Ties::Heavy { value, share }) => {
@@ -111,7 +107,7 @@ pub fn infer_schema_with(
                 "a context column with one value only tells the model nothing",
             ));
         }
-        schema.context.push(Column { name: name.clone(), kind: ColumnKind::Real });
+        schema.context.push(Column::real(name));
     }
     if schema.columns.is_empty() {
         return Err(Error::data("no columns are left to model; name some with --columns"));
@@ -143,14 +139,11 @@ fn check_support(name: &str, kind: ColumnKind, x: &Values<'_>) -> Result<()> {
         return Ok(());
     };
     let count = x.iter().filter(|v| outside(v)).count();
-    let hint = match kind {
-        ColumnKind::Interval { .. } => "; the bounds are excluded, widen them",
-        _ => "; choose another kind for it with --columns",
-    };
     Err(Error::data(format!(
-        "column {} is to be {kind}, but {count} of {} values are not, the first is {first}{hint}",
+        "column {} is to be {kind}, but {count} of {} values are not, the first is {first}; {}",
         quoted(name),
-        x.len()
+        x.len(),
+        kind.advice()
     )))
 }
 
@@ -183,7 +176,7 @@ fn rank_warnings(table: &Table, schema: &Schema) -> Result<Vec<Note>> {
     let continuous: Vec<&str> = schema
         .columns
         .iter()
-        .filter(|c| c.kind != ColumnKind::Integer)
+        .filter(|c| !c.kind.is_whole())
         .map(|c| c.name.as_str())
         .collect();
     let places = continuous.iter().map(|name| table.index_of(name)).collect::<Result<Vec<_>>>()?;

@@ -36,7 +36,6 @@ mod detect;
 mod format;
 mod guard;
 mod infer;
-mod kind_rule;
 mod measure;
 mod moments;
 mod number;

@@ -2,7 +2,7 @@
 
 use diffeo::Result;
 
-use crate::kind_rule::ColumnFacts;
+use diffeo::ColumnFacts;
 use crate::moments::moments;
 use crate::table::Table;
 

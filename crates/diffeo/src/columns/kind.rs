@@ -45,6 +45,14 @@ impl ColumnKind {
         (x - low).min(high - x) < GRAINS * grain
     }
 
+    /// What to do about values of a table that are not of the kind.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Interval { .. } => "the bounds are excluded, widen them",
+            _ => "choose another kind for it with --columns",
+        }
+    }
+
     /// Numbers that a value of the column becomes for the flow.
     pub fn width(&self) -> usize {
         match self {

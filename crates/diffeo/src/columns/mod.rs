@@ -4,6 +4,7 @@
 
 mod cells;
 mod encoding;
+mod infer;
 mod kind;
 mod schema;
 mod support;
@@ -11,6 +12,7 @@ mod units;
 
 pub(crate) use cells::Cells;
 pub(crate) use encoding::{Encoded, Encoding};
+pub use infer::{ColumnFacts, choose_kind};
 pub use kind::ColumnKind;
 pub use schema::{Column, Schema};
 pub use support::Support;

@@ -1,6 +1,6 @@
-//! The rule that says what kind of values a column holds.
+//! Inference: the rule that says what kind of values a column holds.
 
-use diffeo::ColumnKind;
+use super::kind::ColumnKind;
 
 /// What the rule knows of a column of finite numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
