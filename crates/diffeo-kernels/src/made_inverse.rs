@@ -1,6 +1,7 @@
 //! Inverse of a masked autoregressive transform at the price of one network evaluation.
 
 mod backward;
+mod network;
 mod plan;
 mod sweep;
 mod tile;
@@ -10,42 +11,22 @@ use std::ops::Range;
 use crate::affine::inverse_element;
 use crate::dispatch::dispatched;
 use crate::rational_quadratic::Inverter;
-use crate::{Activation, MaskedLinear, MonotoneMap, Real, TILE_ROWS};
+use crate::{Activation, Graph, MonotoneMap, Real, TILE_ROWS};
 pub use backward::{MadeGradients, MadeInverseBackward};
-use plan::{Plan, Stage, widths};
+use network::{Network, check_rows};
+use plan::{Plan, Stage};
 use sweep::{Turn, sweep};
 use tile::Ending;
 
 /// Rows that are worked on together: few enough for what belongs to them to stay in the first caches.
 const BLOCK: usize = 2 * TILE_ROWS;
 
-/// One step of a masked network. Step `i` computes node `i + 1`; node 0 is the network's input `x`.
-#[derive(Clone, Copy, Debug)]
-pub enum MadeStep<'a, T> {
-    /// `activation(input W + bias + addend + skip)`. The addend is given at run time.
-    Linear {
-        /// Weights, bias, mask and activation.
-        layer: MaskedLinear<'a, T>,
-        /// Node that is multiplied.
-        input: usize,
-        /// Node that is added, of the same width as the layer's output (a residual connection).
-        skip: Option<usize>,
-    },
-    /// `activation(input)`.
-    Activate {
-        /// What is applied.
-        activation: Activation,
-        /// Node it is applied to.
-        input: usize,
-    },
-}
-
 /// `x` from `z`, where `z_i = map(x_i; params_i)` and a masked network with sorted degrees makes `params_i` from
 /// `x_0 .. x_{i-1}`.
 ///
 /// Going through the dimensions, only those units of each layer are evaluated whose inputs have just become
 /// known; each weight is used once for a row, so the whole inverse costs one pass of the network and not one
-/// pass a dimension. The last step must give `dims * params_per_dim` outputs, sorted by dimension; dimensions
+/// pass a dimension. The last node must have `dims * params_per_dim` outputs, sorted by dimension; dimensions
 /// are in the order of the degrees (a flow permutes around this).
 ///
 /// Rows are worked on in blocks, each row by itself: its bits do not depend on the others. They differ by
@@ -57,28 +38,30 @@ pub enum MadeStep<'a, T> {
 pub struct MadeInverse<T> {
     plan: Plan<T>,
     map: MonotoneMap,
-    /// Activation and bias of each step; a step without a bias has zeros.
+    /// Activation and bias of each node; zeros where it has no bias.
     endings: Vec<(Activation, Vec<T>)>,
 }
 
 impl<T: Real> MadeInverse<T> {
-    /// Copies the weights into the order in which they will be read.
+    /// Copies the weights into the order in which they will be read. `weights` are `[inputs, outputs]` and the bias,
+    /// of each linear node in their order.
     ///
     /// # Panics
-    /// If the steps do not form a network from `dims` inputs to `dims * params_per_dim` outputs, or an output
-    /// sees an input that it must not.
-    pub fn new(steps: &[MadeStep<'_, T>], map: MonotoneMap, dims: usize) -> Self {
-        let widths = network_widths(steps, &map, dims);
-        let ending = |(step, width): (&MadeStep<'_, T>, &usize)| match step {
-            MadeStep::Linear { layer, .. } => (layer.activation, layer.bias.to_vec()),
-            MadeStep::Activate { activation, .. } => (*activation, vec![T::ZERO; *width]),
-        };
-        let endings = steps.iter().zip(&widths[1..]).map(ending).collect();
-        Self { plan: Plan::new(&Stage::forward(steps), widths, dims, false), map, endings }
+    /// If the graph does not go from `dims` inputs to a linear node of `dims * params_per_dim` outputs, an output sees an
+    /// input that it must not, or the weights do not fit the graph.
+    pub fn new(graph: &Graph, weights: &[[&[T]; 2]], map: MonotoneMap, dims: usize) -> Self {
+        let network = Network::new(graph, weights, dims, dims * map.params_per_dim());
+        let mut endings = Vec::with_capacity(graph.nodes().len());
+        for ((node, layer), &width) in network.nodes().zip(&graph.widths()[1..]) {
+            let bias = layer.map_or_else(|| vec![T::ZERO; width], |layer| layer.bias.to_vec());
+            endings.push((node.activation(), bias));
+        }
+        let widths = graph.widths().to_vec();
+        Self { plan: Plan::new(&Stage::forward(&network), widths, dims, false), map, endings }
     }
 
     /// Computes `x` and the map's log-slopes `log dx/dz`, all `[n, dims]`. `addends[i]`, where there is one, is
-    /// added in step `i`, which must be linear: `[n, outputs of the step]`.
+    /// added in node `i + 1`, which must be linear, before its activation: `[n, width of the node]`.
     ///
     /// # Panics
     /// If a slice has the wrong length.
@@ -91,30 +74,6 @@ impl<T: Real> MadeInverse<T> {
         );
         run(self, z, addends, x, log_slope);
     }
-}
-
-/// Width of each node of a network that makes a map's parameters.
-fn network_widths<T: Real>(
-    steps: &[MadeStep<'_, T>],
-    map: &MonotoneMap,
-    dims: usize,
-) -> Vec<usize> {
-    let widths = widths(steps, dims);
-    let outputs = dims * map.params_per_dim();
-    assert_eq!(widths.last(), Some(&outputs), "the network has the wrong number of outputs");
-    assert!(matches!(steps.last(), Some(MadeStep::Linear { .. })), "the last step must be linear");
-    widths
-}
-
-/// Number of rows of `[n, dims]`; panics unless the addends fit it.
-fn check_rows<T>(widths: &[usize], z: &[T], addends: &[Option<&[T]>]) -> usize {
-    let rows = z.len().checked_div(widths[0]).unwrap_or(0);
-    assert_eq!(z.len(), rows * widths[0], "z is not a whole number of rows");
-    assert_eq!(addends.len(), widths.len() - 1, "one addend, or none, for each step");
-    for (addend, width) in addends.iter().zip(&widths[1..]) {
-        assert!(addend.is_none_or(|a| a.len() == rows * width), "addend has the wrong length");
-    }
-    rows
 }
 
 dispatched! {

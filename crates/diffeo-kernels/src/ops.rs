@@ -19,7 +19,7 @@ use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 
 pub use extension::{FlowOps, FusedOp};
-pub use made::{MadeLayer, MadeSampler};
+pub use made::MadeSampler;
 pub use made_inverse::made_inverse;
 
 use crate::{Activation, MonotoneMap, Staircase};

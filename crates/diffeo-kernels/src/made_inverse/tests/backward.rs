@@ -24,15 +24,14 @@ impl<T: Real> Problem<T> {
     }
 
     fn addends<'a>(&'a self, addend: Option<&'a [T]>) -> Vec<Option<&'a [T]>> {
-        let mut addends = vec![None; self.net.steps().len()];
+        let mut addends = vec![None; self.net.graph.nodes().len()];
         addends[0] = addend;
         addends
     }
 
     fn inverse(&self, z: &[T], addend: Option<&[T]>) -> [Vec<T>; 2] {
         let [mut x, mut log_slope] = [vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]];
-        let made = MadeInverse::new(&self.net.steps(), self.net.map, self.net.dims);
-        made.run(z, &self.addends(addend), &mut x, &mut log_slope);
+        self.net.prepared().run(z, &self.addends(addend), &mut x, &mut log_slope);
         [x, log_slope]
     }
 
@@ -42,7 +41,7 @@ impl<T: Real> Problem<T> {
         pairs.map(|(v, g)| v.to_f64() * g.to_f64()).sum()
     }
 
-    /// Gradients by `z`, the first step's addend, and the weights, of some rows.
+    /// Gradients by `z`, the first node's addend, and the weights, of some rows.
     fn gradients(&self, rows: Range<usize>) -> [Vec<T>; 3] {
         let (dims, hidden) = (self.net.dims, self.net.layers[0].1.len());
         let at = rows.start * dims..rows.end * dims;
@@ -52,8 +51,8 @@ impl<T: Real> Problem<T> {
             MapGradients { value: &self.grads[0][at.clone()], log_slope: &self.grads[1][at] };
         let total = self.net.layers.iter().map(|(w, b, _)| w.len() + b.len()).sum();
         let mut weights = vec![T::ZERO; total];
-        let steps = self.net.steps();
-        let backward = MadeInverseBackward::new(&steps, self.net.map, dims);
+        let (graph, map) = (&self.net.graph, self.net.map);
+        let backward = MadeInverseBackward::new(graph, &self.net.weights(), map, dims);
         let found = backward.run(&x, &self.addends(addend), from, Some(&mut weights));
         [found.z, found.addends[0].clone(), weights]
     }
@@ -161,10 +160,12 @@ fn no_rows_have_gradients_of_zero() {
 #[should_panic(expected = "multiplied twice")]
 fn a_node_that_two_layers_multiply_is_refused() {
     let net = net::<f64>(2, 5, AFFINE, false);
-    let mut steps = net.steps();
-    steps.insert(2, steps[1]);
-    if let Some(MadeStep::Linear { input, .. }) = steps.last_mut() {
+    let mut nodes = net.graph.nodes().to_vec();
+    nodes.insert(2, nodes[1].clone());
+    if let Some(Node::Linear { input, .. }) = nodes.last_mut() {
         *input = 3;
     }
-    let _ = MadeInverseBackward::new(&steps, AFFINE, 2);
+    let mut weights = net.weights();
+    weights.insert(2, weights[1]);
+    let _ = MadeInverseBackward::new(&Graph::new(2, nodes), &weights, AFFINE, 2);
 }
