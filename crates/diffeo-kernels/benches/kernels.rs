@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use diffeo_kernels::{
     Activation, AdamW, Affine, Aligned, ArgumentGradients, Graph, LinearGradients, LinearScratch,
-    MadeInverse, MadeInverseBackward, MapGradients, MaskedLinear, Moments, MonotoneMap, Node,
+    MadeInverse, MadeInverseBackward, MapGradients, MapKernel, MaskedLinear, Moments, Node,
     RationalQuadratic, Staircase, TILE_ROWS, TiledLinear, normal_log_prob, pack_weight, vecmath,
 };
 use divan::counter::ItemsCount;
@@ -132,16 +132,11 @@ fn masked_linear_backward(bencher: Bencher, masked: bool) {
     });
 }
 
-fn maps() -> [MonotoneMap; 2] {
-    [
-        MonotoneMap::Affine(Affine { log_scale_max: 7.0 }),
-        MonotoneMap::RationalQuadratic(RationalQuadratic::new(8, 5.0)),
-    ]
-}
-
-fn map_of(name: &str) -> MonotoneMap {
-    let [affine, spline] = maps();
-    if name == "spline" { spline } else { affine }
+fn map_of(name: &str) -> Arc<dyn MapKernel<f32>> {
+    match name {
+        "spline" => Arc::new(RationalQuadratic::new(8, 5.0)),
+        _ => Arc::new(Affine { log_scale_max: 7.0 }),
+    }
 }
 
 #[divan::bench(args = ["affine", "spline"])]
@@ -217,7 +212,7 @@ fn map_backward_tile(bencher: Bencher, name: &str) {
 
 /// One layer of the table's largest model.
 struct Made {
-    map: MonotoneMap,
+    map: Arc<dyn MapKernel<f32>>,
     graph: Graph,
     weights: Vec<[Vec<f32>; 2]>,
 }
@@ -262,7 +257,7 @@ impl Made {
 #[divan::bench(args = ["affine", "spline"])]
 fn made_inverse(bencher: Bencher, name: &str) {
     let made = Made::new(name);
-    let inverse = MadeInverse::new(&made.graph, &made.weights(), made.map, DIMS);
+    let inverse = MadeInverse::new(&made.graph, &made.weights(), made.map.clone(), DIMS);
     let z = numbers(ROWS * DIMS);
     let (mut x, mut log_slope) = (vec![0.0; z.len()], vec![0.0; z.len()]);
     bencher
@@ -274,7 +269,7 @@ fn made_inverse(bencher: Bencher, name: &str) {
 #[divan::bench(args = [("affine", false), ("affine", true), ("spline", false), ("spline", true)])]
 fn made_inverse_backward(bencher: Bencher, (name, by_weights): (&str, bool)) {
     let made = Made::new(name);
-    let backward = MadeInverseBackward::new(&made.graph, &made.weights(), made.map, DIMS);
+    let backward = MadeInverseBackward::new(&made.graph, &made.weights(), made.map.clone(), DIMS);
     let x = numbers(ROWS * DIMS);
     let total = made.weights.iter().flatten().map(Vec::len).sum();
     let mut weights = vec![0.0; total];

@@ -38,7 +38,7 @@ pub use graph::{Graph, Node};
 pub use idle::Idle;
 pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward};
 pub use masked_linear::{LinearGradients, MaskedLinear};
-pub use monotone::{ArgumentGradients, MapGradients, MonotoneMap};
+pub use monotone::{ArgumentGradients, ColumnInverter, MapGradients, MapKernel, ScalarMap};
 pub use optimizer::{AdamW, AdamWStep, Moments, add_gradient, average_weights, l2_norm};
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;

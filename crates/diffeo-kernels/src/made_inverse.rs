@@ -7,11 +7,10 @@ mod sweep;
 mod tile;
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::affine::inverse_element;
 use crate::dispatch::dispatched;
-use crate::rational_quadratic::Inverter;
-use crate::{Activation, Graph, MonotoneMap, Real, TILE_ROWS};
+use crate::{Activation, ColumnInverter, Graph, MapKernel, Real, TILE_ROWS};
 pub use backward::{MadeGradients, MadeInverseBackward};
 use network::{Network, check_rows};
 use plan::{Plan, Stage};
@@ -37,7 +36,7 @@ const BLOCK: usize = 2 * TILE_ROWS;
 #[derive(Debug)]
 pub struct MadeInverse<T> {
     plan: Plan<T>,
-    map: MonotoneMap,
+    map: Arc<dyn MapKernel<T>>,
     /// Activation and bias of each node; zeros where it has no bias.
     endings: Vec<(Activation, Vec<T>)>,
 }
@@ -49,7 +48,12 @@ impl<T: Real> MadeInverse<T> {
     /// # Panics
     /// If the graph does not go from `dims` inputs to a linear node of `dims * params_per_dim` outputs, an output sees an
     /// input that it must not, or the weights do not fit the graph.
-    pub fn new(graph: &Graph, weights: &[[&[T]; 2]], map: MonotoneMap, dims: usize) -> Self {
+    pub fn new(
+        graph: &Graph,
+        weights: &[[&[T]; 2]],
+        map: Arc<dyn MapKernel<T>>,
+        dims: usize,
+    ) -> Self {
         let network = Network::new(graph, weights, dims, dims * map.params_per_dim());
         let mut endings = Vec::with_capacity(graph.nodes().len());
         for ((node, layer), &width) in network.nodes().zip(&graph.widths()[1..]) {
@@ -88,30 +92,16 @@ dispatched! {
         for ((activation, bias), addend) in made.endings.iter().zip(addends) {
             endings.push(Ending::Activated { activation: *activation, bias, addend: *addend });
         }
-        let spline = match &made.map {
-            MonotoneMap::RationalQuadratic(spline) => Some(Inverter::new(spline)),
-            MonotoneMap::Affine(_) => None,
-        };
-        let dims = made.plan.dims;
+        let (inverter, dims) = (made.map.inverter(), made.plan.dims);
         let zero = [T::ZERO; BLOCK];
-        let mut turn = Inversion {
-            map: made.map,
-            spline,
-            dims,
-            z,
-            x,
-            log_slope,
-            given: zero,
-            log_slopes: zero,
-        };
+        let mut turn = Inversion { inverter, dims, z, x, log_slope, given: zero, log_slopes: zero };
         sweep(&made.plan, &endings, z.len().checked_div(dims).unwrap_or(0), &mut turn);
     }
 }
 
 /// Inverts the map of one dimension for a block of rows.
 struct Inversion<'a, T> {
-    map: MonotoneMap,
-    spline: Option<Inverter<T>>,
+    inverter: Box<dyn ColumnInverter<T> + 'a>,
     dims: usize,
     z: &'a [T],
     x: &'a mut [T],
@@ -129,19 +119,9 @@ impl<T: Real> Turn<T> for Inversion<'_, T> {
         for l in 0..count {
             self.given[l] = self.z[at(l)];
         }
-        if let Some(spline) = &mut self.spline {
-            let count = count.next_multiple_of(TILE_ROWS);
-            let out = (&mut arrived[..count], &mut self.log_slopes[..count]);
-            spline.run(&self.given[..count], made, BLOCK, out.0, out.1);
-        } else if let MonotoneMap::Affine(affine) = &self.map {
-            let limit = T::from_f64(affine.log_scale_max);
-            let inverse = T::from_f64(affine.log_scale_max.recip());
-            let (shift, raw) = made.split_at(BLOCK);
-            for l in 0..BLOCK {
-                (arrived[l], self.log_slopes[l]) =
-                    inverse_element(self.given[l], shift[l], raw[l], limit, inverse);
-            }
-        }
+        let whole = count.next_multiple_of(TILE_ROWS);
+        let (value, log_slopes) = (&mut arrived[..whole], &mut self.log_slopes[..whole]);
+        self.inverter.invert(&self.given[..whole], made, BLOCK, value, log_slopes);
         for l in 0..count {
             self.x[at(l)] = arrived[l];
             self.log_slope[at(l)] = self.log_slopes[l];

@@ -1,6 +1,7 @@
 //! Backward pass of the inverse, at the price of one backward pass of the network.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::BLOCK;
 use super::network::{Network, check_rows};
@@ -9,8 +10,8 @@ use super::sweep::{Turn, sweep};
 use super::tile::Ending;
 use crate::dispatch::dispatched;
 use crate::{
-    Activation, Aligned, ArgumentGradients, Graph, LinearGradients, MapGradients, MaskedLinear,
-    MonotoneMap, Real, TILE_ROWS, activate, activate_backward,
+    Activation, Aligned, ArgumentGradients, Graph, LinearGradients, MapGradients, MapKernel,
+    MaskedLinear, Real, TILE_ROWS, activate, activate_backward,
 };
 
 /// Backward pass of [`super::MadeInverse`].
@@ -25,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub struct MadeInverseBackward<'a, T> {
     network: Network<'a, T>,
-    map: MonotoneMap,
+    map: Arc<dyn MapKernel<T>>,
     plan: Plan<T>,
 }
 
@@ -43,7 +44,12 @@ impl<'a, T: Real> MadeInverseBackward<'a, T> {
     ///
     /// # Panics
     /// If [`super::MadeInverse::new`] does, or two layers multiply the same node.
-    pub fn new(graph: &'a Graph, weights: &[[&'a [T]; 2]], map: MonotoneMap, dims: usize) -> Self {
+    pub fn new(
+        graph: &'a Graph,
+        weights: &[[&'a [T]; 2]],
+        map: Arc<dyn MapKernel<T>>,
+        dims: usize,
+    ) -> Self {
         let network = Network::new(graph, weights, dims, dims * map.params_per_dim());
         let mirrored = graph.widths().iter().rev().copied().collect();
         let plan = Plan::new(&Stage::mirrored(&network), mirrored, dims, true);
@@ -151,7 +157,7 @@ dispatched! {
         endings.push(Ending::Steepened { activation: Activation::None, values: &[] });
         let (dims, per_dim) = (made.plan.dims, made.map.params_per_dim());
         let mut turn = Reversal {
-            map: made.map,
+            map: &*made.map,
             activation: nodes[last].activation(),
             dims,
             x,
@@ -166,7 +172,7 @@ dispatched! {
 
 /// Takes the gradient by one dimension of `x` to those by `z` and the parameters, for a block of rows.
 struct Reversal<'a, T> {
-    map: MonotoneMap,
+    map: &'a dyn MapKernel<T>,
     /// Of the last node.
     activation: Activation,
     dims: usize,

@@ -1,7 +1,5 @@
 //! The incremental inverse against `d` full passes of the network.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::dispatch::tests::at_each_level;
 use crate::{Affine, MaskedLinear, Node, RationalQuadratic, Staircase, activate};
@@ -20,7 +18,7 @@ fn noise<T: Real>(n: usize, seed: u64) -> Vec<T> {
 
 struct Net<T> {
     dims: usize,
-    map: MonotoneMap,
+    map: Arc<dyn MapKernel<T>>,
     graph: Graph,
     layers: Vec<(Vec<T>, Vec<T>, Arc<Staircase>)>,
     residual: bool,
@@ -54,7 +52,7 @@ fn graph(dims: usize, stairs: &[Arc<Staircase>], residual: bool) -> Graph {
 }
 
 /// A MADE with two hidden layers, or one residual block; degrees sorted, dimension `i` sees degrees below `i`.
-fn net<T: Real>(dims: usize, hidden: usize, map: MonotoneMap, residual: bool) -> Net<T> {
+fn net<T: Real>(dims: usize, hidden: usize, map: Arc<dyn MapKernel<T>>, residual: bool) -> Net<T> {
     let input: Vec<usize> = (0..dims).collect();
     let middle: Vec<usize> = (0..hidden).map(|h| h * (dims.max(2) - 1) / hidden).collect();
     let params = map.params_per_dim();
@@ -91,7 +89,7 @@ impl<T: Real> Net<T> {
     }
 
     fn prepared(&self) -> MadeInverse<T> {
-        MadeInverse::new(&self.graph, &self.weights(), self.map, self.dims)
+        MadeInverse::new(&self.graph, &self.weights(), Arc::clone(&self.map), self.dims)
     }
 
     /// Parameters by a full pass.
@@ -119,26 +117,25 @@ impl<T: Real> Net<T> {
 
     fn invert(&self, z: &[T], params: &[T]) -> (Vec<T>, Vec<T>) {
         let (mut x, mut log) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
-        match &self.map {
-            MonotoneMap::Affine(map) => map.inverse(z, params, &mut x, &mut log),
-            MonotoneMap::RationalQuadratic(map) => map.inverse(z, params, &mut x, &mut log),
-        }
+        self.map.inverse(z, params, &mut x, &mut log);
         (x, log)
     }
 }
 
 mod backward;
 
-const AFFINE: MonotoneMap = MonotoneMap::Affine(Affine { log_scale_max: 7.0 });
+fn affine<T: Real>() -> Arc<dyn MapKernel<T>> {
+    Arc::new(Affine { log_scale_max: 7.0 })
+}
 
-fn spline() -> MonotoneMap {
-    MonotoneMap::RationalQuadratic(RationalQuadratic::new(5, 3.0))
+fn spline<T: Real>() -> Arc<dyn MapKernel<T>> {
+    Arc::new(RationalQuadratic::new(5, 3.0))
 }
 
 fn equals_full_passes<T: Real>(
     dims: usize,
     hidden: usize,
-    map: MonotoneMap,
+    map: Arc<dyn MapKernel<T>>,
     residual: bool,
     limit: f64,
 ) {
@@ -175,7 +172,7 @@ fn equals_full_passes<T: Real>(
 fn incremental_equals_full_passes() {
     for residual in [false, true] {
         for (dims, hidden) in [(1, 8), (2, 7), (6, 40), (17, 16), (9, 100)] {
-            equals_full_passes::<f64>(dims, hidden, AFFINE, residual, 1e-9);
+            equals_full_passes::<f64>(dims, hidden, affine(), residual, 1e-9);
             equals_full_passes::<f64>(dims, hidden, spline(), residual, 1e-7);
             equals_full_passes::<f32>(dims, hidden, spline(), residual, 2e-2);
         }
@@ -205,7 +202,7 @@ fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
 
 #[test]
 fn a_bad_row_spoils_itself_only() {
-    let net = net::<f64>(4, 20, AFFINE, false);
+    let net = net::<f64>(4, 20, affine(), false);
     let made = net.prepared();
     let mut z = noise::<f64>(70 * 4, 8);
     let run = |z: &[f64]| {
@@ -227,28 +224,28 @@ fn a_bad_row_spoils_itself_only() {
 fn a_network_that_is_not_autoregressive_is_refused() {
     let staircase = Arc::new(Staircase::dense(3, 6));
     let node = Node::Linear { staircase, activation: Activation::None, input: 0, skip: None };
-    let _ = MadeInverse::new(&Graph::new(3, vec![node]), &[[&[0.0; 18], &[0.0; 6]]], AFFINE, 3);
+    let _ = MadeInverse::new(&Graph::new(3, vec![node]), &[[&[0.0; 18], &[0.0; 6]]], affine(), 3);
 }
 
 #[test]
 #[should_panic(expected = "one weight and bias for each linear node")]
 fn a_missing_weight_is_refused() {
-    let net = net::<f64>(4, 20, AFFINE, false);
-    let _ = MadeInverse::new(&net.graph, &net.weights()[..2], AFFINE, 4);
+    let net = net::<f64>(4, 20, affine(), false);
+    let _ = MadeInverse::new(&net.graph, &net.weights()[..2], affine(), 4);
 }
 
 #[test]
 #[should_panic(expected = "bias has the wrong length")]
 fn a_bias_of_another_length_is_refused() {
-    let net = net::<f64>(4, 20, AFFINE, false);
+    let net = net::<f64>(4, 20, affine(), false);
     let mut weights = net.weights();
     weights[1][1] = &weights[1][1][1..];
-    let _ = MadeInverse::new(&net.graph, &weights, AFFINE, 4);
+    let _ = MadeInverse::new(&net.graph, &weights, affine(), 4);
 }
 
 #[test]
 #[should_panic(expected = "the network has the wrong number of outputs")]
 fn a_map_that_needs_other_parameters_is_refused() {
-    let net = net::<f64>(4, 20, AFFINE, false);
+    let net = net::<f64>(4, 20, affine(), false);
     let _ = MadeInverse::new(&net.graph, &net.weights(), spline(), 4);
 }

@@ -1,12 +1,14 @@
 //! The fast inverse of a masked autoregressive network, for tensors that no gradient is wanted of.
 
+use std::sync::Arc;
+
 use burn::backend::Flex;
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 
 use super::flex::{Scalar, dense, elements, extents, tensor};
-use super::is_fused;
-use crate::{Graph, MadeInverse, MonotoneMap};
+use super::{AnyMap, is_fused};
+use crate::{Graph, MadeInverse};
 
 /// A network and a scalar map, prepared to be inverted: weights are in the order in which they are read.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl MadeSampler {
     pub fn new(
         graph: &Graph,
         weights: &[[Tensor<2>; 2]],
-        map: MonotoneMap,
+        map: &Arc<dyn AnyMap>,
         dims: usize,
     ) -> Option<Self> {
         let both = |[weight, bias]: &[Tensor<2>; 2]| Some([primitive(weight)?, primitive(bias)?]);
@@ -88,10 +90,10 @@ impl MadeSampler {
 fn prepare<T: Scalar>(
     graph: &Graph,
     weights: &[[FlexTensor; 2]],
-    map: MonotoneMap,
+    map: &Arc<dyn AnyMap>,
     dims: usize,
 ) -> MadeInverse<T> {
     let weights: Vec<[&[T]; 2]> =
         weights.iter().map(|both| both.each_ref().map(elements::<T>)).collect();
-    MadeInverse::new(graph, &weights, map, dims)
+    MadeInverse::new(graph, &weights, map.kernel::<T>(), dims)
 }

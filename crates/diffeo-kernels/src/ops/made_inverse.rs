@@ -7,15 +7,15 @@ use burn_flex::FlexTensor;
 
 use super::extension::{DenseOp, apply2, apply3};
 use super::flex::{Scalar, elements, extents, tensor};
-use super::{halves, is_fused};
-use crate::{Graph, MadeInverse, MadeInverseBackward, MapGradients, MonotoneMap};
+use super::{AnyMap, halves, is_fused};
+use crate::{Graph, MadeInverse, MadeInverseBackward, MapGradients};
 
 /// Inputs: `z: [n, d]`, all weights and biases one after another as `[1, total]`, and optionally what is added in node 1.
 /// The output is `[2, n, d]`: `x` and log-slopes.
 #[derive(Debug)]
 struct MadeInverseOp {
     graph: Arc<Graph>,
-    map: MonotoneMap,
+    map: Arc<dyn AnyMap>,
 }
 
 /// `x` and the log-slopes `log dx/dz`, both `[n, d]`, with gradients by `z`, the weight and bias `[1, outputs]` of each linear
@@ -29,7 +29,7 @@ struct MadeInverseOp {
 pub fn made_inverse(
     graph: &Arc<Graph>,
     weights: &[[Tensor<2>; 2]],
-    map: MonotoneMap,
+    map: &Arc<dyn AnyMap>,
     z: &Tensor<2>,
     addend: Option<&Tensor<2>>,
 ) -> Option<[Tensor<2>; 2]> {
@@ -41,7 +41,7 @@ pub fn made_inverse(
     }
     let row = |t: &Tensor<2>| t.clone().reshape([1, -1]);
     let flat = Tensor::cat(flat.iter().map(row).collect(), 1);
-    let op = Arc::new(MadeInverseOp { graph: Arc::clone(graph), map });
+    let op = Arc::new(MadeInverseOp { graph: Arc::clone(graph), map: Arc::clone(map) });
     let both = match addend {
         Some(addend) => apply3([z.clone(), flat, addend.clone()], op),
         None => apply2([z.clone(), flat], op),
@@ -74,7 +74,7 @@ impl DenseOp for MadeInverseOp {
         let mut out = vec![T::ZERO; 2 * n * d];
         let (x, log_slope) = out.split_at_mut(n * d);
         let weights = self.weights::<T>(elements(&inputs[1]));
-        let inverse = MadeInverse::new(&self.graph, &weights, self.map, d);
+        let inverse = MadeInverse::new(&self.graph, &weights, self.map.kernel::<T>(), d);
         inverse.run(elements(&inputs[0]), &self.addends(inputs), x, log_slope);
         tensor(out, [2, n, d])
     }
@@ -88,7 +88,7 @@ impl DenseOp for MadeInverseOp {
     ) -> Vec<Option<FlexTensor>> {
         let [n, d] = extents(&inputs[0]);
         let weights = self.weights::<T>(elements(&inputs[1]));
-        let backward = MadeInverseBackward::new(&self.graph, &weights, self.map, d);
+        let backward = MadeInverseBackward::new(&self.graph, &weights, self.map.kernel::<T>(), d);
         let (value, log_slope) = elements::<T>(grad).split_at(n * d);
         let mut by_weights = needed[1].then(|| vec![T::ZERO; inputs[1].layout().num_elements()]);
         let mut found = backward.run(

@@ -14,7 +14,13 @@ struct Problem<T> {
 }
 
 impl<T: Real> Problem<T> {
-    fn new(dims: usize, hidden: usize, map: MonotoneMap, residual: bool, context: bool) -> Self {
+    fn new(
+        dims: usize,
+        hidden: usize,
+        map: Arc<dyn MapKernel<T>>,
+        residual: bool,
+        context: bool,
+    ) -> Self {
         Self {
             net: net(dims, hidden, map, residual),
             z: noise(ROWS * dims, 3),
@@ -51,7 +57,7 @@ impl<T: Real> Problem<T> {
             MapGradients { value: &self.grads[0][at.clone()], log_slope: &self.grads[1][at] };
         let total = self.net.layers.iter().map(|(w, b, _)| w.len() + b.len()).sum();
         let mut weights = vec![T::ZERO; total];
-        let (graph, map) = (&self.net.graph, self.net.map);
+        let (graph, map) = (&self.net.graph, Arc::clone(&self.net.map));
         let backward = MadeInverseBackward::new(graph, &self.net.weights(), map, dims);
         let found = backward.run(&x, &self.addends(addend), from, Some(&mut weights));
         [found.z, found.addends[0].clone(), weights]
@@ -84,7 +90,7 @@ fn argument(problem: &mut Problem<f64>, list: usize, mut at: usize) -> Option<&m
 #[test]
 fn gradients_agree_with_central_differences() {
     for (residual, context) in [(false, true), (true, false)] {
-        for map in [AFFINE, spline()] {
+        for map in [affine(), spline()] {
             let mut problem = Problem::<f64>::new(4, 13, map, residual, context);
             for (list, found) in problem.gradients(0..ROWS).into_iter().enumerate() {
                 for at in (0..found.len()).step_by(7) {
@@ -120,7 +126,7 @@ fn gradients_agree_with_central_differences() {
 
 #[test]
 fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
-    for map in [AFFINE, spline()] {
+    for map in [affine(), spline()] {
         let problem = Problem::<f32>::new(6, 40, map, true, true);
         let all = at_each_level(|| {
             let [z, addend, _] = problem.gradients(0..ROWS);
@@ -137,7 +143,7 @@ fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
 
 #[test]
 fn a_bad_row_spoils_its_own_gradients_only() {
-    for map in [AFFINE, spline()] {
+    for map in [affine(), spline()] {
         let mut problem = Problem::<f64>::new(4, 20, map, false, false);
         let clean = problem.gradients(0..ROWS);
         problem.z[33 * 4 + 1] = f64::NAN;
@@ -159,7 +165,7 @@ fn no_rows_have_gradients_of_zero() {
 #[test]
 #[should_panic(expected = "multiplied twice")]
 fn a_node_that_two_layers_multiply_is_refused() {
-    let net = net::<f64>(2, 5, AFFINE, false);
+    let net = net::<f64>(2, 5, affine(), false);
     let mut nodes = net.graph.nodes().to_vec();
     nodes.insert(2, nodes[1].clone());
     if let Some(Node::Linear { input, .. }) = nodes.last_mut() {
@@ -167,5 +173,5 @@ fn a_node_that_two_layers_multiply_is_refused() {
     }
     let mut weights = net.weights();
     weights.insert(2, weights[1]);
-    let _ = MadeInverseBackward::new(&Graph::new(2, nodes), &weights, AFFINE, 2);
+    let _ = MadeInverseBackward::new(&Graph::new(2, nodes), &weights, affine(), 2);
 }
