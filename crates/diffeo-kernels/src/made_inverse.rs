@@ -1,6 +1,7 @@
 //! Inverse of a masked autoregressive transform at the price of one network evaluation.
 
 mod backward;
+mod buffers;
 mod network;
 mod plan;
 mod sweep;
@@ -12,13 +13,11 @@ use std::sync::Arc;
 use crate::dispatch::dispatched;
 use crate::{Activation, ColumnInverter, Graph, MapKernel, Real, TILE_ROWS};
 pub use backward::{MadeGradients, MadeInverseBackward};
+use buffers::BLOCK;
 use network::{Network, check_rows};
 use plan::{Plan, Stage};
 use sweep::{Turn, sweep};
 use tile::Ending;
-
-/// Rows that are worked on together: few enough for what belongs to them to stay in the first caches.
-const BLOCK: usize = 2 * TILE_ROWS;
 
 /// `x` from `z`, where `z_i = map(x_i; params_i)` and a masked network with sorted degrees makes `params_i` from
 /// `x_0 .. x_{i-1}`.

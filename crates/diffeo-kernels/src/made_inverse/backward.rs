@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::BLOCK;
+use super::buffers::BLOCK;
 use super::network::{Network, check_rows};
 use super::plan::{Plan, Stage};
 use super::sweep::{Turn, sweep};

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::buffers::Buffers;
 use super::network::Network;
-use super::sweep::Buffers;
 use crate::accumulate::UNITS_MAX;
 use crate::{Idle, MaskedLinear, Node, Real, Staircase};
 
