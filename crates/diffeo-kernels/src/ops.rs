@@ -1,10 +1,12 @@
 //! The operations of a flow as tensor functions: fused kernels on the CPU device, composed of tensor primitives elsewhere.
 //!
 //! A fused operation is a [`FusedOp`]: a forward pass and a hand-written backward pass, which call kernels over plain slices. One backend extension,
-//! [`FlowOps`], carries all of them through the tensor engine and its autodiff, so adding an operation adds no glue.
+//! [`FlowOps`], carries all of them through the tensor engine and its autodiff, so adding an operation adds no glue: within this crate
+//! by a [`FusedOp`], from outside by a [`CustomOp`], which knows nothing of the engine's own tensors.
 //! Each has a twin, in `composed` or with a map's kernels, which runs on every device; tests hold the two equal.
 
 mod composed;
+mod custom;
 mod extension;
 mod flex;
 mod linear;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 
+pub use custom::{Argument, CustomOp, custom};
 pub use extension::{FlowOps, FusedOp};
 pub use made::MadeSampler;
 pub use made_inverse::made_inverse;
