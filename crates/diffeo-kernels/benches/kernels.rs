@@ -2,9 +2,11 @@
 //!
 //! Shapes are those of `docs/performance.md`: 512 rows, hidden layers of 512 units, 8 bins. All in `f32` on one thread.
 
+use std::sync::Arc;
+
 use diffeo_kernels::{
-    Activation, AdamW, Affine, Aligned, ArgumentGradients, LinearGradients, LinearScratch,
-    MadeInverse, MadeInverseBackward, MadeStep, MapGradients, MaskedLinear, Moments, MonotoneMap,
+    Activation, AdamW, Affine, Aligned, ArgumentGradients, Graph, LinearGradients, LinearScratch,
+    MadeInverse, MadeInverseBackward, MapGradients, MapKernel, MaskedLinear, Moments, Node,
     RationalQuadratic, Staircase, TILE_ROWS, TiledLinear, normal_log_prob, pack_weight, vecmath,
 };
 use divan::counter::ItemsCount;
@@ -130,16 +132,11 @@ fn masked_linear_backward(bencher: Bencher, masked: bool) {
     });
 }
 
-fn maps() -> [MonotoneMap; 2] {
-    [
-        MonotoneMap::Affine(Affine { log_scale_max: 7.0 }),
-        MonotoneMap::RationalQuadratic(RationalQuadratic::new(8, 5.0)),
-    ]
-}
-
-fn map_of(name: &str) -> MonotoneMap {
-    let [affine, spline] = maps();
-    if name == "spline" { spline } else { affine }
+fn map_of(name: &str) -> Arc<dyn MapKernel<f32>> {
+    match name {
+        "spline" => Arc::new(RationalQuadratic::new(8, 5.0)),
+        _ => Arc::new(Affine { log_scale_max: 7.0 }),
+    }
 }
 
 #[divan::bench(args = ["affine", "spline"])]
@@ -215,10 +212,9 @@ fn map_backward_tile(bencher: Bencher, name: &str) {
 
 /// One layer of the table's largest model.
 struct Made {
-    map: MonotoneMap,
-    stairs: [Staircase; 3],
-    weights: [Vec<f32>; 3],
-    bias: Vec<f32>,
+    map: Arc<dyn MapKernel<f32>>,
+    graph: Graph,
+    weights: Vec<[Vec<f32>; 2]>,
 }
 
 impl Made {
@@ -233,28 +229,27 @@ impl Made {
             Staircase::from_degrees(&hidden, &hidden),
             Staircase::from_degrees(&hidden, &outputs),
         ];
-        let weights =
-            stairs.each_ref().map(|s| weights(s).iter().map(|w| 0.05 * w).collect::<Vec<_>>());
-        let bias = vec![0.0; HIDDEN.max(outputs.len())];
-        Self { map, stairs, weights, bias }
+        let node = |(input, stairs)| Node::Linear {
+            staircase: Arc::new(stairs),
+            activation: if input < 2 { Activation::Relu } else { Activation::None },
+            input,
+            skip: None,
+        };
+        let graph = Graph::new(DIMS, stairs.into_iter().enumerate().map(node).collect());
+        let both = |stairs: &Arc<Staircase>| {
+            [weights(stairs).iter().map(|w| 0.05 * w).collect(), vec![0.0; stairs.outputs()]]
+        };
+        let weights = graph.staircases().map(both).collect();
+        Self { map, graph, weights }
     }
 
-    fn steps(&self) -> [MadeStep<'_, f32>; 3] {
-        [0, 1, 2].map(|i| MadeStep::Linear {
-            layer: MaskedLinear {
-                weight: &self.weights[i],
-                bias: &self.bias[..self.stairs[i].outputs()],
-                staircase: &self.stairs[i],
-                activation: if i < 2 { Activation::Relu } else { Activation::None },
-            },
-            input: i,
-            skip: None,
-        })
+    fn weights(&self) -> Vec<[&[f32]; 2]> {
+        self.weights.iter().map(|both| both.each_ref().map(Vec::as_slice)).collect()
     }
 
     /// Operations of one pass.
     fn work(&self) -> usize {
-        2 * ROWS * self.stairs.iter().map(Staircase::weights).sum::<usize>()
+        2 * ROWS * self.graph.staircases().map(|stairs| stairs.weights()).sum::<usize>()
     }
 }
 
@@ -262,7 +257,7 @@ impl Made {
 #[divan::bench(args = ["affine", "spline"])]
 fn made_inverse(bencher: Bencher, name: &str) {
     let made = Made::new(name);
-    let inverse = MadeInverse::new(&made.steps(), made.map, DIMS);
+    let inverse = MadeInverse::new(&made.graph, &made.weights(), made.map.clone(), DIMS);
     let z = numbers(ROWS * DIMS);
     let (mut x, mut log_slope) = (vec![0.0; z.len()], vec![0.0; z.len()]);
     bencher
@@ -274,14 +269,10 @@ fn made_inverse(bencher: Bencher, name: &str) {
 #[divan::bench(args = [("affine", false), ("affine", true), ("spline", false), ("spline", true)])]
 fn made_inverse_backward(bencher: Bencher, (name, by_weights): (&str, bool)) {
     let made = Made::new(name);
-    let steps = made.steps();
-    let backward = MadeInverseBackward::new(&steps, made.map, DIMS);
+    let backward = MadeInverseBackward::new(&made.graph, &made.weights(), made.map.clone(), DIMS);
     let x = numbers(ROWS * DIMS);
-    let total = steps.iter().map(|step| match step {
-        MadeStep::Linear { layer, .. } => layer.weight.len() + layer.bias.len(),
-        MadeStep::Activate { .. } => 0,
-    });
-    let mut weights = vec![0.0; total.sum()];
+    let total = made.weights.iter().flatten().map(Vec::len).sum();
+    let mut weights = vec![0.0; total];
     let passes = if by_weights { 3 } else { 2 };
     bencher.counter(ItemsCount::new(passes * made.work())).bench_local(|| {
         let from = MapGradients { value: &x, log_slope: &x };

@@ -1,7 +1,11 @@
 //! Affine map with a bounded log-scale.
 
+mod composed;
+
 use crate::dispatch::dispatched;
-use crate::monotone::{ArgumentGradients, MapGradients, check, check_tile};
+use crate::monotone::{
+    ArgumentGradients, ColumnInverter, MapGradients, MapKernel, ScalarMap, check, check_tile,
+};
 use crate::{Real, TILE_ROWS};
 
 /// `z = x e^s + t`, with `s = S tanh(raw / S)`.
@@ -19,54 +23,30 @@ pub struct Affine {
     pub log_scale_max: f64,
 }
 
-impl Affine {
-    /// Parameters that an element needs.
-    pub const PARAMS_PER_DIM: usize = 2;
+impl ScalarMap for Affine {
+    fn params_per_dim(&self) -> usize {
+        2
+    }
+}
 
-    /// `x -> (z, s)`.
-    ///
-    /// # Panics
-    /// If a slice has the wrong length; so do the other methods.
-    pub fn forward<T: Real>(self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
+impl<T: Real> MapKernel<T> for Affine {
+    fn forward(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
         check(x, params, 2, [value.len(), log_slope.len()]);
         forward(x, params, self.log_scale_max, value, log_slope);
     }
 
-    /// [`Self::forward`] of one tile of rows, dimension by dimension: `x`, `value` and `log_slope` are
-    /// `[d, TILE_ROWS]` and `params` is `[d, 2, TILE_ROWS]`.
-    pub fn forward_tile<T: Real>(
-        self,
-        x: &[T],
-        params: &[T],
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
+    fn forward_tile(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
         check_tile(x, params, 2, [value.len(), log_slope.len()]);
         forward_tile(x, params, self.log_scale_max, value, log_slope);
     }
 
-    /// [`Self::forward_backward`] of one tile of rows, shaped as for [`Self::forward_tile`], gradients alike.
-    pub fn forward_backward_tile<T: Real>(
-        self,
-        x: &[T],
-        params: &[T],
-        from: MapGradients<'_, T>,
-        to: ArgumentGradients<'_, T>,
-    ) {
-        check_tile(x, params, 2, [from.value.len(), from.log_slope.len()]);
-        check_tile(to.input, to.params, 2, [x.len(), x.len()]);
-        forward_backward_tile(x, params, self.log_scale_max, from, to);
-    }
-
-    /// `z -> (x, -s)`.
-    pub fn inverse<T: Real>(self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
+    fn inverse(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
         check(z, params, 2, [value.len(), log_slope.len()]);
         inverse(z, params, self.log_scale_max, value, log_slope);
     }
 
-    /// Backward pass of [`Self::forward`] at input `x`.
-    pub fn forward_backward<T: Real>(
-        self,
+    fn forward_backward(
+        &self,
         x: &[T],
         params: &[T],
         from: MapGradients<'_, T>,
@@ -77,9 +57,20 @@ impl Affine {
         forward_backward(x, params, self.log_scale_max, from, to);
     }
 
-    /// Backward pass of [`Self::inverse`], given its output `x`.
-    pub fn inverse_backward<T: Real>(
-        self,
+    fn forward_backward_tile(
+        &self,
+        x: &[T],
+        params: &[T],
+        from: MapGradients<'_, T>,
+        to: ArgumentGradients<'_, T>,
+    ) {
+        check_tile(x, params, 2, [from.value.len(), from.log_slope.len()]);
+        check_tile(to.input, to.params, 2, [x.len(), x.len()]);
+        forward_backward_tile(x, params, self.log_scale_max, from, to);
+    }
+
+    fn inverse_backward(
+        &self,
         x: &[T],
         params: &[T],
         from: MapGradients<'_, T>,
@@ -88,6 +79,24 @@ impl Affine {
         check(x, params, 2, [from.value.len(), from.log_slope.len()]);
         check(to.input, to.params, 2, [x.len(), x.len()]);
         inverse_backward(x, params, self.log_scale_max, from, to);
+    }
+
+    fn inverter(&self) -> Box<dyn ColumnInverter<T> + '_> {
+        Box::new(self)
+    }
+}
+
+impl<T: Real> ColumnInverter<T> for &Affine {
+    fn invert(
+        &mut self,
+        z: &[T],
+        params: &[T],
+        stride: usize,
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
+        assert_eq!([value.len(), log_slope.len()], [z.len(); 2], "value or log-slope does not fit");
+        invert_columns(z, params, stride, self.log_scale_max, value, log_slope);
     }
 }
 
@@ -115,7 +124,7 @@ fn backward_element<T: Real>(x: T, raw: T, (gv, gl): (T, T), limit: T, inverse: 
 
 /// One element of the inverse map: `(x, log_slope)`.
 #[inline(always)]
-pub(crate) fn inverse_element<T: Real>(z: T, shift: T, raw: T, limit: T, inverse: T) -> (T, T) {
+fn inverse_element<T: Real>(z: T, shift: T, raw: T, limit: T, inverse: T) -> (T, T) {
     let log_slope = -bounded(raw, limit, inverse).0;
     ((z - shift) * log_slope.exp(), log_slope)
 }
@@ -136,6 +145,28 @@ dispatched! {
         let out = value.iter_mut().zip(log_slope);
         for ((&z, p), (value, log_slope)) in z.iter().zip(params.chunks_exact(2)).zip(out) {
             (*value, *log_slope) = inverse_element(z, p[0], p[1], limit, inverse);
+        }
+    }
+}
+
+dispatched! {
+    /// See [`ColumnInverter::invert`].
+    fn invert_columns<T: Real>(
+        z: &[T],
+        params: &[T],
+        stride: usize,
+        limit: f64,
+        value: &mut [T],
+        log_slope: &mut [T],
+    ) {
+        let (limit, inverse) = (T::from_f64(limit), T::from_f64(limit.recip()));
+        let (shift, raw) = (&params[..z.len()], &params[stride..][..z.len()]);
+        let out = columns_mut(value).zip(columns_mut(log_slope));
+        let at = columns(z).zip(columns(shift).zip(columns(raw)));
+        for ((z, (shift, raw)), (value, log_slope)) in at.zip(out) {
+            for l in 0..TILE_ROWS {
+                (value[l], log_slope[l]) = inverse_element(z[l], shift[l], raw[l], limit, inverse);
+            }
         }
     }
 }

@@ -27,6 +27,30 @@ pub enum Node {
     },
 }
 
+impl Node {
+    /// The node that is multiplied or activated.
+    pub fn input(&self) -> usize {
+        match self {
+            Self::Linear { input, .. } | Self::Activate { input, .. } => *input,
+        }
+    }
+
+    /// The node that goes into the activation as it is: a linear node's skip, or what a node without weights activates.
+    pub fn added(&self) -> Option<usize> {
+        match self {
+            Self::Linear { skip, .. } => *skip,
+            Self::Activate { input, .. } => Some(*input),
+        }
+    }
+
+    /// What is applied last.
+    pub fn activation(&self) -> Activation {
+        match self {
+            Self::Linear { activation, .. } | Self::Activate { activation, .. } => *activation,
+        }
+    }
+}
+
 /// The topology of a network: the only description there is of it. Who runs it brings the weights, a matrix and a bias for each
 /// linear node in their order.
 #[derive(Clone, Debug)]
@@ -91,5 +115,57 @@ impl Graph {
             Node::Linear { staircase, .. } => Some(staircase),
             Node::Activate { .. } => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linear(inputs: usize, outputs: usize, input: usize, skip: Option<usize>) -> Node {
+        let staircase = Arc::new(Staircase::dense(inputs, outputs));
+        Node::Linear { staircase, activation: Activation::None, input, skip }
+    }
+
+    fn activate(input: usize) -> Node {
+        Node::Activate { activation: Activation::Relu, input }
+    }
+
+    #[test]
+    fn widths_follow_from_the_nodes() {
+        let nodes = vec![linear(3, 5, 0, None), activate(1), linear(5, 5, 2, Some(1))];
+        let graph = Graph::new(3, nodes);
+        assert_eq!(graph.widths(), [3, 5, 5, 5]);
+        assert_eq!([graph.width(0), graph.width(1), graph.outputs()], [3, 5, 5]);
+        let sizes = graph.staircases().map(|stairs| [stairs.inputs(), stairs.outputs()]);
+        assert_eq!(sizes.collect::<Vec<_>>(), [[3, 5], [5, 5]]);
+        assert_eq!(graph.nodes().iter().map(Node::input).collect::<Vec<_>>(), [0, 1, 2]);
+        let added: Vec<_> = graph.nodes().iter().map(Node::added).collect();
+        assert_eq!(added, [None, Some(1), Some(1)]);
+        assert_eq!(Graph::new(4, Vec::new()).outputs(), 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "a layer does not fit its input")]
+    fn a_layer_of_another_width_than_its_input_is_refused() {
+        Graph::new(3, vec![linear(4, 5, 0, None)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a skip differs in width")]
+    fn a_skip_of_another_width_is_refused() {
+        Graph::new(3, vec![linear(3, 5, 0, Some(0))]);
+    }
+
+    #[test]
+    #[should_panic(expected = "node 2 is used before it is computed")]
+    fn a_node_that_reads_a_later_one_is_refused() {
+        Graph::new(3, vec![activate(2), activate(0)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "node 1 is used before it is computed")]
+    fn a_node_that_reads_itself_is_refused() {
+        Graph::new(3, vec![linear(3, 3, 0, Some(1))]);
     }
 }

@@ -1,51 +1,30 @@
 //! Inverse of a masked autoregressive transform at the price of one network evaluation.
 
 mod backward;
+mod buffers;
+mod network;
 mod plan;
 mod sweep;
 mod tile;
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::affine::inverse_element;
 use crate::dispatch::dispatched;
-use crate::rational_quadratic::Inverter;
-use crate::{Activation, MaskedLinear, MonotoneMap, Real, TILE_ROWS};
+use crate::{Activation, ColumnInverter, Graph, MapKernel, Real, TILE_ROWS};
 pub use backward::{MadeGradients, MadeInverseBackward};
-use plan::{Plan, Stage, widths};
+use buffers::BLOCK;
+use network::{Network, check_rows};
+use plan::{Plan, Stage};
 use sweep::{Turn, sweep};
 use tile::Ending;
-
-/// Rows that are worked on together: few enough for what belongs to them to stay in the first caches.
-const BLOCK: usize = 2 * TILE_ROWS;
-
-/// One step of a masked network. Step `i` computes node `i + 1`; node 0 is the network's input `x`.
-#[derive(Clone, Copy, Debug)]
-pub enum MadeStep<'a, T> {
-    /// `activation(input W + bias + addend + skip)`. The addend is given at run time.
-    Linear {
-        /// Weights, bias, mask and activation.
-        layer: MaskedLinear<'a, T>,
-        /// Node that is multiplied.
-        input: usize,
-        /// Node that is added, of the same width as the layer's output (a residual connection).
-        skip: Option<usize>,
-    },
-    /// `activation(input)`.
-    Activate {
-        /// What is applied.
-        activation: Activation,
-        /// Node it is applied to.
-        input: usize,
-    },
-}
 
 /// `x` from `z`, where `z_i = map(x_i; params_i)` and a masked network with sorted degrees makes `params_i` from
 /// `x_0 .. x_{i-1}`.
 ///
 /// Going through the dimensions, only those units of each layer are evaluated whose inputs have just become
 /// known; each weight is used once for a row, so the whole inverse costs one pass of the network and not one
-/// pass a dimension. The last step must give `dims * params_per_dim` outputs, sorted by dimension; dimensions
+/// pass a dimension. The last node must have `dims * params_per_dim` outputs, sorted by dimension; dimensions
 /// are in the order of the degrees (a flow permutes around this).
 ///
 /// Rows are worked on in blocks, each row by itself: its bits do not depend on the others. They differ by
@@ -56,29 +35,36 @@ pub enum MadeStep<'a, T> {
 #[derive(Debug)]
 pub struct MadeInverse<T> {
     plan: Plan<T>,
-    map: MonotoneMap,
-    /// Activation and bias of each step; a step without a bias has zeros.
+    map: Arc<dyn MapKernel<T>>,
+    /// Activation and bias of each node; zeros where it has no bias.
     endings: Vec<(Activation, Vec<T>)>,
 }
 
 impl<T: Real> MadeInverse<T> {
-    /// Copies the weights into the order in which they will be read.
+    /// Copies the weights into the order in which they will be read. `weights` are `[inputs, outputs]` and the bias,
+    /// of each linear node in their order.
     ///
     /// # Panics
-    /// If the steps do not form a network from `dims` inputs to `dims * params_per_dim` outputs, or an output
-    /// sees an input that it must not.
-    pub fn new(steps: &[MadeStep<'_, T>], map: MonotoneMap, dims: usize) -> Self {
-        let widths = network_widths(steps, &map, dims);
-        let ending = |(step, width): (&MadeStep<'_, T>, &usize)| match step {
-            MadeStep::Linear { layer, .. } => (layer.activation, layer.bias.to_vec()),
-            MadeStep::Activate { activation, .. } => (*activation, vec![T::ZERO; *width]),
-        };
-        let endings = steps.iter().zip(&widths[1..]).map(ending).collect();
-        Self { plan: Plan::new(&Stage::forward(steps), widths, dims, false), map, endings }
+    /// If the graph does not go from `dims` inputs to a linear node of `dims * params_per_dim` outputs, an output sees an
+    /// input that it must not, or the weights do not fit the graph.
+    pub fn new(
+        graph: &Graph,
+        weights: &[[&[T]; 2]],
+        map: Arc<dyn MapKernel<T>>,
+        dims: usize,
+    ) -> Self {
+        let network = Network::new(graph, weights, dims, dims * map.params_per_dim());
+        let mut endings = Vec::with_capacity(graph.nodes().len());
+        for ((node, layer), &width) in network.nodes().zip(&graph.widths()[1..]) {
+            let bias = layer.map_or_else(|| vec![T::ZERO; width], |layer| layer.bias.to_vec());
+            endings.push((node.activation(), bias));
+        }
+        let widths = graph.widths().to_vec();
+        Self { plan: Plan::new(&Stage::forward(&network), widths, dims, false), map, endings }
     }
 
     /// Computes `x` and the map's log-slopes `log dx/dz`, all `[n, dims]`. `addends[i]`, where there is one, is
-    /// added in step `i`, which must be linear: `[n, outputs of the step]`.
+    /// added in node `i + 1`, which must be linear, before its activation: `[n, width of the node]`.
     ///
     /// # Panics
     /// If a slice has the wrong length.
@@ -93,30 +79,6 @@ impl<T: Real> MadeInverse<T> {
     }
 }
 
-/// Width of each node of a network that makes a map's parameters.
-fn network_widths<T: Real>(
-    steps: &[MadeStep<'_, T>],
-    map: &MonotoneMap,
-    dims: usize,
-) -> Vec<usize> {
-    let widths = widths(steps, dims);
-    let outputs = dims * map.params_per_dim();
-    assert_eq!(widths.last(), Some(&outputs), "the network has the wrong number of outputs");
-    assert!(matches!(steps.last(), Some(MadeStep::Linear { .. })), "the last step must be linear");
-    widths
-}
-
-/// Number of rows of `[n, dims]`; panics unless the addends fit it.
-fn check_rows<T>(widths: &[usize], z: &[T], addends: &[Option<&[T]>]) -> usize {
-    let rows = z.len().checked_div(widths[0]).unwrap_or(0);
-    assert_eq!(z.len(), rows * widths[0], "z is not a whole number of rows");
-    assert_eq!(addends.len(), widths.len() - 1, "one addend, or none, for each step");
-    for (addend, width) in addends.iter().zip(&widths[1..]) {
-        assert!(addend.is_none_or(|a| a.len() == rows * width), "addend has the wrong length");
-    }
-    rows
-}
-
 dispatched! {
     fn run<T: Real>(
         made: &MadeInverse<T>,
@@ -129,30 +91,16 @@ dispatched! {
         for ((activation, bias), addend) in made.endings.iter().zip(addends) {
             endings.push(Ending::Activated { activation: *activation, bias, addend: *addend });
         }
-        let spline = match &made.map {
-            MonotoneMap::RationalQuadratic(spline) => Some(Inverter::new(spline)),
-            MonotoneMap::Affine(_) => None,
-        };
-        let dims = made.plan.dims;
+        let (inverter, dims) = (made.map.inverter(), made.plan.dims);
         let zero = [T::ZERO; BLOCK];
-        let mut turn = Inversion {
-            map: made.map,
-            spline,
-            dims,
-            z,
-            x,
-            log_slope,
-            given: zero,
-            log_slopes: zero,
-        };
+        let mut turn = Inversion { inverter, dims, z, x, log_slope, given: zero, log_slopes: zero };
         sweep(&made.plan, &endings, z.len().checked_div(dims).unwrap_or(0), &mut turn);
     }
 }
 
 /// Inverts the map of one dimension for a block of rows.
 struct Inversion<'a, T> {
-    map: MonotoneMap,
-    spline: Option<Inverter<T>>,
+    inverter: Box<dyn ColumnInverter<T> + 'a>,
     dims: usize,
     z: &'a [T],
     x: &'a mut [T],
@@ -170,19 +118,9 @@ impl<T: Real> Turn<T> for Inversion<'_, T> {
         for l in 0..count {
             self.given[l] = self.z[at(l)];
         }
-        if let Some(spline) = &mut self.spline {
-            let count = count.next_multiple_of(TILE_ROWS);
-            let out = (&mut arrived[..count], &mut self.log_slopes[..count]);
-            spline.run(&self.given[..count], made, BLOCK, out.0, out.1);
-        } else if let MonotoneMap::Affine(affine) = &self.map {
-            let limit = T::from_f64(affine.log_scale_max);
-            let inverse = T::from_f64(affine.log_scale_max.recip());
-            let (shift, raw) = made.split_at(BLOCK);
-            for l in 0..BLOCK {
-                (arrived[l], self.log_slopes[l]) =
-                    inverse_element(self.given[l], shift[l], raw[l], limit, inverse);
-            }
-        }
+        let whole = count.next_multiple_of(TILE_ROWS);
+        let (value, log_slopes) = (&mut arrived[..whole], &mut self.log_slopes[..whole]);
+        self.inverter.invert(&self.given[..whole], made, BLOCK, value, log_slopes);
         for l in 0..count {
             self.x[at(l)] = arrived[l];
             self.log_slope[at(l)] = self.log_slopes[l];

@@ -1,6 +1,8 @@
-//! What the scalar maps have in common: shapes, and where gradients come from and go.
+//! What the scalar maps have in common: the contract of a map, shapes, and where gradients come from and go.
 
-use crate::{Affine, RationalQuadratic, Real, TILE_ROWS};
+use std::fmt::Debug;
+
+use crate::TILE_ROWS;
 
 /// Gradients of a loss by the two results of a scalar map, each `[n, d]`.
 #[derive(Clone, Copy, Debug)]
@@ -33,100 +35,74 @@ pub(crate) fn check_tile<T>(input: &[T], params: &[T], params_per_dim: usize, ot
     check(input, params, params_per_dim, others);
 }
 
-/// A scalar map that a masked network may hold, for the operations that run network and map together.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum MonotoneMap {
-    /// Two parameters an element.
-    Affine(Affine),
-    /// `3K - 1` parameters an element.
-    RationalQuadratic(RationalQuadratic),
+/// A strictly increasing map of the real line, applied to every element with parameters of its own.
+pub trait ScalarMap: Debug + Send + Sync {
+    /// Parameters that an element needs, `k`.
+    fn params_per_dim(&self) -> usize;
 }
 
-impl MonotoneMap {
-    /// Parameters that an element needs.
-    pub fn params_per_dim(&self) -> usize {
-        match self {
-            Self::Affine(_) => Affine::PARAMS_PER_DIM,
-            Self::RationalQuadratic(spline) => spline.params_per_dim(),
-        }
-    }
-
+/// A [`ScalarMap`] on slices. `input`, `value` and `log_slope` are `[n, d]`, `params` is `[n, d, params_per_dim]`.
+///
+/// An element's result has the same bits wherever it stands, on any instruction set, and from each method that computes it.
+///
+/// # Panics
+/// All methods do if a slice has the wrong length, or the map's settings are impossible.
+pub trait MapKernel<T>: ScalarMap {
     /// `x -> (z, ln dz/dx)`.
-    ///
-    /// # Panics
-    /// If a slice has the wrong length; so do the other methods.
-    pub fn forward<T: Real>(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
-        match self {
-            Self::Affine(map) => map.forward(x, params, value, log_slope),
-            Self::RationalQuadratic(map) => map.forward(x, params, value, log_slope),
-        }
-    }
+    fn forward(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]);
 
     /// [`Self::forward`] of one tile of rows: `x`, `value` and `log_slope` are `[d, TILE_ROWS]`, `params` is
     /// `[d, params_per_dim, TILE_ROWS]`, so that row `r` of a column is at `r` in its [`TILE_ROWS`] numbers.
-    /// Each element has the bits that the row-major method gives it.
-    pub fn forward_tile<T: Real>(
-        &self,
-        x: &[T],
-        params: &[T],
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
-        match self {
-            Self::Affine(map) => map.forward_tile(x, params, value, log_slope),
-            Self::RationalQuadratic(map) => map.forward_tile(x, params, value, log_slope),
-        }
-    }
+    fn forward_tile(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]);
 
     /// `z -> (x, ln dx/dz)`.
-    pub fn inverse<T: Real>(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
-        match self {
-            Self::Affine(map) => map.inverse(z, params, value, log_slope),
-            Self::RationalQuadratic(map) => map.inverse(z, params, value, log_slope),
-        }
-    }
+    fn inverse(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]);
 
     /// Backward pass of [`Self::forward`] at input `x`.
-    pub fn forward_backward<T: Real>(
+    fn forward_backward(
         &self,
         x: &[T],
         params: &[T],
         from: MapGradients<'_, T>,
         to: ArgumentGradients<'_, T>,
-    ) {
-        match self {
-            Self::Affine(map) => map.forward_backward(x, params, from, to),
-            Self::RationalQuadratic(map) => map.forward_backward(x, params, from, to),
-        }
-    }
+    );
 
     /// [`Self::forward_backward`] of one tile of rows, shaped as for [`Self::forward_tile`], gradients alike.
-    pub fn forward_backward_tile<T: Real>(
+    fn forward_backward_tile(
         &self,
         x: &[T],
         params: &[T],
         from: MapGradients<'_, T>,
         to: ArgumentGradients<'_, T>,
-    ) {
-        match self {
-            Self::Affine(map) => map.forward_backward_tile(x, params, from, to),
-            Self::RationalQuadratic(map) => map.forward_backward_tile(x, params, from, to),
-        }
-    }
+    );
 
     /// Backward pass of [`Self::inverse`], given its output `x`.
-    pub fn inverse_backward<T: Real>(
+    fn inverse_backward(
         &self,
         x: &[T],
         params: &[T],
         from: MapGradients<'_, T>,
         to: ArgumentGradients<'_, T>,
-    ) {
-        match self {
-            Self::Affine(map) => map.inverse_backward(x, params, from, to),
-            Self::RationalQuadratic(map) => map.inverse_backward(x, params, from, to),
-        }
-    }
+    );
+
+    /// [`Self::inverse`] for a caller that comes back for one column of a few rows after another.
+    fn inverter(&self) -> Box<dyn ColumnInverter<T> + '_>;
+}
+
+/// A map's inverse with its constants and working memory at hand.
+pub trait ColumnInverter<T> {
+    /// `z -> (x, ln dx/dz)` of one column: `z`, `value` and `log_slope` hold the same number of rows side by side, parameter `p`
+    /// of row `r` is at `params[p * stride + r]`. The number of rows and `stride` are multiples of [`TILE_ROWS`].
+    ///
+    /// Called between the columns of a network: the loop over the rows must be compiled for the instruction set in here.
+    fn invert(
+        &mut self,
+        z: &[T],
+        params: &[T],
+        stride: usize,
+        value: &mut [T],
+        log_slope: &mut [T],
+    );
 }
 
 #[cfg(test)]

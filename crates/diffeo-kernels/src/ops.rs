@@ -1,10 +1,12 @@
 //! The operations of a flow as tensor functions: fused kernels on the CPU device, composed of tensor primitives elsewhere.
 //!
 //! A fused operation is a [`FusedOp`]: a forward pass and a hand-written backward pass, which call kernels over plain slices. One backend extension,
-//! [`FlowOps`], carries all of them through the tensor engine and its autodiff, so adding an operation adds no glue.
-//! Each has a twin in `composed`, which runs on every device; tests hold the two equal.
+//! [`FlowOps`], carries all of them through the tensor engine and its autodiff, so adding an operation adds no glue: within this crate
+//! by a [`FusedOp`], from outside by a [`CustomOp`], which knows nothing of the engine's own tensors.
+//! Each has a twin, in `composed` or with a map's kernels, which runs on every device; tests hold the two equal.
 
 mod composed;
+mod custom;
 mod extension;
 mod flex;
 mod linear;
@@ -18,11 +20,13 @@ use std::sync::Arc;
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 
+pub use custom::{Argument, CustomOp, custom};
 pub use extension::{FlowOps, FusedOp};
-pub use made::{MadeLayer, MadeSampler};
+pub use made::MadeSampler;
 pub use made_inverse::made_inverse;
+pub use map::AnyMap;
 
-use crate::{Activation, MonotoneMap, Staircase};
+use crate::{Activation, Staircase};
 
 /// Which way a map is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,16 +81,17 @@ pub fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
 
 /// Applies a scalar map to `[n, d]` with parameters `[n, d k]`: value and log-slope, both `[n, d]`.
 pub fn scalar_map(
-    map: MonotoneMap,
+    map: &Arc<dyn AnyMap>,
     direction: Direction,
     x: Tensor<2>,
     params: Tensor<2>,
 ) -> [Tensor<2>; 2] {
     let [n, d] = x.dims();
     if !is_fused(&x) || n * d == 0 {
-        return composed::scalar_map(map, direction, x, params);
+        return map.composed(direction, x, params);
     }
-    halves(extension::apply2([x, params], Arc::new(map::MapOp { map, direction })))
+    let op = map::MapOp { map: Arc::clone(map), direction };
+    halves(extension::apply2([x, params], Arc::new(op)))
 }
 
 /// The two matrices of `[2, n, d]`.

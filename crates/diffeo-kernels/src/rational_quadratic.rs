@@ -1,13 +1,15 @@
 //! Monotone rational-quadratic spline.
 
 mod block;
+mod composed;
 mod rows;
 mod segment;
 mod tiles;
 
 use crate::Real;
-use crate::monotone::{ArgumentGradients, MapGradients, check, check_tile};
-pub(crate) use tiles::Inverter;
+use crate::monotone::{
+    ArgumentGradients, ColumnInverter, MapGradients, MapKernel, ScalarMap, check, check_tile,
+};
 use tiles::{Kernel, Params};
 
 /// Monotone rational-quadratic spline on `[-bound, bound]`, identity outside.
@@ -47,11 +49,6 @@ impl RationalQuadratic {
         Self { bins, bound, min_size: 1e-3, min_slope: 1e-3 }
     }
 
-    /// Parameters that an element needs: `3K - 1`.
-    pub fn params_per_dim(&self) -> usize {
-        3 * self.bins - 1
-    }
-
     /// Panics unless the description makes sense; every method starts with this.
     fn check(&self) {
         assert!(
@@ -64,41 +61,36 @@ impl RationalQuadratic {
             "impossible spline: {self:?}"
         );
     }
+}
 
-    /// `x -> (z, log dz/dx)`.
-    ///
-    /// # Panics
-    /// If a slice has the wrong length or the spline is impossible; so do the other methods.
-    pub fn forward<T: Real>(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
+impl ScalarMap for RationalQuadratic {
+    /// `3K - 1`.
+    fn params_per_dim(&self) -> usize {
+        3 * self.bins - 1
+    }
+}
+
+impl<T: Real> MapKernel<T> for RationalQuadratic {
+    fn forward(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
         self.check();
         check(x, params, self.params_per_dim(), [value.len(), log_slope.len()]);
         rows::map(self, x, params, value, log_slope, false);
     }
 
-    /// [`Self::forward`] of one tile of rows, dimension by dimension: `x`, `value` and `log_slope` are
-    /// `[d, TILE_ROWS]` and `params` is `[d, 3K - 1, TILE_ROWS]`, see [`TILE_ROWS`](crate::TILE_ROWS).
-    pub fn forward_tile<T: Real>(
-        &self,
-        x: &[T],
-        params: &[T],
-        value: &mut [T],
-        log_slope: &mut [T],
-    ) {
+    fn forward_tile(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
         self.check();
         check_tile(x, params, self.params_per_dim(), [value.len(), log_slope.len()]);
         let params = Params::of_tile(params, self.params_per_dim());
         tiles::map(&mut Kernel::new(self), x, params, value, log_slope, false);
     }
 
-    /// `z -> (x, log dx/dz)`.
-    pub fn inverse<T: Real>(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
+    fn inverse(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
         self.check();
         check(z, params, self.params_per_dim(), [value.len(), log_slope.len()]);
         rows::map(self, z, params, value, log_slope, true);
     }
 
-    /// Backward pass of [`Self::forward`] at input `x`.
-    pub fn forward_backward<T: Real>(
+    fn forward_backward(
         &self,
         x: &[T],
         params: &[T],
@@ -111,8 +103,7 @@ impl RationalQuadratic {
         rows::backward(self, x, params, from, to, false);
     }
 
-    /// [`Self::forward_backward`] of one tile of rows, shaped as for [`Self::forward_tile`], gradients alike.
-    pub fn forward_backward_tile<T: Real>(
+    fn forward_backward_tile(
         &self,
         x: &[T],
         params: &[T],
@@ -126,8 +117,7 @@ impl RationalQuadratic {
         tiles::backward(&mut Kernel::new(self), x, params, from, to, false);
     }
 
-    /// Backward pass of [`Self::inverse`], given its output `x`.
-    pub fn inverse_backward<T: Real>(
+    fn inverse_backward(
         &self,
         x: &[T],
         params: &[T],
@@ -138,6 +128,11 @@ impl RationalQuadratic {
         check(x, params, self.params_per_dim(), [from.value.len(), from.log_slope.len()]);
         check(to.input, to.params, self.params_per_dim(), [x.len(), x.len()]);
         rows::backward(self, x, params, from, to, true);
+    }
+
+    fn inverter(&self) -> Box<dyn ColumnInverter<T> + '_> {
+        self.check();
+        Box::new(Kernel::new(self))
     }
 }
 

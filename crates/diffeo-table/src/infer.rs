@@ -173,12 +173,8 @@ fn tie_warnings(discrete: &[String], tied: &[String], rows: usize) -> Vec<Note> 
 
 /// Warnings for columns that others determine. Integer columns get noise, which takes the dependence away.
 fn rank_warnings(table: &Table, schema: &Schema) -> Result<Vec<Note>> {
-    let continuous: Vec<&str> = schema
-        .columns
-        .iter()
-        .filter(|c| !c.kind.is_whole())
-        .map(|c| c.name.as_str())
-        .collect();
+    let continuous: Vec<&str> =
+        schema.columns.iter().filter(|c| !c.kind.is_whole()).map(|c| c.name.as_str()).collect();
     let places = continuous.iter().map(|name| table.index_of(name)).collect::<Result<Vec<_>>>()?;
     let (values, width) = (table.rows.values(), table.rows.width());
     let at = |i: usize, j: usize| {

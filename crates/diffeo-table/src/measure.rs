@@ -2,9 +2,9 @@
 
 use diffeo::Result;
 
-use diffeo::ColumnFacts;
 use crate::moments::moments;
 use crate::table::Table;
+use diffeo::ColumnFacts;
 
 /// A real column with fewer distinct values than this share of the rows has few of them,
 const DISTINCT_SHARE: f64 = 0.1;

@@ -49,9 +49,7 @@ mod transform;
 pub mod transforms;
 
 pub use bases::{BaseSpec, Distribution, Sampler};
-pub use columns::{
-    Column, ColumnFacts, ColumnKind, Schema, Support, Unit, Units, choose_kind,
-};
+pub use columns::{Column, ColumnFacts, ColumnKind, Schema, Support, Unit, Units, choose_kind};
 pub use error::{Error, ErrorKind, Result, printable, quoted};
 pub use flow::Flow;
 pub use host::draws::Draws;

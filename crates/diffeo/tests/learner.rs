@@ -6,12 +6,13 @@ use burn::tensor::Tensor;
 use diffeo::monotone::Affine;
 use diffeo::network::{Activation, NetworkSpec};
 use diffeo::train::{
-    BaseDraws, Batch, Event, Fit, Learner, LearnerOptions, Likelihood, LogDensity, ReverseKl, Source,
+    BaseDraws, Batch, Event, Fit, Learner, LearnerOptions, Likelihood, LogDensity, ReverseKl,
+    Source,
 };
 use diffeo::transforms::{AutoregressiveSpec, InvertedSpec};
 use diffeo::{
-    ErrorKind, Flow, FlowSpec, Parameter, Precision, Preset, PresetOptions, Result, Rows, Trainable,
-    Visitor,
+    ErrorKind, Flow, FlowSpec, Parameter, Precision, Preset, PresetOptions, Result, Rows,
+    Trainable, Visitor,
 };
 use support::{bits, host, normals, rows, tensor};
 
@@ -70,7 +71,8 @@ fn a_learner_trains_any_module_and_goes_on_from_its_checkpoint_to_the_same_bits(
     }
     assert_eq!(of(again.module()).map(f64::to_bits), of(learner.module()).map(f64::to_bits));
     // A checkpoint of something else is refused.
-    let options = PresetOptions { hidden: vec![4], precision: Precision::F64, ..Default::default() };
+    let options =
+        PresetOptions { hidden: vec![4], precision: Precision::F64, ..Default::default() };
     let flow = Preset::Maf.spec(1, 0, &options).unwrap().build(0).unwrap();
     let error = Learner::new(flow, quick()).unwrap().restore(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ModelFile, "{error}");
@@ -173,7 +175,12 @@ fn reverse_kl_finds_a_gaussian_target_and_its_constant() {
     let flow = learner.averaged().unwrap();
     let x = host(flow.sample(20_000, None, 5).unwrap());
     let mean = |j: usize| x.iter().skip(j).step_by(2).sum::<f64>() / 20_000.0;
-    assert!((mean(0) - 1.0).abs() < 0.05 && (mean(1) + 1.0).abs() < 0.05, "{} {}", mean(0), mean(1));
+    assert!(
+        (mean(0) - 1.0).abs() < 0.05 && (mean(1) + 1.0).abs() < 0.05,
+        "{} {}",
+        mean(0),
+        mean(1)
+    );
 }
 
 #[test]

@@ -122,7 +122,10 @@ fn an_own_layer_is_trained_saved_and_loaded_through_the_registry_and_refused_by_
     model.save(&path).unwrap();
     let error = Model::load(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ModelFile);
-    assert!(error.message().contains("\"noisy_scale\"") && error.message().contains("load_with"), "{error}");
+    assert!(
+        error.message().contains("\"noisy_scale\"") && error.message().contains("load_with"),
+        "{error}"
+    );
     let registry = Registry::new().with::<NoisyScaleSpec>();
     let loaded = Model::load_with(&path, &registry).unwrap();
     let score = |m: &Model| bits(&m.log_prob(&table(), None, 1).unwrap());

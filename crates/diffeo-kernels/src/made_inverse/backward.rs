@@ -1,15 +1,17 @@
 //! Backward pass of the inverse, at the price of one backward pass of the network.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::buffers::BLOCK;
+use super::network::{Network, check_rows};
 use super::plan::{Plan, Stage};
 use super::sweep::{Turn, sweep};
 use super::tile::Ending;
-use super::{BLOCK, MadeStep, check_rows, network_widths};
 use crate::dispatch::dispatched;
 use crate::{
-    Activation, Aligned, ArgumentGradients, LinearGradients, MapGradients, MaskedLinear,
-    MonotoneMap, Real, TILE_ROWS, activate, activate_backward,
+    Activation, Aligned, ArgumentGradients, Graph, LinearGradients, MapGradients, MapKernel,
+    MaskedLinear, Real, TILE_ROWS, activate, activate_backward,
 };
 
 /// Backward pass of [`super::MadeInverse`].
@@ -23,9 +25,8 @@ use crate::{
 /// The gradients by `z` and the addends in a row have bits that do not depend on the other rows.
 #[derive(Debug)]
 pub struct MadeInverseBackward<'a, T> {
-    steps: &'a [MadeStep<'a, T>],
-    map: MonotoneMap,
-    widths: Vec<usize>,
+    network: Network<'a, T>,
+    map: Arc<dyn MapKernel<T>>,
     plan: Plan<T>,
 }
 
@@ -34,17 +35,8 @@ pub struct MadeInverseBackward<'a, T> {
 pub struct MadeGradients<T> {
     /// By `z`, `[n, dims]`.
     pub z: Vec<T>,
-    /// By what is added in each step, `[n, outputs of the step]`.
+    /// By what is added in each node but the input, `[n, width of the node]`.
     pub addends: Vec<Vec<T>>,
-}
-
-impl<T> MadeStep<'_, T> {
-    fn activation(&self) -> Activation {
-        match self {
-            MadeStep::Linear { layer, .. } => layer.activation,
-            MadeStep::Activate { activation, .. } => *activation,
-        }
-    }
 }
 
 impl<'a, T: Real> MadeInverseBackward<'a, T> {
@@ -52,14 +44,20 @@ impl<'a, T: Real> MadeInverseBackward<'a, T> {
     ///
     /// # Panics
     /// If [`super::MadeInverse::new`] does, or two layers multiply the same node.
-    pub fn new(steps: &'a [MadeStep<'a, T>], map: MonotoneMap, dims: usize) -> Self {
-        let widths = network_widths(steps, &map, dims);
-        let mirrored = widths.iter().rev().copied().collect();
-        Self { steps, map, widths, plan: Plan::new(&Stage::mirrored(steps), mirrored, dims, true) }
+    pub fn new(
+        graph: &'a Graph,
+        weights: &[[&'a [T]; 2]],
+        map: Arc<dyn MapKernel<T>>,
+        dims: usize,
+    ) -> Self {
+        let network = Network::new(graph, weights, dims, dims * map.params_per_dim());
+        let mirrored = graph.widths().iter().rev().copied().collect();
+        let plan = Plan::new(&Stage::mirrored(&network), mirrored, dims, true);
+        Self { network, map, plan }
     }
 
     /// Gradients by `z` and the addends, given the gradients by the inverse's results `x` and log-slopes. Those by
-    /// weights and biases are written to `weights`, if wanted: one linear step after another, weights before bias.
+    /// weights and biases are written to `weights`, if wanted: one linear node after another, weights before bias.
     ///
     /// # Panics
     /// If a slice has the wrong length.
@@ -70,14 +68,15 @@ impl<'a, T: Real> MadeInverseBackward<'a, T> {
         from: MapGradients<'_, T>,
         weights: Option<&mut [T]>,
     ) -> MadeGradients<T> {
-        let rows = check_rows(&self.widths, x, addends);
+        let widths = self.network.graph.widths();
+        let rows = check_rows(widths, x, addends);
         assert_eq!(
             [from.value.len(), from.log_slope.len()],
             [x.len(); 2],
             "a gradient differs from x in length"
         );
         let values = self.values(x, addends, rows);
-        let sizes = self.widths[1..].iter().map(|width| vec![T::ZERO; rows * width]);
+        let sizes = widths[1..].iter().map(|width| vec![T::ZERO; rows * width]);
         let mut gradients = MadeGradients { z: vec![T::ZERO; x.len()], addends: sizes.collect() };
         run(self, &values, x, from, &mut gradients);
         if let Some(weights) = weights {
@@ -86,28 +85,29 @@ impl<'a, T: Real> MadeInverseBackward<'a, T> {
         gradients
     }
 
-    /// The results of all steps at `x`.
+    /// The values of all nodes after the input at `x`.
     fn values(&self, x: &[T], addends: &[Option<&[T]>], rows: usize) -> Vec<Vec<T>> {
-        let mut values: Vec<Vec<T>> = Vec::with_capacity(self.steps.len());
-        for (i, step) in self.steps.iter().enumerate() {
+        let mut values: Vec<Vec<T>> = Vec::with_capacity(addends.len());
+        for ((reader, layer), addend) in self.network.nodes().zip(addends) {
             let node = |node: usize| if node == 0 { x } else { &values[node - 1][..] };
-            let next = match step {
-                MadeStep::Linear { layer, input, skip } => {
-                    let mut out = vec![T::ZERO; rows * self.widths[i + 1]];
+            let input = node(reader.input());
+            let next = match layer {
+                Some(layer) => {
+                    let mut out = vec![T::ZERO; rows * layer.staircase.outputs()];
                     let both: Vec<T>;
-                    let addend = match (addends[i], skip.map(node)) {
+                    let addend = match (*addend, reader.added().map(node)) {
                         (Some(addend), Some(skip)) => {
                             both = addend.iter().zip(skip).map(|(&a, &b)| a + b).collect();
                             Some(&both[..])
                         }
                         (addend, skip) => addend.or(skip),
                     };
-                    layer.forward(node(*input), addend, &mut out);
+                    layer.forward(input, addend, &mut out);
                     out
                 }
-                MadeStep::Activate { activation, input } => {
-                    let mut out = node(*input).to_vec();
-                    activate(*activation, &mut out);
+                None => {
+                    let mut out = input.to_vec();
+                    activate(reader.activation(), &mut out);
                     out
                 }
             };
@@ -124,15 +124,15 @@ impl<'a, T: Real> MadeInverseBackward<'a, T> {
         by_sum: &mut [Vec<T>],
         mut to: &mut [T],
     ) {
-        for ((step, grad), output) in self.steps.iter().zip(by_sum).zip(values) {
-            let MadeStep::Linear { layer, input, .. } = step else { continue };
+        for (((node, layer), grad), output) in self.network.nodes().zip(by_sum).zip(values) {
+            let Some(layer) = layer else { continue };
             let (weight, rest) = to.split_at_mut(layer.weight.len());
             let (bias, rest) = rest.split_at_mut(layer.bias.len());
             to = rest;
             weight.fill(T::ZERO);
-            let input = if *input == 0 { x } else { &values[*input - 1] };
+            let input = if node.input() == 0 { x } else { &values[node.input() - 1] };
             // The gradient is that before the activation already.
-            let layer = MaskedLinear { activation: Activation::None, ..*layer };
+            let layer = MaskedLinear { activation: Activation::None, ..layer };
             layer.backward(input, output, grad, LinearGradients { x: None, weight, bias });
         }
         assert!(to.is_empty(), "weight gradients have the wrong length");
@@ -147,17 +147,18 @@ dispatched! {
         from: MapGradients<'_, T>,
         gradients: &mut MadeGradients<T>,
     ) {
-        let last = made.steps.len() - 1;
-        // Stages go from the last step but one to the first, and then to `x`.
-        let mut endings = Vec::with_capacity(made.steps.len());
-        for (step, values) in made.steps.iter().zip(values).take(last).rev() {
-            endings.push(Ending::Steepened { activation: step.activation(), values });
+        let nodes = made.network.graph.nodes();
+        let last = nodes.len() - 1;
+        // Stages go from the last node but one to the first, and then to `x`.
+        let mut endings = Vec::with_capacity(nodes.len());
+        for (node, values) in nodes.iter().zip(values).take(last).rev() {
+            endings.push(Ending::Steepened { activation: node.activation(), values });
         }
         endings.push(Ending::Steepened { activation: Activation::None, values: &[] });
         let (dims, per_dim) = (made.plan.dims, made.map.params_per_dim());
         let mut turn = Reversal {
-            map: made.map,
-            activation: made.steps[last].activation(),
+            map: &*made.map,
+            activation: nodes[last].activation(),
             dims,
             x,
             params: &values[last],
@@ -171,8 +172,8 @@ dispatched! {
 
 /// Takes the gradient by one dimension of `x` to those by `z` and the parameters, for a block of rows.
 struct Reversal<'a, T> {
-    map: MonotoneMap,
-    /// Of the last step.
+    map: &'a dyn MapKernel<T>,
+    /// Of the last node.
     activation: Activation,
     dims: usize,
     x: &'a [T],

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::MadeStep;
-use super::sweep::Buffers;
+use super::buffers::Buffers;
+use super::network::Network;
 use crate::accumulate::UNITS_MAX;
-use crate::{Idle, Real, Staircase};
+use crate::{Idle, MaskedLinear, Node, Real, Staircase};
 
 /// What makes one node from nodes before it: a product, and nodes that are added. Stage `i` makes node `i + 1`.
 #[derive(Debug)]
@@ -27,21 +27,12 @@ struct Product<'a, T> {
 
 impl<'a, T: Real> Stage<'a, T> {
     /// A network as it is: from `x` to parameters.
-    pub(super) fn forward(steps: &[MadeStep<'a, T>]) -> Vec<Self> {
-        let stage = |step: &MadeStep<'a, T>| match step {
-            MadeStep::Linear { layer, input, skip } => Self {
-                product: Some(Product {
-                    input: *input,
-                    weight: layer.weight,
-                    staircase: layer.staircase,
-                    prefix: layer.staircase.prefix().to_vec(),
-                    mirrored: false,
-                }),
-                adds: skip.iter().copied().collect(),
-            },
-            MadeStep::Activate { input, .. } => Self { product: None, adds: vec![*input] },
+    pub(super) fn forward(network: &Network<'a, T>) -> Vec<Self> {
+        let stage = |(node, layer): (&Node, Option<MaskedLinear<'a, T>>)| Self {
+            product: layer.map(|layer| Product::of(node.input(), layer)),
+            adds: node.added().into_iter().collect(),
         };
-        steps.iter().map(stage).collect()
+        network.nodes().map(stage).collect()
     }
 
     /// Its backward pass, from gradients by parameters to gradients by `x`: the same network seen from the other end.
@@ -49,30 +40,18 @@ impl<'a, T: Real> Stage<'a, T> {
     ///
     /// # Panics
     /// If a node is multiplied by two layers.
-    pub(super) fn mirrored(steps: &[MadeStep<'a, T>]) -> Vec<Self> {
-        let mut stages = Vec::with_capacity(steps.len());
-        for node in (0..steps.len()).rev() {
+    pub(super) fn mirrored(network: &Network<'a, T>) -> Vec<Self> {
+        let count = network.nodes().len();
+        let mut stages = Vec::with_capacity(count);
+        for node in (0..count).rev() {
             let mut stage = Self { product: None, adds: Vec::new() };
-            for (i, step) in steps.iter().enumerate().skip(node) {
-                let from = steps.len() - (i + 1);
-                match step {
-                    MadeStep::Linear { layer, input, skip } => {
-                        if *input == node {
-                            assert!(stage.product.is_none(), "node {node} is multiplied twice");
-                            stage.product = Some(Product {
-                                input: from,
-                                weight: layer.weight,
-                                staircase: layer.staircase,
-                                prefix: layer.staircase.mirrored_prefix(),
-                                mirrored: true,
-                            });
-                        }
-                        stage.adds.extend((*skip == Some(node)).then_some(from));
-                    }
-                    MadeStep::Activate { input, .. } => {
-                        stage.adds.extend((*input == node).then_some(from));
-                    }
+            for (i, (reader, layer)) in network.nodes().enumerate().skip(node) {
+                let from = count - (i + 1);
+                if let Some(layer) = layer.filter(|_| reader.input() == node) {
+                    assert!(stage.product.is_none(), "node {node} is multiplied twice");
+                    stage.product = Some(Product::mirrored(from, layer));
                 }
+                stage.adds.extend((reader.added() == Some(node)).then_some(from));
             }
             stages.push(stage);
         }
@@ -88,7 +67,17 @@ impl<'a, T: Real> Stage<'a, T> {
     }
 }
 
-impl<T: Real> Product<'_, T> {
+impl<'a, T: Real> Product<'a, T> {
+    fn of(input: usize, layer: MaskedLinear<'a, T>) -> Self {
+        let MaskedLinear { weight, staircase, .. } = layer;
+        Self { input, weight, staircase, prefix: staircase.prefix().to_vec(), mirrored: false }
+    }
+
+    fn mirrored(input: usize, layer: MaskedLinear<'a, T>) -> Self {
+        let MaskedLinear { weight, staircase, .. } = layer;
+        Self { input, weight, staircase, prefix: staircase.mirrored_prefix(), mirrored: true }
+    }
+
     /// Appends `[depth, units]`, the weights of the first `depth` inputs.
     fn extend(&self, weights: &mut Vec<T>, depth: usize, units: &Range<usize>) {
         let (inputs, outputs) = (self.staircase.inputs(), self.staircase.outputs());
@@ -221,27 +210,4 @@ impl<T: Real> Plan<T> {
         }
         self.tasks.push(Task { stage: index, units, packs: start..self.packs.len() });
     }
-}
-
-/// Width of each node, node 0 being the network's input; panics unless each step fits the nodes before it.
-pub(super) fn widths<T: Real>(steps: &[MadeStep<'_, T>], dims: usize) -> Vec<usize> {
-    let mut widths = vec![dims];
-    for step in steps {
-        let width = |node: usize| {
-            *widths.get(node).unwrap_or_else(|| panic!("node {node} is used before it is computed"))
-        };
-        let next = match step {
-            MadeStep::Linear { layer, input, skip } => {
-                let (inputs, outputs) = (layer.staircase.inputs(), layer.staircase.outputs());
-                assert_eq!(width(*input), inputs, "a layer does not fit its input");
-                assert_eq!(layer.weight.len(), inputs * outputs, "weight has the wrong length");
-                assert_eq!(layer.bias.len(), outputs, "bias has the wrong length");
-                assert!(skip.is_none_or(|skip| width(skip) == outputs), "a skip differs in width");
-                outputs
-            }
-            MadeStep::Activate { input, .. } => width(*input),
-        };
-        widths.push(next);
-    }
-    widths
 }

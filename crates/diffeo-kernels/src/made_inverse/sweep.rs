@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::BLOCK;
+use super::buffers::{BLOCK, Buffers};
 use super::plan::{Plan, Task};
 use super::tile::{self, Ending, Source, Target};
 use crate::{Aligned, Real, TILE_ROWS};
@@ -17,27 +17,6 @@ pub(super) trait Turn<T: Real> {
     fn finish(&mut self, _rows: Range<usize>, _nodes: &[Aligned<T>]) {}
 }
 
-/// What a sweep keeps of a block of rows. Kept from sweep to sweep: for few rows, fresh memory takes as long as the arithmetic.
-#[derive(Debug)]
-pub(super) struct Buffers<T> {
-    /// The nodes but the last, `[tiles, width, TILE_ROWS]`.
-    nodes: Vec<Aligned<T>>,
-    made: Aligned<T>,
-    arrived: Aligned<T>,
-}
-
-impl<T: Real> Buffers<T> {
-    fn new(plan: &Plan<T>) -> Self {
-        let [first, last] = plan.per_dim;
-        let but_last = &plan.widths[..plan.links.len()];
-        Self {
-            nodes: but_last.iter().map(|width| Aligned::zeros(width * BLOCK)).collect(),
-            made: Aligned::zeros(last * BLOCK),
-            arrived: Aligned::zeros(first * BLOCK),
-        }
-    }
-}
-
 /// Goes through all dimensions for blocks of rows. Each row is worked on by itself.
 ///
 /// To be called from a function compiled for the machine's instruction set.
@@ -49,8 +28,9 @@ pub(super) fn sweep<T: Real>(
     turn: &mut impl Turn<T>,
 ) {
     let (width, first) = (plan.widths[0], plan.per_dim[0]);
-    let used = plan.idle.take();
-    let Buffers { mut nodes, mut made, mut arrived } = used.unwrap_or_else(|| Buffers::new(plan));
+    let but_last = &plan.widths[..plan.links.len()];
+    let buffers = plan.idle.take().unwrap_or_else(|| Buffers::new(but_last, plan.per_dim));
+    let Buffers { mut nodes, mut made, mut arrived } = buffers;
     for start in (0..rows).step_by(BLOCK) {
         let rows = start..rows.min(start + BLOCK);
         for dim in 0..=plan.dims {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dispatch::tests::at_each_level;
-use crate::{Affine, RationalQuadratic, Staircase, activate};
+use crate::{Affine, MaskedLinear, Node, RationalQuadratic, Staircase, activate};
 
 /// Numbers in `(-1, 1)` that depend on the seed only.
 fn noise<T: Real>(n: usize, seed: u64) -> Vec<T> {
@@ -18,13 +18,41 @@ fn noise<T: Real>(n: usize, seed: u64) -> Vec<T> {
 
 struct Net<T> {
     dims: usize,
-    map: MonotoneMap,
-    layers: Vec<(Vec<T>, Vec<T>, Staircase)>,
+    map: Arc<dyn MapKernel<T>>,
+    graph: Graph,
+    layers: Vec<(Vec<T>, Vec<T>, Arc<Staircase>)>,
     residual: bool,
 }
 
+/// Two hidden layers, or one residual block.
+fn graph(dims: usize, stairs: &[Arc<Staircase>], residual: bool) -> Graph {
+    let linear = |i: usize, activation, input, skip| Node::Linear {
+        staircase: Arc::clone(&stairs[i]),
+        activation,
+        input,
+        skip,
+    };
+    let nodes = if residual {
+        vec![
+            linear(0, Activation::None, 0, None),
+            Node::Activate { activation: Activation::Elu, input: 1 },
+            linear(1, Activation::Elu, 2, None),
+            linear(2, Activation::None, 3, Some(1)),
+            Node::Activate { activation: Activation::Relu, input: 4 },
+            linear(3, Activation::None, 5, None),
+        ]
+    } else {
+        vec![
+            linear(0, Activation::Relu, 0, None),
+            linear(1, Activation::Tanh, 1, None),
+            linear(2, Activation::None, 2, None),
+        ]
+    };
+    Graph::new(dims, nodes)
+}
+
 /// A MADE with two hidden layers, or one residual block; degrees sorted, dimension `i` sees degrees below `i`.
-fn net<T: Real>(dims: usize, hidden: usize, map: MonotoneMap, residual: bool) -> Net<T> {
+fn net<T: Real>(dims: usize, hidden: usize, map: Arc<dyn MapKernel<T>>, residual: bool) -> Net<T> {
     let input: Vec<usize> = (0..dims).collect();
     let middle: Vec<usize> = (0..hidden).map(|h| h * (dims.max(2) - 1) / hidden).collect();
     let params = map.params_per_dim();
@@ -37,14 +65,17 @@ fn net<T: Real>(dims: usize, hidden: usize, map: MonotoneMap, residual: bool) ->
         stairs.push(Staircase::from_degrees(&middle, &middle));
     }
     stairs.push(Staircase::from_degrees(&shifted, &output));
-    let make = |(i, stairs): (usize, Staircase)| {
+    let stairs: Vec<Arc<Staircase>> = stairs.into_iter().map(Arc::new).collect();
+    let graph = graph(dims, &stairs, residual);
+    let make = |(i, stairs): (usize, Arc<Staircase>)| {
         let scale = 1.5 / (stairs.inputs() as f64).sqrt();
         let mut weight: Vec<T> = noise(stairs.inputs() * stairs.outputs(), i as u64 + 40);
         weight.iter_mut().for_each(|w| *w = *w * T::from_f64(scale));
         stairs.clear_masked(&mut weight);
         (weight, noise(stairs.outputs(), i as u64 + 50), stairs)
     };
-    Net { dims, map, layers: stairs.into_iter().enumerate().map(make).collect(), residual }
+    let layers = stairs.into_iter().enumerate().map(make).collect();
+    Net { dims, map, graph, layers, residual }
 }
 
 impl<T: Real> Net<T> {
@@ -53,28 +84,12 @@ impl<T: Real> Net<T> {
         MaskedLinear { weight, bias, staircase, activation }
     }
 
-    fn steps(&self) -> Vec<MadeStep<'_, T>> {
-        let linear = |i, activation, input, skip| MadeStep::Linear {
-            layer: self.layer(i, activation),
-            input,
-            skip,
-        };
-        if self.residual {
-            vec![
-                linear(0, Activation::None, 0, None),
-                MadeStep::Activate { activation: Activation::Elu, input: 1 },
-                linear(1, Activation::Elu, 2, None),
-                linear(2, Activation::None, 3, Some(1)),
-                MadeStep::Activate { activation: Activation::Relu, input: 4 },
-                linear(3, Activation::None, 5, None),
-            ]
-        } else {
-            vec![
-                linear(0, Activation::Relu, 0, None),
-                linear(1, Activation::Tanh, 1, None),
-                linear(2, Activation::None, 2, None),
-            ]
-        }
+    fn weights(&self) -> Vec<[&[T]; 2]> {
+        self.layers.iter().map(|(weight, bias, _)| [&weight[..], &bias[..]]).collect()
+    }
+
+    fn prepared(&self) -> MadeInverse<T> {
+        MadeInverse::new(&self.graph, &self.weights(), Arc::clone(&self.map), self.dims)
     }
 
     /// Parameters by a full pass.
@@ -102,26 +117,25 @@ impl<T: Real> Net<T> {
 
     fn invert(&self, z: &[T], params: &[T]) -> (Vec<T>, Vec<T>) {
         let (mut x, mut log) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
-        match &self.map {
-            MonotoneMap::Affine(map) => map.inverse(z, params, &mut x, &mut log),
-            MonotoneMap::RationalQuadratic(map) => map.inverse(z, params, &mut x, &mut log),
-        }
+        self.map.inverse(z, params, &mut x, &mut log);
         (x, log)
     }
 }
 
 mod backward;
 
-const AFFINE: MonotoneMap = MonotoneMap::Affine(Affine { log_scale_max: 7.0 });
+fn affine<T: Real>() -> Arc<dyn MapKernel<T>> {
+    Arc::new(Affine { log_scale_max: 7.0 })
+}
 
-fn spline() -> MonotoneMap {
-    MonotoneMap::RationalQuadratic(RationalQuadratic::new(5, 3.0))
+fn spline<T: Real>() -> Arc<dyn MapKernel<T>> {
+    Arc::new(RationalQuadratic::new(5, 3.0))
 }
 
 fn equals_full_passes<T: Real>(
     dims: usize,
     hidden: usize,
-    map: MonotoneMap,
+    map: Arc<dyn MapKernel<T>>,
     residual: bool,
     limit: f64,
 ) {
@@ -135,8 +149,8 @@ fn equals_full_passes<T: Real>(
                 x = net.invert(&z, &net.params(&x, addend)).0;
             }
             let log = net.invert(&z, &net.params(&x, addend)).1;
-            let made = MadeInverse::new(&net.steps(), net.map, dims);
-            let mut addends = vec![None; net.steps().len()];
+            let made = net.prepared();
+            let mut addends = vec![None; net.graph.nodes().len()];
             addends[0] = addend;
             let (mut found, mut found_log) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
             made.run(&z, &addends, &mut found, &mut found_log);
@@ -158,7 +172,7 @@ fn equals_full_passes<T: Real>(
 fn incremental_equals_full_passes() {
     for residual in [false, true] {
         for (dims, hidden) in [(1, 8), (2, 7), (6, 40), (17, 16), (9, 100)] {
-            equals_full_passes::<f64>(dims, hidden, AFFINE, residual, 1e-9);
+            equals_full_passes::<f64>(dims, hidden, affine(), residual, 1e-9);
             equals_full_passes::<f64>(dims, hidden, spline(), residual, 1e-7);
             equals_full_passes::<f32>(dims, hidden, spline(), residual, 2e-2);
         }
@@ -168,7 +182,7 @@ fn incremental_equals_full_passes() {
 #[test]
 fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
     let net = net::<f32>(6, 40, spline(), true);
-    let made = MadeInverse::new(&net.steps(), net.map, 6);
+    let made = net.prepared();
     let z = noise::<f32>(200 * 6, 8);
     let run = |z: &[f32]| {
         let (mut x, mut log) = (vec![0.0; z.len()], vec![0.0; z.len()]);
@@ -188,8 +202,8 @@ fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
 
 #[test]
 fn a_bad_row_spoils_itself_only() {
-    let net = net::<f64>(4, 20, AFFINE, false);
-    let made = MadeInverse::new(&net.steps(), net.map, 4);
+    let net = net::<f64>(4, 20, affine(), false);
+    let made = net.prepared();
     let mut z = noise::<f64>(70 * 4, 8);
     let run = |z: &[f64]| {
         let (mut x, mut log) = (vec![0.0; z.len()], vec![0.0; z.len()]);
@@ -208,13 +222,30 @@ fn a_bad_row_spoils_itself_only() {
 #[test]
 #[should_panic(expected = "see that dimension")]
 fn a_network_that_is_not_autoregressive_is_refused() {
-    let stairs = Staircase::dense(3, 6);
-    let (weight, bias) = ([0.0; 18], [0.0; 6]);
-    let layer = MaskedLinear {
-        weight: &weight,
-        bias: &bias,
-        staircase: &stairs,
-        activation: Activation::None,
-    };
-    let _ = MadeInverse::new(&[MadeStep::Linear { layer, input: 0, skip: None }], AFFINE, 3);
+    let staircase = Arc::new(Staircase::dense(3, 6));
+    let node = Node::Linear { staircase, activation: Activation::None, input: 0, skip: None };
+    let _ = MadeInverse::new(&Graph::new(3, vec![node]), &[[&[0.0; 18], &[0.0; 6]]], affine(), 3);
+}
+
+#[test]
+#[should_panic(expected = "one weight and bias for each linear node")]
+fn a_missing_weight_is_refused() {
+    let net = net::<f64>(4, 20, affine(), false);
+    let _ = MadeInverse::new(&net.graph, &net.weights()[..2], affine(), 4);
+}
+
+#[test]
+#[should_panic(expected = "bias has the wrong length")]
+fn a_bias_of_another_length_is_refused() {
+    let net = net::<f64>(4, 20, affine(), false);
+    let mut weights = net.weights();
+    weights[1][1] = &weights[1][1][1..];
+    let _ = MadeInverse::new(&net.graph, &weights, affine(), 4);
+}
+
+#[test]
+#[should_panic(expected = "the network has the wrong number of outputs")]
+fn a_map_that_needs_other_parameters_is_refused() {
+    let net = net::<f64>(4, 20, affine(), false);
+    let _ = MadeInverse::new(&net.graph, &net.weights(), spline(), 4);
 }

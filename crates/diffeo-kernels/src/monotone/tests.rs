@@ -1,7 +1,8 @@
-//! Maps of a tile against maps of rows.
+//! Maps of a tile and of columns against maps of rows.
 
 use super::*;
 use crate::dispatch::tests::at_each_level;
+use crate::{Affine, RationalQuadratic, Real};
 
 fn numbers<T: Real>(n: usize, speed: f64, size: f64) -> Vec<T> {
     (0..n).map(|i| T::from_f64((i as f64 * speed + 1.0).sin() * size)).collect()
@@ -13,7 +14,7 @@ fn tile<T: Real>(rows: &[T]) -> Vec<T> {
     (0..rows.len()).map(|i| rows[i % TILE_ROWS * columns + i / TILE_ROWS]).collect()
 }
 
-fn compare<T: Real>(map: MonotoneMap) {
+fn compare<T: Real>(map: &dyn MapKernel<T>) {
     const DIMS: usize = 3;
     let width = map.params_per_dim();
     let n = TILE_ROWS * DIMS;
@@ -40,22 +41,53 @@ fn compare<T: Real>(map: MonotoneMap) {
     assert_eq!(text(&tile(&rows.1)), text(&tiles.1), "{map:?}");
 }
 
-#[test]
-fn d9_a_tile_has_the_bits_of_its_rows() {
+/// Two tiles of rows of one column, whose parameters lie apart as those of three tiles do.
+fn compare_columns<T: Real>(map: &dyn MapKernel<T>) {
+    const ROWS: usize = 2 * TILE_ROWS;
+    const STRIDE: usize = 3 * TILE_ROWS;
+    let width = map.params_per_dim();
+    let (mut z, params) = (numbers::<T>(ROWS, 1.7, 5.5), numbers::<T>(ROWS * width, 2.3, 3.0));
+    (z[5], z[ROWS - 1]) = (T::INFINITY, T::from_f64(5.0));
+    let zeros = || (vec![T::ZERO; ROWS], vec![T::ZERO; ROWS]);
+    let (mut rows, mut columns) = (zeros(), zeros());
+    map.inverse(&z, &params, &mut rows.0, &mut rows.1);
+    let mut apart = vec![T::ZERO; STRIDE * width];
+    for (i, &p) in params.iter().enumerate() {
+        apart[i % width * STRIDE + i / width] = p;
+    }
+    map.inverter().invert(&z, &apart, STRIDE, &mut columns.0, &mut columns.1);
+    assert!(rows == columns, "{map:?}");
+}
+
+fn at_both_types(check: impl Fn(&dyn MapKernel<f32>, &dyn MapKernel<f64>)) {
     at_each_level(|| {
-        compare::<f32>(MonotoneMap::Affine(Affine { log_scale_max: 7.0 }));
-        compare::<f64>(MonotoneMap::Affine(Affine { log_scale_max: 7.0 }));
+        check(&Affine { log_scale_max: 7.0 }, &Affine { log_scale_max: 7.0 });
         for bins in [1, 2, 3, 8, 17] {
             let spline = RationalQuadratic::new(bins, 5.0);
-            compare::<f32>(MonotoneMap::RationalQuadratic(spline));
-            compare::<f64>(MonotoneMap::RationalQuadratic(spline));
+            check(&spline, &spline);
         }
+    });
+}
+
+#[test]
+fn d9_a_tile_has_the_bits_of_its_rows() {
+    at_both_types(|single, double| {
+        compare(single);
+        compare(double);
+    });
+}
+
+#[test]
+fn d9_a_column_has_the_bits_of_its_rows() {
+    at_both_types(|single, double| {
+        compare_columns(single);
+        compare_columns(double);
     });
 }
 
 #[test]
 #[should_panic(expected = "whole number of columns")]
 fn part_of_a_tile_is_refused() {
-    let map = MonotoneMap::RationalQuadratic(RationalQuadratic::new(2, 5.0));
+    let map = RationalQuadratic::new(2, 5.0);
     map.forward_tile(&[0.0; 8], &[0.0; 40], &mut [0.0; 8], &mut [0.0; 8]);
 }

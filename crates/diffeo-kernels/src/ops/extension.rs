@@ -220,3 +220,17 @@ pub(super) fn apply4<const D: usize>(inputs: [Tensor<2>; 4], op: Arc<dyn FusedOp
     let [a, b, c, d] = inputs.map(Tensor::into_dispatch);
     Tensor::from_dispatch(<Dispatch as FlowOps>::fused4(a, b, c, d, op))
 }
+
+/// Applies an operation of one to four tensors that live on the CPU device.
+///
+/// # Panics
+/// If there are none, or more.
+pub(super) fn apply<const D: usize>(inputs: &[Tensor<2>], op: Arc<dyn FusedOp>) -> Tensor<D> {
+    match inputs {
+        [a] => apply1(a.clone(), op),
+        [a, b] => apply2([a, b].map(Tensor::clone), op),
+        [a, b, c] => apply3([a, b, c].map(Tensor::clone), op),
+        [a, b, c, d] => apply4([a, b, c, d].map(Tensor::clone), op),
+        _ => panic!("an operation has 1 to 4 inputs, not {}", inputs.len()),
+    }
+}

@@ -7,87 +7,21 @@ use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 
 use super::flex::{Scalar, dense, elements, extents, tensor};
-use super::is_fused;
-use crate::{Activation, MadeInverse, MadeStep, MaskedLinear, MonotoneMap, Staircase};
-
-/// One step of a masked network, as [`MadeStep`], with its weights in tensors.
-#[derive(Clone, Debug)]
-pub enum MadeLayer {
-    /// A masked linear layer.
-    Linear {
-        /// `[inputs, outputs]`.
-        weight: Tensor<2>,
-        /// `[1, outputs]`.
-        bias: Tensor<2>,
-        /// Which inputs each output sees.
-        staircase: Arc<Staircase>,
-        /// Applied to the result.
-        activation: Activation,
-        /// Node that is multiplied; node 0 is the input, node `i + 1` the result of step `i`.
-        input: usize,
-        /// Node that is added.
-        skip: Option<usize>,
-    },
-    /// An activation by itself.
-    Activate {
-        /// What is applied.
-        activation: Activation,
-        /// Node it is applied to.
-        input: usize,
-    },
-}
+use super::{AnyMap, is_fused};
+use crate::{Graph, MadeInverse};
 
 /// A network and a scalar map, prepared to be inverted: weights are in the order in which they are read.
 #[derive(Debug)]
 pub struct MadeSampler {
     inverse: Prepared,
-    steps: usize,
+    /// But the input.
+    nodes: usize,
 }
 
 #[derive(Debug)]
 enum Prepared {
     F32(MadeInverse<f32>),
     F64(MadeInverse<f64>),
-}
-
-/// A step of a masked network without its weights.
-#[derive(Clone, Debug)]
-pub(super) enum Form {
-    Linear { staircase: Arc<Staircase>, activation: Activation, input: usize, skip: Option<usize> },
-    Activate { activation: Activation, input: usize },
-}
-
-impl Form {
-    pub(super) fn of(layer: &MadeLayer) -> Self {
-        match layer {
-            MadeLayer::Linear { staircase, activation, input, skip, .. } => Self::Linear {
-                staircase: Arc::clone(staircase),
-                activation: *activation,
-                input: *input,
-                skip: *skip,
-            },
-            MadeLayer::Activate { activation, input } => {
-                Self::Activate { activation: *activation, input: *input }
-            }
-        }
-    }
-
-    /// The step with its weights and bias, which a linear one takes from `weights`.
-    pub(super) fn step<'a, T>(
-        &'a self,
-        mut weights: impl FnMut(&Staircase) -> [&'a [T]; 2],
-    ) -> MadeStep<'a, T> {
-        match self {
-            Self::Linear { staircase, activation, input, skip } => {
-                let [weight, bias] = weights(staircase);
-                let layer = MaskedLinear { weight, bias, staircase, activation: *activation };
-                MadeStep::Linear { layer, input: *input, skip: *skip }
-            }
-            Self::Activate { activation, input } => {
-                MadeStep::Activate { activation: *activation, input: *input }
-            }
-        }
-    }
 }
 
 /// The primitive of an untracked CPU tensor.
@@ -99,24 +33,29 @@ fn primitive(tensor: &Tensor<2>) -> Option<FlexTensor> {
 }
 
 impl MadeSampler {
-    /// Prepares the inverse; `None` if a weight is tracked or lives on another device.
-    pub fn new(layers: &[MadeLayer], map: MonotoneMap, dims: usize) -> Option<Self> {
-        let mut weights = Vec::with_capacity(layers.len());
-        for layer in layers {
-            if let MadeLayer::Linear { weight, bias, .. } = layer {
-                weights.push([primitive(weight)?, primitive(bias)?]);
-            }
-        }
+    /// Prepares the inverse of a network with the weight and bias `[1, outputs]` of each linear node in their order; `None` if one
+    /// is tracked or lives on another device.
+    ///
+    /// # Panics
+    /// If [`MadeInverse::new`] does.
+    pub fn new(
+        graph: &Graph,
+        weights: &[[Tensor<2>; 2]],
+        map: &Arc<dyn AnyMap>,
+        dims: usize,
+    ) -> Option<Self> {
+        let both = |[weight, bias]: &[Tensor<2>; 2]| Some([primitive(weight)?, primitive(bias)?]);
+        let weights = weights.iter().map(both).collect::<Option<Vec<_>>>()?;
         let double = weights.iter().any(|[weight, _]| weight.dtype() == DType::F64);
         let inverse = if double {
-            Prepared::F64(prepare(layers, &weights, map, dims))
+            Prepared::F64(prepare(graph, &weights, map, dims))
         } else {
-            Prepared::F32(prepare(layers, &weights, map, dims))
+            Prepared::F32(prepare(graph, &weights, map, dims))
         };
-        Some(Self { inverse, steps: layers.len() })
+        Some(Self { inverse, nodes: graph.nodes().len() })
     }
 
-    /// `x` and the log-slopes `log dx/dz`, both `[n, d]`; `addend` is added in the first step. `None` if a tensor is tracked.
+    /// `x` and the log-slopes `log dx/dz`, both `[n, d]`; `addend` is added in node 1. `None` if a tensor is tracked.
     pub fn run(&self, z: &Tensor<2>, addend: Option<&Tensor<2>>) -> Option<[Tensor<2>; 2]> {
         let z = primitive(z)?;
         let addend = match addend {
@@ -141,7 +80,7 @@ impl MadeSampler {
         let shape = extents(z);
         let count = shape[0] * shape[1];
         let (mut x, mut log_slope) = (vec![T::ZERO; count], vec![T::ZERO; count]);
-        let mut addends: Vec<Option<&[T]>> = vec![None; self.steps];
+        let mut addends: Vec<Option<&[T]>> = vec![None; self.nodes];
         addends[0] = addend.map(elements::<T>);
         inverse.run(elements::<T>(z), &addends, &mut x, &mut log_slope);
         Some([x, log_slope].map(|values| Tensor::from_primitive::<Flex>(tensor(values, shape))))
@@ -149,17 +88,12 @@ impl MadeSampler {
 }
 
 fn prepare<T: Scalar>(
-    layers: &[MadeLayer],
+    graph: &Graph,
     weights: &[[FlexTensor; 2]],
-    map: MonotoneMap,
+    map: &Arc<dyn AnyMap>,
     dims: usize,
 ) -> MadeInverse<T> {
-    let forms: Vec<Form> = layers.iter().map(Form::of).collect();
-    let mut weights = weights.iter();
-    let mut next = |_: &Staircase| match weights.next() {
-        Some([weight, bias]) => [elements::<T>(weight), elements::<T>(bias)],
-        None => unreachable!("every linear layer has weights"),
-    };
-    let steps: Vec<MadeStep<'_, T>> = forms.iter().map(|form| form.step(&mut next)).collect();
-    MadeInverse::new(&steps, map, dims)
+    let weights: Vec<[&[T]; 2]> =
+        weights.iter().map(|both| both.each_ref().map(elements::<T>)).collect();
+    MadeInverse::new(graph, &weights, map.kernel::<T>(), dims)
 }

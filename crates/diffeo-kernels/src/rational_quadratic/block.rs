@@ -61,7 +61,7 @@ pub(super) fn rows(bins: usize) -> usize {
 }
 
 /// `ln(e - 1)`: softplus of it is one.
-const SLOPE_SHIFT: f64 = 0.541_324_854_612_918_1;
+pub(super) const SLOPE_SHIFT: f64 = 0.541_324_854_612_918_1;
 /// Beyond this a raw slope is held, so that squares of slopes stay finite in `f32`.
 const RAW_SLOPE_MAX: f64 = 1e6;
 

@@ -2,7 +2,7 @@
 
 use super::RationalQuadratic;
 use super::tiles::{self, Kernel, Params};
-use crate::monotone::{ArgumentGradients, MapGradients};
+use crate::monotone::{ArgumentGradients, MapGradients, ScalarMap};
 use crate::{Real, TILE_ROWS};
 
 /// Elements that are transposed together; their parameters stay in the caches.

@@ -3,19 +3,19 @@
 use super::RationalQuadratic;
 use super::block::{self, Shape, lanes, lanes_mut};
 use crate::dispatch::{Level, dispatched, level};
-use crate::monotone::{ArgumentGradients, MapGradients};
+use crate::monotone::{ArgumentGradients, ColumnInverter, MapGradients};
 use crate::{Real, TILE_ROWS};
 
 /// A spline's constants in the kernel's type, and working memory.
 #[derive(Debug)]
-pub(crate) struct Kernel<T> {
+pub(super) struct Kernel<T> {
     shape: Shape<T>,
     /// Room for the exponentials of one block, see [`block`].
     exps: Vec<T>,
 }
 
 impl<T: Real> Kernel<T> {
-    pub(crate) fn new(spline: &RationalQuadratic) -> Self {
+    pub(super) fn new(spline: &RationalQuadratic) -> Self {
         let exps = vec![T::ZERO; block::rows(spline.bins) * TILE_ROWS];
         Self { shape: Shape::new(spline), exps }
     }
@@ -23,15 +23,15 @@ impl<T: Real> Kernel<T> {
 
 /// Parameters of columns: parameter `p` of column `i` is the [`TILE_ROWS`] numbers at `i * step + p * stride`.
 #[derive(Clone, Copy)]
-pub(crate) struct Params<'a, T> {
-    pub(crate) data: &'a [T],
-    pub(crate) step: usize,
-    pub(crate) stride: usize,
+pub(super) struct Params<'a, T> {
+    pub(super) data: &'a [T],
+    pub(super) step: usize,
+    pub(super) stride: usize,
 }
 
 impl<'a, T> Params<'a, T> {
     /// `[d, width, TILE_ROWS]`.
-    pub(crate) fn of_tile(data: &'a [T], width: usize) -> Self {
+    pub(super) fn of_tile(data: &'a [T], width: usize) -> Self {
         Self { data, step: width * TILE_ROWS, stride: TILE_ROWS }
     }
 
@@ -55,7 +55,7 @@ macro_rules! with_lanes {
 
 dispatched! {
     /// The map or its inverse over columns.
-    pub(crate) fn map<T: Real>(
+    pub(super) fn map<T: Real>(
         kernel: &mut Kernel<T>,
         input: &[T],
         params: Params<'_, T>,
@@ -92,7 +92,7 @@ fn map_lanes<T: Real, const L: usize, const INVERSE: bool>(
 dispatched! {
     /// Backward pass of the map or its inverse over columns, always at the forward map's input. Gradients of
     /// the parameters lie as these do.
-    pub(crate) fn backward<T: Real>(
+    pub(super) fn backward<T: Real>(
         kernel: &mut Kernel<T>,
         x: &[T],
         params: Params<'_, T>,
@@ -127,18 +127,8 @@ fn backward_lanes<T: Real, const L: usize, const INVERSE: bool>(
     }
 }
 
-/// The inverse map for callers that hold the parameters of one dimension for many rows side by side.
-#[derive(Debug)]
-pub(crate) struct Inverter<T>(Kernel<T>);
-
-impl<T: Real> Inverter<T> {
-    pub(crate) fn new(spline: &RationalQuadratic) -> Self {
-        Self(Kernel::new(spline))
-    }
-
-    /// `z -> (x, log dx/dz)` for a multiple of [`TILE_ROWS`] elements, parameters `[3K - 1, stride]`.
-    #[inline(always)]
-    pub(crate) fn run(
+impl<T: Real> ColumnInverter<T> for Kernel<T> {
+    fn invert(
         &mut self,
         z: &[T],
         params: &[T],
@@ -147,6 +137,6 @@ impl<T: Real> Inverter<T> {
         log_slope: &mut [T],
     ) {
         let params = Params { data: params, step: TILE_ROWS, stride };
-        map(&mut self.0, z, params, value, log_slope, true);
+        map(self, z, params, value, log_slope, true);
     }
 }

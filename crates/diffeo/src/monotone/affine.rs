@@ -1,7 +1,8 @@
 //! Affine map: the scalar map of MADE, MAF, IAF and RealNVP.
 
+use std::sync::Arc;
+
 use diffeo_kernels as kernels;
-use diffeo_kernels::MonotoneMap;
 use serde::{Deserialize, Serialize};
 
 use super::fused::Fused;
@@ -58,7 +59,7 @@ impl DescribeMap for Affine {
     }
 
     fn build(&self, _dims: usize, _init: &mut Init) -> Box<dyn Monotone> {
-        let kernel = MonotoneMap::Affine(kernels::Affine { log_scale_max: self.log_scale_max });
-        Box::new(Fused { kernel, log_slope_max: self.log_scale_max })
+        let kernel = kernels::Affine { log_scale_max: self.log_scale_max };
+        Box::new(Fused { kernel: Arc::new(kernel), log_slope_max: self.log_scale_max })
     }
 }

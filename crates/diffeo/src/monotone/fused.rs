@@ -1,8 +1,9 @@
 //! Maps that are kernels.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
-use diffeo_kernels::MonotoneMap;
-use diffeo_kernels::ops::{Direction, scalar_map};
+use diffeo_kernels::ops::{AnyMap, Direction, scalar_map};
 
 use super::{Monotone, Scalarwise};
 use crate::error::Result;
@@ -10,13 +11,13 @@ use crate::error::Result;
 /// A map that a kernel computes, both ways and backwards.
 #[derive(Clone, Debug)]
 pub(super) struct Fused {
-    pub(super) kernel: MonotoneMap,
+    pub(super) kernel: Arc<dyn AnyMap>,
     pub(super) log_slope_max: f64,
 }
 
 impl Fused {
     fn apply(&self, direction: Direction, x: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
-        let [value, log_slope] = scalar_map(self.kernel, direction, x, params);
+        let [value, log_slope] = scalar_map(&self.kernel, direction, x, params);
         Ok(Scalarwise { value, log_slope })
     }
 }
@@ -34,8 +35,8 @@ impl Monotone for Fused {
         self.apply(Direction::Inverse, z, params)
     }
 
-    fn kernel(&self) -> Option<MonotoneMap> {
-        Some(self.kernel)
+    fn kernel(&self) -> Option<&Arc<dyn AnyMap>> {
+        Some(&self.kernel)
     }
 
     fn log_slope_max(&self) -> f64 {

@@ -8,8 +8,10 @@ mod rational_quadratic;
 mod root;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
+use diffeo_kernels::ops::AnyMap;
 
 pub use affine::Affine;
 pub use rational_quadratic::RationalQuadratic;
@@ -81,7 +83,7 @@ pub trait Monotone: DuplicateMap + Debug + Send + Sync {
 
     /// The fused kernel of the map; `None` if it is made of tensor operations.
     #[doc(hidden)]
-    fn kernel(&self) -> Option<diffeo_kernels::MonotoneMap> {
+    fn kernel(&self) -> Option<&Arc<dyn AnyMap>> {
         None
     }
 

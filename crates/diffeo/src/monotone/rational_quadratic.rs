@@ -1,7 +1,8 @@
 //! Rational-quadratic spline: a flexible map that is exact to invert.
 
+use std::sync::Arc;
+
 use diffeo_kernels as kernels;
-use diffeo_kernels::MonotoneMap;
 use serde::{Deserialize, Serialize};
 
 use super::fused::Fused;
@@ -82,13 +83,13 @@ impl DescribeMap for RationalQuadratic {
     fn build(&self, _dims: usize, _init: &mut Init) -> Box<dyn Monotone> {
         // The slope of the steepest chord: the lowest bin is as narrow as the highest one is high.
         let log_slope_max = -Self::MIN_SIZE.ln();
-        let kernel = MonotoneMap::RationalQuadratic(kernels::RationalQuadratic {
+        let kernel = kernels::RationalQuadratic {
             bins: self.bins,
             bound: self.bound,
             min_size: Self::MIN_SIZE,
             min_slope: Self::MIN_SLOPE,
-        });
-        Box::new(Fused { kernel, log_slope_max })
+        };
+        Box::new(Fused { kernel: Arc::new(kernel), log_slope_max })
     }
 
     fn bound(&self) -> f64 {

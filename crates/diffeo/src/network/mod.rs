@@ -7,7 +7,6 @@ use burn::tensor::Tensor;
 use std::sync::Arc;
 
 use diffeo_kernels as kernels;
-use diffeo_kernels::ops::MadeLayer;
 use diffeo_kernels::{Graph, Node};
 use serde::{Deserialize, Serialize};
 
@@ -192,28 +191,14 @@ impl Network {
         std::iter::once(&self.input).chain(&self.hidden).chain([&self.output])
     }
 
-    /// The network for the fast inverse; a context's contribution is the addend of the first node.
-    pub(crate) fn layers(&self) -> Vec<MadeLayer> {
-        let mut layers = self.linear();
-        let nodes = self.graph.nodes().iter();
-        nodes
-            .map(|node| match node {
-                Node::Activate { activation, input } => {
-                    MadeLayer::Activate { activation: *activation, input: *input }
-                }
-                Node::Linear { staircase, activation, input, skip } => {
-                    let [weight, bias] = layers.next().unwrap().weights();
-                    MadeLayer::Linear {
-                        weight,
-                        bias,
-                        staircase: Arc::clone(staircase),
-                        activation: *activation,
-                        input: *input,
-                        skip: *skip,
-                    }
-                }
-            })
-            .collect()
+    /// What is computed from what; a context's contribution is added in the first node.
+    pub(crate) fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// Weight and bias of each linear node.
+    pub(crate) fn weights(&self) -> Vec<[Tensor<2>; 2]> {
+        self.linear().map(Linear::weights).collect()
     }
 
     /// The network over flat weights.

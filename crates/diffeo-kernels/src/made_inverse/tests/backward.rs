@@ -14,7 +14,13 @@ struct Problem<T> {
 }
 
 impl<T: Real> Problem<T> {
-    fn new(dims: usize, hidden: usize, map: MonotoneMap, residual: bool, context: bool) -> Self {
+    fn new(
+        dims: usize,
+        hidden: usize,
+        map: Arc<dyn MapKernel<T>>,
+        residual: bool,
+        context: bool,
+    ) -> Self {
         Self {
             net: net(dims, hidden, map, residual),
             z: noise(ROWS * dims, 3),
@@ -24,15 +30,14 @@ impl<T: Real> Problem<T> {
     }
 
     fn addends<'a>(&'a self, addend: Option<&'a [T]>) -> Vec<Option<&'a [T]>> {
-        let mut addends = vec![None; self.net.steps().len()];
+        let mut addends = vec![None; self.net.graph.nodes().len()];
         addends[0] = addend;
         addends
     }
 
     fn inverse(&self, z: &[T], addend: Option<&[T]>) -> [Vec<T>; 2] {
         let [mut x, mut log_slope] = [vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]];
-        let made = MadeInverse::new(&self.net.steps(), self.net.map, self.net.dims);
-        made.run(z, &self.addends(addend), &mut x, &mut log_slope);
+        self.net.prepared().run(z, &self.addends(addend), &mut x, &mut log_slope);
         [x, log_slope]
     }
 
@@ -42,7 +47,7 @@ impl<T: Real> Problem<T> {
         pairs.map(|(v, g)| v.to_f64() * g.to_f64()).sum()
     }
 
-    /// Gradients by `z`, the first step's addend, and the weights, of some rows.
+    /// Gradients by `z`, the first node's addend, and the weights, of some rows.
     fn gradients(&self, rows: Range<usize>) -> [Vec<T>; 3] {
         let (dims, hidden) = (self.net.dims, self.net.layers[0].1.len());
         let at = rows.start * dims..rows.end * dims;
@@ -52,8 +57,8 @@ impl<T: Real> Problem<T> {
             MapGradients { value: &self.grads[0][at.clone()], log_slope: &self.grads[1][at] };
         let total = self.net.layers.iter().map(|(w, b, _)| w.len() + b.len()).sum();
         let mut weights = vec![T::ZERO; total];
-        let steps = self.net.steps();
-        let backward = MadeInverseBackward::new(&steps, self.net.map, dims);
+        let (graph, map) = (&self.net.graph, Arc::clone(&self.net.map));
+        let backward = MadeInverseBackward::new(graph, &self.net.weights(), map, dims);
         let found = backward.run(&x, &self.addends(addend), from, Some(&mut weights));
         [found.z, found.addends[0].clone(), weights]
     }
@@ -85,7 +90,7 @@ fn argument(problem: &mut Problem<f64>, list: usize, mut at: usize) -> Option<&m
 #[test]
 fn gradients_agree_with_central_differences() {
     for (residual, context) in [(false, true), (true, false)] {
-        for map in [AFFINE, spline()] {
+        for map in [affine(), spline()] {
             let mut problem = Problem::<f64>::new(4, 13, map, residual, context);
             for (list, found) in problem.gradients(0..ROWS).into_iter().enumerate() {
                 for at in (0..found.len()).step_by(7) {
@@ -121,7 +126,7 @@ fn gradients_agree_with_central_differences() {
 
 #[test]
 fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
-    for map in [AFFINE, spline()] {
+    for map in [affine(), spline()] {
         let problem = Problem::<f32>::new(6, 40, map, true, true);
         let all = at_each_level(|| {
             let [z, addend, _] = problem.gradients(0..ROWS);
@@ -138,7 +143,7 @@ fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
 
 #[test]
 fn a_bad_row_spoils_its_own_gradients_only() {
-    for map in [AFFINE, spline()] {
+    for map in [affine(), spline()] {
         let mut problem = Problem::<f64>::new(4, 20, map, false, false);
         let clean = problem.gradients(0..ROWS);
         problem.z[33 * 4 + 1] = f64::NAN;
@@ -160,11 +165,13 @@ fn no_rows_have_gradients_of_zero() {
 #[test]
 #[should_panic(expected = "multiplied twice")]
 fn a_node_that_two_layers_multiply_is_refused() {
-    let net = net::<f64>(2, 5, AFFINE, false);
-    let mut steps = net.steps();
-    steps.insert(2, steps[1]);
-    if let Some(MadeStep::Linear { input, .. }) = steps.last_mut() {
+    let net = net::<f64>(2, 5, affine(), false);
+    let mut nodes = net.graph.nodes().to_vec();
+    nodes.insert(2, nodes[1].clone());
+    if let Some(Node::Linear { input, .. }) = nodes.last_mut() {
         *input = 3;
     }
-    let _ = MadeInverseBackward::new(&steps, AFFINE, 2);
+    let mut weights = net.weights();
+    weights.insert(2, weights[1]);
+    let _ = MadeInverseBackward::new(&Graph::new(2, nodes), &weights, affine(), 2);
 }

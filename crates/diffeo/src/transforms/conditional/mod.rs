@@ -172,13 +172,14 @@ impl Conditional {
             return None;
         }
         let z = Self::columns(z, self.moved.as_ref());
-        let prepare = || MadeSampler::new(&network.layers(), map, structure.dims()).map(Arc::new);
+        let (graph, dims) = (network.graph(), structure.dims());
+        let prepare = || MadeSampler::new(graph, &network.weights(), map, dims).map(Arc::new);
         let sampler = self.sampler.get_or_init(prepare).as_ref();
         let addend = network.context_addend(given.context);
         // The sampler has its weights at hand and refuses where a gradient is wanted.
         let [value, log_slope] = sampler
             .and_then(|sampler| sampler.run(&z, addend.as_ref()))
-            .or_else(|| made_inverse(&network.layers(), map, &z, addend.as_ref()))?;
+            .or_else(|| made_inverse(graph, &network.weights(), map, &z, addend.as_ref()))?;
         Some(Scalarwise { value, log_slope })
     }
 
@@ -244,6 +245,7 @@ impl Transform for Conditional {
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
         let network = self.conditioner.network()?.program(&weights.part("network"))?;
         let structure = self.conditioner.structure().clone();
-        Some(vec![Box::new(step::ConditionalStep::new(network, self.map.kernel()?, structure))])
+        let map = Arc::clone(self.map.kernel()?);
+        Some(vec![Box::new(step::ConditionalStep::new(network, map, structure))])
     }
 }

@@ -1,7 +1,10 @@
 //! The conditional layer without tensors: a network that sees some columns gives the parameters of a scalar map of some columns.
 
+use std::sync::Arc;
+
+use diffeo_kernels::ops::AnyMap;
 use diffeo_kernels::{
-    Aligned, ArgumentGradients, MapGradients, MonotoneMap, Real, TILE_ROWS, add_tiled_columns,
+    Aligned, ArgumentGradients, MapGradients, Real, TILE_ROWS, add_tiled_columns,
 };
 
 use crate::conditioner::Structure;
@@ -12,7 +15,7 @@ use crate::step::{Arena, Kept, Pass, Scratch, Step, gather, scatter};
 #[derive(Debug)]
 pub(super) struct ConditionalStep {
     network: NetworkProgram,
-    map: MonotoneMap,
+    map: Arc<dyn AnyMap>,
     structure: Structure,
 }
 
@@ -24,7 +27,7 @@ const MOVED: usize = 1;
 const PARAMS: usize = 4;
 
 impl ConditionalStep {
-    pub(super) fn new(network: NetworkProgram, map: MonotoneMap, structure: Structure) -> Self {
+    pub(super) fn new(network: NetworkProgram, map: Arc<dyn AnyMap>, structure: Structure) -> Self {
         Self { network, map, structure }
     }
 
@@ -40,8 +43,9 @@ impl ConditionalStep {
         let size = (x.len() / tiles.max(1)).max(1);
         let out = z.chunks_exact_mut(size).zip(log_slope.chunks_exact_mut(size));
         let params = params.chunks_exact(size * self.map.params_per_dim());
+        let map = self.map.kernel::<T>();
         for ((x, params), (z, log_slope)) in x.chunks_exact(size).zip(params).zip(out) {
-            self.map.forward_tile(x, params, z, log_slope);
+            map.forward_tile(x, params, z, log_slope);
         }
     }
 
@@ -60,11 +64,12 @@ impl ConditionalStep {
         let to = to.input.chunks_exact_mut(size).zip(to.params.chunks_exact_mut(width));
         let from = value.chunks_exact(size).zip(pass.log_det_gradient.chunks_exact(TILE_ROWS));
         let at = x.chunks_exact(size).zip(params.chunks_exact(width));
+        let map = self.map.kernel::<T>();
         for (((x, params), (value, by_row)), (input, to_params)) in at.zip(from).zip(to) {
             log_slope.chunks_exact_mut(TILE_ROWS).for_each(|to| to.copy_from_slice(by_row));
             let from = MapGradients { value, log_slope };
             let to = ArgumentGradients { input, params: to_params };
-            self.map.forward_backward_tile(x, params, from, to);
+            map.forward_backward_tile(x, params, from, to);
         }
     }
 }
