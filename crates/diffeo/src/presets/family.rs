@@ -1,0 +1,58 @@
+//! What a preset says of itself.
+
+use super::options::{ColumnOrder, PresetOptions};
+use crate::bases::BaseSpec;
+use crate::host::random::{Purpose, Streams, permutation};
+use crate::spec::Precision;
+use crate::transforms::LayerSpec;
+
+/// A named model.
+pub(super) struct Family {
+    /// The name used in files and on the command line.
+    pub(super) name: &'static str,
+    /// What it is, in a few words.
+    pub(super) summary: &'static str,
+    /// Fewest columns, and what to use for less.
+    pub(super) columns_min: usize,
+    /// Whether it can be conditional.
+    pub(super) takes_context: bool,
+    /// The usual order of columns; `None` where there is none to choose.
+    pub(super) order: Option<ColumnOrder>,
+    /// The base and the precision that it is for, where that is no choice.
+    pub(super) fixed: Option<fn() -> (BaseSpec, Precision)>,
+    /// The layers of transform `i`.
+    pub(super) layers: fn(&Draft<'_>, i: usize) -> Vec<LayerSpec>,
+}
+
+/// A flow that is being described.
+pub(super) struct Draft<'a> {
+    pub(super) dims: usize,
+    pub(super) options: &'a PresetOptions,
+    pub(super) order: ColumnOrder,
+}
+
+impl Draft<'_> {
+    /// How transform `i` finds the columns that the one before has left; `None` if as they are.
+    pub(super) fn turn(&self, i: usize) -> Option<Vec<usize>> {
+        match self.order {
+            ColumnOrder::Random => {
+                let streams = Streams::new(self.options.seed);
+                let mut rng = streams.rng(Purpose::Permutation, 0, i as u64);
+                let order = permutation(&mut rng, self.dims as u32);
+                Some(order.into_iter().map(|column| column as usize).collect())
+            }
+            ColumnOrder::Reverse if i > 0 => Some((0..self.dims).rev().collect()),
+            ColumnOrder::Reverse | ColumnOrder::Given => None,
+        }
+    }
+
+    /// The same, as an order in any case.
+    pub(super) fn turn_or_stay(&self, i: usize) -> Vec<usize> {
+        self.turn(i).unwrap_or_else(|| (0..self.dims).collect())
+    }
+
+    /// Which columns transform `i` leaves as they are, every second one.
+    pub(super) fn kept(&self, i: usize) -> Vec<bool> {
+        (0..self.dims).map(|j| j % 2 == i % 2).collect()
+    }
+}

@@ -1,0 +1,15 @@
+//! `N(mu, Sigma)` in closed form: the baseline that every flow must beat.
+
+use super::family::Family;
+use crate::bases::GaussianSpec;
+use crate::spec::Precision;
+
+pub(super) const GAUSSIAN: Family = Family {
+    name: "gaussian",
+    summary: "full covariance in closed form, the baseline",
+    columns_min: 1,
+    takes_context: false,
+    order: None,
+    fixed: Some(|| (GaussianSpec {}.into(), Precision::F64)),
+    layers: |_, _| vec![],
+};

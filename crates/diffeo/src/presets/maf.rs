@@ -1,0 +1,27 @@
+//! Affine autoregressive layers with reversed orders: fast density (Papamakarios, Pavlakou, Murray. NeurIPS 2017, arXiv:1705.07057).
+
+use super::family::{Draft, Family};
+use super::options::ColumnOrder;
+use crate::monotone::Affine;
+use crate::transforms::{AutoregressiveSpec, PermutationSpec};
+
+pub(super) const MAF: Family = Family {
+    name: "maf",
+    summary: "affine autoregressive, the fastest fit",
+    columns_min: 1,
+    takes_context: true,
+    order: Some(ColumnOrder::Reverse),
+    fixed: None,
+    layers: |draft, i| {
+        let mut layers = Vec::new();
+        layers.extend(draft.turn(i).map(|order| PermutationSpec { order }.into()));
+        layers.push(affine(draft).into());
+        layers
+    },
+};
+
+/// The layer of MAF, which IAF uses the other way round.
+pub(super) fn affine(draft: &Draft<'_>) -> AutoregressiveSpec {
+    let (monotone, network) = (Affine::default().into(), draft.options.network());
+    AutoregressiveSpec { monotone, network, order: None }
+}

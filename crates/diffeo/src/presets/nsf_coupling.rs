@@ -1,0 +1,19 @@
+//! Spline couplings with PLU layers between: fast in both directions (Durkan et al. NeurIPS 2019, arXiv:1906.04032).
+
+use super::family::Family;
+use super::options::ColumnOrder;
+use crate::transforms::{CouplingSpec, PluSpec};
+
+pub(super) const NSF_COUPLING: Family = Family {
+    name: "nsf-coupling",
+    summary: "spline couplings, fast both ways",
+    columns_min: 2,
+    takes_context: true,
+    order: Some(ColumnOrder::Random),
+    fixed: None,
+    layers: |draft, i| {
+        let (monotone, network) = (draft.options.spline().into(), draft.options.network());
+        let spline = CouplingSpec { monotone, network, kept: draft.kept(i) };
+        vec![PluSpec { order: draft.turn_or_stay(i) }.into(), spline.into()]
+    },
+};
