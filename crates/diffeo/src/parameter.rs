@@ -1,8 +1,8 @@
 //! A trainable tensor and how to walk over all of a model's.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::host::random::{Purpose, Streams, uniform};
 
 /// Called with the name of a parameter (path segments joined by dots) and the parameter.
 pub type Visitor<'a> = dyn FnMut(&str, &mut Parameter) + 'a;
@@ -22,6 +22,29 @@ impl Parameter {
     /// A parameter without mask or weight decay.
     pub fn new(value: Tensor<2>) -> Self {
         Self { value, mask: None, decay: false }
+    }
+
+    /// Zeros of which those at the (row, column) that `keep` names can be trained.
+    pub fn masked_zeros(init: &Init, shape: [usize; 2], keep: fn(usize, usize) -> bool) -> Self {
+        let at = |i: usize| f64::from(u8::from(keep(i / shape[1], i % shape[1])));
+        let mask = init.values(shape, (0..shape[0] * shape[1]).map(at).collect());
+        Self { value: init.full(shape, 0.0), mask: Some(mask), decay: false }
+    }
+
+    /// The value, with a gradient only where the mask has ones.
+    pub fn masked(&self) -> Tensor<2> {
+        match &self.mask {
+            Some(mask) => self.value.clone() * mask.clone(),
+            None => self.value.clone(),
+        }
+    }
+
+    /// `limit tanh(value / limit)`: about the value itself when small, never beyond the limit.
+    pub fn bounded(&self, limit: f64) -> Tensor<2> {
+        // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
+        let raw = self.value.clone();
+        let limits = raw.full_like(limit);
+        (raw / limits).tanh().mul_scalar(limit)
     }
 }
 
@@ -43,13 +66,15 @@ pub struct Init {
     pub device: Device,
     /// Precision of the tensors.
     pub dtype: DType,
-    rng: ChaCha8Rng,
+    streams: Streams,
+    /// Tensors drawn so far: the row of the next one in [`Purpose::Init`].
+    drawn: u64,
 }
 
 impl Init {
     /// Starts a stream of initial values.
     pub fn new(seed: u64, dtype: DType, device: Device) -> Self {
-        Self { device, dtype, rng: ChaCha8Rng::seed_from_u64(seed) }
+        Self { device, dtype, streams: Streams::new(seed), drawn: 0 }
     }
 
     /// All elements equal.
@@ -62,24 +87,11 @@ impl Init {
         Tensor::from_data(TensorData::new(values, shape), (&self.device, self.dtype))
     }
 
-    /// Uniform on `(-bound, bound)`.
+    /// Uniform on `[-bound, bound)`.
     pub fn uniform(&mut self, shape: [usize; 2], bound: f64) -> Tensor<2> {
-        let values = (0..shape[0] * shape[1]).map(|_| bound * (2.0 * self.unit() - 1.0)).collect();
-        self.values(shape, values)
-    }
-
-    /// A random order of `0..n`.
-    pub fn permutation(&mut self, n: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..n).collect();
-        for i in (1..n).rev() {
-            let j = (self.unit() * (i + 1) as f64) as usize;
-            order.swap(i, j.min(i));
-        }
-        order
-    }
-
-    /// Uniform on `[0, 1)` with 53 random bits.
-    fn unit(&mut self) -> f64 {
-        (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+        let mut rng = self.streams.rng(Purpose::Init, 0, self.drawn);
+        self.drawn += 1;
+        let draw = |_| bound * (2.0 * uniform(&mut rng) - 1.0);
+        self.values(shape, (0..shape[0] * shape[1]).map(draw).collect())
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use diffeo::{BaseSpec, Preset};
 
 use super::{ReadArgs, exit_codes};
 use crate::columns::{ColumnList, CountList, NameList};
@@ -71,8 +72,7 @@ pub(crate) struct FitArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 
-    /// Kind of flow: nsf, nsf-coupling, maf, iaf, realnvp, gaussian [default: nsf]
-    #[arg(long, value_name = "PRESET", help_heading = "Model")]
+    #[arg(long, value_name = "PRESET", help_heading = "Model", help = model_help())]
     pub(crate) model: Option<String>,
     /// Number of transforms in the chain
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
@@ -99,8 +99,7 @@ pub(crate) struct FitArgs {
     /// Order in which the layers take the columns: given, reverse, random [default: reverse for maf and iaf, else random]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub(crate) order: Option<String>,
-    /// Base distribution: normal, gaussian, student-t[:DOF], mixture[:COMPONENTS], uniform[:BOUND] [default: normal]
-    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    #[arg(long, value_name = "NAME", help_heading = "Model", help = base_help())]
     pub(crate) base: Option<String>,
     /// Numbers to compute with: f32, f64 [default: f32]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
@@ -177,4 +176,12 @@ pub(crate) enum ResumeMode {
     Latest,
     /// The newest that is sound, with a warning if it is not the last one written.
     Auto,
+}
+
+fn model_help() -> String {
+    format!("Kind of flow: {} [default: nsf]", Preset::ALL.map(Preset::name).join(", "))
+}
+
+fn base_help() -> String {
+    format!("Base distribution: {} [default: normal]", BaseSpec::USAGES.join(", "))
 }

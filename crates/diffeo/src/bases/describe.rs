@@ -27,6 +27,15 @@ pub trait DescribeBase: Debug + Send + Sync {
     fn build(&self, dims: usize, init: &mut Init) -> Result<Box<dyn Distribution>>;
 }
 
+/// A base as it is written on a command line: a name and, for some, a number.
+pub trait Written: Sized {
+    /// `name`, or `name[:NUMBER]` with what the number is.
+    const USAGE: &'static str;
+
+    /// The base of that number, or of the usual one; `None` if it takes none.
+    fn written(number: Option<f64>) -> Option<Self>;
+}
+
 /// A simple density that can be evaluated and drawn from.
 pub trait Distribution: DuplicateBase + Debug + Send + Sync {
     /// Numbers in a row.

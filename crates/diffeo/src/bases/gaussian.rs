@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use diffeo_kernels::ops::{standard_normal_log_prob, sum_rows};
 use serde::{Deserialize, Serialize};
 
-use super::{DescribeBase, Distribution, Sampler};
+use super::{DescribeBase, Distribution, Sampler, Written};
 use crate::error::Result;
 use crate::host::linalg::{SquareMatrix, host_values, product};
 use crate::host::random::normal;
@@ -32,6 +32,14 @@ impl DescribeBase for GaussianSpec {
     }
 }
 
+impl Written for GaussianSpec {
+    const USAGE: &'static str = "gaussian";
+
+    fn written(number: Option<f64>) -> Option<Self> {
+        number.is_none().then_some(Self {})
+    }
+}
+
 #[cfg(feature = "laws")]
 impl Cases for GaussianSpec {
     fn cases(_at: Place) -> Vec<Self> {
@@ -56,13 +64,12 @@ impl Gaussian {
 
     /// Starts as the standard normal.
     pub fn new(dims: usize, init: &Init) -> Self {
-        let at = |i: usize| f64::from(u8::from(i / dims > i % dims));
-        let mask = init.values([dims, dims], (0..dims * dims).map(at).collect());
-        let zeros = |shape| Parameter::new(init.full(shape, 0.0));
+        let zeros = || Parameter::new(init.full([1, dims], 0.0));
+        let below = |row, column| row > column;
         Self {
-            mean: zeros([1, dims]),
-            log_diagonal: zeros([1, dims]),
-            lower: Parameter { mask: Some(mask), ..zeros([dims, dims]) },
+            mean: zeros(),
+            log_diagonal: zeros(),
+            lower: Parameter::masked_zeros(init, [dims, dims], below),
         }
     }
 
@@ -72,12 +79,8 @@ impl Gaussian {
 
     fn factor(&self) -> Tensor<2> {
         let d = self.dims();
-        let lower = match &self.lower.mask {
-            Some(mask) => self.lower.value.clone() * mask.clone(),
-            None => self.lower.value.clone(),
-        };
         let eye = Tensor::<2>::eye(d, &self.mean.value.device()).cast(self.mean.value.dtype());
-        lower + eye * self.log_diagonal().exp()
+        self.lower.masked() + eye * self.log_diagonal().exp()
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, activation};
 use diffeo_kernels::ops::sum_dtype;
 use serde::{Deserialize, Serialize};
 
-use super::{DescribeBase, Distribution, Sampler};
+use super::{DescribeBase, Distribution, Sampler, Written};
 use crate::error::{Error, Result};
 use crate::host::linalg::host_values;
 use crate::host::random::{normal, uniform};
@@ -41,6 +41,16 @@ impl DescribeBase for MixtureSpec {
     }
 }
 
+impl Written for MixtureSpec {
+    const USAGE: &'static str = "mixture[:COMPONENTS]";
+
+    fn written(number: Option<f64>) -> Option<Self> {
+        let count = number.unwrap_or(8.0);
+        // What is no count is refused as zero is.
+        Some(Self { components: if count.fract() == 0.0 { count as usize } else { 0 } })
+    }
+}
+
 #[cfg(feature = "laws")]
 impl Cases for MixtureSpec {
     fn cases(_at: Place) -> Vec<Self> {
@@ -74,10 +84,7 @@ impl Mixture {
     }
 
     fn log_scales(&self) -> Tensor<2> {
-        let limit = Self::LOG_SCALE_MAX;
-        (self.log_scales.value.clone() / self.log_scales.value.full_like(limit))
-            .tanh()
-            .mul_scalar(limit)
+        self.log_scales.bounded(Self::LOG_SCALE_MAX)
     }
 
     fn log_weights(&self) -> Tensor<2> {

@@ -9,7 +9,7 @@ mod normal;
 mod student_t;
 mod uniform;
 
-pub use describe::{DescribeBase, Distribution, DuplicateBase, Sampler};
+pub use describe::{DescribeBase, Distribution, DuplicateBase, Sampler, Written};
 pub use gaussian::{Gaussian, GaussianSpec};
 pub use mixture::{Mixture, MixtureSpec};
 pub use normal::{Normal, NormalSpec};
@@ -19,15 +19,37 @@ pub use uniform::{Uniform, UniformSpec};
 use crate::catalog::catalog;
 use crate::error::{Error, Result, quoted};
 
-catalog! {
-    /// Every base distribution that a file can name, described.
-    pub enum BaseSpec: DescribeBase {
-        Normal(NormalSpec),
-        Gaussian(GaussianSpec),
-        Uniform(UniformSpec),
-        StudentT(StudentTSpec),
-        Mixture(MixtureSpec),
-    }
+/// Makes the enum of a list of bases.
+macro_rules! bases {
+    ($($variant:ident($spec:ident)),+ $(,)?) => {
+        catalog! {
+            /// Every base distribution that a file can name, described.
+            pub enum BaseSpec: DescribeBase { $($variant($spec)),+ }
+        }
+
+        impl BaseSpec {
+            /// How each is written: a name and, for some, what number it takes.
+            pub const USAGES: &'static [&'static str] = &[$($spec::USAGE),+];
+
+            /// The base of a name; `None` if there is none that takes such a number.
+            fn written(name: &str, number: Option<f64>) -> Option<Self> {
+                $(
+                    if $spec::USAGE.split('[').next() == Some(name) {
+                        return $spec::written(number).map(Self::$variant);
+                    }
+                )+
+                None
+            }
+        }
+    };
+}
+
+bases! {
+    Normal(NormalSpec),
+    Gaussian(GaussianSpec),
+    StudentT(StudentTSpec),
+    Mixture(MixtureSpec),
+    Uniform(UniformSpec),
 }
 
 impl Default for BaseSpec {
@@ -37,7 +59,7 @@ impl Default for BaseSpec {
     }
 }
 
-/// Parses a name and, for some, a number: `normal`, `gaussian`, `student-t[:DOF]`, `mixture[:COMPONENTS]` or `uniform[:BOUND]`.
+/// Parses what [`BaseSpec::USAGES`] lists, such as `student-t` or `student-t:30`.
 impl std::str::FromStr for BaseSpec {
     type Err = Error;
 
@@ -47,26 +69,10 @@ impl std::str::FromStr for BaseSpec {
         let number = number.map(str::parse::<f64>).transpose().map_err(|_| {
             Error::config(format!("expected NAME or NAME:NUMBER, found {}", quoted(text)))
         })?;
-        let spec = match (name, number) {
-            ("normal", None) => Self::Normal(NormalSpec {}),
-            ("gaussian", None) => Self::Gaussian(GaussianSpec {}),
-            ("student-t", dof) => Self::StudentT(StudentTSpec { dof: dof.unwrap_or(5.0) }),
-            ("mixture", count) => {
-                let count = count.unwrap_or(8.0);
-                let components = if count.fract() == 0.0 { count as usize } else { 0 };
-                Self::Mixture(MixtureSpec { components })
-            }
-            ("uniform", bound) => {
-                let high = bound.unwrap_or(5.0);
-                Self::Uniform(UniformSpec { low: -high, high })
-            }
-            _ => {
-                return Err(Error::config(format!(
-                    "expected normal, gaussian, student-t[:DOF], mixture[:COMPONENTS] or uniform[:BOUND], found {}",
-                    quoted(text)
-                )));
-            }
-        };
+        let spec = Self::written(name, number).ok_or_else(|| {
+            let usages = Self::USAGES.join(", ");
+            Error::config(format!("expected one of {usages}; found {}", quoted(text)))
+        })?;
         spec.validate()?;
         Ok(spec)
     }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{DescribeBase, Distribution, Sampler};
+use super::{DescribeBase, Distribution, Sampler, Written};
 use crate::error::Result;
 use crate::host::random::fill_normal;
 use crate::parameter::Init;
@@ -26,6 +26,14 @@ impl DescribeBase for NormalSpec {
 
     fn build(&self, dims: usize, _init: &mut Init) -> Result<Box<dyn Distribution>> {
         Ok(Box::new(Normal::new(dims)))
+    }
+}
+
+impl Written for NormalSpec {
+    const USAGE: &'static str = "normal";
+
+    fn written(number: Option<f64>) -> Option<Self> {
+        number.is_none().then_some(Self {})
     }
 }
 

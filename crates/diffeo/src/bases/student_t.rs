@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use diffeo_kernels::ops::{softplus, sum_rows};
 use serde::{Deserialize, Serialize};
 
-use super::{DescribeBase, Distribution, Sampler};
+use super::{DescribeBase, Distribution, Sampler, Written};
 use crate::error::{Error, Result};
 use crate::host::linalg::host_values;
 use crate::host::random::{normal, uniform};
@@ -38,6 +38,14 @@ impl DescribeBase for StudentTSpec {
     fn build(&self, dims: usize, init: &mut Init) -> Result<Box<dyn Distribution>> {
         self.validate()?;
         Ok(Box::new(StudentT::new(dims, self.dof, init)))
+    }
+}
+
+impl Written for StudentTSpec {
+    const USAGE: &'static str = "student-t[:DOF]";
+
+    fn written(number: Option<f64>) -> Option<Self> {
+        Some(Self { dof: number.unwrap_or(5.0) })
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use diffeo_kernels::ops::sum_rows;
 use serde::{Deserialize, Serialize};
 
-use super::{DescribeBase, Distribution, Sampler};
+use super::{DescribeBase, Distribution, Sampler, Written};
 use crate::error::{Error, Result};
 use crate::host::random::uniform;
 use crate::parameter::Init;
@@ -39,6 +39,15 @@ impl DescribeBase for UniformSpec {
     fn build(&self, dims: usize, _init: &mut Init) -> Result<Box<dyn Distribution>> {
         self.validate()?;
         Ok(Box::new(Uniform { dims, low: self.low, high: self.high }))
+    }
+}
+
+impl Written for UniformSpec {
+    const USAGE: &'static str = "uniform[:BOUND]";
+
+    fn written(number: Option<f64>) -> Option<Self> {
+        let high = number.unwrap_or(5.0);
+        Some(Self { low: -high, high })
     }
 }
 

@@ -18,7 +18,7 @@ const DOMAIN: u64 = u64::from_le_bytes(*b"diffeo/1");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// Initial weights; the row is the index of the parameter.
+    /// Initial weights; the row counts the tensors that are drawn.
     Init = 1,
     /// Which rows are held out for validation.
     Split = 2,
@@ -32,14 +32,14 @@ pub enum Purpose {
     Sample = 6,
     /// Draws by a self-test.
     Check = 7,
-    /// Random orders and permutations inside a model.
+    /// Random orders of columns inside a model; the row is the layer.
     Permutation = 8,
-    /// Uniform noise on integer columns in scoring; the step counts repetitions.
-    Score = 9,
     /// What layers draw in training to estimate instead of computing exactly.
     Estimate = 10,
     /// Draws of a base in training.
     Draws = 11,
+    /// Which rows a model starts from.
+    Start = 12,
 }
 
 /// The source of all randomness: a seed.

@@ -24,7 +24,7 @@ pub(crate) fn start(
     streams: Streams,
 ) -> Result<bool> {
     let noise = Noise { streams, purpose: Purpose::Dequantise, step: 0 };
-    let mut order = permutation(&mut streams.rng(Purpose::Init, 0, 0), train.len() as u32);
+    let mut order = permutation(&mut streams.rng(Purpose::Start, 0, 0), train.len() as u32);
     order.truncate(START_ROWS);
     let batch = train.batch(&order, encoding, noise);
     let context = batch.context.as_ref().map(tensor_of);

@@ -78,10 +78,7 @@ impl ActNorm {
 
     /// The log-scales, `[1, d]`.
     fn log_scale(&self) -> Tensor<2> {
-        let limit = Self::LOG_SCALE_MAX;
-        // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
-        let raw = &self.log_scale.value;
-        (raw.clone() / raw.full_like(limit)).tanh().mul_scalar(limit)
+        self.log_scale.bounded(Self::LOG_SCALE_MAX)
     }
 
     fn log_det(&self, x: &Tensor<2>) -> Tensor<1> {

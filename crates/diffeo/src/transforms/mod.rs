@@ -10,6 +10,7 @@ mod coupling;
 mod describe;
 mod elementwise;
 mod inverted;
+mod linear;
 mod own;
 mod permutation;
 mod plu;

@@ -2,17 +2,16 @@
 
 mod step;
 
-use std::sync::OnceLock;
-
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::linear::Solver;
 use super::permutation::{indices, inverse_order};
 use super::{Describe, Place};
 #[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
-use crate::host::linalg::{SquareMatrix, product};
+use crate::host::linalg::product;
 use crate::parameter::{Init, Parameter, Visitor};
 use crate::step::{Steps, Weights};
 use crate::transform::{Given, Mapped, Scales, Transform};
@@ -68,17 +67,7 @@ pub struct Plu {
     upper: Parameter,
     log_scale: Parameter,
     shift: Parameter,
-    /// Made when first needed.
-    inverse: OnceLock<Inverse>,
-}
-
-/// What the way back needs of the weights.
-#[derive(Clone, Debug)]
-struct Inverse {
-    matrix: Tensor<2>,
-    inverse: Tensor<2>,
-    /// Of the inverse, `[1]`.
-    log_det: Tensor<1>,
+    solver: Solver,
 }
 
 impl Plu {
@@ -92,14 +81,7 @@ impl Plu {
     pub fn new(order: &[usize], init: &Init) -> Result<Self> {
         let d = order.len();
         let back = inverse_order(order)?;
-        let triangle = |keep: fn(usize, usize) -> bool| {
-            let at = |i: usize| f64::from(u8::from(keep(i / d, i % d)));
-            Parameter {
-                value: init.full([d, d], 0.0),
-                mask: Some(init.values([d, d], (0..d * d).map(at).collect())),
-                decay: false,
-            }
-        };
+        let triangle = |keep| Parameter::masked_zeros(init, [d, d], keep);
         Ok(Self {
             columns: order.to_vec(),
             order: indices(order, &init.device),
@@ -108,46 +90,25 @@ impl Plu {
             upper: triangle(|row, column| row < column),
             log_scale: Parameter::new(init.full([1, d], 0.0)),
             shift: Parameter::new(init.full([1, d], 0.0)),
-            inverse: OnceLock::new(),
+            solver: Solver::default(),
         })
     }
 
     /// The log-scales, `[1, d]`.
     fn log_scale(&self) -> Tensor<2> {
-        let limit = Self::LOG_SCALE_MAX;
-        // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
-        let raw = &self.log_scale.value;
-        (raw.clone() / raw.full_like(limit)).tanh().mul_scalar(limit)
+        self.log_scale.bounded(Self::LOG_SCALE_MAX)
     }
 
     /// `(I + N) (D + M)`, `[d, d]`.
     fn matrix(&self) -> Tensor<2> {
-        let masked = |p: &Parameter| match &p.mask {
-            Some(mask) => p.value.clone() * mask.clone(),
-            None => p.value.clone(),
-        };
         let d = self.dims();
         let eye = Tensor::<2>::eye(d, &self.shift.value.device()).cast(self.shift.value.dtype());
         let diagonal = eye.clone() * self.log_scale().exp();
-        (eye + masked(&self.lower)).matmul(diagonal + masked(&self.upper))
+        (eye + self.lower.masked()).matmul(diagonal + self.upper.masked())
     }
 
-    fn log_det(&self) -> Tensor<1> {
-        diffeo_kernels::ops::sum_rows(self.log_scale())
-    }
-
-    /// The matrix and its inverse, kept unless a gradient of the weights is wanted.
-    fn inverted(&self) -> Result<Inverse> {
-        let parameters = [&self.lower, &self.upper, &self.log_scale];
-        let tracked = parameters.iter().any(|p| p.value.is_tracked());
-        if let (false, Some(made)) = (tracked, self.inverse.get()) {
-            return Ok(made.clone());
-        }
-        let matrix = self.matrix();
-        let inverse = SquareMatrix::from_tensor(matrix.clone().detach())?.inverse()?;
-        let inverse = inverse.to_tensor(&matrix.device(), matrix.dtype()).detach();
-        let made = Inverse { matrix, inverse, log_det: self.log_det().neg() };
-        Ok(if tracked { made } else { self.inverse.get_or_init(|| made).clone() })
+    fn log_det(&self, x: &Tensor<2>) -> Tensor<1> {
+        diffeo_kernels::ops::sum_rows(self.log_scale()).expand([x.dims()[0]])
     }
 }
 
@@ -157,25 +118,21 @@ impl Transform for Plu {
     }
 
     fn forward(&self, x: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
-        let log_det = self.log_det().expand([x.dims()[0]]);
+        let log_det = self.log_det(&x);
         let value = product(x.select(1, self.order.clone()), self.matrix());
         Ok(Mapped { value: value + self.shift.value.clone(), log_det })
     }
 
     fn inverse(&self, z: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
-        let Inverse { matrix, inverse, log_det } = self.inverted()?;
-        let log_det = log_det.expand([z.dims()[0]]);
+        let log_det = self.log_det(&z).neg();
+        let parameters = [&self.lower, &self.upper, &self.log_scale];
         let z = z - self.shift.value.clone();
-        let first = product(z.clone().detach(), inverse.clone());
-        // One step of refinement: it removes the rounding of the inverse and carries the exact gradient
-        // to z (inverse) and to the matrix (-x dW inverse), so nothing has to be differentiated twice.
-        let value = first.clone() + product(z - product(first, matrix), inverse);
+        let value = self.solver.solve(z, &parameters, || self.matrix())?;
         Ok(Mapped { value: value.select(1, self.back.clone()), log_det })
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        // The visitor may change the weights that were inverted.
-        self.inverse = OnceLock::new();
+        self.solver.forget();
         visitor("lower", &mut self.lower);
         visitor("upper", &mut self.upper);
         visitor("log_scale", &mut self.log_scale);
