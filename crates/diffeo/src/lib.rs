@@ -72,5 +72,6 @@ pub use burn;
 
 /// Operations of layers on tensors: fused kernels on the CPU, composed of primitives elsewhere.
 pub mod ops {
-    pub use diffeo_kernels::ops::{softplus, sum_rows};
+    pub use diffeo_kernels::Real;
+    pub use diffeo_kernels::ops::{Argument, CustomOp, custom, softplus, sum_rows};
 }
