@@ -2,9 +2,13 @@
 
 /// Makes the enum of a list of descriptions, each a variant of its own, and the one match that every use goes through.
 ///
+/// An entry is `module::Variant(Description)`; what the module makes public, the list makes public.
+///
 /// In a file a description is its fields and a `type`, the variant in snake case. A variant that is not listed is refused.
 macro_rules! catalog {
-    ($(#[$meta:meta])* pub enum $name:ident: $describe:ident { $($variant:ident($spec:ident)),+ $(,)? }) => {
+    ($(#[$meta:meta])* pub enum $name:ident: $describe:ident { $($module:ident::$variant:ident($spec:ident)),+ $(,)? }) => {
+        $(pub use $module::*;)+
+
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(tag = "type", rename_all = "snake_case")]

@@ -10,21 +10,16 @@ mod student_t;
 mod uniform;
 
 pub use describe::{DescribeBase, Distribution, DuplicateBase, Sampler, Written};
-pub use gaussian::{Gaussian, GaussianSpec};
-pub use mixture::{Mixture, MixtureSpec};
-pub use normal::{Normal, NormalSpec};
-pub use student_t::{StudentT, StudentTSpec};
-pub use uniform::{Uniform, UniformSpec};
 
 use crate::catalog::catalog;
 use crate::error::{Error, Result, quoted};
 
 /// Makes the enum of a list of bases.
 macro_rules! bases {
-    ($($variant:ident($spec:ident)),+ $(,)?) => {
+    ($($module:ident::$variant:ident($spec:ident)),+ $(,)?) => {
         catalog! {
             /// Every base distribution that a file can name, described.
-            pub enum BaseSpec: DescribeBase { $($variant($spec)),+ }
+            pub enum BaseSpec: DescribeBase { $($module::$variant($spec)),+ }
         }
 
         impl BaseSpec {
@@ -45,11 +40,11 @@ macro_rules! bases {
 }
 
 bases! {
-    Normal(NormalSpec),
-    Gaussian(GaussianSpec),
-    StudentT(StudentTSpec),
-    Mixture(MixtureSpec),
-    Uniform(UniformSpec),
+    normal::Normal(NormalSpec),
+    gaussian::Gaussian(GaussianSpec),
+    student_t::StudentT(StudentTSpec),
+    mixture::Mixture(MixtureSpec),
+    uniform::Uniform(UniformSpec),
 }
 
 impl Default for BaseSpec {

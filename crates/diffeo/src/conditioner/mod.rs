@@ -11,9 +11,6 @@ use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 
-pub use constant::{Constant, ConstantSpec};
-pub use half::{Half, HalfSpec};
-pub use masked::{Masked, MaskedSpec};
 pub use structure::Structure;
 
 use crate::catalog::catalog;
@@ -26,9 +23,9 @@ use crate::transform::Given;
 catalog! {
     /// Every conditioner that a file can name, described.
     pub enum ConditionerSpec: DescribeConditioner {
-        Masked(MaskedSpec),
-        Half(HalfSpec),
-        Constant(ConstantSpec),
+        masked::Masked(MaskedSpec),
+        half::Half(HalfSpec),
+        constant::Constant(ConstantSpec),
     }
 }
 

@@ -37,7 +37,7 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
-    const LARGEST: f64 = f64::MAX as f64;
+    const LARGEST: f64 = f64::MAX;
     fn step(step: Box<dyn AnyStep>) -> Box<dyn Step<Self>> {
         step
     }

@@ -30,7 +30,7 @@ impl Draws {
 
     /// Draws of the rows from row `row` of these on.
     #[must_use]
-    pub(crate) fn from_row(&self, row: usize) -> Self {
+    pub(crate) fn after(&self, row: usize) -> Self {
         Self { first_row: self.first_row + row as u64, ..*self }
     }
 

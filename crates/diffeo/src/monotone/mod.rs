@@ -13,9 +13,6 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use diffeo_kernels::ops::AnyMap;
 
-pub use affine::Affine;
-pub use rational_quadratic::RationalQuadratic;
-
 use crate::catalog::catalog;
 use crate::error::Result;
 use crate::parameter::{Init, Visitor};
@@ -23,8 +20,8 @@ use crate::parameter::{Init, Visitor};
 catalog! {
     /// Every scalar map that a file can name, described.
     pub enum MonotoneSpec: DescribeMap {
-        Affine(Affine),
-        RationalQuadratic(RationalQuadratic),
+        affine::Affine(Affine),
+        rational_quadratic::RationalQuadratic(RationalQuadratic),
     }
 }
 

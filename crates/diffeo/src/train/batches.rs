@@ -77,7 +77,7 @@ impl Batch {
             log_det: self.log_det[range.clone()].to_vec(),
             context: self.context.as_ref().map(part),
             weights: self.weights[range.clone()].to_vec(),
-            draws: self.draws.map(|draws| draws.from_row(range.start)),
+            draws: self.draws.map(|draws| draws.after(range.start)),
         }
     }
 

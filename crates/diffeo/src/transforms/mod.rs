@@ -15,18 +15,7 @@ mod own;
 mod permutation;
 mod plu;
 
-pub use actnorm::{ActNorm, ActNormSpec};
-pub use autoregressive::AutoregressiveSpec;
-pub(crate) use chain::count_all;
-pub use chain::{Chain, ChainSpec};
-pub use conditional::{Conditional, ConditionalSpec};
-pub use coupling::CouplingSpec;
 pub use describe::Describe;
-pub use elementwise::ElementwiseSpec;
-pub use inverted::{Inverted, InvertedSpec};
-pub use own::{Own, OwnLayer, Registry};
-pub use permutation::{Permutation, PermutationSpec};
-pub use plu::{Plu, PluSpec};
 
 use burn::tensor::Tensor;
 
@@ -36,16 +25,16 @@ pub use crate::place::Place;
 catalog! {
     /// Every bijection that a file can name, described.
     pub enum LayerSpec: Describe {
-        Chain(ChainSpec),
-        Inverted(InvertedSpec),
-        Permutation(PermutationSpec),
-        Plu(PluSpec),
-        ActNorm(ActNormSpec),
-        Elementwise(ElementwiseSpec),
-        Coupling(CouplingSpec),
-        Autoregressive(AutoregressiveSpec),
-        Conditional(ConditionalSpec),
-        Own(Own),
+        chain::Chain(ChainSpec),
+        inverted::Inverted(InvertedSpec),
+        permutation::Permutation(PermutationSpec),
+        plu::Plu(PluSpec),
+        actnorm::ActNorm(ActNormSpec),
+        elementwise::Elementwise(ElementwiseSpec),
+        coupling::Coupling(CouplingSpec),
+        autoregressive::Autoregressive(AutoregressiveSpec),
+        conditional::Conditional(ConditionalSpec),
+        own::Own(Own),
     }
 }
 
