@@ -9,6 +9,7 @@ mod conditional;
 mod coupling;
 mod describe;
 mod elementwise;
+mod householder;
 mod inverted;
 mod linear;
 mod own;
@@ -29,6 +30,7 @@ catalog! {
         inverted::Inverted(InvertedSpec),
         permutation::Permutation(PermutationSpec),
         plu::Plu(PluSpec),
+        householder::Householder(HouseholderSpec),
         actnorm::ActNorm(ActNormSpec),
         elementwise::Elementwise(ElementwiseSpec),
         coupling::Coupling(CouplingSpec),
