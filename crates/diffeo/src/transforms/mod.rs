@@ -5,6 +5,7 @@
 mod actnorm;
 mod autoregressive;
 mod chain;
+mod cholesky;
 mod conditional;
 mod coupling;
 mod describe;
@@ -30,6 +31,7 @@ catalog! {
         inverted::Inverted(InvertedSpec),
         permutation::Permutation(PermutationSpec),
         plu::Plu(PluSpec),
+        cholesky::Cholesky(CholeskySpec),
         householder::Householder(HouseholderSpec),
         actnorm::ActNorm(ActNormSpec),
         elementwise::Elementwise(ElementwiseSpec),
