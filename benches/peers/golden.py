@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the numbers that diffeo's differential tests compare with, from zuko, nflows and PyTorch in double precision.
+"""Writes the numbers that diffeo's differential tests compare with, from zuko, nflows, FlowJAX and PyTorch in double precision.
 
     python3 benches/peers/golden.py          # writes crates/diffeo/tests/golden/*.json, under 100 KB each
     python3 benches/peers/golden.py --check  # compares with the files that are there instead, to 1e-12
@@ -27,10 +27,13 @@ import argparse
 import json
 import math
 
+import jax
 import mpmath
 import numpy as np
 import torch
+from flowjax.bijections import TriangularAffine
 from torch.nn.functional import softplus
+from nflows.transforms.orthogonal import HouseholderSequence
 from nflows.transforms.splines.rational_quadratic import unconstrained_rational_quadratic_spline
 from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.flows.coupling import GeneralCouplingTransform
@@ -39,6 +42,8 @@ from zuko.transforms import LULinearTransform, MonotonicAffineTransform, Monoton
 FOLDER = environment.HERE.parents[1] / "crates" / "diffeo" / "tests" / "golden"
 VERSIONS = environment.versions()
 PYTORCH = f"PyTorch {torch.__version__} in float64"
+NFLOWS = f"nflows {VERSIONS['nflows']} on {PYTORCH}"
+FLOWJAX = f"FlowJAX {VERSIONS['flowjax']} on JAX {jax.__version__} in float64"
 ZUKO = f"zuko {VERSIONS['zuko']} on {PYTORCH}"
 LOG_SCALE_MAX = 7.0
 MIN = 1e-3
@@ -177,6 +182,35 @@ class Plu:
         return z, log_det, {"z": z.tolist(), "log_det": log_det.tolist()}
 
 
+class Householder:
+    """`z = x H_1 ... H_k`, by nflows."""
+
+    def __init__(self, dims, reflections):
+        vectors = torch.randn(reflections, dims)
+        self.sequence = HouseholderSequence(dims, reflections)
+        self.sequence.q_vectors.copy_(vectors)
+        self.spec = {"type": "householder", "reflections": reflections, "parameters": {"vectors": numbers(vectors)}}
+
+    def stage(self, x, _context):
+        z, log_det = self.sequence(x)
+        return z, log_det, {"z": z.tolist(), "log_det": log_det.tolist()}
+
+
+class Cholesky:
+    """`x = L z + mu`, by FlowJAX, whose forward is the way from base to data."""
+
+    def __init__(self, dims):
+        lower, raw, mean = torch.randn(dims, dims).tril(-1), 0.7 * torch.randn(1, dims), torch.randn(1, dims)
+        diagonal = (LOG_SCALE_MAX * torch.tanh(raw / LOG_SCALE_MAX)).exp()
+        self.bijection = TriangularAffine(mean[0].numpy(), (lower + diagonal.diag_embed()[0]).numpy())
+        values = {"lower": lower, "log_diagonal": raw, "mean": mean}
+        self.spec = {"type": "cholesky", "parameters": {name: numbers(value) for name, value in values.items()}}
+
+    def stage(self, x, _context):
+        z, log_det = (torch.tensor(np.array(part)) for part in jax.vmap(self.bijection.inverse_and_log_det)(x.numpy()))
+        return z, log_det, {"z": z.tolist(), "log_det": log_det.tolist()}
+
+
 def numbers(tensor):
     return {"shape": list(tensor.shape), "values": tensor.flatten().tolist()}
 
@@ -184,7 +218,7 @@ def numbers(tensor):
 # --- files ---
 
 
-def flow(about, dims, context_dims, layers, rows=24):
+def flow(about, dims, context_dims, layers, rows=24, library=ZUKO):
     """Runs a chain from data to a standard normal; the first rows lie in the spline's tails and at zero."""
     x = 1.5 * torch.randn(rows, dims)
     x[0], x[1], x[2, 0], x[3, -1] = 6.5, 0.0, -40.0, 1000.0
@@ -196,7 +230,7 @@ def flow(about, dims, context_dims, layers, rows=24):
         stages.append(stage)
     log_prob = torch.distributions.Normal(torch.zeros(dims), 1.0).log_prob(value).sum(-1) + total
     return {
-        "library": ZUKO,
+        "library": library,
         "about": about,
         "dims": dims,
         "context_dims": context_dims,
@@ -355,6 +389,8 @@ def files():
             [autoregressive(3, 0, [0, 1, 2], "spline"), Plu([2, 0, 1]), autoregressive(3, 0, [0, 1, 2], "spline", bins=8)],
         ),
     )
+    yield "householder", lambda: flow("products of reflections", 5, 0, [Householder(5, 1), Householder(5, 4)], library=NFLOWS)
+    yield "cholesky", lambda: flow("triangular maps with a positive diagonal", 4, 0, [Cholesky(4), Cholesky(4)], library=FLOWJAX)
 
 
 def differences(old, new, path=""):
@@ -376,6 +412,7 @@ def main():
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
     torch.set_num_threads(1)
+    jax.config.update("jax_enable_x64", True)
     changed = []
     for seed, (name, make) in enumerate(files()):
         torch.manual_seed(seed)

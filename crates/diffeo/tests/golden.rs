@@ -207,8 +207,10 @@ fn couplings_agree_with_zuko() {
 }
 
 #[test]
-fn linear_maps_agree_with_zuko() {
+fn linear_maps_agree_with_zuko_nflows_and_flowjax() {
     check("plu");
+    check("householder");
+    check("cholesky");
 }
 
 #[derive(Deserialize)]
