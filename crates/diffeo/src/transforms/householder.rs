@@ -70,7 +70,7 @@ impl Householder {
     pub fn new(dims: usize, reflections: usize, init: &mut Init) -> Self {
         let pairs = reflections.div_ceil(2);
         let twice = init.uniform([pairs, dims], 1.0).repeat_dim(1, 2).reshape([2 * pairs, dims]);
-        Self { vectors: Parameter::new(twice.slice([0..reflections])) }
+        Self { vectors: Parameter::new(twice.narrow(0, 0, reflections)) }
     }
 
     /// `H_1 H_2 ... H_k`, `[d, d]`.
@@ -83,8 +83,8 @@ impl Householder {
         let square = vectors.clone().square().sum_dim(1).clamp_min(0.5);
         let eye = Tensor::<2>::eye(d, &square.device()).cast(square.dtype());
         (0..k).fold(eye, |matrix, i| {
-            let v = vectors.clone().slice([i..i + 1]);
-            let share = v.clone().mul_scalar(2.0) / square.clone().slice([i..i + 1]);
+            let v = vectors.clone().narrow(0, i, 1);
+            let share = v.clone().mul_scalar(2.0) / square.clone().narrow(0, i, 1);
             matrix.clone() - product(product(matrix, v.transpose()), share)
         })
     }
