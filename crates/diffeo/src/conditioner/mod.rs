@@ -5,12 +5,14 @@
 mod constant;
 mod half;
 mod masked;
+mod networked;
 mod structure;
 
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 
+pub use networked::Networked;
 pub use structure::Structure;
 
 use crate::catalog::catalog;
