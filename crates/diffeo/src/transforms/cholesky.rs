@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use diffeo_kernels::ops::sum_rows;
 use serde::{Deserialize, Serialize};
 
-use super::linear::Solver;
+use super::linear::{Matrix, Solver};
 use super::{Describe, Place};
 #[cfg(feature = "laws")]
 use crate::catalog::Cases;
@@ -79,15 +79,11 @@ impl Cholesky {
     }
 
     /// `L^T`, `[d, d]`.
-    fn matrix(&self) -> Tensor<2> {
+    fn matrix(&self) -> Matrix {
         let s = self.log_diagonal();
         let eye = Tensor::<2>::eye(self.dims(), &s.device()).cast(s.dtype());
-        self.lower.masked().transpose() + eye * s.exp()
-    }
-
-    /// The sum of `s` for each row of `x`.
-    fn log_det(&self, x: &Tensor<2>) -> Tensor<1> {
-        sum_rows(self.log_diagonal()).expand([x.dims()[0]])
+        let value = self.lower.masked().transpose() + eye * s.clone().exp();
+        Matrix { value, log_det: sum_rows(s) }
     }
 }
 
@@ -97,16 +93,14 @@ impl Transform for Cholesky {
     }
 
     fn forward(&self, x: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
-        let log_det = self.log_det(&x).neg();
-        let parameters = [&self.lower, &self.log_diagonal];
         let centred = x - self.mean.value.clone();
-        let value = self.solver.solve(centred, &parameters, || self.matrix())?;
-        Ok(Mapped { value, log_det })
+        self.solver.solve(centred, &[&self.lower, &self.log_diagonal], || self.matrix())
     }
 
     fn inverse(&self, z: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
-        let log_det = self.log_det(&z);
-        Ok(Mapped { value: product(z, self.matrix()) + self.mean.value.clone(), log_det })
+        let Matrix { value, log_det } = self.matrix();
+        let log_det = log_det.expand([z.dims()[0]]);
+        Ok(Mapped { value: product(z, value) + self.mean.value.clone(), log_det })
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {

@@ -3,9 +3,10 @@
 mod step;
 
 use burn::tensor::{Int, Tensor};
+use diffeo_kernels::ops::sum_rows;
 use serde::{Deserialize, Serialize};
 
-use super::linear::Solver;
+use super::linear::{Matrix, Solver};
 use super::permutation::{indices, inverse_order};
 use super::{Describe, Place};
 #[cfg(feature = "laws")]
@@ -100,15 +101,12 @@ impl Plu {
     }
 
     /// `(I + N) (D + M)`, `[d, d]`.
-    fn matrix(&self) -> Tensor<2> {
-        let d = self.dims();
-        let eye = Tensor::<2>::eye(d, &self.shift.value.device()).cast(self.shift.value.dtype());
-        let diagonal = eye.clone() * self.log_scale().exp();
-        (eye + self.lower.masked()).matmul(diagonal + self.upper.masked())
-    }
-
-    fn log_det(&self, x: &Tensor<2>) -> Tensor<1> {
-        diffeo_kernels::ops::sum_rows(self.log_scale()).expand([x.dims()[0]])
+    fn matrix(&self) -> Matrix {
+        let s = self.log_scale();
+        let eye = Tensor::<2>::eye(self.dims(), &s.device()).cast(s.dtype());
+        let diagonal = eye.clone() * s.clone().exp();
+        let value = (eye + self.lower.masked()).matmul(diagonal + self.upper.masked());
+        Matrix { value, log_det: sum_rows(s) }
     }
 }
 
@@ -118,16 +116,16 @@ impl Transform for Plu {
     }
 
     fn forward(&self, x: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
-        let log_det = self.log_det(&x);
-        let value = product(x.select(1, self.order.clone()), self.matrix());
-        Ok(Mapped { value: value + self.shift.value.clone(), log_det })
+        let Matrix { value, log_det } = self.matrix();
+        let log_det = log_det.expand([x.dims()[0]]);
+        let value = product(x.select(1, self.order.clone()), value) + self.shift.value.clone();
+        Ok(Mapped { value, log_det })
     }
 
     fn inverse(&self, z: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
-        let log_det = self.log_det(&z).neg();
         let parameters = [&self.lower, &self.upper, &self.log_scale];
         let z = z - self.shift.value.clone();
-        let value = self.solver.solve(z, &parameters, || self.matrix())?;
+        let Mapped { value, log_det } = self.solver.solve(z, &parameters, || self.matrix())?;
         Ok(Mapped { value: value.select(1, self.back.clone()), log_det })
     }
 
