@@ -28,6 +28,17 @@ impl Precision {
         }
     }
 
+    /// The distance from `value` to the next number away from zero: what lies closer is the same to the model.
+    pub(crate) fn spacing(self, value: f64) -> f64 {
+        match self {
+            Self::F32 => {
+                let value = (value as f32).abs();
+                f64::from(value.next_up()) - f64::from(value)
+            }
+            Self::F64 => value.abs().next_up() - value.abs(),
+        }
+    }
+
     /// The largest error of a sound model that maps a row to the base and back, in units where a column has spread one.
     ///
     /// In `f64` a map rounds at 1e-16 of its range and a stack of splines of slope 1e-3 to 1e3 stretches that to about 1e-10; a

@@ -13,8 +13,9 @@ impl Model {
     }
 
     /// The round-trip error of each row, measured in base space: `max_j |z_j - z'_j|` with `z` the image of the row and `z'` that of
-    /// the row that `z` is mapped back to. Base space has unit scale, so one limit serves columns of any unit. NaN where a row is
-    /// not finite or lies outside the support.
+    /// the row that `z` is mapped back to, and at least the spacing of the model's numbers at `z_j`: rows closer than that are one
+    /// row to the model, also where rounding happens to bring `z` back. Base space has unit scale, so one limit serves columns of
+    /// any unit. NaN where a row is not finite or lies outside the support.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.
@@ -29,12 +30,10 @@ impl Model {
         Cells::new(&self.schema).settle(&mut back);
         let (again, _) = self.to_base(&back, context, threads)?;
         let rows = z.values().chunks_exact(z.width()).zip(again.values().chunks_exact(z.width()));
-        let miss = |(a, b): (&[f64], &[f64])| {
-            // `f64::max` would drop a NaN.
-            a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |worst: f64, miss| {
-                if worst.is_nan() || miss.is_nan() { f64::NAN } else { worst.max(miss) }
-            })
-        };
-        Ok(rows.map(miss).collect())
+        let precision = self.flow.spec().precision;
+        // `f64::max` would drop a NaN.
+        let worse = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
+        let miss = |(a, b): (&f64, &f64)| worse((a - b).abs(), precision.spacing(*a));
+        Ok(rows.map(|(a, b)| a.iter().zip(b).map(miss).fold(0.0, worse)).collect())
     }
 }
