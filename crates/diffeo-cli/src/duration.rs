@@ -96,9 +96,10 @@ mod tests {
             (200.0, "3m20s"),
             (7500.0, "2h05m"),
             (273_700.0, "3d04h"),
+            (f64::INFINITY, "more than a year"),
+            (f64::NAN, "unknown"),
         ] {
             assert_eq!(Rough(seconds).to_string(), text);
         }
-        assert_eq!(Rough(f64::NAN).to_string(), "more than a year");
     }
 }

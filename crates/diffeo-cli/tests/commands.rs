@@ -95,8 +95,9 @@ fn inspect_shows_and_survives_other_files() {
     let ran = run_in(folder.path(), "inspect m.safetensors").expect(0, &[]);
     for text in [
         "density of 2 columns",
+        "centre",
+        "scale",
         "transforms, data to base",
-        "standardize",
         "autoregressive",
         "training",
         "seed",
