@@ -22,11 +22,12 @@ fn outcome(
     [scored, trained, gradient]
 }
 
-/// Where a layer has steps, density and gradient agree with those of the tensor engine, at every point where they are finite.
+/// Where kernels run the flow without tensors, density and gradient agree with those of the tensors, at every point where they are finite.
+/// Says whether they do run it.
 ///
 /// # Panics
-/// Where they do not.
-pub fn engine_and_tensors_agree(case: &Case) {
+/// Where they do not agree.
+pub fn engine_and_tensors_agree(case: &Case) -> bool {
     // Where a far point's square is the whole density, its gradients drown those of all others.
     let case = case.only(|row| row.iter().all(|v| v.abs() < 1e3));
     let n = case.points.len();
@@ -40,7 +41,7 @@ pub fn engine_and_tensors_agree(case: &Case) {
         let flow = built(&case.spec, seed);
         let engine = Engine::<f64>::new(&flow);
         if !engine.has_program() {
-            return;
+            return false;
         }
         let (_, weights) = flat_weights::<f64>(&flow).unwrap_or_else(|e| panic!("{e}"));
         let input = Input { x: &x, log_det: &log_det, context: context.as_ref(), draws: None };
@@ -54,4 +55,5 @@ pub fn engine_and_tensors_agree(case: &Case) {
         let largest = by_tensors.iter().fold(0.0f64, |top, g| top.max(g.abs()));
         close(&format!("{name}, gradient"), &gradient, &by_tensors, 1e-10 * (1.0 + largest));
     }
+    true
 }

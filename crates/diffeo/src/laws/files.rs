@@ -65,19 +65,25 @@ pub fn threads_change_nothing(case: &Case) {
     for precision in PRECISIONS {
         let case = case.in_precision(precision);
         let model = model(&case);
-        let (x, context) = rows(&case, 300);
+        // More rows than a block holds.
+        let (x, context) = rows(&case, 1100);
         let one = answers(&model, &x, context.as_ref(), 1);
         for threads in [2, 8] {
             let many = answers(&model, &x, context.as_ref(), threads);
             assert_eq!(one, many, "{} {precision:?}, {threads} threads", case.name);
         }
-        let mut pieces = Vec::new();
-        for start in (0..x.len()).step_by(7) {
-            let rows = start..x.len().min(start + 7);
-            let c = context.as_ref().map(|c| c.slice(rows.clone()));
-            let part = model.log_prob(&x.slice(rows), c.as_ref(), 1);
-            pieces.extend(part.unwrap_or_else(|e| panic!("{e}")).into_iter().map(f64::to_bits));
+        // Single rows only at the start and across the end of a block, for time.
+        for (chunk, all) in
+            [(1, 0..40), (1, 1020..1030), (7, 0..300), (1024, 0..1100), (1025, 0..1100)]
+        {
+            let mut pieces = Vec::new();
+            for start in all.clone().step_by(chunk) {
+                let rows = start..all.end.min(start + chunk);
+                let c = context.as_ref().map(|c| c.slice(rows.clone()));
+                let part = model.log_prob(&x.slice(rows), c.as_ref(), 1);
+                pieces.extend(part.unwrap_or_else(|e| panic!("{e}")).into_iter().map(f64::to_bits));
+            }
+            assert_eq!(pieces, one[6][all], "{} {precision:?}, chunks of {chunk}", case.name);
         }
-        assert_eq!(&pieces, &one[6], "{} {precision:?}, in chunks of 7", case.name);
     }
 }

@@ -40,9 +40,11 @@ pub use crate::catalog::Cases;
 use crate::bases::{BaseSpec, NormalSpec};
 use crate::monotone::Affine;
 use crate::place::Place;
+use crate::presets::{Preset, PresetOptions};
 use crate::transforms::{ElementwiseSpec, LayerSpec};
 
-/// Every layer that a file can name in 1, 2 and 5 dimensions, with and without context where it can have one, and every base.
+/// Every layer that a file can name in 1, 2 and 5 dimensions, with and without context where it can have one, every base, and every
+/// preset.
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for dims in [1, 2, 5] {
@@ -59,6 +61,16 @@ pub fn cases() -> Vec<Case> {
                 all.push(case);
             }
         }
+    }
+    let options = PresetOptions { transforms: 2, hidden: vec![12, 12], ..PresetOptions::default() };
+    for (preset, [dims, context]) in
+        Preset::ALL.iter().flat_map(|p| [[2, 2], [3, 0]].map(|at| (p, at)))
+    {
+        // Some take no context.
+        let Ok(spec) = preset.spec(dims, context, &options) else { continue };
+        // Far out, one affine layer after another scales by e^14 and back, and leaves no digits of single precision.
+        let case = Case::new(format!("{preset}_{dims}d_{context}c"), spec);
+        all.push(case.only(|row| row.iter().all(|v| v.abs() < 1e3)));
     }
     for (i, case) in all.iter_mut().enumerate() {
         case.name = format!("{i}: {}", case.name);

@@ -82,7 +82,8 @@ impl Way {
 ///
 /// A map of `u` to `v` is as good as its own arithmetic: `v_j` is off by `e (1 + |v_j| + sum_k |dv_j/du_k| |u_k|)`, the rounding of
 /// a result of that size and of the products that it is the sum of. The way back stretches this by its Jacobian and adds its own
-/// rounding; the sum of the two log-determinants moves by the slope of the second.
+/// rounding; the sum of the two log-determinants moves by the slope of the second there, or of the first where it came back to: these
+/// are the same but beside the end of a scalar map.
 pub(super) struct RoundTrip {
     /// One unit for each element of the value itself.
     pub(super) there: Vec<f64>,
@@ -94,9 +95,10 @@ pub(super) struct RoundTrip {
 
 impl RoundTrip {
     /// Beside the end of a scalar map a value may round to the other side, where slopes are others: neighbours share the largest unit.
-    pub(super) fn share_across_edges(&mut self, points: &[Vec<f64>]) {
+    pub(super) fn share_across_edges(&mut self, points: &[Vec<f64>], precision: Precision) {
+        let reach = 4.0 * precision.spacing(1.0);
         let near =
-            |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-6 * a.abs());
+            |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= reach * a.abs());
         let own = self.log_det.clone();
         for (unit, point) in self.log_det.iter_mut().zip(points) {
             let neighbours = points.iter().zip(&own).filter(|(other, _)| near(point, other));
@@ -112,16 +114,14 @@ impl RoundTrip {
         context: &Option<Tensor<2>>,
         precision: Precision,
     ) -> Self {
-        let unit = match precision {
-            Precision::F32 => f64::from(f32::EPSILON),
-            Precision::F64 => f64::EPSILON,
-        };
+        let unit = precision.spacing(1.0);
         let [n, d] = input.dims();
         let mapped = way.apply(flow, input.clone(), context.clone());
         let there = way.jacobians(flow, input, context);
         let output = tensor(host(mapped.value.clone()), [n, d]);
         let back = way.back().jacobians(flow, &output, context);
-        let slopes = way.back().log_det_slopes(flow, &output, context);
+        let slopes_there = way.log_det_slopes(flow, input, context);
+        let slopes_back = way.back().log_det_slopes(flow, &output, context);
         let (u, v, log_det) = (host(input.clone()), host(output), host(mapped.log_det));
         let mut trip = Self { there: vec![], value: vec![], log_det: vec![] };
         for r in 0..n {
@@ -132,11 +132,14 @@ impl RoundTrip {
                     unit * (1.0 + v[at(j)].abs() + products)
                 })
                 .collect();
+            let moved = |slopes: &[f64], off: &[f64]| -> f64 {
+                slopes[at(0)..].iter().zip(off).map(|(slope, off)| slope.abs() * off).sum()
+            };
             for i in 0..d {
                 let stretched: f64 = (0..d).map(|j| back[r][i][j].abs() * off[j]).sum();
                 trip.value.push(unit * (1.0 + u[at(i)].abs()) + stretched);
             }
-            let moved: f64 = (0..d).map(|j| slopes[at(j)].abs() * off[j]).sum();
+            let moved = moved(&slopes_back, &off).max(moved(&slopes_there, &trip.value[at(0)..]));
             trip.log_det.push(unit * (d as f64 + log_det[r].abs()) + moved);
             trip.there.extend(off);
         }

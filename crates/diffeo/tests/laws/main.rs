@@ -5,48 +5,75 @@ mod structure;
 
 use std::collections::BTreeSet;
 
+use diffeo::conditioner::ConditionerSpec;
 use diffeo::laws::{self, Case, cases};
 use diffeo::monotone::MonotoneSpec;
 use diffeo::{BaseSpec, LayerSpec};
+use serde_json::Value;
 
-/// The names of variants that a specification mentions, however deep.
-fn mentioned(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+/// What a specification mentions, however deep: the names of variants, which scalar map and which network a layer has.
+fn mentioned(value: &Value, context: bool, names: &mut BTreeSet<String>) {
     match value {
-        serde_json::Value::Object(fields) => {
-            names.extend(fields.get("type").and_then(|name| name.as_str()).map(str::to_owned));
-            fields.values().for_each(|value| mentioned(value, names));
+        Value::Object(fields) => {
+            if let Some(name) = fields.get("type").and_then(Value::as_str) {
+                names.insert(name.to_owned());
+                names.extend(value.pointer("/monotone/type").map(|map| format!("{name} of {map}")));
+                if let Some(network) = fields.get("network") {
+                    names.insert(format!("{name} with {}", network["activation"]));
+                    let residual = &network["residual"];
+                    names.insert(format!("{name}, residual {residual}, context {context}"));
+                }
+                let order = fields.get("order").filter(|order| order.is_array());
+                names.extend(order.map(|_| format!("{name} in another order")));
+            }
+            fields.values().for_each(|value| mentioned(value, context, names));
         }
-        serde_json::Value::Array(items) => items.iter().for_each(|value| mentioned(value, names)),
+        Value::Array(items) => items.iter().for_each(|value| mentioned(value, context, names)),
         _ => {}
     }
 }
 
+fn snake(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
+}
+
+/// Every name of every catalogue, every scalar map in every layer that takes one, and every shape of network in every layer that has one.
+fn demanded() -> BTreeSet<String> {
+    let catalogues =
+        [LayerSpec::NAMES, MonotoneSpec::NAMES, BaseSpec::NAMES, ConditionerSpec::NAMES];
+    let mut names: BTreeSet<String> = catalogues.concat().into_iter().map(snake).collect();
+    names.remove("own");
+    for layer in ["elementwise", "coupling", "autoregressive"] {
+        let maps = MonotoneSpec::NAMES.iter().map(|map| snake(map));
+        names.extend(maps.map(|map| format!("{layer} of \"{map}\"")));
+    }
+    for layer in ["coupling", "autoregressive"] {
+        names.extend(["relu", "tanh", "elu"].map(|name| format!("{layer} with \"{name}\"")));
+        for (residual, context) in [(false, false), (false, true), (true, false), (true, true)] {
+            names.insert(format!("{layer}, residual {residual}, context {context}"));
+        }
+    }
+    names.insert("autoregressive in another order".into());
+    names
+}
+
 #[test]
-fn every_name_of_every_catalogue_has_a_case() {
+fn every_name_of_every_catalogue_and_every_shape_has_a_case() {
     let mut names = BTreeSet::new();
     let mut found = BTreeSet::new();
     for case in cases() {
-        mentioned(&serde_json::to_value(&case.spec).unwrap(), &mut found);
+        let context = case.spec.context_dims > 0;
+        mentioned(&serde_json::to_value(&case.spec).unwrap(), context, &mut found);
         assert!(names.insert(case.name.clone()), "two cases are called {}", case.name);
     }
-    let catalogues = [
-        LayerSpec::NAMES,
-        MonotoneSpec::NAMES,
-        BaseSpec::NAMES,
-        diffeo::conditioner::ConditionerSpec::NAMES,
-    ];
-    let snake = |name: &str| {
-        let mut text = String::new();
-        for c in name.chars() {
-            if c.is_uppercase() && !text.is_empty() {
-                text.push('_');
-            }
-            text.extend(c.to_lowercase());
-        }
-        text
-    };
-    let demanded: BTreeSet<String> = catalogues.concat().into_iter().map(snake).collect();
-    let missing: Vec<_> = demanded.difference(&found).filter(|name| *name != "own").collect();
+    let missing: Vec<_> = demanded().difference(&found).cloned().collect();
     assert!(missing.is_empty(), "no case has {missing:?}");
 }
 
@@ -106,7 +133,20 @@ fn law10_e8_threads_and_chunks() {
 
 #[test]
 fn law11_engine_and_tensors() {
-    all(laws::engine_and_tensors_agree);
+    for case in cases() {
+        let by_kernels = laws::engine_and_tensors_agree(&case);
+        let fast = matches!(
+            case.layer(),
+            Some(
+                LayerSpec::Permutation(_)
+                    | LayerSpec::Plu(_)
+                    | LayerSpec::Coupling(_)
+                    | LayerSpec::Autoregressive(_)
+            )
+        );
+        let expected = fast && case.spec.base.name() == "Normal";
+        assert!(by_kernels || !expected, "{}: no kernels run it", case.name);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
 }
 
 fn built(map: &dyn DescribeMap) -> Box<dyn Monotone> {
-    map.build(1, &mut Init::new(0, DType::F64, Device::flex()))
+    map.build(&mut Init::new(0, DType::F64, Device::flex()))
 }
 
 /// A number and its neighbours on both sides, in both precisions.
