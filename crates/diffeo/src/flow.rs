@@ -12,7 +12,7 @@ use crate::host::linalg::host_values;
 use crate::host::random::{Purpose, Streams};
 use crate::host::rows::density_of_bad;
 use crate::parameter::{Init, Trainable, Visitor, visit_part};
-use crate::spec::{FlowSpec, Precision};
+use crate::spec::FlowSpec;
 use crate::transform::{Given, Mapped, Scales, Transform};
 use crate::transforms::{Chain, no_log_det};
 
@@ -101,14 +101,6 @@ impl Flow {
         self.spec.precision.dtype()
     }
 
-    /// The largest number of that precision.
-    fn largest(&self) -> f64 {
-        match self.spec.precision {
-            Precision::F32 => f64::from(f32::MAX),
-            Precision::F64 => f64::MAX,
-        }
-    }
-
     /// Log-density in nats of each row of `x: [n, d]`, given `context: [n, c]` if the flow has one.
     ///
     /// A row with an infinity has log-density `-inf`, a row with NaN has NaN, and neither changes another row.
@@ -122,7 +114,8 @@ impl Flow {
             let sum = diffeo_kernels::ops::sum_dtype(&x.device());
             return Ok(Tensor::zeros([0], (&x.device(), sum)));
         }
-        let bad = density_of_bad(&host_values(x.clone().detach())?, width, self.largest());
+        let largest = self.spec.precision.largest();
+        let bad = density_of_bad(&host_values(x.clone().detach())?, width, largest);
         if bad.is_empty() {
             return self.log_prob_of_finite(x.clone(), no_log_det(&x), context, None);
         }
@@ -136,6 +129,21 @@ impl Flow {
         let safe = x.clone().mask_fill(any.clone().reshape([n, 1]).expand([n, width]), 0.5);
         let log_prob = self.log_prob_of_finite(safe, no_log_det(&x), context, None)?;
         Ok(log_prob.mask_fill(any, f64::NEG_INFINITY).mask_fill(nan, f64::NAN))
+    }
+
+    /// [`Flow::to_data`] with draws for layers that estimate: what an objective on samples calls.
+    ///
+    /// # Errors
+    /// As [`Flow::to_data`].
+    pub fn to_data_given(
+        &self,
+        z: Tensor<2>,
+        context: Option<Tensor<2>>,
+        draws: Option<Draws>,
+    ) -> Result<Mapped> {
+        self.check_width("base", z.dims()[1])?;
+        let context = self.context(z.dims()[0], context)?;
+        self.chain.inverse(z.cast(self.dtype()), &Given { context: context.as_ref(), draws })
     }
 
     /// [`Flow::log_prob`] for rows that are known to be finite, after a map with these log-determinants, with draws for layers that estimate:
@@ -169,9 +177,7 @@ impl Flow {
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.
     pub fn to_data(&self, z: Tensor<2>, context: Option<Tensor<2>>) -> Result<Mapped> {
-        self.check_width("base", z.dims()[1])?;
-        let context = self.context(z.dims()[0], context)?;
-        self.chain.inverse(z.cast(self.dtype()), &Given::context(context.as_ref()))
+        self.to_data_given(z, context, None)
     }
 
     /// The log-scales of all layers at some rows, see [`Transform::scales`].

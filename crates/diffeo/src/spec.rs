@@ -28,6 +28,14 @@ impl Precision {
         }
     }
 
+    /// The largest number.
+    pub(crate) fn largest(self) -> f64 {
+        match self {
+            Self::F32 => f64::from(f32::MAX),
+            Self::F64 => f64::MAX,
+        }
+    }
+
     /// The distance from `value` to the next number away from zero: what lies closer is the same to the model.
     pub(crate) fn spacing(self, value: f64) -> f64 {
         match self {

@@ -75,7 +75,12 @@ fn a_learner_trains_any_module_and_goes_on_from_its_checkpoint_to_the_same_bits(
         PresetOptions { hidden: vec![4], precision: Precision::F64, ..Default::default() };
     let flow = Preset::Maf.spec(1, 0, &options).unwrap().build(0).unwrap();
     let error = Learner::new(flow, quick()).unwrap().restore(&path).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ModelFile, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.message().contains("was slope of shape [1, 1], is transform.0"), "{error}");
+    // So is one whose average there is none to go on with.
+    let error = Learner::new(line(), quick()).unwrap().restore(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.message().contains("with a running average"), "{error}");
 }
 
 #[test]
@@ -103,6 +108,9 @@ fn options_of_a_learner_are_checked() {
     ] {
         assert_eq!(Learner::new(line(), options).err().unwrap().kind(), ErrorKind::Config);
     }
+    let mut learner = Learner::new(line(), quick()).unwrap();
+    assert_eq!(learner.set_learning_rate(f64::NAN).unwrap_err().kind(), ErrorKind::Config);
+    learner.step(loss).unwrap();
 }
 
 /// The same rows again and again.
@@ -162,7 +170,7 @@ fn reverse_kl_finds_a_gaussian_target_and_its_constant() {
     let mut last = Vec::new();
     for step in 0..400 {
         if step == 300 {
-            learner.set_learning_rate(0.005);
+            learner.set_learning_rate(0.005).unwrap();
         }
         if let Event::Step { loss, .. } = learner.learn(&ReverseKl(Target), &mut draws).unwrap() {
             last.push(loss);

@@ -8,8 +8,6 @@ use crate::step::{AnyStep, Step};
 
 /// `f32` or `f64`.
 pub(crate) trait Element: burn::tensor::Element + Real {
-    /// The largest number.
-    const LARGEST: f64;
     /// A step in this precision.
     fn step(step: Box<dyn AnyStep>) -> Box<dyn Step<Self>>;
     /// Exact.
@@ -21,7 +19,6 @@ pub(crate) trait Element: burn::tensor::Element + Real {
 }
 
 impl Element for f32 {
-    const LARGEST: f64 = f32::MAX as f64;
     fn step(step: Box<dyn AnyStep>) -> Box<dyn Step<Self>> {
         step
     }
@@ -37,7 +34,6 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
-    const LARGEST: f64 = f64::MAX;
     fn step(step: Box<dyn AnyStep>) -> Box<dyn Step<Self>> {
         step
     }

@@ -84,7 +84,8 @@ impl<T: Element> Engine<T> {
     /// # Errors
     /// [`crate::ErrorKind::NotConverged`] and others from the layers.
     pub(crate) fn log_prob(&self, weights: &[T], input: Input<'_>) -> Result<Vec<f64>> {
-        let bad = density_of_bad(input.x.values(), input.x.width(), T::LARGEST);
+        let largest = self.flow.spec().precision.largest();
+        let bad = density_of_bad(input.x.values(), input.x.width(), largest);
         if bad.is_empty() {
             return self.log_prob_of_finite(weights, input);
         }

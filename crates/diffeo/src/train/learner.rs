@@ -111,8 +111,14 @@ impl<M: Trainable + 'static> Learner<M> {
     }
 
     /// Changes the learning rate of the steps to come.
-    pub fn set_learning_rate(&mut self, rate: f64) {
-        self.options.learning_rate = rate;
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for a rate that is not positive; the rate then stays.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        let options = LearnerOptions { learning_rate: rate, ..self.options.clone() };
+        options.validate()?;
+        self.options = options;
+        Ok(())
     }
 
     /// One step down the gradient of a loss, and what it was: [`Event::Step`], or [`Event::RolledBack`] where loss or gradient was not
@@ -134,6 +140,7 @@ impl<M: Trainable + 'static> Learner<M> {
     /// [`crate::ErrorKind::Io`]; the checkpoints on disk are then as they were.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut container = checkpoint::header_of("learner")?;
+        container.set_json(PARAMETERS, &parameters_of(&self.module))?;
         self.state.write_into(&mut container)?;
         checkpoint::write(&container, path)
     }
@@ -141,10 +148,13 @@ impl<M: Trainable + 'static> Learner<M> {
     /// Goes on from a checkpoint of a learner of the same module, to the same bits as if it had never stopped.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if it cannot be used.
+    /// [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if it cannot be used, [`crate::ErrorKind::Config`] if it is of another
+    /// module, or only one of the two averages; the learner is then as it was.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let container = checkpoint::read_of("learner", path)?;
-        self.state.read_from(&container).map_err(|e| e.at(path))?;
+        let (was, is) = (container.json(PARAMETERS)?, parameters_of(&self.module));
+        same_parameters(&was, &is).map_err(|e| e.at(path))?;
+        self.state.read_from(&container, &self.options).map_err(|e| e.at(path))?;
         self.state.put(&mut self.module, false)
     }
 }
@@ -179,6 +189,35 @@ impl LearnerOptions {
     }
 }
 
+/// The text of a checkpoint that says whose weights it holds.
+const PARAMETERS: &str = "diffeo.parameters";
+
+/// Names and shapes.
+type Parameters = Vec<(String, [usize; 2])>;
+
+fn parameters_of(module: &impl Trainable) -> Parameters {
+    let mut found = Vec::new();
+    module.clone().visit(&mut |name, p| found.push((name.to_owned(), p.value.dims())));
+    found
+}
+
+/// # Errors
+/// [`crate::ErrorKind::Config`] with the first difference.
+fn same_parameters(was: &Parameters, is: &Parameters) -> Result<()> {
+    let say = |parameter: Option<&(String, [usize; 2])>| {
+        parameter
+            .map_or("no parameter".to_owned(), |(name, shape)| format!("{name} of shape {shape:?}"))
+    };
+    match (0..was.len().max(is.len())).find(|&i| was.get(i) != is.get(i)) {
+        None => Ok(()),
+        Some(i) => Err(Error::config(format!(
+            "the checkpoint is of another module: parameter {i} was {}, is {}",
+            say(was.get(i)),
+            say(is.get(i))
+        ))),
+    }
+}
+
 /// The state of a learner in the precision of its weights.
 trait Steps<M>: Send {
     fn steps(&self) -> u64;
@@ -190,7 +229,7 @@ trait Steps<M>: Send {
     ) -> Result<Event>;
     fn put(&self, module: &mut M, average: bool) -> Result<()>;
     fn write_into(&self, container: &mut Container) -> Result<()>;
-    fn read_from(&mut self, container: &Container) -> Result<()>;
+    fn read_from(&mut self, container: &Container, options: &LearnerOptions) -> Result<()>;
 }
 
 struct Flat<T> {
@@ -275,8 +314,16 @@ impl<M: Trainable, T: Element> Steps<M> for Flat<T> {
         self.state.write_into(container)
     }
 
-    fn read_from(&mut self, container: &Container) -> Result<()> {
-        self.state = State::read_from(container, self.layout.len())?;
+    fn read_from(&mut self, container: &Container, options: &LearnerOptions) -> Result<()> {
+        let state = State::read_from(container, self.layout.len())?;
+        if state.average.is_empty() != (options.average == 0.0) {
+            let [was, is] = [!state.average.is_empty(), options.average > 0.0]
+                .map(|averages| if averages { "with" } else { "without" });
+            return Err(Error::config(format!(
+                "the checkpoint was written {was} a running average of the weights, this learner is {is}; give the option `average` of the first run"
+            )));
+        }
+        self.state = state;
         Ok(())
     }
 }

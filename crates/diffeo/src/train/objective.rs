@@ -6,6 +6,7 @@ use super::batches::Batch;
 use crate::engine::{Element, Engine};
 use crate::error::Result;
 use crate::flow::Flow;
+use crate::host::draws::Draws;
 use crate::host::linalg::tensor_of;
 use crate::host::random::{Purpose, Streams};
 use crate::host::rows::Rows;
@@ -70,7 +71,7 @@ impl<D: LogDensity> Objective for ReverseKl<D> {
         let z = tensor_of(&batch.x).cast(flow.spec().precision.dtype());
         let context = batch.context.as_ref().map(tensor_of);
         let log_base = flow.base().log_prob(z.clone());
-        let mapped = flow.to_data(z, context)?;
+        let mapped = flow.to_data_given(z, context, batch.draws)?;
         let log_target = self.0.log_density(mapped.value)?.cast(log_base.dtype());
         Ok((log_base - mapped.log_det - log_target).mean())
     }
@@ -99,7 +100,7 @@ impl Source for BaseDraws {
         for (i, row) in rows.values_mut().chunks_exact_mut(width).enumerate() {
             sampler(&mut self.streams.rng(Purpose::Draws, step, i as u64), 1.0, row);
         }
-        Ok(Batch::of(rows))
+        Ok(Batch { draws: Some(Draws::new(self.streams, step, 0)), ..Batch::of(rows) })
     }
 }
 
