@@ -41,6 +41,14 @@ macro_rules! catalog {
             }
         }
 
+        impl std::ops::DerefMut for $name {
+            fn deref_mut(&mut self) -> &mut (dyn $describe + 'static) {
+                match self {
+                    $(Self::$variant(spec) => spec,)+
+                }
+            }
+        }
+
         #[cfg(feature = "laws")]
         impl $crate::catalog::Cases for $name {
             fn cases(at: $crate::place::Place) -> Vec<Self> {

@@ -64,7 +64,7 @@ pub use parameter::{Init, Parameter, Trainable, Visitor, visit_part};
 pub use place::Place;
 pub use presets::{ColumnOrder, Preset, PresetOptions};
 pub use spec::{FlowSpec, Precision};
-pub use transform::{Duplicate, Given, Mapped, Scales, Transform};
+pub use transform::{Given, Mapped, Scales, Transform};
 pub use transforms::LayerSpec;
 
 /// The tensor engine, re-exported so that programs use the same version.

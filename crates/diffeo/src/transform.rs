@@ -7,6 +7,7 @@
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
+use dyn_clone::DynClone;
 
 use crate::error::Result;
 use crate::host::draws::Draws;
@@ -16,7 +17,7 @@ use crate::step::{Steps, Weights};
 /// A differentiable bijection between data space and base space. Batched: row `i` of the result depends on row `i` only.
 ///
 /// Two methods and a width make a bijection; each of the others has a default that is true of every bijection.
-pub trait Transform: Duplicate + Debug + Send + Sync {
+pub trait Transform: DynClone + Debug + Send + Sync {
     /// Numbers in a row, the same on both sides.
     fn dims(&self) -> usize;
 
@@ -70,23 +71,7 @@ pub trait Transform: Duplicate + Debug + Send + Sync {
     }
 }
 
-/// A copy behind a box; every `Clone` transform has it.
-pub trait Duplicate {
-    /// The same transform again. Weights are shared until one copy changes.
-    fn duplicate(&self) -> Box<dyn Transform>;
-}
-
-impl<T: Transform + Clone + 'static> Duplicate for T {
-    fn duplicate(&self) -> Box<dyn Transform> {
-        Box::new(self.clone())
-    }
-}
-
-impl Clone for Box<dyn Transform> {
-    fn clone(&self) -> Self {
-        (**self).duplicate()
-    }
-}
+dyn_clone::clone_trait_object!(Transform);
 
 /// What a layer is given beside its rows.
 #[derive(Clone, Copy, Debug, Default)]

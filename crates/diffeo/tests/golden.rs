@@ -145,7 +145,7 @@ fn check_stage(
         let (found, moved, monotone) = network_output(flow, at, x, c);
         close(&format!("{what} network"), &host(found), &output.concat(), TOLERANCE);
         let mut init = Init::new(0, DType::F64, Device::flex());
-        let map = monotone.build(moved.len(), &mut init);
+        let map = monotone.build(&mut init);
         let scalar = map.forward(columns(x, &moved), matrix(output)).unwrap();
         let expected = |m: &Matrix| host(columns(m, &moved));
         close(&format!("{what} scalar z"), &host(scalar.value), &expected(&stage.z), TOLERANCE);

@@ -7,7 +7,7 @@ use diffeo::model::file::{Damage, ModelParts};
 use diffeo::{ColumnKind, Model, Rows};
 use serde_json::Value;
 
-/// Largest `|a - b| / max(1, |b|)`: what COMPATIBILITY.md promises across releases.
+/// Largest `|a - b| / max(1, |b|)`: what COMPATIBILITY.md promises across releases, and across processors. Bits are promised on one only.
 const TOLERANCE: f64 = 1e-6;
 /// Fitted models, with the scores that their own release gave.
 const RELEASES: [&str; 1] = ["model_release_0_1"];

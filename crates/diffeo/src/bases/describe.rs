@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
+use dyn_clone::DynClone;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
@@ -37,7 +38,7 @@ pub trait Written: Sized {
 }
 
 /// A simple density that can be evaluated and drawn from.
-pub trait Distribution: DuplicateBase + Debug + Send + Sync {
+pub trait Distribution: DynClone + Debug + Send + Sync {
     /// Numbers in a row.
     fn dims(&self) -> usize;
 
@@ -71,23 +72,7 @@ pub trait Distribution: DuplicateBase + Debug + Send + Sync {
     }
 }
 
+dyn_clone::clone_trait_object!(Distribution);
+
 /// Fills a row with one draw; the number is the temperature, which scales the spread about the centre.
 pub type Sampler = Box<dyn Fn(&mut ChaCha8Rng, f64, &mut [f64]) + Send + Sync>;
-
-/// A copy behind a box; every `Clone` distribution has it.
-pub trait DuplicateBase {
-    /// The same distribution again.
-    fn duplicate(&self) -> Box<dyn Distribution>;
-}
-
-impl<T: Distribution + Clone + 'static> DuplicateBase for T {
-    fn duplicate(&self) -> Box<dyn Distribution> {
-        Box::new(self.clone())
-    }
-}
-
-impl Clone for Box<dyn Distribution> {
-    fn clone(&self) -> Self {
-        (**self).duplicate()
-    }
-}

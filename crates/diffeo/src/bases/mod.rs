@@ -9,7 +9,7 @@ mod normal;
 mod student_t;
 mod uniform;
 
-pub use describe::{DescribeBase, Distribution, DuplicateBase, Sampler, Written};
+pub use describe::{DescribeBase, Distribution, Sampler, Written};
 
 use crate::catalog::catalog;
 use crate::error::{Error, Result, quoted};

@@ -11,6 +11,7 @@ mod structure;
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
+use dyn_clone::DynClone;
 
 pub use networked::Networked;
 pub use structure::Structure;
@@ -50,7 +51,7 @@ pub trait DescribeConditioner: Debug + Send + Sync {
 }
 
 /// Computes the parameters of a scalar map of some columns from other columns and the context.
-pub trait Conditioner: DuplicateConditioner + Debug + Send + Sync {
+pub trait Conditioner: DynClone + Debug + Send + Sync {
     /// Which columns are mapped, which ones are seen, and in which order the mapped ones can be solved.
     fn structure(&self) -> &Structure;
 
@@ -71,20 +72,4 @@ pub trait Conditioner: DuplicateConditioner + Debug + Send + Sync {
     fn visit(&mut self, visitor: &mut Visitor<'_>);
 }
 
-/// A copy behind a box; every `Clone` conditioner has it.
-pub trait DuplicateConditioner {
-    /// The same conditioner again.
-    fn duplicate(&self) -> Box<dyn Conditioner>;
-}
-
-impl<T: Conditioner + Clone + 'static> DuplicateConditioner for T {
-    fn duplicate(&self) -> Box<dyn Conditioner> {
-        Box::new(self.clone())
-    }
-}
-
-impl Clone for Box<dyn Conditioner> {
-    fn clone(&self) -> Self {
-        (**self).duplicate()
-    }
-}
+dyn_clone::clone_trait_object!(Conditioner);

@@ -58,7 +58,7 @@ impl DescribeMap for Affine {
         2
     }
 
-    fn build(&self, _dims: usize, _init: &mut Init) -> Box<dyn Monotone> {
+    fn build(&self, _init: &mut Init) -> Box<dyn Monotone> {
         let kernel = kernels::Affine { log_scale_max: self.log_scale_max };
         Box::new(Fused { kernel: Arc::new(kernel), log_slope_max: self.log_scale_max })
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use diffeo_kernels::ops::AnyMap;
+use dyn_clone::DynClone;
 
 use crate::catalog::catalog;
 use crate::error::Result;
@@ -36,14 +37,13 @@ pub trait DescribeMap: Debug + Send + Sync {
     /// Parameters that an element needs from outside.
     fn params_per_dim(&self) -> usize;
 
-    /// Number of weights of the map's own, for `dims` columns; `None` if it overflows.
-    fn count(&self, dims: u64) -> Option<u64> {
-        let _ = dims;
+    /// Number of weights of the map's own; `None` if it overflows.
+    fn count(&self) -> Option<u64> {
         Some(0)
     }
 
-    /// The map for `dims` columns, with initial weights if it has any.
-    fn build(&self, dims: usize, init: &mut Init) -> Box<dyn Monotone>;
+    /// The map, with initial weights if it has any: all columns share them, what is a column's own comes from the conditioner.
+    fn build(&self, init: &mut Init) -> Box<dyn Monotone>;
 
     /// Where the map ends: beyond, it is linear.
     fn bound(&self) -> f64 {
@@ -51,8 +51,9 @@ pub trait DescribeMap: Debug + Send + Sync {
     }
 }
 
-/// A strictly increasing map of the real line, applied to every element with parameters of its own.
-pub trait Monotone: DuplicateMap + Debug + Send + Sync {
+/// A strictly increasing map of the real line, applied to every element with parameters of its own. Built with whatever columns there are:
+/// weights that the map has itself are shared by all.
+pub trait Monotone: DynClone + Debug + Send + Sync {
     /// Parameters an element needs, `k`.
     fn params_per_dim(&self) -> usize;
 
@@ -90,23 +91,7 @@ pub trait Monotone: DuplicateMap + Debug + Send + Sync {
     }
 }
 
-/// A copy behind a box; every `Clone` map has it.
-pub trait DuplicateMap {
-    /// The same map again.
-    fn duplicate(&self) -> Box<dyn Monotone>;
-}
-
-impl<T: Monotone + Clone + 'static> DuplicateMap for T {
-    fn duplicate(&self) -> Box<dyn Monotone> {
-        Box::new(self.clone())
-    }
-}
-
-impl Clone for Box<dyn Monotone> {
-    fn clone(&self) -> Self {
-        (**self).duplicate()
-    }
-}
+dyn_clone::clone_trait_object!(Monotone);
 
 /// The result of a scalar map. Per element, so that it cannot be mistaken for a log-determinant.
 #[derive(Clone, Debug)]

@@ -80,7 +80,7 @@ impl DescribeMap for RationalQuadratic {
         (3 * self.bins).saturating_sub(1)
     }
 
-    fn build(&self, _dims: usize, _init: &mut Init) -> Box<dyn Monotone> {
+    fn build(&self, _init: &mut Init) -> Box<dyn Monotone> {
         // The slope of the steepest chord: the lowest bin is as narrow as the highest one is high.
         let log_slope_max = -Self::MIN_SIZE.ln();
         let kernel = kernels::RationalQuadratic {

@@ -47,6 +47,10 @@ impl Describe for ChainSpec {
     fn inner(&self) -> &[LayerSpec] {
         &self.transforms
     }
+
+    fn inner_mut(&mut self) -> &mut [LayerSpec] {
+        &mut self.transforms
+    }
 }
 
 #[cfg(feature = "laws")]

@@ -30,6 +30,11 @@ pub trait Describe: Debug + Send + Sync {
         &[]
     }
 
+    /// The layers inside, to be given their meaning by a [`super::Registry`]: the same as [`Describe::inner`].
+    fn inner_mut(&mut self) -> &mut [LayerSpec] {
+        &mut []
+    }
+
     /// Where the scalar maps of the layer end, in standard deviations of its input: beyond, they are linear.
     fn bound(&self) -> f64 {
         self.inner().iter().map(|layer| layer.bound()).fold(f64::INFINITY, f64::min)

@@ -41,6 +41,10 @@ impl Describe for InvertedSpec {
     fn inner(&self) -> &[LayerSpec] {
         std::slice::from_ref(&self.transform)
     }
+
+    fn inner_mut(&mut self) -> &mut [LayerSpec] {
+        std::slice::from_mut(&mut self.transform)
+    }
 }
 
 #[cfg(feature = "laws")]

@@ -76,6 +76,10 @@ impl Describe for Own {
     fn inner(&self) -> &[LayerSpec] {
         self.layer.as_ref().map_or(&[], |layer| layer.inner())
     }
+
+    fn bound(&self) -> f64 {
+        self.layer.as_ref().map_or(f64::INFINITY, |layer| layer.bound())
+    }
 }
 
 #[cfg(feature = "laws")]
@@ -85,7 +89,7 @@ impl Cases for Own {
     }
 }
 
-type Read = fn(&Value) -> serde_json::Result<Arc<dyn Describe>>;
+type Read = fn(&Value) -> serde_json::Result<Box<dyn Describe>>;
 
 /// What the names of a program's own layers mean: what a file may name beside the built-in layers.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +106,7 @@ impl Registry {
     /// Knows this layer too.
     #[must_use]
     pub fn with<L: OwnLayer>(mut self) -> Self {
-        self.layers.insert(L::NAME, |settings| Ok(Arc::new(L::deserialize(settings)?)));
+        self.layers.insert(L::NAME, |settings| Ok(Box::new(L::deserialize(settings)?)));
         self
     }
 
@@ -113,23 +117,19 @@ impl Registry {
     /// is left; [`Describe::validate`] refuses it.
     pub fn resolve(&self, layers: &mut [LayerSpec]) -> Result<()> {
         for layer in layers {
-            match layer {
-                LayerSpec::Chain(chain) => self.resolve(&mut chain.transforms)?,
-                LayerSpec::Inverted(inverted) => {
-                    self.resolve(std::slice::from_mut(&mut inverted.transform))?;
-                }
-                LayerSpec::Own(own) => {
-                    if let Some(read) = self.layers.get(own.name.as_str()) {
-                        own.layer = Some(read(&own.settings).map_err(|e| {
-                            let name = quoted(&own.name);
-                            Error::model_file(format!(
-                                "the settings of layer {name} cannot be used: {}",
-                                crate::error::printable(&e.to_string())
-                            ))
-                        })?);
-                    }
-                }
-                _ => {}
+            self.resolve(layer.inner_mut())?;
+            if let LayerSpec::Own(own) = layer
+                && let Some(read) = self.layers.get(own.name.as_str())
+            {
+                let mut layer = read(&own.settings).map_err(|e| {
+                    Error::model_file(format!(
+                        "the settings of layer {} cannot be used: {}",
+                        quoted(&own.name),
+                        crate::error::printable(&e.to_string())
+                    ))
+                })?;
+                self.resolve(layer.inner_mut())?;
+                own.layer = Some(Arc::from(layer));
             }
         }
         Ok(())

@@ -27,7 +27,7 @@ pub(crate) fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
 
 /// A scalar map, ready to be applied.
 pub(crate) fn scalar_map(map: impl DescribeMap) -> Box<dyn Monotone> {
-    map.build(1, &mut Init::new(0, DType::F64, Device::flex()))
+    map.build(&mut Init::new(0, DType::F64, Device::flex()))
 }
 
 /// `n` standard normal numbers; every `row` is another stream.

@@ -48,12 +48,12 @@ impl Describe for ConditionalSpec {
 
     fn count(&self, at: Place) -> Option<u64> {
         let conditioner = self.conditioner.count(at, self.monotone.params_per_dim() as u64)?;
-        conditioner.checked_add(self.monotone.count(at.dims as u64)?)
+        conditioner.checked_add(self.monotone.count()?)
     }
 
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         let conditioner = self.conditioner.build(at, self.monotone.params_per_dim(), init)?;
-        let map = self.monotone.build(conditioner.structure().moved(), init);
+        let map = self.monotone.build(init);
         Ok(Box::new(Conditional::new(conditioner, map, &init.device)?))
     }
 

@@ -62,7 +62,7 @@ fn layer(shape: &Shape, dtype: DType) -> Conditional {
     let masked = MaskedSpec { network: shape.network.clone(), order: shape.order.clone() };
     let (at, k) = (Place::new(shape.dims, shape.context), shape.monotone.params_per_dim());
     let conditioner = ConditionerSpec::from(masked).build(at, k, &mut init).unwrap();
-    let map = shape.monotone.build(shape.dims, &mut init);
+    let map = shape.monotone.build(&mut init);
     let mut layer = Conditional::new(conditioner, map, &init.device).unwrap();
     let mut seed = 10;
     layer.visit(&mut |_, p| {
