@@ -15,7 +15,7 @@ const EFFECT: f64 = 0.05;
 const FALSE_ALARM: f64 = 1e-6;
 
 pub(super) fn check(subject: &Subject<'_>, data: &CheckData, samples: &Rows) -> Vec<CheckResult> {
-    let columns = subject.model.schema().columns.iter().enumerate();
+    let columns = subject.model.schema().numbers().into_iter().enumerate();
     columns
         .map(|(j, column)| of_column(&column.name, data.x.column(j), samples.column(j)))
         .collect()

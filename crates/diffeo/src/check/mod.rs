@@ -146,8 +146,8 @@ fn validate(model: &Model, data: Option<&CheckData>, options: &CheckOptions) -> 
         return Err(Error::data("expected at least one row to check against, found none"));
     }
     let columns = [
-        (Some(&data.x), &model.schema().columns),
-        (data.context.as_ref(), &model.schema().context),
+        (Some(&data.x), model.schema().numbers()),
+        (data.context.as_ref(), model.schema().context_numbers()),
     ];
     for (rows, names) in columns.into_iter().filter_map(|(rows, names)| Some((rows?, names))) {
         if let Some(at) = rows.values().iter().position(|v| !v.is_finite()) {

@@ -44,7 +44,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
         }
     }
     let (kind, Worst { error, row, column, .. }) = worst;
-    let name = &model.schema().columns[column].name;
+    let name = &model.schema().numbers()[column].name;
     let detail = format!(
         "{rows} to the base and back: largest error {error:.1e} spreads of the column, in column {} of {kind} {}",
         crate::error::quoted(name),

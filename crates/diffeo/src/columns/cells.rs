@@ -21,7 +21,7 @@ impl Cells {
     const POINTS: usize = 8;
 
     pub(crate) fn new(schema: &Schema) -> Self {
-        let columns = schema.columns.iter().enumerate();
+        let columns = schema.numbers().into_iter().enumerate();
         Self { whole: columns.filter(|(_, c)| c.kind.is_whole()).map(|(j, _)| j).collect() }
     }
 

@@ -50,14 +50,24 @@ impl Schema {
         Self { context: context.into_iter().collect(), ..self }
     }
 
-    /// Numbers that a row becomes for a flow: more than columns, if a column is wide.
-    pub fn width(&self) -> usize {
-        self.columns.iter().map(|c| c.kind.width()).sum()
+    /// The column of each number of a row: a column is there as often as it is wide.
+    pub fn numbers(&self) -> Vec<&Column> {
+        numbers(&self.columns).collect()
     }
 
-    /// Numbers that a row's context becomes.
+    /// The column of each number of a row's context.
+    pub fn context_numbers(&self) -> Vec<&Column> {
+        numbers(&self.context).collect()
+    }
+
+    /// Numbers in a row.
+    pub fn width(&self) -> usize {
+        numbers(&self.columns).count()
+    }
+
+    /// Numbers in a row's context.
     pub fn context_width(&self) -> usize {
-        self.context.iter().map(|c| c.kind.width()).sum()
+        numbers(&self.context).count()
     }
 
     /// The same columns with whole numbers as real ones: nothing is rounded, and a density stays a density.
@@ -70,7 +80,7 @@ impl Schema {
 
     /// Whether a row has a number at the edge of its interval, where floats are too coarse for its logit.
     pub(crate) fn is_at_edge(&self, row: &[f64]) -> bool {
-        self.columns.iter().zip(row).any(|(column, x)| column.kind.is_at_edge(*x))
+        numbers(&self.columns).zip(row).any(|(column, x)| column.kind.is_at_edge(*x))
     }
 
     /// Checks that every name is non-empty and used once and that bounds are ordered.
@@ -95,6 +105,10 @@ impl Schema {
         }
         Ok(())
     }
+}
+
+fn numbers(columns: &[Column]) -> impl Iterator<Item = &Column> {
+    columns.iter().flat_map(|c| std::iter::repeat_n(c, c.kind.width()))
 }
 
 #[cfg(test)]

@@ -55,6 +55,12 @@ impl Support {
         }
     }
 
+    /// The image on the real line; NaN for a point outside the support.
+    pub(super) fn image(self, x: f64) -> f64 {
+        let (z, log_slope) = self.to_real(x);
+        if log_slope == f64::NEG_INFINITY { f64::NAN } else { z }
+    }
+
     /// The point whose image is `z`, strictly inside the support, and the log-slope of the way back.
     pub(crate) fn to_data(self, z: f64) -> (f64, f64) {
         // Beyond these the exponential leaves the floats, or the sigmoid rounds to its bound.

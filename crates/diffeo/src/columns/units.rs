@@ -56,7 +56,7 @@ impl Units {
             scale,
         };
         Self {
-            columns: schema.columns.iter().zip(constants).map(unit).collect(),
+            columns: schema.numbers().into_iter().zip(constants).map(unit).collect(),
             context: vec![Unit::default(); schema.context_width()],
         }
     }
@@ -71,13 +71,12 @@ impl Units {
         context: Option<&Rows>,
         weight: impl Fn(usize) -> f64,
     ) -> Result<Self> {
-        let mut columns = Vec::with_capacity(schema.columns.len());
-        for (j, column) in schema.columns.iter().enumerate() {
-            columns.push(modelled_unit(column, x, j, &weight)?);
-        }
+        let modelled = schema.numbers().into_iter().enumerate();
+        let columns = modelled.map(|(j, column)| modelled_unit(column, x, j, &weight));
+        let columns = columns.collect::<Result<_>>()?;
         let mut units = Vec::new();
         if let Some(context) = context {
-            for (j, column) in schema.context.iter().enumerate() {
+            for (j, column) in schema.context_numbers().into_iter().enumerate() {
                 let support = column.kind.context_support();
                 let (center, scale) = spread(column, support, context, j, &weight)?;
                 let scale = if is_constant(center, scale) { 1.0 } else { scale };
@@ -178,7 +177,7 @@ impl Units {
         most: usize,
     ) -> Vec<f64> {
         let unit = self.columns[j];
-        let middle = if schema.columns[j].kind.is_whole() { 0.5 } else { 0.0 };
+        let middle = if schema.numbers()[j].kind.is_whole() { 0.5 } else { 0.0 };
         let step = x.len().div_ceil(most.max(1)).max(1);
         let values = x.values().iter().skip(j).step_by(x.width() * step);
         values.map(|&x| (unit.support.image(x) + middle - unit.center) / unit.scale).collect()
@@ -187,17 +186,6 @@ impl Units {
     /// Of the standardisation, the same for each row.
     fn log_det(&self) -> f64 {
         -self.columns.iter().map(|unit| unit.scale.ln()).sum::<f64>()
-    }
-}
-
-impl Support {
-    /// The image on the real line; not a number of the real line outside the support.
-    fn image(self, x: f64) -> f64 {
-        match self {
-            Self::Identity => x,
-            Self::Log => x.ln(),
-            Self::Logit { low, high } => (x - low).ln() - (high - x).ln(),
-        }
     }
 }
 

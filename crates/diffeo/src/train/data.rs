@@ -61,7 +61,7 @@ impl TrainingData {
                 "{n} rows are too many; at most {ROWS_MAX} can be used"
             )));
         }
-        check_table("data", &self.x, &schema.columns)?;
+        check_table("data", &self.x, &schema.numbers())?;
         match &self.context {
             None if schema.context.is_empty() => {}
             None => {
@@ -73,7 +73,7 @@ impl TrainingData {
                 let found = context.len();
                 return Err(Error::shape(format!("expected {n} rows of context, found {found}")));
             }
-            Some(context) => check_table("context", context, &schema.context)?,
+            Some(context) => check_table("context", context, &schema.context_numbers())?,
         }
         self.check_weights(n)
     }
@@ -127,7 +127,7 @@ impl TrainingData {
     }
 }
 
-fn check_table(what: &str, rows: &Rows, columns: &[Column]) -> Result<()> {
+fn check_table(what: &str, rows: &Rows, columns: &[&Column]) -> Result<()> {
     if rows.width() != columns.len() {
         return Err(Error::shape(format!(
             "{what}: the schema has {} columns, the rows have {}",
