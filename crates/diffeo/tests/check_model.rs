@@ -1,11 +1,8 @@
 //! The self-test passes on sound models and fails on data that is not theirs.
 
-use std::collections::BTreeMap;
-
-use burn::tensor::{Device, Tensor, TensorData};
 use diffeo::bases::{MixtureSpec, StudentTSpec, UniformSpec};
-use diffeo::burn;
 use diffeo::check::{CheckData, CheckOptions, CheckResult, check};
+use diffeo::laws::{built, randomised};
 use diffeo::network::Activation;
 use diffeo::{
     BaseSpec, Column, ColumnKind, ErrorKind, Flow, FlowSpec, Model, Precision, Preset,
@@ -28,26 +25,6 @@ fn spec(preset: Preset, dims: usize, context: usize, precision: Precision) -> Fl
         ..PresetOptions::default()
     };
     preset.spec(dims, context, &options).unwrap()
-}
-
-/// Weights that make the flow far from the identity.
-fn randomised(spec: &FlowSpec, seed: u64) -> Flow {
-    randomised_by(0.4, spec, seed)
-}
-
-fn randomised_by(deviation: f64, spec: &FlowSpec, seed: u64) -> Flow {
-    let mut flow = spec.build(seed).unwrap();
-    let mut weights = BTreeMap::new();
-    for (row, (name, value)) in flow.parameters().into_iter().enumerate() {
-        let mut rng = Streams::new(seed).rng(Purpose::Init, 1, row as u64);
-        let shape = value.dims();
-        let values: Vec<f64> =
-            (0..shape[0] * shape[1]).map(|_| deviation * normal(&mut rng)).collect();
-        let device = (&Device::flex(), spec.precision.dtype());
-        weights.insert(name, Tensor::from_data(TensorData::new(values, shape), device));
-    }
-    flow.set_parameters(&weights).unwrap();
-    flow
 }
 
 fn model(flow: Flow) -> Model {
@@ -80,7 +57,7 @@ fn fresh_and_randomised_models_pass() {
             [(Preset::Nsf, 1), (Preset::Maf, 2), (Preset::NsfCoupling, 3), (Preset::Iaf, 4)]
         {
             let spec = spec(preset, d, 0, precision);
-            for flow in [spec.build(2).unwrap(), randomised(&spec, 3)] {
+            for flow in [spec.build(2).unwrap(), built(&spec, 3)] {
                 let results = check(&model(flow), None, &OPTIONS).unwrap();
                 let names: Vec<_> = results.iter().map(|r| r.name.as_str()).collect();
                 assert_eq!(
@@ -102,7 +79,7 @@ fn mixed() -> Model {
     let schema =
         Schema { columns: columns(&["income", "children", "share"], &kinds), context: vec![] };
     let units = Units::of(&schema, &[2.0, 5.5, 0.5], &[0.5, 3.0, 2.0]);
-    Model::with_units(randomised(&spec, 5), schema, units).unwrap()
+    Model::with_units(built(&spec, 5), schema, units).unwrap()
 }
 
 #[test]
@@ -140,7 +117,7 @@ fn a_conditional_model_is_checked_at_the_contexts_of_the_data() {
     let unit = Unit { center: 10.0, scale: 2.0, ..Unit::default() };
     let units = Units { context: vec![unit], ..Units::none(1, 0) };
     // Weights so large that most of the spread of the column is due to its context.
-    let plain = model(randomised_by(0.8, &spec, 9));
+    let plain = model(randomised(&spec, 9, 0.8));
     let model = Model::with_units(plain.flow().clone(), plain.schema().clone(), units).unwrap();
     all_pass(&check(&model, None, &OPTIONS).unwrap());
     let n = 2000;

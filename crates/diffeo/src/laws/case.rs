@@ -91,7 +91,7 @@ impl Case {
 }
 
 /// A number and its neighbours on both sides, in both precisions.
-pub(super) fn around(edge: f64) -> [f64; 5] {
+pub fn around(edge: f64) -> [f64; 5] {
     let single = edge as f32;
     [
         edge,
@@ -127,33 +127,46 @@ fn points(spec: &FlowSpec) -> Vec<Vec<f64>> {
 /// # Panics
 /// If it cannot be built.
 pub fn built(spec: &FlowSpec, seed: u64) -> Flow {
+    randomised(spec, seed, 0.4)
+}
+
+/// The flow of a specification with every parameter drawn from `N(0, size^2)`.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn randomised(spec: &FlowSpec, seed: u64, size: f64) -> Flow {
     let mut flow = spec.build(seed).unwrap_or_else(|e| panic!("{spec:?}: {e}"));
-    let dtype = spec.precision.dtype();
     let mut weights = BTreeMap::new();
     for (row, (name, value)) in flow.parameters().into_iter().enumerate() {
-        let mut rng = Streams::new(seed).rng(Purpose::Check, 2, row as u64);
+        let mut rng = Streams::new(seed).rng(Purpose::Init, 1, row as u64);
         let [n, m] = value.dims();
-        let values: Vec<f64> = (0..n * m).map(|_| 0.4 * normal(&mut rng)).collect();
-        weights.insert(name, tensor_as(values, [n, m], dtype));
+        let values: Vec<f64> = (0..n * m).map(|_| size * normal(&mut rng)).collect();
+        weights.insert(name, tensor_as(values, [n, m], spec.precision.dtype()));
     }
     flow.set_parameters(&weights).unwrap_or_else(|e| panic!("{spec:?}: {e}"));
     flow
 }
 
-pub(super) fn tensor(values: Vec<f64>, shape: [usize; 2]) -> Tensor<2> {
+/// Numbers in double precision, row after row.
+pub fn tensor(values: Vec<f64>, shape: [usize; 2]) -> Tensor<2> {
     tensor_as(values, shape, DType::F64)
 }
 
-pub(super) fn tensor_as(values: Vec<f64>, shape: [usize; 2], dtype: DType) -> Tensor<2> {
+/// Numbers as a tensor on the CPU, row after row.
+pub fn tensor_as(values: Vec<f64>, shape: [usize; 2], dtype: DType) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), dtype))
 }
 
-pub(super) fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
+/// The numbers of a tensor, row after row.
+///
+/// # Panics
+/// If they cannot be read.
+pub fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
     host_values(t).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// A copy of a flow whose parameters record gradients, and these parameters by name.
-pub(super) fn tracked(flow: &Flow) -> (Flow, BTreeMap<String, Tensor<2>>) {
+pub fn tracked(flow: &Flow) -> (Flow, BTreeMap<String, Tensor<2>>) {
     let mut flow = flow.clone();
     let mut leaves = BTreeMap::new();
     flow.visit(&mut |name, p| {
@@ -163,8 +176,12 @@ pub(super) fn tracked(flow: &Flow) -> (Flow, BTreeMap<String, Tensor<2>>) {
     (flow, leaves)
 }
 
+/// `|found - expected| <= tolerance (1 + |expected|)`, element by element.
+///
+/// # Panics
+/// Where it is not so.
 #[track_caller]
-pub(super) fn close(name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+pub fn close(name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{name}: lengths");
     for (i, (a, b)) in found.iter().zip(expected).enumerate() {
         let error = (a - b).abs() / (1.0 + b.abs());

@@ -114,7 +114,7 @@ pub fn rows_do_not_know_each_other(case: &Case) {
 }
 
 /// Law 7. Weights and activations are rounded to `2^-24`; sums of 12 products in three layers and raw parameters of size 10 make
-/// that some `100 * 2^-23` in a parameter, relative to `1 + |value|`.
+/// that some `100 * 2^-23` in a parameter, relative to one and to the value and the products that it is the sum of.
 const SINGLE_MAX: f64 = 100.0 * f32::EPSILON as f64;
 /// What slopes stretch it by. A log-determinant is stretched by its own slope where that is steeper.
 const STRETCH: f64 = 100.0;
@@ -130,7 +130,10 @@ pub fn single_precision_agrees_with_double(case: &Case) {
         let single = built(&case.spec, seed);
         let [a, b] =
             [&exact, &single].map(|flow| Way::ToBase.apply(flow, case.x(), case.context()));
-        close(&case.name, &host(b.value), &host(a.value), SINGLE_MAX * STRETCH);
+        let (x, context) = (case.x(), case.context());
+        let units = RoundTrip::new(Way::ToBase, &exact, &x, &context, Precision::F32).there;
+        let count = SINGLE_MAX * STRETCH / Precision::F32.spacing(1.0);
+        within(&case.name, &host(b.value), &host(a.value), &units, count);
         let log_det = host(a.log_det);
         let slopes = Way::ToBase.log_det_slopes(&exact, &case.x(), &case.context());
         let units: Vec<f64> = slopes

@@ -19,7 +19,7 @@ mod gradients;
 mod maps;
 mod sensitivity;
 
-pub use case::{Case, SEEDS, built};
+pub use case::{Case, SEEDS, around, built, close, host, randomised, tensor, tensor_as, tracked};
 pub use density::engine_and_tensors_agree;
 pub use edges::{
     absurd_weights_give_no_nan, bad_rows_spoil_no_other, far_points_have_a_density,

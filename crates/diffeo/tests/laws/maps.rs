@@ -1,31 +1,12 @@
 //! Scalar maps by themselves: infinities, subnormals, knots.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device};
+use diffeo::laws::{around, host, tensor_as};
 use diffeo::monotone::{Affine, DescribeMap, Monotone, MonotoneSpec, RationalQuadratic};
 use diffeo::{Init, burn};
 
-fn tensor_as(values: Vec<f64>, shape: [usize; 2], dtype: DType) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), dtype))
-}
-
-fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
-    t.into_data().convert::<f64>().try_into_vec().unwrap()
-}
-
 fn built(map: &dyn DescribeMap) -> Box<dyn Monotone> {
     map.build(&mut Init::new(0, DType::F64, Device::flex()))
-}
-
-/// A number and its neighbours on both sides, in both precisions.
-fn around(edge: f64) -> [f64; 5] {
-    let single = edge as f32;
-    [
-        edge,
-        edge.next_up(),
-        edge.next_down(),
-        f64::from(single.next_up()),
-        f64::from(single.next_down()),
-    ]
 }
 
 #[test]

@@ -1,28 +1,11 @@
 //! What some layers promise beyond the laws of all.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::Device;
 use diffeo::burn;
-use diffeo::laws::{Case, SEEDS, WAYS, Way, built, cases};
+use diffeo::laws::{Case, SEEDS, WAYS, Way, built, cases, close, host, tensor};
 use diffeo::monotone::Affine;
 use diffeo::transforms::{ElementwiseSpec, PermutationSpec, PluSpec};
 use diffeo::{Flow, FlowSpec, LayerSpec};
-
-fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
-    t.into_data().convert::<f64>().try_into_vec().unwrap()
-}
-
-fn tensor(values: Vec<f64>, shape: [usize; 2]) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), DType::F64))
-}
-
-#[track_caller]
-fn close(name: &str, found: &[f64], expected: &[f64], tolerance: f64) {
-    assert_eq!(found.len(), expected.len(), "{name}: lengths");
-    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
-        let error = (a - b).abs() / (1.0 + b.abs());
-        assert!(error <= tolerance, "{name}, element {i}: {a} against {b}, error {error:e}");
-    }
-}
 
 #[test]
 fn law8_structure_autoregressive_is_triangular_and_coupling_keeps_its_half() {

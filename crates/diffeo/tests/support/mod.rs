@@ -1,29 +1,18 @@
 //! What several test programs need: tensors from plain numbers, and flows with weights far from their start.
 
-#![allow(dead_code, reason = "each test program uses a part of this")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of this")]
 
 pub(crate) mod integral;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device};
+pub(crate) use diffeo::laws::{host, randomised, tensor, tensor_as, tracked};
 use diffeo::monotone::{DescribeMap, Monotone};
 use diffeo::{
     Column, ColumnKind, Flow, FlowSpec, Init, LayerSpec, Model, Precision, Purpose, Rows, Schema,
     Streams, normal,
 };
-
-pub(crate) fn tensor(values: Vec<f64>, shape: [usize; 2]) -> Tensor<2> {
-    tensor_as(values, shape, DType::F64)
-}
-
-pub(crate) fn tensor_as(values: Vec<f64>, shape: [usize; 2], dtype: DType) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), dtype))
-}
-
-pub(crate) fn host<const D: usize>(t: Tensor<D>) -> Vec<f64> {
-    t.into_data().convert::<f64>().try_into_vec().unwrap()
-}
 
 /// A scalar map, ready to be applied.
 pub(crate) fn scalar_map(map: impl DescribeMap) -> Box<dyn Monotone> {
@@ -34,21 +23,6 @@ pub(crate) fn scalar_map(map: impl DescribeMap) -> Box<dyn Monotone> {
 pub(crate) fn normals(n: usize, row: u64) -> Vec<f64> {
     let mut rng = Streams::new(20).rng(Purpose::Check, 0, row);
     (0..n).map(|_| normal(&mut rng)).collect()
-}
-
-/// The flow of a specification with every parameter drawn from `N(0, size^2)`.
-pub(crate) fn randomised(spec: &FlowSpec, seed: u64, size: f64) -> Flow {
-    let mut flow = spec.build(seed).unwrap();
-    let dtype = spec.precision.dtype();
-    let mut weights = BTreeMap::new();
-    for (row, (name, value)) in flow.parameters().into_iter().enumerate() {
-        let mut rng = Streams::new(seed).rng(Purpose::Init, 1, row as u64);
-        let [n, m] = value.dims();
-        let values: Vec<f64> = (0..n * m).map(|_| size * normal(&mut rng)).collect();
-        weights.insert(name, tensor_as(values, [n, m], dtype));
-    }
-    flow.set_parameters(&weights).unwrap();
-    flow
 }
 
 /// Sets some parameters of a flow by name and leaves the others.
@@ -97,15 +71,4 @@ pub(crate) fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64)
         let error = (a - b).abs() / b.abs().max(1.0);
         assert!(error <= tolerance, "{what}, element {i}: {a} against {b}, error {error:e}");
     }
-}
-
-/// A copy of a flow whose parameters record gradients, and these parameters by name.
-pub(crate) fn tracked(flow: &Flow) -> (Flow, BTreeMap<String, Tensor<2>>) {
-    let mut flow = flow.clone();
-    let mut leaves = BTreeMap::new();
-    flow.visit(&mut |name, p| {
-        p.value = p.value.clone().autodiff().require_grad();
-        leaves.insert(name.to_owned(), p.value.clone());
-    });
-    (flow, leaves)
 }
