@@ -41,5 +41,5 @@ fn b2_the_order_of_columns_is_given_reverse_or_random() {
         run_in(folder.path(), &line).expect(0, &[]);
     }
     run_in(folder.path(), &format!("fit train.csv --order sorted --out m.safetensors {TINY}"))
-        .expect(2, &["--order", "given, reverse or random", "sorted"]);
+        .expect(2, &["--order", "given, reverse, random", "sorted"]);
 }

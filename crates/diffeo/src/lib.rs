@@ -4,8 +4,9 @@
 //! with the columns of a table: its verbs take and give rows in the data's own units, and it saves to and loads from one file.
 //!
 //! * Start from a [`Preset`] (`nsf` for the best density, `nsf-coupling` for speed in both directions, `maf` for the fastest fit), fit it
-//!   with [`train::Trainer`], use it through [`Model`].
-//! * Or compose a [`FlowSpec`] of [`LayerSpec`]s, or write a [`Transform`] of your own and put it in a [`Flow`].
+//!   with [`train::Fit`], use it through [`Model`].
+//! * Or compose a [`FlowSpec`] of [`LayerSpec`]s; a [`Transform`] of your own takes its place there as [`transforms::Own`].
+//! * Or go down another loss than the likelihood, of a flow or of any module, with a [`train::Learner`].
 //! * [`check::check`] is a self-test of a fitted model that can fail.
 //!
 //! `forward` is data to base and `inverse` base to data, everywhere; see [`Transform`]. The model file is a checksummed `.safetensors`

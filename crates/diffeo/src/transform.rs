@@ -21,13 +21,13 @@ pub trait Transform: DynClone + Debug + Send + Sync {
     /// Numbers in a row, the same on both sides.
     fn dims(&self) -> usize;
 
-    /// Data to base: `z = f(x | c)` with `log|det dz/dx|`.
+    /// Data to base: `z = f(x | c)`, `x` and `z` `[n, d]`, with `log|det dz/dx|`, `[n]`.
     ///
     /// # Errors
     /// When an iterative map does not converge. Widths are checked by [`crate::Flow`] before.
     fn forward(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped>;
 
-    /// Base to data: `x = f^-1(z | c)` with `log|det dx/dz|`.
+    /// Base to data: `x = f^-1(z | c)`, `z` and `x` `[n, d]`, with `log|det dx/dz|`, `[n]`.
     ///
     /// # Errors
     /// When an iterative map does not converge.

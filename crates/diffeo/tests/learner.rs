@@ -205,6 +205,9 @@ fn batches_of_draws_are_the_same_whenever_they_are_asked_for() {
 fn a_fit_says_what_is_missing_and_names_columns_by_itself() {
     assert_eq!(Fit::new(Preset::Maf).run().unwrap_err().kind(), ErrorKind::Data);
     let x = rows(normals(300, 3), 3);
+    let own = Fit::of(FlowSpec::new(3, vec![])).rows(x.clone());
+    let error = own.preset_options(PresetOptions::default()).run().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     let options = PresetOptions { transforms: 1, hidden: vec![8], ..PresetOptions::default() };
     let fit = Fit::new(Preset::Maf).preset_options(options).rows(x).steps(5);
     let model = fit.clone().run().unwrap();

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use diffeo::{BaseSpec, Preset};
+use diffeo::{BaseSpec, ColumnOrder, Preset};
 
 use super::{ReadArgs, exit_codes};
 use crate::columns::{ColumnList, CountList, NameList};
@@ -96,8 +96,7 @@ pub(crate) struct FitArgs {
         help_heading = "Model"
     )]
     pub(crate) residual: Option<bool>,
-    /// Order in which the layers take the columns: given, reverse, random [default: reverse for maf and iaf, else random]
-    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    #[arg(long, value_name = "NAME", help_heading = "Model", help = order_help())]
     pub(crate) order: Option<String>,
     #[arg(long, value_name = "NAME", help_heading = "Model", help = base_help())]
     pub(crate) base: Option<String>,
@@ -179,7 +178,13 @@ pub(crate) enum ResumeMode {
 }
 
 fn model_help() -> String {
-    format!("Kind of flow: {} [default: nsf]", Preset::ALL.map(Preset::name).join(", "))
+    let each = Preset::ALL.map(|preset| format!("{preset} ({})", preset.summary()));
+    format!("Kind of flow: {} [default: {}]", each.join(", "), Preset::default())
+}
+
+fn order_help() -> String {
+    let names = ColumnOrder::ALL.map(|(name, _)| name).join(", ");
+    format!("Order in which the layers take the columns: {names} [default: what suits the model]")
 }
 
 fn base_help() -> String {

@@ -56,7 +56,7 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
     let preset = args
         .model
         .as_deref()
-        .map_or(Some(Preset::Nsf), |name| faults.take("--model", name.parse()));
+        .map_or(Some(Preset::default()), |name| faults.take("--model", name.parse()));
     let valid = faults.take("--valid", valid(args.valid.as_deref())).unwrap_or(Valid::Default);
     if valid == Valid::Table("-".into()) {
         faults.add("--valid: validation rows come from a file, not from stdin");
@@ -65,7 +65,7 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
         data: Input::from_arg(data),
         out,
         read: options::read_options(&args.read, &mut faults),
-        preset: preset.unwrap_or(Preset::Nsf),
+        preset: preset.unwrap_or_default(),
         shape: shape(args, &mut faults),
         training: training(args, common, &valid, &mut faults),
         valid,
@@ -171,11 +171,9 @@ fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
         };
         shape.hidden = widths.0.iter().filter_map(width).collect();
     }
-    let order = args.order.as_deref().map(|text| {
-        text.parse()
-            .map_err(|_| format!("expected given, reverse or random, found {}", quoted(text)))
+    shape.order = args.order.as_deref().and_then(|text| {
+        faults.take("--order", text.parse().map_err(|e: diffeo::Error| e.message().to_owned()))
     });
-    shape.order = order.and_then(|order| faults.take("--order", order));
     let base = args.base.as_deref().and_then(|text| {
         faults.take("--base", text.parse::<BaseSpec>().map_err(|e| e.message().to_owned()))
     });
@@ -191,15 +189,15 @@ fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
 fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults) -> FitOptions {
     let defaults = FitOptions::default();
     faults.positive("--epochs", args.epochs);
-    faults.check("--lr", args.lr, "a number above 0 and at most 1", |x| x > 0.0 && x <= 1.0);
     faults.positive("--clip-norm", args.clip_norm);
-    faults.check("--weight-decay", args.weight_decay, "a number from 0 to 10", |x| {
-        (0.0..=10.0).contains(&x)
-    });
-    faults.check("--warmup", args.warmup, "a share from 0 to 1", |x| (0.0..=1.0).contains(&x));
-    faults.check("--average", args.average, "a decay of at least 0 and below 1", |x| {
-        (0.0..1.0).contains(&x)
-    });
+    for (name, value, allowed) in [
+        ("--lr", args.lr, FitOptions::LEARNING_RATE),
+        ("--weight-decay", args.weight_decay, FitOptions::WEIGHT_DECAY),
+        ("--warmup", args.warmup, FitOptions::WARMUP),
+        ("--average", args.average, FitOptions::AVERAGE),
+    ] {
+        faults.check(name, value, allowed.expected, allowed.holds);
+    }
     if args.epochs.is_some() && args.steps.is_some() {
         faults.add("--epochs and --steps say the same thing twice; give one of them");
     }

@@ -51,6 +51,8 @@ impl Cases for GaussianSpec {
 /// `log p(z) = log N(A (z - mu); 0, I) + sum_i ln A_ii`.
 ///
 /// Trainable, with `A_ii = e^s_i`; [`Distribution::fit`] gives the maximum-likelihood values in closed form.
+///
+/// Reference: Bishop. *Pattern Recognition and Machine Learning*. Springer 2006, eqs. 2.43 and 2.121-2.122.
 #[derive(Clone, Debug)]
 pub struct Gaussian {
     mean: Parameter,

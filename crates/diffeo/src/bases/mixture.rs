@@ -59,6 +59,8 @@ impl Cases for MixtureSpec {
 }
 
 /// `p(z) = sum_k w_k N(z; mu_k, diag(e^(2 s_k)))`, all trainable; `s = S tanh(raw / S)` with `S = 7`.
+///
+/// Reference: McLachlan, Peel. *Finite Mixture Models*. Wiley 2000, chapter 3.
 #[derive(Clone, Debug)]
 pub struct Mixture {
     logits: Parameter,

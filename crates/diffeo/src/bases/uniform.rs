@@ -59,6 +59,8 @@ impl Cases for UniformSpec {
 }
 
 /// Uniform on `[low, high]^d`: `log p(z) = -d ln(high - low)` inside, `-inf` outside.
+///
+/// Reference: Johnson, Kotz, Balakrishnan. *Continuous Univariate Distributions*, volume 2. Wiley 1995, chapter 26.
 #[derive(Clone, Debug)]
 pub struct Uniform {
     dims: usize,

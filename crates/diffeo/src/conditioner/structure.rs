@@ -42,10 +42,9 @@ impl Structure {
             }
         }
         let count = moved.as_ref().map_or(dims, Vec::len);
-        if levels.iter().sum::<usize>() != count {
+        if levels.iter().sum::<usize>() != count || levels.contains(&0) {
             return Err(Error::config(format!(
-                "expected levels of {count} columns in all, found {}",
-                levels.iter().sum::<usize>()
+                "expected levels of one column at least and {count} in all, found {levels:?}"
             )));
         }
         Ok(Self { dims, seen, moved, levels })

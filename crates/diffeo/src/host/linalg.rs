@@ -142,7 +142,7 @@ pub(crate) fn log_abs_det(mut a: Vec<f64>, d: usize) -> f64 {
     sum
 }
 
-/// Rows as a tensor on the CPU, in `f64`: the units of the data need its precision.
+/// Rows as a tensor on the CPU, in `f64`; a flow casts it to the precision of its weights.
 pub(crate) fn tensor_of(rows: &Rows) -> Tensor<2> {
     padded_tensor_of(rows, rows.len())
 }

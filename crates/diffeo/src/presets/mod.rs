@@ -111,6 +111,13 @@ impl Preset {
     }
 }
 
+impl Default for Preset {
+    /// The best density for most tables.
+    fn default() -> Self {
+        Self::Nsf
+    }
+}
+
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -22,19 +22,21 @@ pub enum ColumnOrder {
     Random,
 }
 
+impl ColumnOrder {
+    /// All orders by name.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("given", Self::Given), ("reverse", Self::Reverse), ("random", Self::Random)];
+}
+
 impl FromStr for ColumnOrder {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "given" => Ok(Self::Given),
-            "reverse" => Ok(Self::Reverse),
-            "random" => Ok(Self::Random),
-            _ => Err(Error::config(format!(
-                "an order is given, reverse or random, not {}",
-                quoted(text)
-            ))),
-        }
+        let named = Self::ALL.into_iter().find(|(name, _)| *name == text);
+        named.map(|(_, order)| order).ok_or_else(|| {
+            let names = Self::ALL.map(|(name, _)| name).join(", ");
+            Error::config(format!("expected one of {names}, found {}", quoted(text)))
+        })
     }
 }
 

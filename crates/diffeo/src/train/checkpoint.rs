@@ -28,7 +28,7 @@ const IDENTITY: &str = "diffeo.run";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
-    /// Without the maps from the data's units, which follow from the data.
+    /// The units follow from the data.
     pub(crate) spec: FlowSpec,
     pub(crate) schema: Schema,
     pub(crate) plan: Plan,

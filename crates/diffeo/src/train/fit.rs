@@ -26,6 +26,7 @@ use crate::spec::FlowSpec;
 #[derive(Clone, Debug)]
 pub struct Fit {
     shape: Shape,
+    preset_options: Option<PresetOptions>,
     columns: Option<Vec<Column>>,
     context: Option<Vec<Column>>,
     x: Option<Rows>,
@@ -37,14 +38,14 @@ pub struct Fit {
 /// The flow that is asked for.
 #[derive(Clone, Debug)]
 enum Shape {
-    Preset(Preset, Option<PresetOptions>),
+    Preset(Preset),
     Spec(FlowSpec),
 }
 
 impl Fit {
     /// A fit of a named model.
     pub fn new(preset: Preset) -> Self {
-        Self::of_shape(Shape::Preset(preset, None))
+        Self::of_shape(Shape::Preset(preset))
     }
 
     /// A fit of a flow of your own, for columns of mean 0 and deviation 1.
@@ -55,16 +56,13 @@ impl Fit {
     fn of_shape(shape: Shape) -> Self {
         let options = FitOptions::default();
         let (columns, context, x, given, weights) = (None, None, None, None, None);
-        Self { shape, columns, context, x, given, weights, options }
+        Self { shape, preset_options: None, columns, context, x, given, weights, options }
     }
 
     /// The settings of the named model; without them, what suits the number of rows.
     #[must_use]
-    pub fn preset_options(mut self, options: PresetOptions) -> Self {
-        if let Shape::Preset(_, slot) = &mut self.shape {
-            *slot = Some(options);
-        }
-        self
+    pub fn preset_options(self, options: PresetOptions) -> Self {
+        Self { preset_options: Some(options), ..self }
     }
 
     /// Names of the columns, any real numbers; without them `x0`, `x1`, ...
@@ -128,7 +126,7 @@ impl Fit {
     /// The fit, to be stepped through, watched and saved.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Data`] if there are no rows; others as [`Trainer::new`].
+    /// [`crate::ErrorKind::Data`] if there are no rows, [`crate::ErrorKind::Config`] for preset options without a preset; others as [`Trainer::new`].
     pub fn into_trainer(self) -> Result<Trainer> {
         let Some(x) = self.x else {
             return Err(Error::data("there are no rows to learn from; give them with `rows`"));
@@ -141,9 +139,14 @@ impl Fit {
             columns: self.columns.unwrap_or_else(|| numbered("x", &x)),
             context: self.context.or(context).unwrap_or_default(),
         };
-        let spec = match self.shape {
-            Shape::Spec(spec) => spec,
-            Shape::Preset(preset, options) => {
+        let spec = match (self.shape, self.preset_options) {
+            (Shape::Spec(spec), None) => spec,
+            (Shape::Spec(_), Some(_)) => {
+                return Err(Error::config(
+                    "a flow of your own has no preset options; leave `preset_options` out, or start from a preset",
+                ));
+            }
+            (Shape::Preset(preset), options) => {
                 let mut options = options.unwrap_or_else(|| PresetOptions::for_rows(x.len()));
                 options.seed = self.options.seed;
                 preset.spec(schema.width(), schema.context_width(), &options)?

@@ -47,6 +47,6 @@ pub use fit::Fit;
 pub use learner::{Learner, LearnerOptions};
 pub use lookup::Checkpoint;
 pub use objective::{BaseDraws, Likelihood, LogDensity, Objective, ReverseKl, Source};
-pub use options::FitOptions;
+pub use options::{Allowed, FitOptions};
 pub use recipe::Plan;
 pub use trainer::Trainer;

@@ -69,6 +69,20 @@ impl Default for FitOptions {
 impl FitOptions {
     /// Most rows in a batch.
     pub const BATCH_MAX: usize = 1 << 24;
+    /// What the learning rate may be.
+    pub const LEARNING_RATE: Allowed =
+        Allowed { expected: "a number above 0 and at most 1", holds: |x| x > 0.0 && x <= 1.0 };
+    /// What the weight decay may be.
+    pub const WEIGHT_DECAY: Allowed =
+        Allowed { expected: "a number from 0 to 10", holds: |x| (0.0..=10.0).contains(&x) };
+    /// What the share of warm-up steps may be.
+    pub const WARMUP: Allowed =
+        Allowed { expected: "a share from 0 to 1", holds: |x| (0.0..=1.0).contains(&x) };
+    /// What the decay of the average may be.
+    pub const AVERAGE: Allowed = Allowed {
+        expected: "a decay of at least 0 and below 1",
+        holds: |x| (0.0..1.0).contains(&x),
+    };
 
     /// Checks every range.
     ///
@@ -84,14 +98,16 @@ impl FitOptions {
         faults.option("steps", self.steps, "1 to 2^53", |s| (1..=1 << 53).contains(&s));
         faults
             .option("batch", self.batch, "1 to 2^24 rows", |b| (1..=Self::BATCH_MAX).contains(&b));
-        faults.option("learning_rate", self.learning_rate, "a positive number up to 1", |r| {
-            positive(r) && r <= 1.0
-        });
-        faults.check("weight_decay", self.weight_decay, "0 to 10", |d| (0.0..=10.0).contains(&d));
+        let numbers = [
+            ("learning_rate", self.learning_rate, Self::LEARNING_RATE),
+            ("weight_decay", Some(self.weight_decay), Self::WEIGHT_DECAY),
+            ("warmup", Some(self.warmup), Self::WARMUP),
+            ("average", self.average, Self::AVERAGE),
+        ];
+        for (name, value, allowed) in numbers {
+            faults.option(name, value, allowed.expected, allowed.holds);
+        }
         faults.check("clip_norm", self.clip_norm, "a positive number", |c| c > 0.0);
-        faults.check("warmup", self.warmup, "a share from 0 to 1", |w| (0.0..=1.0).contains(&w));
-        faults
-            .option("average", self.average, "at least 0 and below 1", |a| (0.0..1.0).contains(&a));
         faults.option("patience", self.patience, "at least 1", |p| p >= 1);
         faults.check("threads", self.threads, "1 to 1024", |t| (1..=1024).contains(&t));
         if let ValidationChoice::Fraction(share) = self.validation {
@@ -101,6 +117,15 @@ impl FitOptions {
         }
         if faults.0.is_empty() { Ok(()) } else { Err(Error::config(faults.0.join("; "))) }
     }
+}
+
+/// What a number may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    /// In words.
+    pub expected: &'static str,
+    /// Whether it is so; never for NaN.
+    pub holds: fn(f64) -> bool,
 }
 
 #[derive(Default)]

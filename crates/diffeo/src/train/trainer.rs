@@ -80,7 +80,7 @@ macro_rules! with_run {
 impl Trainer {
     /// Prepares a fit: checks everything, fits the maps from the data's units, splits, and builds the flow.
     ///
-    /// `spec` describes the flow for columns of mean 0 and deviation 1: the maps from the data's units are put in front of it. A
+    /// `spec` describes the flow for columns of mean 0 and deviation 1: the units that make them so are taken from the data. A
     /// flow whose only parameters are those of a Gaussian base is fitted in closed form, without a step.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ impl Cases for CholeskySpec {
 
 /// `x = z L^T + mu` with `L` lower triangular and a positive diagonal `e^s`: what is normal with covariance `I` gets `L L^T`.
 ///
-/// * forward: a triangular solve; inverse: one product. Log-determinant: minus the sum of `s`, the same for every row.
+/// * forward: a product with the kept inverse and one step of refinement; inverse: one product. Log-determinant: minus the sum of `s`, the same for every row.
 /// * `s = S tanh(raw / S)` with `S = 7`, so the matrix cannot become singular.
 ///
 /// Starts as the identity.

@@ -52,7 +52,7 @@ impl Cases for PluSpec {
 
 /// `z = x P (I + N) (D + M) + b`: `N` strictly lower, `M` strictly upper triangular, `D = diag(e^s)`.
 ///
-/// * forward: one product; inverse: two triangular solves. Log-determinant: the sum of `s`, the same for every row.
+/// * forward: one product; inverse: a product with the kept inverse and one step of refinement. Log-determinant: the sum of `s`, the same for every row.
 /// * `s = S tanh(raw / S)` with `S = 7`, so the matrix cannot become singular.
 ///
 /// Starts as the permutation `P`.
