@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::columns::NameList;
+
 pub(crate) use fit::{FitArgs, ResumeMode};
 pub(crate) use model::{CheckArgs, EvaluateArgs, InspectArgs, PlotArgs, PlotKind, ScoreArgs};
 pub(crate) use sample::SampleArgs;
@@ -78,9 +80,15 @@ pub(crate) struct ReadArgs {
     /// Format of the input: csv, tsv, parquet, arrow or npy [default: seen from its first bytes and name]
     #[arg(long, value_name = "NAME")]
     pub(crate) format: Option<String>,
-    /// Field separator of CSV input: one character or `tab`
+    /// Field separator of CSV input: one character, `tab`, or `blanks` for any number of them [default: seen from the first lines]
     #[arg(long, value_name = "CHAR")]
     pub(crate) delimiter: Option<String>,
+    /// Lines of text input that start with this character are comments; `none` if none are [default: #]
+    #[arg(long, value_name = "CHAR")]
+    pub(crate) comment: Option<String>,
+    /// More marks of missing values, such as -999,missing
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub(crate) missing_as: Option<NameList>,
     /// What to do with rows that have missing values (empty, NA, null, ?): refuse, drop [default: refuse]
     #[arg(long, value_name = "RULE")]
     pub(crate) missing: Option<Missing>,

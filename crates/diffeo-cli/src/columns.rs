@@ -18,6 +18,10 @@ pub(crate) struct NameList(pub(crate) Vec<String>);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CountList(pub(crate) Vec<i128>);
 
+/// How to write odd names.
+const QUOTE_NAMES: &str =
+    "; a name with a comma, = or [ stands in double quotes, as in '\"a, b\"=positive,c'";
+
 impl FromStr for ColumnList {
     type Err = String;
 
@@ -26,10 +30,14 @@ impl FromStr for ColumnList {
             let (name, kind) = match split_outside(item, '=').as_slice() {
                 [name] => (unquote(name)?, None),
                 [name, kind] => {
-                    let kind = kind.parse::<ColumnKind>().map_err(|e| e.to_string())?;
+                    let kind = kind.parse::<ColumnKind>();
+                    let kind = kind.map_err(|e| format!("{}{QUOTE_NAMES}", e.message()))?;
                     (unquote(name)?, Some(kind))
                 }
-                _ => return Err(format!("expected NAME or NAME=KIND, found {}", quoted(item))),
+                _ => {
+                    let item = quoted(item);
+                    return Err(format!("expected NAME or NAME=KIND, found {item}{QUOTE_NAMES}"));
+                }
             };
             Ok((name, kind))
         };

@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use diffeo::{Error, ErrorKind, Result, quoted};
-use diffeo_table::{Format, ReadOptions};
+use diffeo_table::{Delimiter, Format, ReadOptions};
 
 use crate::args::{Common, Header, Missing, ReadArgs};
 use crate::faults::Faults;
@@ -75,10 +75,17 @@ pub(crate) fn required(name: &str, given: Option<&PathBuf>, faults: &mut Faults)
 
 /// How to read tables.
 pub(crate) fn read_options(args: &ReadArgs, faults: &mut Faults) -> ReadOptions {
+    let defaults = ReadOptions::default();
     let format =
         args.format.as_deref().and_then(|name| faults.take("--format", name.parse::<Format>()));
     let delimiter =
         args.delimiter.as_deref().and_then(|text| faults.take("--delimiter", delimiter(text)));
+    let comment = match args.comment.as_deref() {
+        None => defaults.comment,
+        Some("none") => None,
+        Some(text) => faults.take("--comment", one_byte(text)),
+    };
+    let missing_marks = args.missing_as.as_ref().map(|list| list.0.clone()).unwrap_or_default();
     let max_bytes =
         args.max_bytes.as_deref().and_then(|text| faults.take("--max-bytes", bytes(text)));
     let missing = match args.missing.unwrap_or_default() {
@@ -98,13 +105,22 @@ pub(crate) fn read_options(args: &ReadArgs, faults: &mut Faults) -> ReadOptions 
         header,
         max_rows,
         max_bytes,
-        ..ReadOptions::default()
+        comment,
+        missing_marks,
+        ..defaults
     }
 }
 
-fn delimiter(text: &str) -> Result<u8, String> {
+fn delimiter(text: &str) -> Result<Delimiter, String> {
+    match text {
+        "blanks" | " " => Ok(Delimiter::Blanks),
+        "tab" | "\\t" => Ok(Delimiter::Byte(b'\t')),
+        _ => one_byte(text).map(Delimiter::Byte),
+    }
+}
+
+fn one_byte(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
-        _ if text == "tab" || text == "\\t" => Ok(b'\t'),
         [one]
             if one.is_ascii()
                 && !one.is_ascii_alphanumeric()
@@ -112,7 +128,10 @@ fn delimiter(text: &str) -> Result<u8, String> {
         {
             Ok(*one)
         }
-        _ => Err(format!("expected one character such as ; or tab, found {}", quoted(text))),
+        _ => Err(format!(
+            "expected one character such as ; or a word for it (see --help), found {}",
+            quoted(text)
+        )),
     }
 }
 
@@ -169,8 +188,9 @@ mod tests {
 
     #[test]
     fn delimiters_are_one_byte() {
-        assert_eq!(delimiter("tab"), Ok(b'\t'));
-        assert_eq!(delimiter(";"), Ok(b';'));
+        assert_eq!(delimiter("tab"), Ok(Delimiter::Byte(b'\t')));
+        assert_eq!(delimiter(";"), Ok(Delimiter::Byte(b';')));
+        assert_eq!(delimiter("blanks"), Ok(Delimiter::Blanks));
         for text in ["", ";;", "a", "\"", "ü"] {
             assert!(delimiter(text).is_err(), "{text}");
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diffeo::{Error, printable};
 use serde_json::{Map, Value, json};
@@ -64,11 +65,13 @@ pub(crate) fn number(value: f64) -> Value {
 pub(crate) struct Console {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+    /// What was warned of so far, for the report.
+    warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Console {
     pub(crate) fn new(common: &Common) -> Self {
-        Self { json: common.json, quiet: common.quiet }
+        Self { json: common.json, quiet: common.quiet, warnings: Arc::default() }
     }
 
     /// Says something that helps to follow the work; not with `--quiet`.
@@ -78,15 +81,22 @@ impl Console {
         }
     }
 
-    /// Says something that the user must know.
+    /// Says something that the user must know, also with `--quiet`; programs find it under `warnings` in the report.
     pub(crate) fn warn(&self, text: impl AsRef<str>) {
         say(&format!("warning: {}", text.as_ref()));
+        self.warned().push(text.as_ref().to_owned());
+    }
+
+    fn warned(&self) -> MutexGuard<'_, Vec<String>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Prints the report and gives the exit code. A reader that has gone is no fault.
     pub(crate) fn finish(&self, report: &Report) -> u8 {
         let printed = if self.json {
-            print(&format!("{}\n", Value::Object(report.json.clone())))
+            let mut object = report.json.clone();
+            object.insert("warnings".to_owned(), self.warned().clone().into());
+            print(&format!("{}\n", Value::Object(object)))
         } else {
             print(&report.text)
         };

@@ -136,7 +136,7 @@ impl Chunk {
         }
         check_names(names.iter().map(String::as_str))?;
         let batch = batch_of(fields, arrays, rows.len())?;
-        Ok(Self::new(batch, 0, Origin::default(), Allowed::ANY))
+        Ok(Self::new(batch, 0, Origin::default(), Allowed::any()))
     }
 
     /// Number of rows.
@@ -171,7 +171,7 @@ impl Chunk {
                 scatter(&mut values, numbers, j, width);
                 continue;
             }
-            let parsed = parse_column(self.batch.column(i), self.allowed)
+            let parsed = parse_column(self.batch.column(i), &self.allowed)
                 .map_err(|fault| self.origin.fault(name, fault))?;
             if let Some(&row) = parsed.missing.first() {
                 return Err(self.origin.error(format!(
@@ -225,7 +225,7 @@ impl Chunk {
         let mut parsed = self.parsed.clone();
         parsed.push(None);
         let batch = batch_of(fields, arrays, self.rows())?;
-        Ok(Self { batch, parsed, origin: self.origin.clone(), ..*self })
+        Ok(self.with(batch, parsed, self.origin.clone()))
     }
 
     /// The same rows without a column.
@@ -237,13 +237,17 @@ impl Chunk {
         let (mut batch, mut parsed) = (self.batch.clone(), self.parsed.clone());
         batch.remove_column(i);
         parsed.remove(i);
-        Ok(Self { batch, parsed, origin: self.origin.clone(), ..*self })
+        Ok(self.with(batch, parsed, self.origin.clone()))
+    }
+
+    fn with(&self, batch: RecordBatch, parsed: Vec<Option<Arc<[f64]>>>, origin: Origin) -> Self {
+        Self { batch, parsed, origin, first_row: self.first_row, allowed: self.allowed.clone() }
     }
 
     /// Parses a needed column in advance; the caller deals with what is missing.
     pub(crate) fn parse(&self, name: &str) -> Result<(usize, Parsed)> {
         let i = self.index_of(name)?;
-        let parsed = parse_column(self.batch.column(i), self.allowed)
+        let parsed = parse_column(self.batch.column(i), &self.allowed)
             .map_err(|fault| self.origin.fault(name, fault))?;
         Ok((i, parsed))
     }
@@ -265,7 +269,7 @@ impl Chunk {
         let parsed = self.parsed.iter().map(|p| p.as_ref().map(pick)).collect();
         let places = self.origin.places.kept(keep);
         let origin = Origin { label: self.origin.label.clone(), places };
-        Ok(Self { batch, parsed, origin, ..*self })
+        Ok(self.with(batch, parsed, origin))
     }
 
     pub(crate) fn set_first_row(&mut self, row: u64) {
@@ -341,8 +345,13 @@ pub(crate) fn missing_columns(wanted: &[&str], found: &[String]) -> Error {
         }
         text
     };
+    let is_odd = |name: &String| name.contains([',', '=', '[', '"']);
+    let hint = match found.iter().any(is_odd) {
+        true => " (in a list, a name with a comma, = or [ stands in double quotes: '\"a, b\",c')",
+        false => "",
+    };
     Error::data(format!(
-        "expected {} {}; the table has {}",
+        "expected {} {}; the table has {}{hint}",
         if wanted.len() == 1 { "a column" } else { "the columns" },
         list(&mut wanted.iter().copied(), wanted.len()),
         list(&mut found.iter().map(String::as_str), found.len())

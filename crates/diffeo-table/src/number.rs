@@ -15,9 +15,19 @@ pub(crate) enum Cell {
     Infinite,
     /// One of the marks for a missing value.
     Missing,
+    /// A truth value, and which pair of words it is written in.
+    Truth(Words, bool),
     /// Anything else.
     Text,
 }
+
+/// A pair of words for false and true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Words(pub(crate) [&'static str; 2]);
+
+/// The pairs, in lower case.
+const WORDS: [Words; 4] =
+    [Words(["false", "true"]), Words(["f", "t"]), Words(["no", "yes"]), Words(["n", "y"])];
 
 /// Whole numbers up to this magnitude are exact in `f64`.
 pub(crate) const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
@@ -37,7 +47,29 @@ pub(crate) fn parse(cell: &str) -> Cell {
         Ok(x) if x.is_nan() => Cell::Missing,
         Ok(_) => Cell::Infinite,
         Err(_) if is_missing(cell) => Cell::Missing,
-        Err(_) => Cell::Text,
+        Err(_) => truth(cell).or_else(|| fortran(cell)).unwrap_or(Cell::Text),
+    }
+}
+
+fn truth(cell: &str) -> Option<Cell> {
+    WORDS.into_iter().find_map(|words| {
+        let value = words.0.iter().position(|word| cell.eq_ignore_ascii_case(word))?;
+        Some(Cell::Truth(words, value == 1))
+    })
+}
+
+/// A number whose exponent follows a D, as Fortran writes double precision: `1.0D+03`.
+fn fortran(cell: &str) -> Option<Cell> {
+    let (mantissa, exponent) = cell.split_once(['d', 'D'])?;
+    let is_plain = |text: &str, more: &[char]| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || more.contains(&c))
+    };
+    let good = is_plain(mantissa, &['+', '-', '.']) && is_plain(exponent, &['+', '-']);
+    let number = format!("{mantissa}e{exponent}");
+    match (good, number.parse::<f64>()) {
+        (true, Ok(x)) if x.is_finite() => Some(classify(&number, x)),
+        (true, Ok(_)) => Some(Cell::Infinite),
+        _ => None,
     }
 }
 
@@ -77,6 +109,8 @@ pub(crate) fn not_a_number(cell: &str) -> String {
         && trimmed.bytes().all(|c| c.is_ascii_digit() || c == b'_' || c == b'.')
     {
         "write numbers without underscores"
+    } else if trimmed.strip_suffix('%').is_some_and(|number| !matches!(parse(number), Cell::Text)) {
+        "it is a percentage; write all of them as plain numbers, without the sign"
     } else if trimmed.contains([';', '\t']) {
         "is the delimiter another one? see --delimiter"
     } else {
@@ -102,6 +136,23 @@ mod tests {
         assert!(not_a_number("1,5").contains("decimal point"));
         assert!(not_a_number("1_000").contains("underscores"));
         assert!(not_a_number("1;2").contains("--delimiter"));
+    }
+
+    #[test]
+    fn truth_values_and_the_exponents_of_fortran() {
+        for (text, pair, value) in
+            [("True", 0, true), ("FALSE", 0, false), ("yes", 2, true), ("N", 3, false)]
+        {
+            assert_eq!(parse(text), Cell::Truth(WORDS[pair], value), "{text}");
+        }
+        for (text, x) in [("1.0D+03", 1000.0), ("-2d-1", -0.2), ("5D0", 5.0)] {
+            assert_eq!(parse(text), Cell::Number(x), "{text}");
+        }
+        assert_eq!(parse("1D-400"), Cell::Underflow);
+        for text in ["D", "1D", "D5", "abcd", "1.5.D2", "0xD1", "2D6D"] {
+            assert_eq!(parse(text), Cell::Text, "{text}");
+        }
+        assert!(not_a_number("12.5 %").contains("percentage"));
     }
 
     #[test]

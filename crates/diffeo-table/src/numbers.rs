@@ -4,7 +4,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
 
-use crate::number::{Cell, EXACT_INTEGER, not_a_number, parse};
+use std::sync::Arc;
+
+use crate::number::{Cell, EXACT_INTEGER, Words, not_a_number, parse};
 
 /// A column as numbers. Missing values are NaN here and listed by row.
 #[derive(Debug, Default)]
@@ -13,22 +15,28 @@ pub(crate) struct Parsed {
     pub(crate) missing: Vec<usize>,
     pub(crate) underflows: u64,
     pub(crate) inexact: u64,
+    /// The words that a column of truth values is written in.
+    pub(crate) words: Option<Words>,
 }
 
-/// Which numbers may pass.
-#[derive(Clone, Copy, Debug)]
+/// What may pass as a number, and what counts as missing.
+#[derive(Clone, Debug)]
 pub(crate) struct Allowed {
     /// The largest magnitude of a finite number.
     pub(crate) magnitude: f64,
     /// Whether infinities pass as well.
     pub(crate) infinite: bool,
+    /// Cells that mark a missing value besides the usual ones.
+    pub(crate) marks: Arc<[String]>,
 }
 
 impl Allowed {
     /// Every number there is.
-    pub(crate) const ANY: Self = Self { magnitude: f64::MAX, infinite: true };
+    pub(crate) fn any() -> Self {
+        Self { magnitude: f64::MAX, infinite: true, marks: Arc::from([]) }
+    }
 
-    fn contains(self, x: f64) -> bool {
+    fn contains(&self, x: f64) -> bool {
         x.abs() <= self.magnitude || self.infinite && x.is_infinite()
     }
 }
@@ -52,7 +60,7 @@ pub(crate) fn is_integer_type(data_type: &DataType) -> bool {
 }
 
 /// Reads a column as numbers.
-pub(crate) fn parse_column(array: &ArrayRef, allowed: Allowed) -> Result<Parsed, Fault> {
+pub(crate) fn parse_column(array: &ArrayRef, allowed: &Allowed) -> Result<Parsed, Fault> {
     match array.data_type() {
         DataType::Float64 => from_floats(array.as_primitive::<Float64Type>(), allowed),
         DataType::Float32 => {
@@ -99,7 +107,7 @@ fn widened(array: &ArrayRef) -> Result<Float64Array, Fault> {
     Ok(wide.as_primitive::<Float64Type>().clone())
 }
 
-fn from_floats(array: &Float64Array, allowed: Allowed) -> Result<Parsed, Fault> {
+fn from_floats(array: &Float64Array, allowed: &Allowed) -> Result<Parsed, Fault> {
     if array.null_count() == 0 {
         return collect(array.values().iter().copied(), allowed);
     }
@@ -107,8 +115,12 @@ fn from_floats(array: &Float64Array, allowed: Allowed) -> Result<Parsed, Fault> 
 }
 
 /// Takes numbers; NaN is missing.
-fn collect(numbers: impl Iterator<Item = f64>, allowed: Allowed) -> Result<Parsed, Fault> {
+fn collect(numbers: impl Iterator<Item = f64>, allowed: &Allowed) -> Result<Parsed, Fault> {
     let mut parsed = Parsed { values: numbers.collect(), ..Parsed::default() };
+    let marks: Vec<f64> = allowed.marks.iter().filter_map(|mark| mark.parse().ok()).collect();
+    if !marks.is_empty() {
+        parsed.values.iter_mut().filter(|x| marks.contains(x)).for_each(|x| *x = f64::NAN);
+    }
     // NaN is not allowed either; the common case is one pass without a branch in it.
     if parsed.values.iter().fold(true, |good, x| good & (x.abs() <= allowed.magnitude)) {
         return Ok(parsed);
@@ -125,13 +137,29 @@ fn collect(numbers: impl Iterator<Item = f64>, allowed: Allowed) -> Result<Parse
 
 fn from_text<'a>(
     cells: impl Iterator<Item = Option<&'a str>>,
-    allowed: Allowed,
+    allowed: &Allowed,
 ) -> Result<Parsed, Fault> {
     let mut parsed =
         Parsed { values: Vec::with_capacity(cells.size_hint().0), ..Parsed::default() };
     for (row, cell) in cells.enumerate() {
         let text = cell.unwrap_or("");
-        let x = match parse(text) {
+        let cell = match allowed.marks.iter().any(|mark| mark == text.trim()) {
+            true => Cell::Missing,
+            false => parse(text),
+        };
+        // Words for true and false make sense in a column of such words alone.
+        let words = match cell {
+            Cell::Missing => parsed.words,
+            Cell::Truth(words, _) => Some(words),
+            _ => None,
+        };
+        let is_first = parsed.missing.len() == row;
+        if words != parsed.words && !is_first {
+            return Err(Fault::Cell { row, reason: not_the_same_words(text) });
+        }
+        parsed.words = words;
+        let x = match cell {
+            Cell::Truth(_, value) => f64::from(u8::from(value)),
             Cell::Number(x) => x,
             Cell::Inexact(x) => {
                 parsed.inexact += 1;
@@ -158,8 +186,15 @@ fn from_text<'a>(
     Ok(parsed)
 }
 
+fn not_the_same_words(cell: &str) -> String {
+    format!(
+        "{} stands beside cells of another kind; a column holds numbers, or one pair of words such as true and false",
+        diffeo::quoted(cell)
+    )
+}
+
 /// Why a number that is not NaN cannot be used.
-fn beyond(x: f64, allowed: Allowed) -> String {
+fn beyond(x: f64, allowed: &Allowed) -> String {
     if x.is_infinite() {
         "is infinite; expected finite numbers, remove the row or mark the value as missing (NA)"
             .to_owned()
@@ -179,34 +214,36 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: Allowed = Allowed { magnitude: f32::MAX as f64, infinite: false };
+    fn limit() -> Allowed {
+        Allowed { magnitude: f64::from(f32::MAX), infinite: false, ..Allowed::any() }
+    }
 
     #[test]
     fn types_become_numbers() {
         let bools: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]));
-        let parsed = parse_column(&bools, LIMIT).unwrap();
+        let parsed = parse_column(&bools, &limit()).unwrap();
         assert_eq!((parsed.values[0], parsed.missing), (1.0, vec![1]));
         let times: ArrayRef = Arc::new(TimestampSecondArray::from(vec![1]));
-        assert!(matches!(parse_column(&times, LIMIT), Err(Fault::Type(_))));
+        assert!(matches!(parse_column(&times, &limit()), Err(Fault::Type(_))));
     }
 
     #[test]
     fn a6_infinities_are_refused_and_underflow_counted() {
         let text: ArrayRef = Arc::new(StringArray::from(vec!["1e-400", "2"]));
-        assert_eq!(parse_column(&text, LIMIT).unwrap().underflows, 1);
+        assert_eq!(parse_column(&text, &limit()).unwrap().underflows, 1);
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![0.0, f64::NEG_INFINITY]));
-        assert!(matches!(parse_column(&floats, LIMIT), Err(Fault::Cell { row: 1, .. })));
+        assert!(matches!(parse_column(&floats, &limit()), Err(Fault::Cell { row: 1, .. })));
         let odd: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, f64::INFINITY]));
-        let parsed = parse_column(&odd, Allowed::ANY).unwrap();
+        let parsed = parse_column(&odd, &Allowed::any()).unwrap();
         assert_eq!((parsed.values[1], parsed.missing), (f64::INFINITY, vec![0]));
     }
 
     #[test]
     fn a7_too_large_for_f32_is_refused_and_big_integers_counted() {
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![1e39]));
-        assert!(matches!(parse_column(&floats, LIMIT), Err(Fault::Cell { row: 0, .. })));
-        assert_eq!(parse_column(&floats, Allowed::ANY).unwrap().values, [1e39]);
+        assert!(matches!(parse_column(&floats, &limit()), Err(Fault::Cell { row: 0, .. })));
+        assert_eq!(parse_column(&floats, &Allowed::any()).unwrap().values, [1e39]);
         let ints: ArrayRef = Arc::new(Int64Array::from(vec![1, (1 << 53) + 1, i64::MIN]));
-        assert_eq!(parse_column(&ints, LIMIT).unwrap().inexact, 2);
+        assert_eq!(parse_column(&ints, &limit()).unwrap().inexact, 2);
     }
 }

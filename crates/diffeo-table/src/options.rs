@@ -63,13 +63,27 @@ pub enum Header {
     No,
 }
 
+/// What stands between the cells of a text file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delimiter {
+    /// One byte.
+    Byte(u8),
+    /// Any number of blanks and tabs; those at the ends of a line count for nothing.
+    Blanks,
+}
+
 /// How to read a table. `ReadOptions::default()` suits most.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
     /// The format; by default the bytes tell, then the extension.
     pub format: Option<Format>,
-    /// The byte between the cells of a text file; by default a comma, or a tab for TSV.
-    pub delimiter: Option<u8>,
+    /// What stands between the cells of a text file; by default a tab for TSV, else what its first lines show.
+    pub delimiter: Option<Delimiter>,
+    /// Lines of a text file that start with this byte are comments: they are counted and left out. If the one before the first row has
+    /// a word for each column and the row has numbers, these are the names.
+    pub comment: Option<u8>,
+    /// Cells that mark a missing value, besides the usual ones: in text as they are written, in columns of numbers by their value.
+    pub missing_marks: Vec<String>,
     /// Whether a text file starts with names.
     pub header: Header,
     /// What to do with missing values.
@@ -90,6 +104,8 @@ impl Default for ReadOptions {
         Self {
             format: None,
             delimiter: None,
+            comment: Some(b'#'),
+            missing_marks: Vec::new(),
             header: Header::Auto,
             missing: Missing::Refuse,
             max_bytes: None,

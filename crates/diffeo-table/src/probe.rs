@@ -1,39 +1,117 @@
 //! Which columns of a table hold numbers, for users who name none.
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
+use diffeo::Result;
 
-use crate::chunk::Chunk;
 use crate::number::{Cell, has_comma_as_point, parse};
 use crate::numbers::{Allowed, parse_column};
+use crate::reader::Reader;
 
-impl Chunk {
-    /// The columns that hold numbers: of a numeric type, or text of which at least one cell is a number.
+/// The columns of a table by what they hold, each list in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Numbers or truth values.
+    pub numeric: Vec<String>,
+    /// Something else.
+    pub other: Vec<String>,
+    /// No value in any row.
+    pub empty: Vec<String>,
+    /// Numbers of rows that pandas stored beside the table.
+    pub index: Vec<String>,
+}
+
+/// Rows that are looked at whatever they hold; beyond, only a column without a value so far is.
+const ROWS_EXAMINED: usize = 65_536;
+
+/// What the cells of a column are, as far as they were seen.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    numbers: bool,
+    truths: bool,
+    other: bool,
+}
+
+impl Reader {
+    /// Sorts the columns. Reads as many rows as it takes to see a value of each, so the reader has done its work after.
     ///
     /// A column with both numbers and other text counts as numeric, so that reading it names the cell that is not a number:
     /// a slip must not make a column vanish.
-    pub fn numeric_columns(&self) -> Vec<String> {
-        let batch = self.batch();
-        let names = batch.schema_ref().fields().iter().map(|field| field.name().clone());
-        let numeric = names.zip(batch.columns()).filter(|(_, array)| holds_numbers(array));
-        numeric.map(|(name, _)| name).collect()
+    ///
+    /// # Errors
+    /// As [`Reader::next_chunk`].
+    pub fn survey(mut self) -> Result<Survey> {
+        let index = stored_index(&self.schema());
+        let mut seen = vec![Seen::default(); self.columns().len()];
+        let mut rows = 0;
+        while rows < ROWS_EXAMINED || seen.iter().any(Seen::is_nothing) {
+            let Some(chunk) = self.next_chunk()? else { break };
+            let first = chunk.rows().min(ROWS_EXAMINED.saturating_sub(rows));
+            for (seen, array) in seen.iter_mut().zip(chunk.batch().columns()) {
+                seen.look(&array.slice(0, first), usize::MAX);
+                if seen.is_nothing() {
+                    seen.look(&array.slice(first, array.len() - first), 1);
+                }
+            }
+            rows += chunk.rows();
+        }
+        let mut survey = Survey::default();
+        for (name, seen) in self.columns().iter().zip(seen) {
+            let list = match seen {
+                _ if index.contains(name) => &mut survey.index,
+                Seen { numbers: true, .. } | Seen { truths: true, other: false, .. } => {
+                    &mut survey.numeric
+                }
+                seen if seen.is_nothing() => &mut survey.empty,
+                _ => &mut survey.other,
+            };
+            list.push(name.clone());
+        }
+        Ok(survey)
     }
 }
 
-fn holds_numbers(array: &ArrayRef) -> bool {
-    fn any<'a>(mut cells: impl Iterator<Item = Option<&'a str>>) -> bool {
-        let is_number = |cell: &str| match parse(cell) {
-            // Such a column is not text to leave out: reading it says how to write it.
-            Cell::Text => has_comma_as_point(cell.trim()),
-            cell => cell != Cell::Missing,
-        };
-        cells.any(|cell| cell.is_some_and(is_number))
+impl Seen {
+    fn is_nothing(&self) -> bool {
+        !(self.numbers || self.truths || self.other)
     }
-    match array.data_type() {
-        DataType::Utf8 => any(array.as_string::<i32>().iter()),
-        DataType::LargeUtf8 => any(array.as_string::<i64>().iter()),
-        DataType::Utf8View => any(array.as_string_view().iter()),
-        DataType::Null => false,
-        _ => parse_column(&array.slice(0, array.len().min(1)), Allowed::ANY).is_ok(),
+
+    /// Looks at the first `most` values, or until there is a number.
+    fn look(&mut self, array: &ArrayRef, most: usize) {
+        match array.data_type() {
+            DataType::Utf8 => self.look_at_text(array.as_string::<i32>().iter(), most),
+            DataType::LargeUtf8 => self.look_at_text(array.as_string::<i64>().iter(), most),
+            DataType::Utf8View => self.look_at_text(array.as_string_view().iter(), most),
+            DataType::Null => {}
+            _ if array.null_count() == array.len() => {}
+            _ => match parse_column(&array.slice(0, 1), &Allowed::any()) {
+                Ok(_) => self.numbers = true,
+                Err(_) => self.other = true,
+            },
+        }
     }
+
+    fn look_at_text<'a>(&mut self, cells: impl Iterator<Item = Option<&'a str>>, most: usize) {
+        let values = cells.flatten().map(|cell| (cell, parse(cell)));
+        for (cell, found) in values.filter(|(_, found)| *found != Cell::Missing).take(most) {
+            match found {
+                Cell::Truth(..) => self.truths = true,
+                // Such a column is not text to leave out: reading it says how to write it.
+                Cell::Text if !has_comma_as_point(cell.trim()) => self.other = true,
+                _ => self.numbers = true,
+            }
+            if self.numbers {
+                return;
+            }
+        }
+    }
+}
+
+/// The columns that pandas made of a table's row index, as its note in the file says.
+fn stored_index(schema: &SchemaRef) -> Vec<String> {
+    let note = schema.metadata().get("pandas").map(|text| serde_json::from_str(text));
+    let Some(Ok(serde_json::Value::Object(note))) = note else { return Vec::new() };
+    let index = note.get("index_columns").and_then(|list| list.as_array()).into_iter().flatten();
+    // A range is described, not stored.
+    index.filter_map(|name| name.as_str()).map(str::to_owned).collect()
 }

@@ -1,13 +1,16 @@
 //! The reader of all formats: opens, tells the format, streams chunks, keeps count.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use arrow::datatypes::SchemaRef;
 use diffeo::{Error, Result, quoted};
 
 use crate::chunk::{Chunk, Origin, Places, check_names, missing_columns};
 use crate::detect::{self, Look};
 use crate::format::Format;
 use crate::guard::guarded;
+use crate::number::Words;
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
 use crate::readers::{
@@ -30,6 +33,8 @@ pub struct Reader {
     report: ReadReport,
     rows_given: u64,
     ended: bool,
+    /// The words for true and false of each needed column that has values, if it has such.
+    words: BTreeMap<String, Option<Words>>,
 }
 
 /// Rows looked through to count missing values after the first one was found.
@@ -85,6 +90,7 @@ impl Reader {
             report: ReadReport { notes, ..ReadReport::default() },
             rows_given: 0,
             ended: false,
+            words: BTreeMap::new(),
         })
     }
 
@@ -173,6 +179,11 @@ impl Reader {
             .collect()
     }
 
+    /// The columns as the file types them.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.decoder.schema()
+    }
+
     fn advance(&mut self) -> Result<Option<Chunk>> {
         loop {
             let Some(chunk) = self.decode()? else {
@@ -214,6 +225,7 @@ impl Reader {
         let allowed = Allowed {
             magnitude: self.options.max_magnitude,
             infinite: self.options.missing == Missing::Keep,
+            marks: self.options.missing_marks.as_slice().into(),
         };
         Ok(Some(Chunk::new(found.batch, 0, origin, allowed)))
     }
@@ -226,6 +238,16 @@ impl Reader {
             let (i, parsed) = chunk.parse(name)?;
             self.report.underflows += parsed.underflows;
             self.report.inexact_integers += parsed.inexact;
+            if parsed.missing.len() < chunk.rows() {
+                let words = *self.words.entry(name.clone()).or_insert(parsed.words);
+                if words != parsed.words {
+                    return Err(chunk.origin().error(format!(
+                        "column {}: words for true and false in some rows, from {} on other cells; write one or the other",
+                        quoted(name),
+                        chunk.origin().places.describe(0)
+                    )));
+                }
+            }
             if let Some(&row) = parsed.missing.first() {
                 self.report.add_missing(name, parsed.missing.len() as u64);
                 let keep = gaps.get_or_insert_with(|| vec![true; chunk.rows()]);
@@ -267,10 +289,11 @@ impl Reader {
         let total: u64 = self.report.missing.iter().map(|(_, n)| n).sum();
         let values = if total == 1 { "value is" } else { "values are" };
         Error::data(format!(
-            "{total} {values} missing in {} rows read: {} (first at {place}, column {}); fill them in or use --missing drop",
+            "{total} {values} missing in {} rows read: {} (first at {place}, column {}); {}",
             self.report.rows_read,
             counts_per_column(&self.report.missing),
-            quoted(column)
+            quoted(column),
+            self.report.advice()
         ))
     }
 
@@ -283,6 +306,7 @@ impl Reader {
     }
 
     fn finish(&mut self) -> Result<()> {
+        self.report.notes.extend(self.decoder.take_notes());
         if let Some(watch) = &self.watch {
             watch.check(&self.label)?;
         }
@@ -293,9 +317,10 @@ impl Reader {
         }
         if self.rows_given == 0 {
             return Err(Error::data(format!(
-                "no rows are left: all {} have missing values: {}",
+                "no rows are left: all {} have missing values: {}; {}",
                 self.report.rows_read,
-                counts_per_column(&self.report.missing)
+                counts_per_column(&self.report.missing),
+                self.report.advice()
             )));
         }
         Ok(())

@@ -7,6 +7,7 @@ pub(crate) mod npy_header;
 pub(crate) mod parquet;
 pub(crate) mod parquet_checks;
 pub(crate) mod records;
+pub(crate) mod separator;
 pub(crate) mod text;
 pub(crate) mod text_header;
 pub(crate) mod thrift;

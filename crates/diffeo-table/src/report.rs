@@ -50,6 +50,18 @@ impl ReadReport {
         lines
     }
 
+    /// What to do about missing values.
+    pub(crate) fn advice(&self) -> String {
+        let empty = self.missing.iter().find(|(_, count)| *count == self.rows_read);
+        match empty {
+            Some((name, _)) => format!(
+                "column {} has no value in any row: leave it out of --columns, or use --exclude",
+                diffeo::quoted(name)
+            ),
+            None => "fill them in or use --missing drop".to_owned(),
+        }
+    }
+
     /// Counts missing values of a column.
     pub(crate) fn add_missing(&mut self, column: &str, count: u64) {
         match self.missing.iter_mut().find(|(name, _)| name == column) {

@@ -11,6 +11,7 @@ use diffeo::{Error, ErrorKind, Result};
 
 use crate::detect;
 use crate::format::Packing;
+use crate::gzip::Members;
 use crate::options::Input;
 
 /// Bytes shown to format detection.
@@ -280,7 +281,7 @@ fn unpack(raw: Stream, packing: Packing, max_bytes: Option<u64>) -> Result<Strea
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(fail)?;
             Box::new(decoder)
         }
-        _ => Box::new(flate2::read::MultiGzDecoder::new(counted)),
+        _ => Box::new(Members::new(counted)),
     };
     let cap = match max_bytes {
         Some(limit) => Cap::fixed(limit),

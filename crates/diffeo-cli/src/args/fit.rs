@@ -39,7 +39,8 @@ pub(crate) struct FitArgs {
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Columns to model, some with their kind: 'price=positive,rooms=integer,age=[0,120],x' [default: all numeric ones]
+    /// Columns to model, some with their kind: 'price=positive,rooms=integer,age=[0,120],x' [default: all numeric ones]. A name with a
+    /// comma, = or [ stands in double quotes: '"cost, net"=positive'
     #[arg(long, value_name = "LIST", help_heading = "Data")]
     pub(crate) columns: Option<ColumnList>,
     /// Columns to condition on: the model is then p(columns | context)

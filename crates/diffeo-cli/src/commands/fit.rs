@@ -260,7 +260,6 @@ fn report(model: &Model, plan: &Plan, reason: StopReason, files: &Files) -> Repo
         report.number("seconds", summary.seconds);
         report.number("valid_log_prob_mean", summary.valid_log_prob_mean);
         report.key("best_step", summary.best_step);
-        report.key("warnings", summary.warnings.clone());
         let score = match plan.rows_valid {
             0 => "without validation rows".to_string(),
             rows => format!(

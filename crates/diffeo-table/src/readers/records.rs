@@ -1,10 +1,12 @@
 //! Splits delimited text into records and fields (RFC 4180), strictly and without allocating per cell.
 //!
 //! Lines end in LF or CR LF. A field may be quoted; quotes inside are doubled; line breaks inside are kept. A carriage return
-//! alone, a NUL byte, text after a closing quote and a quote that never closes are errors, each with its physical line.
+//! alone, a NUL byte, text after a closing quote and a quote that never closes are errors, each with its physical line. Where blanks
+//! are the delimiter, a run of them is one. Lines that start with the comment mark are passed over and counted.
 
 use diffeo::{Error, ErrorKind, Result};
 
+use crate::options::Delimiter;
 use crate::source::Stream;
 
 const BUFFER_START: usize = 1 << 18;
@@ -27,6 +29,12 @@ pub(crate) struct Records {
     end: usize,
     at_end: bool,
     class: [u8; 256],
+    /// Whether runs of delimiters are one, and those at the ends of a line none.
+    runs: bool,
+    comment: Option<u8>,
+    /// Comment lines so far, and the text of the last one before the first record.
+    comments: u64,
+    remark: Vec<u8>,
     /// Physical line of `start`, from 1, and its distance from the start of the text.
     line: u64,
     byte: u64,
@@ -41,8 +49,18 @@ struct Record {
     /// Holds the fields of a record that has quotes; others lie in the buffer.
     unquoted: Vec<u8>,
     has_quotes: bool,
+    first_is_quoted: bool,
     line: u64,
     byte: u64,
+}
+
+impl Record {
+    /// Adds a field; an empty one between delimiters that count as one is none.
+    fn push(&mut self, from: usize, to: usize, may_be_none: bool) {
+        if from < to || !may_be_none {
+            self.fields.push((from, to));
+        }
+    }
 }
 
 enum Scan {
@@ -58,13 +76,19 @@ enum Scan {
 
 impl Records {
     /// Reads records of `stream` after skipping a UTF-8 byte order mark.
-    pub(crate) fn new(stream: Stream, delimiter: u8) -> Result<Self> {
+    pub(crate) fn new(stream: Stream, delimiter: Delimiter, comment: Option<u8>) -> Result<Self> {
         let mut class = [PLAIN; 256];
         class[0] = NUL;
         class[b'\n' as usize] = LINE_FEED;
         class[b'\r' as usize] = CARRIAGE_RETURN;
         class[b'"' as usize] = QUOTE;
-        class[delimiter as usize] = DELIMITER;
+        match delimiter {
+            Delimiter::Byte(byte) => class[byte as usize] = DELIMITER,
+            Delimiter::Blanks => {
+                class[b' ' as usize] = DELIMITER;
+                class[b'\t' as usize] = DELIMITER;
+            }
+        }
         let mut records = Self {
             stream,
             buffer: vec![0; BUFFER_START],
@@ -72,6 +96,10 @@ impl Records {
             end: 0,
             at_end: false,
             class,
+            runs: delimiter == Delimiter::Blanks,
+            comment,
+            comments: 0,
+            remark: Vec::new(),
             line: 1,
             byte: 0,
             current: Record::default(),
@@ -94,6 +122,9 @@ impl Records {
             if self.start == self.end && self.at_end {
                 return Ok(false);
             }
+            if self.passed_comment()? {
+                continue;
+            }
             match self.scan() {
                 Scan::Found { bytes, lines } => {
                     self.current.line = self.line;
@@ -107,6 +138,53 @@ impl Records {
                 Scan::Fault(what) => return Err(self.fault(what)),
             }
         }
+    }
+
+    /// Goes past one line that starts with the comment mark.
+    fn passed_comment(&mut self) -> Result<bool> {
+        let Some(mark) = self.comment else { return Ok(false) };
+        let is_blank = |b: &u8| self.runs && self.class[*b as usize] == DELIMITER;
+        let bytes = &self.buffer[self.start..self.end];
+        match bytes.iter().find(|b| !is_blank(b)) {
+            Some(&first) if first == mark => {}
+            None if !self.at_end => {
+                self.refill()?;
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        }
+        let end = match bytes.iter().position(|&b| b == b'\n') {
+            Some(end) => end,
+            None if self.at_end => bytes.len(),
+            None => {
+                self.refill()?;
+                return Ok(true);
+            }
+        };
+        if self.current.line == 0 {
+            self.remark = bytes[..end].trim_ascii().strip_prefix(&[mark]).unwrap_or(&[]).to_vec();
+        }
+        let taken = (end + 1).min(bytes.len());
+        self.start += taken;
+        self.byte += taken as u64;
+        self.line += 1;
+        self.comments += 1;
+        Ok(true)
+    }
+
+    /// Number of comment lines passed over so far.
+    pub(crate) fn comments(&self) -> u64 {
+        self.comments
+    }
+
+    /// The last comment before the first record, without its mark.
+    pub(crate) fn remark(&self) -> &[u8] {
+        &self.remark
+    }
+
+    /// Whether the first field of the current record stands in quotes.
+    pub(crate) fn first_is_quoted(&self) -> bool {
+        self.current.has_quotes && self.current.first_is_quoted
     }
 
     /// Makes the next call of [`Records::next`] give the current record once more.
@@ -127,7 +205,7 @@ impl Records {
 
     /// Whether the current record is an empty line.
     pub(crate) fn is_blank(&self) -> bool {
-        self.len() == 1 && !self.current.has_quotes && self.field(0).is_empty()
+        self.len() == 0 || self.len() == 1 && !self.current.has_quotes && self.field(0).is_empty()
     }
 
     /// Physical line on which the current record starts, from 1.
@@ -188,21 +266,21 @@ impl Records {
                 if !self.at_end {
                     return Scan::More;
                 }
-                record.fields.push((from, at));
+                record.push(from, at, self.runs);
                 return Scan::Found { bytes: at - self.start, lines: 0 };
             };
             match self.class[byte as usize] {
                 DELIMITER => {
-                    record.fields.push((from, at));
+                    record.push(from, at, self.runs);
                     from = at + 1;
                 }
                 LINE_FEED => {
-                    record.fields.push((from, at));
+                    record.push(from, at, self.runs);
                     return Scan::Found { bytes: at + 1 - self.start, lines: 1 };
                 }
                 CARRIAGE_RETURN => match after_return(bytes, at, self.at_end) {
                     Ok(next) => {
-                        record.fields.push((from, at));
+                        record.push(from, at, self.runs);
                         return Scan::Found { bytes: next - self.start, lines: 1 };
                     }
                     Err(outcome) => return outcome,
@@ -221,12 +299,15 @@ impl Records {
         record.fields.clear();
         record.unquoted.clear();
         record.has_quotes = true;
+        record.first_is_quoted = false;
         let bytes = &self.buffer[..self.end];
         let mut lines = 0;
         let mut at = self.start;
         loop {
             let from = record.unquoted.len();
-            if bytes.get(at) == Some(&b'"') {
+            let quoted = bytes.get(at) == Some(&b'"');
+            if quoted {
+                record.first_is_quoted |= record.fields.is_empty();
                 match quoted_field(bytes, at + 1, self.at_end, &mut record.unquoted) {
                     Ok((next, breaks)) => {
                         at = next;
@@ -247,7 +328,7 @@ impl Records {
                     at += 1;
                 }
             }
-            record.fields.push((from, record.unquoted.len()));
+            record.push(from, record.unquoted.len(), self.runs && !quoted);
             let Some(&byte) = bytes.get(at) else {
                 return if self.at_end {
                     Scan::Found { bytes: at - self.start, lines }

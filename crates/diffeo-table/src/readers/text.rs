@@ -9,9 +9,9 @@ use diffeo::{Error, Result, quoted};
 
 use super::decode::{Decode, Decoded};
 use super::records::Records;
-use super::text_header;
+use super::{separator, text_header};
 use crate::format::Format;
-use crate::options::ReadOptions;
+use crate::options::{Delimiter, ReadOptions};
 use crate::source::Source;
 
 /// A chunk ends early at so many bytes of text, well below what 32-bit offsets can address.
@@ -31,7 +31,9 @@ pub(crate) struct TextReader {
     names: Vec<String>,
     rows_per_chunk: usize,
     chunk_rows: usize,
-    delimiter: u8,
+    delimiter: Delimiter,
+    /// Fields before the first column of a row: its name, if it has one.
+    named: usize,
 }
 
 /// The cells of one column, end to end.
@@ -47,14 +49,19 @@ impl TextReader {
         options: &ReadOptions,
         format: Option<Format>,
     ) -> Result<Self> {
-        let delimiter = text_header::delimiter(options, format, source.head())?;
-        let mut records = Records::new(source.stream, delimiter)?;
+        let delimiter = separator::of_text(options, format, source.head())?;
+        let is_declared = separator::declared(source.head()).is_some();
+        let mut records = Records::new(source.stream, delimiter, options.comment)?;
+        if is_declared {
+            records.next()?;
+        }
         let header = text_header::read(&mut records, options.header, delimiter)?;
         let width = header.names.len();
         let mut reader = Self {
             records,
             schema: Arc::new(Schema::empty()),
             notes: header.note.into_iter().collect(),
+            named: usize::from(header.rows_are_named),
             slots: Vec::new(),
             columns: Vec::new(),
             names: header.names,
@@ -86,13 +93,13 @@ impl TextReader {
 
     /// Adds the current record to the columns; returns how many bytes it has.
     fn take_record(&mut self) -> Result<usize> {
-        if self.records.len() != self.names.len() {
+        if self.records.len() != self.named + self.names.len() {
             return Err(self.ragged());
         }
         let mut bytes = 0;
         for (i, slot) in self.slots.iter().enumerate() {
             if let Some(column) = slot.and_then(|c| self.columns.get_mut(c)) {
-                let cell = self.records.field(i);
+                let cell = self.records.field(self.named + i);
                 column.push(cell);
                 bytes += cell.len();
             }
@@ -101,11 +108,11 @@ impl TextReader {
     }
 
     fn ragged(&self) -> Error {
-        let (found, expected) = (self.records.len(), self.names.len());
+        let (found, expected) = (self.records.len(), self.named + self.names.len());
         let last = self.records.field(found.saturating_sub(1));
         let hint = if found == expected + 1 && last.is_empty() {
             "; the line ends with a delimiter"
-        } else if found > expected && self.delimiter == b',' {
+        } else if found > expected && self.delimiter == Delimiter::Byte(b',') {
             "; are there decimal commas, or commas in cells without quotes?"
         } else if found == 1 && expected > 1 {
             "; is this line a comment or a title?"
@@ -215,6 +222,12 @@ impl Decode for TextReader {
             lines.push(self.records.line());
         }
         if lines.is_empty() {
+            let comments = self.records.comments();
+            if comments > 0 {
+                self.notes.push(format!(
+                    "{comments} lines are comments and were left out: they start with the comment mark (see --comment)"
+                ));
+            }
             return Ok(None);
         }
         let batch = self.finish_chunk(&lines)?;

@@ -1,55 +1,48 @@
-//! The first line of a delimited text: names or data, and which delimiter.
+//! The first line of a delimited text: names or data.
 
 use diffeo::{Error, Result, quoted};
 
 use super::decode::numbered_names;
 use super::records::Records;
-use crate::format::Format;
 use crate::number::{Cell, parse};
-use crate::options::{Header, ReadOptions};
+use crate::options::{Delimiter, Header};
 
 /// Most columns of a text file.
 const COLUMNS_MAX: usize = 100_000;
 
-/// Names of the columns and whether the first record is data.
+/// Names of the columns, and how they were found.
 pub(crate) struct Names {
     pub(crate) names: Vec<String>,
     pub(crate) note: Option<String>,
+    /// Whether rows have one field more than the header, first, which names the row.
+    pub(crate) rows_are_named: bool,
 }
 
-/// The byte between cells: the caller's, a tab for TSV, what the first line shows for text of unknown format, else a comma.
-pub(crate) fn delimiter(options: &ReadOptions, format: Option<Format>, head: &[u8]) -> Result<u8> {
-    match (options.delimiter, format) {
-        (Some(byte), _)
-            if matches!(byte, b'"' | b'\n' | b'\r' | 0)
-                || byte.is_ascii_alphanumeric()
-                || byte >= 128 =>
-        {
-            Err(Error::config(format!(
-                "a delimiter is one ASCII character that is no letter, digit, quote or line end, not {}",
-                quoted(&char::from(byte).to_string())
-            )))
-        }
-        (Some(byte), _) => Ok(byte),
-        (None, Some(Format::Tsv)) => Ok(b'\t'),
-        (None, Some(_)) => Ok(b','),
-        (None, None) => {
-            let first = head.split(|&b| b == b'\n').next().unwrap_or(&[]);
-            Ok(if first.contains(&b'\t') && !first.contains(&b',') { b'\t' } else { b',' })
-        }
+impl Names {
+    fn new(names: Vec<String>, note: Option<String>) -> Self {
+        Self { names, note, rows_are_named: false }
     }
 }
 
 /// Reads the first record. If it turns out to be data, it will be given again.
-pub(crate) fn read(records: &mut Records, header: Header, delimiter: u8) -> Result<Names> {
+pub(crate) fn read(records: &mut Records, header: Header, delimiter: Delimiter) -> Result<Names> {
     if !records.next()? {
         return Err(Error::data("the file is empty; expected a header and at least one row"));
     }
     let width = records.len();
     if width > COLUMNS_MAX {
         return Err(Error::data(format!(
-            "line 1 has {width} fields; a text table has at most {COLUMNS_MAX} columns"
+            "line {} has {width} fields; a text table has at most {COLUMNS_MAX} columns",
+            records.line()
         )));
+    }
+    if header == Header::Auto
+        && has_number(records)
+        && let Some(names) = commented(records, delimiter)
+    {
+        records.rewind_one();
+        let note = "the names of the columns are those of the comment before the first row";
+        return Ok(Names::new(names, Some(note.to_owned())));
     }
     let is_data = match header {
         Header::Yes => false,
@@ -65,13 +58,48 @@ pub(crate) fn read(records: &mut Records, header: Header, delimiter: u8) -> Resu
                 span(width)
             )
         });
-        return Ok(Names { names, note });
+        return Ok(Names::new(names, note));
     }
-    let mut names = Vec::with_capacity(width);
+    let mut names = Names::new(Vec::with_capacity(width), None);
     for i in 0..width {
-        names.push(name(records, i, width, delimiter)?);
+        names.names.push(name(records, i, width, delimiter)?);
     }
-    Ok(Names { names, note: None })
+    if records.next()? {
+        // A comma may be a decimal one; R puts the names of rows in quotes.
+        let apart = delimiter == Delimiter::Blanks || records.first_is_quoted();
+        if records.len() == width + 1 && apart {
+            names.rows_are_named = true;
+            names.note = Some(
+                "rows have one field more than the header; the first names the row, as R writes it, and is left out"
+                    .to_owned(),
+            );
+        }
+        records.rewind_one();
+    }
+    Ok(names)
+}
+
+/// The words of the comment before the first record, if there is one for each of its fields.
+fn commented(records: &Records, delimiter: Delimiter) -> Option<Vec<String>> {
+    let text = std::str::from_utf8(records.remark()).ok()?;
+    let words: Vec<String> = match delimiter {
+        Delimiter::Byte(byte) => {
+            text.split(char::from(byte)).map(|word| word.trim().to_owned()).collect()
+        }
+        Delimiter::Blanks => text.split_whitespace().map(str::to_owned).collect(),
+    };
+    let fit = words.len() == records.len() && !words.iter().any(String::is_empty);
+    // A sentence is no name.
+    let is_name = words.len() > 1 || !text.trim().contains(' ');
+    (fit && is_name).then_some(words)
+}
+
+fn has_number(records: &Records) -> bool {
+    let is_number = |cell: &[u8]| {
+        std::str::from_utf8(cell)
+            .is_ok_and(|cell| !matches!(parse(cell), Cell::Text | Cell::Missing))
+    };
+    (0..records.len()).any(|i| is_number(records.field(i)))
 }
 
 fn span(width: usize) -> String {
@@ -91,7 +119,7 @@ fn is_all_numbers(records: &Records) -> bool {
     numbers > 0
 }
 
-fn name(records: &Records, i: usize, width: usize, delimiter: u8) -> Result<String> {
+fn name(records: &Records, i: usize, width: usize, delimiter: Delimiter) -> Result<String> {
     let text = std::str::from_utf8(records.field(i)).map_err(|e| {
         not_utf8(
             records.field(i),
@@ -109,17 +137,19 @@ fn name(records: &Records, i: usize, width: usize, delimiter: u8) -> Result<Stri
             "give every column a name, or use --header no if the first line is data"
         };
         return Err(Error::data(format!(
-            "line 1: column {} of {width} has no name ({hint})",
+            "line {}: column {} of {width} has no name ({hint})",
+            records.line(),
             i + 1
         )));
     }
     if width == 1
         && let Some(other) = [',', ';', '\t', '|']
             .into_iter()
-            .find(|&c| c != char::from(delimiter) && text.contains(c))
+            .find(|&c| delimiter != Delimiter::Byte(c as u8) && text.contains(c))
     {
         return Err(Error::data(format!(
-            "line 1: one column, named {}; it contains {}, is that the delimiter? use --delimiter",
+            "line {}: one column, named {}; it contains {}, is that the delimiter? use --delimiter",
+            records.line(),
             quoted(text),
             quoted(&other.to_string())
         )));

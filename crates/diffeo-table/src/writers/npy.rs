@@ -35,7 +35,7 @@ impl Encode for NpyEncoder {
         let mut columns = Vec::with_capacity(self.width);
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
             // Scores may be infinite; numbers that are missing are NaN.
-            let values = parse_column(array, Allowed::ANY).map_err(|fault| {
+            let values = parse_column(array, &Allowed::any()).map_err(|fault| {
                 let reason = match fault {
                     Fault::Type(found) => format!("it holds {found}"),
                     Fault::Cell { reason, .. } => reason,

@@ -10,4 +10,5 @@ mod limits;
 mod numbers;
 mod schema;
 mod shapes;
+mod spellings;
 mod writing;

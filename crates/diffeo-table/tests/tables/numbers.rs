@@ -155,8 +155,9 @@ fn a5_kept_rows_hold_nan_and_infinities() {
 fn columns_of_text_are_told_from_columns_with_a_slip() {
     let folder = Folder::new();
     let path = folder.file("d.csv", "x,word,slip,none\n1,u,oops,\n2,v,3,NA\n");
+    let reader = Reader::open(&Input::Path(path.clone()), &ReadOptions::default()).unwrap();
+    assert_eq!(reader.survey().unwrap().numeric, ["x", "slip"]);
     let chunk = &chunks(&path, &ReadOptions::default()).unwrap()[0];
-    assert_eq!(chunk.numeric_columns(), ["x", "slip"]);
     assert_eq!(chunk.without_column("word").unwrap().columns(), ["x", "slip", "none"]);
     assert!(chunk.without_column("absent").is_err());
 }

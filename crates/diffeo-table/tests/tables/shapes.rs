@@ -1,7 +1,7 @@
 //! Rows, headers and names: A1, A3, A12, A18.
 
 use diffeo::ErrorKind;
-use diffeo_table::{Header, Input, ReadOptions, Reader};
+use diffeo_table::{Delimiter, Header, Input, ReadOptions, Reader};
 
 use crate::files::{Folder, chunks, names, read, read_text, read_with, refusal, says};
 
@@ -128,9 +128,9 @@ fn delimiters() {
     assert_eq!(read(&folder.file("data", "a\tb\n1\t2\n")).unwrap().rows.values(), [1.0, 2.0]);
     let path = folder.file("d.csv", "a;b\n1;2\n");
     says(&read(&path).unwrap_err(), &["\";\"", "--delimiter"]);
-    let options = ReadOptions { delimiter: Some(b';'), ..ReadOptions::default() };
+    let options = ReadOptions { delimiter: Some(Delimiter::Byte(b';')), ..ReadOptions::default() };
     assert_eq!(read_with(&path, &options).unwrap().rows.values(), [1.0, 2.0]);
-    let options = ReadOptions { delimiter: Some(b'"'), ..ReadOptions::default() };
+    let options = ReadOptions { delimiter: Some(Delimiter::Byte(b'"')), ..ReadOptions::default() };
     assert_eq!(read_with(&path, &options).unwrap_err().kind(), ErrorKind::Config);
 }
 

@@ -103,7 +103,7 @@ fn all_columns(
             "stdin and pipes are read once only; name the columns to model with --columns",
         ));
     }
-    let mut reader = Reader::open(&plan.data, &plan.read)?;
+    let reader = Reader::open(&plan.data, &plan.read)?;
     let missing: Vec<&String> =
         excluded.iter().filter(|name| !reader.columns().contains(name)).collect();
     if let Some(name) = missing.first() {
@@ -111,16 +111,24 @@ fn all_columns(
     }
     let candidates: Vec<String> =
         reader.columns().iter().filter(|name| !taken(name)).cloned().collect();
-    let numeric = match reader.next_chunk()? {
-        Some(chunk) => chunk.numeric_columns(),
-        None => candidates.clone(), // the error for a table without rows comes when it is read
-    };
-    let (columns, text): (Vec<String>, Vec<String>) =
-        candidates.into_iter().partition(|name| numeric.contains(name));
-    if !text.is_empty() {
-        let names: Vec<String> = text.iter().map(|name| quoted(name)).collect();
-        console.note(format!("left out, they hold no numbers: {}", names.join(", ")));
+    let survey = reader.survey()?;
+    let left_out = [
+        (&survey.other, "they hold no numbers (categories are not modelled)"),
+        (&survey.empty, "they have no value in any row"),
+        (
+            &survey.index,
+            "they are row numbers that pandas stored (to_parquet(index=False) does not)",
+        ),
+    ];
+    for (names, reason) in left_out {
+        let names = names.iter().filter(|name| candidates.contains(name));
+        let names: Vec<String> = names.map(|name| quoted(name)).collect();
+        if !names.is_empty() {
+            console.warn(format!("left out, {reason}: {}", names.join(", ")));
+        }
     }
+    let columns: Vec<String> =
+        candidates.into_iter().filter(|name| survey.numeric.contains(name)).collect();
     if columns.is_empty() {
         return Err(Error::data(
             "expected at least one numeric column to model, found none; see --columns",
