@@ -123,3 +123,82 @@ fn c25_names_with_commas_and_equals_signs() {
     let help = support::run(["fit", "--help"]);
     assert!(help.stdout.contains("double quotes"), "{}", help.stdout);
 }
+
+#[test]
+fn m5_weights_count_after_the_fit_as_they_did_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = case("m5_weights.csv").display().to_string();
+    let run = |line: String| run_in(folder.path(), &line);
+    run(format!("fit {table} --weight w --out m.safetensors --seed 1 --quiet --steps 400"))
+        .expect(0, &[]);
+    run(format!("check m.safetensors {table} --weight w")).expect(0, &["kept by their weight"]);
+    // As if all rows counted alike, the model is another population's.
+    assert_eq!(run(format!("check m.safetensors {table}")).code, 1);
+    let mean = |more: &str| {
+        let ran = run(format!("evaluate m.safetensors {table} --json {more}")).expect(0, &[]);
+        ran.json()["log_prob_mean"].as_f64().unwrap()
+    };
+    assert!(mean("--weight w") > mean("") + 0.15);
+    run(format!("plot m.safetensors {table} --weight w --out m.png --kind marginals"))
+        .expect(0, &["kept by their weight"]);
+    run(format!("evaluate m.safetensors {table} --weight v")).expect(3, &["\"v\""]);
+}
+
+#[test]
+fn m4_a_row_far_from_all_but_one_is_flagged_by_a_quantile() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: String| run_in(folder.path(), &line);
+    let (train, test) = (case("m4_train.csv"), case("m4_test.csv"));
+    run(format!("fit {} --out m.safetensors --seed 1 --quiet --steps 300", train.display()))
+        .expect(0, &["a few extreme values set the scale"]);
+    let score = |q: &str| {
+        run(format!("score m.safetensors {} --flag-ood={q} --out s.csv --force", test.display()))
+    };
+    score("0.01").expect(0, &["1 rows are flagged"]);
+    let text = std::fs::read_to_string(folder.path().join("s.csv")).unwrap();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines[0], ["a", "log_prob", "tail_probability", "ood"]);
+    let share = |row: usize| lines[row][2].parse::<f64>().unwrap();
+    assert!(
+        share(1) > 0.05 && share(2) < 0.01 && [lines[1][3], lines[2][3]] == ["0", "1"],
+        "{text}"
+    );
+    score("1.5").expect(2, &["--flag-ood", "share"]);
+}
+
+#[test]
+fn m8_parts_of_a_whole_are_warned_of_also_when_rounded() {
+    for name in ["m8_sum5.csv", "m8_sum4.csv"] {
+        let folder = tempfile::tempdir().unwrap();
+        fit(folder.path(), name, "").expect(0, &["\"c\": a linear combination of other columns"]);
+        // The advice helps.
+        let ran = fit(folder.path(), name, "--exclude c --force").expect(0, &[]);
+        assert!(!ran.stderr.contains("combination"), "{ran:?}");
+    }
+}
+
+#[test]
+fn c14_dates_written_as_numbers_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    fit(folder.path(), "c14_yyyymmdd.csv", "").expect(0, &["\"day\"", "YYYYMMDD"]);
+}
+
+#[test]
+fn m15_copies_of_rows_do_not_judge_themselves() {
+    // 200 points of a standard normal of four columns, each five times: the entropy is 5.68 nats.
+    let mut rng = diffeo::Streams::new(3).rng(diffeo::Purpose::Check, 0, 0);
+    let mut rows: Vec<String> = Vec::new();
+    for i in 0..200 {
+        let cells: Vec<String> =
+            (0..4).map(|_| format!("{:.9}", diffeo::normal(&mut rng))).collect();
+        (0..5)
+            .for_each(|copy| rows.insert((i * 7 + copy * 131) % (rows.len() + 1), cells.join(",")));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let table = format!("a,b,c,d\n{}\n", rows.join("\n"));
+    std::fs::write(folder.path().join("copies.csv"), table).unwrap();
+    let line = "fit copies.csv --out m.safetensors --seed 1 --json --quiet --steps 400";
+    let ran = run_in(folder.path(), line).expect(0, &["--weight"]);
+    let found = ran.json()["valid_log_prob_mean"].as_f64().unwrap();
+    assert!((found + 5.68).abs() < 0.6, "{found}");
+}

@@ -88,6 +88,13 @@ pub fn infer_schema_with(
             check_support(name, kind, &x)?;
         }
         notes.extend(reason.map(|text| Note { column: Some(name.clone()), warning: false, text }));
+        if x.are_dates() {
+            notes.push(warning(
+                Some(name),
+                "its numbers look like dates, YYYYMMDD, between which there are gaps: most samples will be no dates; write the number of days \
+                 since a first one instead",
+            ));
+        }
         if !kind.is_whole() {
             match x.ties() {
                 Some(Ties::FewDistinct(n)) => discrete.push(format!("{} {n}", quoted(name))),

@@ -54,6 +54,22 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Whether all values are dates written as numbers, `20240131`, of more than one month.
+    pub(crate) fn are_dates(&self) -> bool {
+        let mut months = std::collections::HashSet::new();
+        let mut all = true;
+        for x in self.iter() {
+            let (year, month, day) = (x / 1e4, (x / 100.0) % 100.0, x % 100.0);
+            let is_date = x.fract() == 0.0
+                && (1800.0..2200.0).contains(&year)
+                && (1.0..13.0).contains(&month)
+                && (1.0..32.0).contains(&day);
+            all &= is_date;
+            months.insert((x / 100.0) as u64);
+        }
+        all && months.len() > 1
+    }
+
     /// Few distinct values or one that is frequent, if there are rows enough to tell.
     pub(crate) fn ties(&self) -> Option<Ties> {
         let n = self.len();

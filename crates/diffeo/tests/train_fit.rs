@@ -216,7 +216,23 @@ fn e2_the_lowest_log_density_of_the_run_is_recorded() {
         log_prob.into_iter().fold(f64::INFINITY, f64::min)
     };
     let lowest = of(&correlated(100, 1).x).min(of(&correlated(50, 77).x));
-    assert_eq!(model.summary.as_ref().unwrap().log_prob_lowest, Some(lowest));
+    let summary = model.summary.as_ref().unwrap();
+    assert_eq!(summary.log_prob_lowest, Some(lowest));
+    // So are quantiles, of which the lowest is the first.
+    assert_eq!(summary.quantile(0.0), Some(lowest));
+    let mut all: Vec<f64> = [correlated(100, 1).x, correlated(50, 77).x]
+        .iter()
+        .flat_map(|x| model.log_prob(x, None, 1).unwrap())
+        .collect();
+    all.sort_by(f64::total_cmp);
+    for share in [0.05, 0.1, 0.5, 0.9] {
+        let value = summary.quantile(share).unwrap();
+        let below = all.iter().filter(|p| **p <= value).count() as f64 / 150.0;
+        assert!((below - share).abs() < 0.02, "{share}: {below}");
+        assert!((summary.share_below(value).unwrap() - share).abs() < 1e-9);
+    }
+    let ends = [f64::NEG_INFINITY, lowest - 1.0, f64::NAN, f64::INFINITY];
+    assert_eq!(ends.map(|p| summary.share_below(p).unwrap()), [0.0, 0.0, 0.0, 1.0]);
 }
 
 #[test]

@@ -39,9 +39,10 @@ pub(crate) struct ScoreArgs {
     /// large that the density is not to be relied on
     #[arg(long)]
     pub(crate) verify: bool,
-    /// Add the column ood: 1 for rows whose log_prob is below that of every row that the fit looked at (or NaN), 0 for others
-    #[arg(long)]
-    pub(crate) flag_ood: bool,
+    /// Add the columns tail_probability, the share of the fit's rows whose log_prob was no higher, and ood: 1 where that is below Q (or
+    /// log_prob is NaN), 0 for others; 0 flags what is below every row of the fit [default Q: 0.001]
+    #[arg(long, value_name = "Q", num_args = 0..=1, require_equals = true, default_missing_value = "0.001")]
+    pub(crate) flag_ood: Option<f64>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 }
@@ -64,6 +65,9 @@ pub(crate) struct EvaluateArgs {
     /// Table to evaluate on; - is stdin
     #[arg(value_name = "DATA")]
     pub(crate) data: Option<PathBuf>,
+    /// Column of row weights, 0 or more: how much each row stands for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) weight: Option<String>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 }
@@ -86,6 +90,9 @@ pub(crate) struct CheckArgs {
     /// Table to check the calibration on
     #[arg(value_name = "DATA")]
     pub(crate) data: Option<PathBuf>,
+    /// Column of row weights, 0 or more: rows are kept with a probability in proportion
+    #[arg(long, value_name = "NAME")]
+    pub(crate) weight: Option<String>,
     /// Rows to sample, and most rows of DATA to use, drawn at random [default: 10000]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) rows: Option<i128>,
@@ -131,6 +138,9 @@ pub(crate) struct PlotArgs {
     /// Table to draw beside the samples
     #[arg(value_name = "DATA")]
     pub(crate) data: Option<PathBuf>,
+    /// Column of row weights, 0 or more: rows are kept with a probability in proportion
+    #[arg(long, value_name = "NAME")]
+    pub(crate) weight: Option<String>,
     /// Picture to write: .png or .svg
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

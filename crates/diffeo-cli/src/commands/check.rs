@@ -27,11 +27,11 @@ pub(super) fn run(args: &CheckArgs, common: &Common, console: &Console) -> Resul
     let threads = options::threads(common, &mut faults);
     faults.finish()?;
 
-    let loaded = Loaded::open(&model)?;
+    let loaded = Loaded::open(&model)?.weighted_by(args.weight.as_ref());
     let data = match &args.data {
         Some(path) => {
             let reader = loaded.open_table(&Input::from_arg(path), &read, true)?;
-            let Batch { x, context } = loaded.gather(reader, rows, console)?;
+            let Batch { x, context, .. } = loaded.gather(reader, rows, console)?;
             Some(CheckData { x, context })
         }
         None => {

@@ -1,6 +1,6 @@
 //! `diffeo evaluate`: the mean log-likelihood of a table.
 
-use diffeo::{Likelihood, Result};
+use diffeo::{Error, Likelihood, Result};
 use diffeo_table::Input;
 
 use super::model::{Batch, Loaded, say_warnings};
@@ -20,18 +20,25 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
     let threads = options::threads(common, &mut faults);
     faults.finish()?;
 
-    let loaded = Loaded::open(&model)?;
+    let loaded = Loaded::open(&model)?.weighted_by(args.weight.as_ref());
     let mut reader = loaded.open_table(&Input::from_arg(data), &read, true)?;
     let (mut likelihood, mut progress) = (Likelihood::default(), Progress::new(console));
     signals::defer()?;
     while let Some(chunk) = reader.next_chunk()? {
         signals::check()?;
-        let Batch { x, context } = loaded.batch(&chunk)?;
-        likelihood.add(&loaded.model.log_prob(&x, context.as_ref(), threads)?);
+        let Batch { x, context, weights } = loaded.batch(&chunk)?;
+        let log_prob = loaded.model.log_prob(&x, context.as_ref(), threads)?;
+        match weights {
+            Some(weights) => likelihood.add_weighted(&log_prob, &weights),
+            None => likelihood.add(&log_prob),
+        }
         progress.update(|| format!("{} rows evaluated", grouped(likelihood.rows())));
     }
     drop(progress);
     say_warnings(&reader, console);
+    if likelihood.rows() == 0 {
+        return Err(Error::data("every row has weight 0; at least one must count"));
+    }
     Ok(report(&likelihood, loaded.columns.len()))
 }
 

@@ -87,6 +87,7 @@ fn draw(
         model: Some(model.to_owned()),
         data: args.data.clone().filter(|path| !tables::is_read_once(&Input::from_arg(path))),
         out: Some(out.to_owned()),
+        weight: args.weight.clone(),
         kind: None,
         rows: None,
         seed: None,

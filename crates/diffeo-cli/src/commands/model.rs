@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use diffeo::{Column, Error, Model, Reservoir, Result, Rows, quoted};
+use diffeo::{Column, Error, Model, Purpose, Reservoir, Result, Rows, Streams, quoted, uniform};
 use diffeo_table::{Chunk, Input, ReadOptions, Reader};
 
 use crate::output::Console;
@@ -12,12 +12,16 @@ pub(super) struct Loaded {
     pub(super) model: Model,
     pub(super) columns: Vec<String>,
     pub(super) context: Vec<String>,
+    /// The column that says how much a row stands for.
+    weight: Option<String>,
 }
 
 /// Rows of a table as a model takes them.
 pub(super) struct Batch {
     pub(super) x: Rows,
     pub(super) context: Option<Rows>,
+    /// How much each row stands for, if not all alike.
+    pub(super) weights: Option<Vec<f64>>,
 }
 
 impl Loaded {
@@ -26,7 +30,12 @@ impl Loaded {
         let model = Model::load(path)?;
         let names = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect();
         let (columns, context) = (names(&model.schema().columns), names(&model.schema().context));
-        Ok(Self { model, columns, context })
+        Ok(Self { model, columns, context, weight: None })
+    }
+
+    /// The same, where a column of tables says how much each row stands for.
+    pub(super) fn weighted_by(self, column: Option<&String>) -> Self {
+        Self { weight: column.cloned(), ..self }
     }
 
     /// Opens a table that has the model's columns, in any order and among others.
@@ -37,7 +46,8 @@ impl Loaded {
         only_these: bool,
     ) -> Result<Reader> {
         let mut reader = Reader::open(input, options)?;
-        let names: Vec<String> = self.columns.iter().chain(&self.context).cloned().collect();
+        let names = self.columns.iter().chain(&self.context).chain(&self.weight);
+        let names: Vec<String> = names.cloned().collect();
         if only_these {
             reader.select(&names)?
         } else {
@@ -48,7 +58,22 @@ impl Loaded {
 
     /// The numbers of a chunk that the model needs.
     pub(super) fn batch(&self, chunk: &Chunk) -> Result<Batch> {
-        Ok(Batch { x: chunk.numbers(&self.columns)?, context: self.context_of(chunk)? })
+        let (x, context) = (chunk.numbers(&self.columns)?, self.context_of(chunk)?);
+        Ok(Batch { x, context, weights: self.weights_of(chunk)? })
+    }
+
+    fn weights_of(&self, chunk: &Chunk) -> Result<Option<Vec<f64>>> {
+        let Some(name) = &self.weight else { return Ok(None) };
+        let weights = chunk.numbers(std::slice::from_ref(name))?.into_values();
+        match weights.iter().position(|weight| *weight < 0.0) {
+            None => Ok(Some(weights)),
+            Some(i) => Err(Error::data(format!(
+                "row {}, column {}: a weight must not be negative, found {}",
+                chunk.first_row() + i as u64 + 1,
+                quoted(name),
+                weights[i]
+            ))),
+        }
     }
 
     /// The context of a chunk; `None` for an unconditional model.
@@ -56,26 +81,45 @@ impl Loaded {
         if self.context.is_empty() { Ok(None) } else { chunk.numbers(&self.context).map(Some) }
     }
 
-    /// A random sample of at most `most` rows of a table: its first rows alone would mislead where it is sorted.
+    /// A random sample of at most `most` rows of a table: its first rows alone would mislead where it is sorted. With weights, of these each
+    /// is kept with a probability in proportion, so that the rows are a sample of what they stand for.
     pub(super) fn gather(&self, mut reader: Reader, most: u64, console: &Console) -> Result<Batch> {
         let mut reservoir = Reservoir::new(usize::try_from(most).unwrap_or(usize::MAX), 0);
         while let Some(chunk) = reader.next_chunk()? {
             let batch = self.batch(&chunk)?;
             for i in 0..batch.x.len() {
                 let context = batch.context.as_ref().map_or(&[][..], |c| c.row(i));
-                reservoir.offer(batch.x.row(i).iter().chain(context).copied());
+                let weight = batch.weights.as_ref().map(|weights| &weights[i]);
+                reservoir.offer(batch.x.row(i).iter().chain(context).chain(weight).copied());
             }
         }
         say_warnings(&reader, console);
         let (mut x, mut context) = (Vec::new(), Vec::new());
-        for row in reservoir.into_rows() {
+        let width = self.context.len();
+        for row in self.thinned(reservoir.into_rows(), console)? {
             let (values, given) = row.split_at(self.columns.len());
             x.extend_from_slice(values);
-            context.extend_from_slice(given);
+            context.extend_from_slice(&given[..width]);
         }
-        let width = self.context.len();
         let context = if width == 0 { None } else { Some(Rows::new(context, width)?) };
-        Ok(Batch { x: Rows::new(x, self.columns.len())?, context })
+        Ok(Batch { x: Rows::new(x, self.columns.len())?, context, weights: None })
+    }
+
+    /// Keeps each row with a probability in proportion to its last number, if that is its weight.
+    fn thinned(&self, mut rows: Vec<Vec<f64>>, console: &Console) -> Result<Vec<Vec<f64>>> {
+        let Some(name) = &self.weight else { return Ok(rows) };
+        let weight = |row: &[f64]| row.last().copied().unwrap_or(0.0);
+        let (all, largest) = (rows.len(), rows.iter().map(|row| weight(row)).fold(0.0, f64::max));
+        if largest == 0.0 {
+            let name = quoted(name);
+            return Err(Error::data(format!(
+                "column {name}: every row has weight 0; at least one must count"
+            )));
+        }
+        let mut rng = Streams::new(0).rng(Purpose::Check, u64::MAX, 1);
+        rows.retain(|row| uniform(&mut rng) * largest < weight(row));
+        console.note(format!("{} of {all} rows were kept by their weight", rows.len()));
+        Ok(rows)
     }
 }
 

@@ -48,7 +48,7 @@ struct Scene {
 /// Runs `diffeo plot`.
 pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result<Report> {
     let plan = plan(args, common)?;
-    let loaded = Loaded::open(&plan.model)?;
+    let loaded = Loaded::open(&plan.model)?.weighted_by(args.weight.as_ref());
     let kinds = kinds(args, &loaded)?;
     let paths: Vec<PathBuf> = kinds
         .iter()

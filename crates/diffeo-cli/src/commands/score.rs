@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use diffeo::{Error, Result, Rows};
+use diffeo::{Error, Result, Rows, TrainingSummary};
 use diffeo_table::{Chunk, Format, Input, Missing, Output, ReadOptions, Reader, Writer};
 
 use super::model::{Batch, Loaded, refuse_column, say_warnings};
@@ -18,8 +18,9 @@ use crate::{options, signals};
 pub(super) const LOG_PROB: &str = "log_prob";
 /// The column that `--verify` adds.
 const ROUND_TRIP: &str = "round_trip_error";
-/// The column that `--flag-ood` adds.
+/// The columns that `--flag-ood` adds.
 const OOD: &str = "ood";
+const TAIL: &str = "tail_probability";
 /// How many rows an error lists.
 const ROWS_LISTED: usize = 10;
 
@@ -60,20 +61,33 @@ pub(super) fn run(args: &ScoreArgs, common: &Common, console: &Console) -> Resul
     let loaded = Loaded::open(&plan.model)?;
     let mut reader = loaded.open_table(&Input::from_arg(plan.data), &plan.read, false)?;
     if !args.force {
-        let added = [(true, LOG_PROB), (args.verify, ROUND_TRIP), (args.flag_ood, OOD)];
+        let added = [
+            (true, LOG_PROB),
+            (args.verify, ROUND_TRIP),
+            (args.flag_ood.is_some(), OOD),
+            (args.flag_ood.is_some(), TAIL),
+        ];
         added
             .iter()
             .filter(|(is, _)| *is)
             .try_for_each(|(_, name)| refuse_column(&reader, name))?;
     }
-    let lowest = if args.flag_ood { Some(lowest(&loaded)?) } else { None };
+    let tail = args.flag_ood.map(|share| Tail::of(&loaded, share)).transpose()?;
     signals::defer()?;
     let mut writer = Writer::create(&plan.out, None, args.force)?;
     let (mut counts, started, mut progress) =
         (Counts::default(), Instant::now(), Progress::new(console));
     while let Some(chunk) = reader.next_chunk()? {
         signals::check()?;
-        writer.write(&score(args, &loaded, &reader, &chunk, lowest, plan.threads, &mut counts)?)?;
+        writer.write(&score(
+            args,
+            &loaded,
+            &reader,
+            &chunk,
+            tail.as_ref(),
+            plan.threads,
+            &mut counts,
+        )?)?;
         #[cfg(debug_assertions)]
         crate::exit::panic_if_asked("score");
         progress.update(|| {
@@ -96,6 +110,9 @@ fn plan(args: &ScoreArgs, common: &Common, console: &Console) -> Result<Plan> {
     let model = options::required("MODEL", args.model.as_ref(), &mut faults);
     let data = options::required("DATA", args.data.as_ref(), &mut faults);
     let mut read = options::read_options(&args.read, &mut faults);
+    faults.check("--flag-ood", args.flag_ood, "a share of at least 0 and below 1", |share| {
+        (0.0..1.0).contains(&share)
+    });
     if args.nonfinite == Some(NonFinite::Keep) {
         if args.read.missing.is_some() {
             faults.add("--missing and --nonfinite keep contradict each other: the first is about rows to leave out");
@@ -150,11 +167,11 @@ fn score(
     loaded: &Loaded,
     reader: &Reader,
     chunk: &Chunk,
-    lowest: Option<f64>,
+    tail: Option<&Tail<'_>>,
     threads: usize,
     counts: &mut Counts,
 ) -> Result<Chunk> {
-    let Batch { x, context } = loaded.batch(chunk)?;
+    let Batch { x, context, .. } = loaded.batch(chunk)?;
     let nonfinite = nonfinite_rows(&x, context.as_ref());
     if args.nonfinite.unwrap_or_default() == NonFinite::Refuse && !nonfinite.is_empty() {
         return Err(refuse_rows(chunk, &nonfinite));
@@ -171,22 +188,39 @@ fn score(
         counts.missed += error.iter().zip(&log_prob).filter(missed).count() as u64;
         scored = without(reader, &scored, ROUND_TRIP)?.with_column(ROUND_TRIP, error)?;
     }
-    if let Some(lowest) = lowest {
-        let ood: Vec<bool> = log_prob.iter().map(|&l| l.is_nan() || l < lowest).collect();
+    if let Some(tail) = tail {
+        let share: Vec<f64> = log_prob.iter().map(|&l| tail.share_below(l)).collect();
+        let ood: Vec<bool> = log_prob.iter().map(|&l| l.is_nan() || l < tail.threshold).collect();
         counts.ood += ood.iter().filter(|&&flag| flag).count() as u64;
+        scored = without(reader, &scored, TAIL)?.with_column(TAIL, share)?;
         scored = without(reader, &scored, OOD)?.with_flags(OOD, &ood)?;
     }
     Ok(scored)
 }
 
-/// The log-density below which a row is unlike all that the fit looked at.
-fn lowest(loaded: &Loaded) -> Result<f64> {
-    let summary = loaded.model.summary.as_ref();
-    summary.and_then(|summary| summary.log_prob_lowest).ok_or_else(|| {
-        Error::config(
-            "--flag-ood: the model file does not hold the lowest log-density of its training; fit it anew with this release",
-        )
-    })
+/// What the log-densities of the rows of the fit say of others.
+struct Tail<'a> {
+    summary: &'a TrainingSummary,
+    /// A row below is flagged.
+    threshold: f64,
+}
+
+impl<'a> Tail<'a> {
+    /// The tail in which a share of the rows of the fit lies.
+    fn of(loaded: &'a Loaded, share: f64) -> Result<Self> {
+        let summary = loaded.model.summary.as_ref();
+        let found = summary.and_then(|summary| Some((summary, summary.quantile(share)?)));
+        let (summary, threshold) = found.ok_or_else(|| {
+            Error::config(
+                "--flag-ood: the model file does not hold the log-densities of its training; fit it anew with this release",
+            )
+        })?;
+        Ok(Self { summary, threshold })
+    }
+
+    fn share_below(&self, log_prob: f64) -> f64 {
+        self.summary.share_below(log_prob).unwrap_or(f64::NAN)
+    }
 }
 
 /// The chunk without a column that is about to be replaced; `--force` was given if it is there.
@@ -229,7 +263,7 @@ fn report(
     if args.verify {
         report.key("rows_not_invertible", counts.missed);
     }
-    if args.flag_ood {
+    if args.flag_ood.is_some() {
         report.key("rows_ood", counts.ood);
         console.note(format!("{} rows are flagged as {OOD}", grouped(counts.ood)));
     }

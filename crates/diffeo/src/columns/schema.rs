@@ -78,6 +78,11 @@ impl Schema {
         schema
     }
 
+    /// Whether rows that are equal in all columns are copies, not values that happen to be the same: two columns of real numbers say so.
+    pub(crate) fn is_continuous(&self) -> bool {
+        self.columns.iter().filter(|column| !column.kind.is_whole()).count() >= 2
+    }
+
     /// Whether a row has a number at the edge of its interval, where floats are too coarse for its logit.
     pub(crate) fn is_at_edge(&self, row: &[f64]) -> bool {
         numbers(&self.columns).zip(row).any(|(column, x)| column.kind.is_at_edge(*x))

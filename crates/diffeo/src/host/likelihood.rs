@@ -2,7 +2,10 @@
 
 use std::f64::consts::LN_2;
 
-/// Mean and standard error of log-densities, added in any number of pieces.
+/// Mean and standard error of log-densities, added in any number of pieces, all alike or with weights.
+///
+/// With weights the mean is `m = sum w x / sum w` and its squared error `n / (n - 1) sum w^2 (x - m)^2 / (sum w)^2`: weights say how much
+/// a row stands for, not how often it was seen.
 ///
 /// The sum is kept as a share of 2^64, so that rows near the largest number do not overflow it. It is compensated (Neumaier. ZAMM 54,
 /// 1974) and squares are taken about the running mean (Welford. *Technometrics* 4, 1962), row by row, so that how the rows were cut
@@ -18,12 +21,21 @@ use std::f64::consts::LN_2;
 pub struct Likelihood {
     rows: u64,
     outside: u64,
+    mean: Mean,
+    /// With the squares of the weights.
+    mean_by_squares: Mean,
+    /// Sum of the squares of weight times distance from that mean.
+    squares: f64,
+}
+
+/// A compensated weighted mean.
+#[derive(Clone, Debug, Default)]
+struct Mean {
+    weight: f64,
     /// In units of [`UNIT`].
     sum: f64,
     /// What the additions to `sum` rounded away.
     rest: f64,
-    /// Sum of squared distances from the mean.
-    squares: f64,
 }
 
 /// The unit of the sum, a power of two: no digit is lost, and no sum of fewer rows overflows.
@@ -32,31 +44,31 @@ const UNIT: f64 = 18_446_744_073_709_551_616.0;
 impl Likelihood {
     /// Adds the log-densities of some rows, in nats.
     pub fn add(&mut self, log_probs: &[f64]) {
-        for &value in log_probs {
-            let before = self.finite_mean();
-            self.rows += 1;
-            if value == f64::NEG_INFINITY {
-                self.outside += 1;
-                continue;
-            }
-            let part = value / UNIT;
-            let sum = self.sum + part;
-            // An infinity or NaN would turn the correction into NaN and hide which of them it was.
-            if sum.is_finite() {
-                self.rest += if self.sum.abs() >= part.abs() {
-                    (self.sum - sum) + part
-                } else {
-                    (part - sum) + self.sum
-                };
-            }
-            self.sum = sum;
-            // Halves, as the difference of two numbers may be twice the largest; equal rows add nothing, whatever their size.
-            let off = [before, self.finite_mean()].map(|mean| 0.5 * value - 0.5 * mean);
-            self.squares += if off.contains(&0.0) { 0.0 } else { 4.0 * off[0] * off[1] };
-        }
+        log_probs.iter().for_each(|value| self.add_row(*value, 1.0));
     }
 
-    /// Number of rows.
+    /// Adds the log-densities of rows that do not count alike; a weight is finite and not negative, and a row of weight 0 is passed over.
+    pub fn add_weighted(&mut self, log_probs: &[f64], weights: &[f64]) {
+        let counted = log_probs.iter().zip(weights).filter(|(_, weight)| **weight > 0.0);
+        counted.for_each(|(value, weight)| self.add_row(*value, *weight));
+    }
+
+    fn add_row(&mut self, value: f64, weight: f64) {
+        self.rows += 1;
+        if value == f64::NEG_INFINITY {
+            self.outside += 1;
+            return;
+        }
+        self.mean.add(value, weight);
+        let before = self.mean_by_squares.value();
+        self.mean_by_squares.add(value, weight * weight);
+        let after = self.mean_by_squares.value();
+        // Halves, as the difference of two numbers may be twice the largest; equal rows add nothing, whatever their size.
+        let off = [before, after].map(|mean| weight * (0.5 * value - 0.5 * mean));
+        self.squares += if off.contains(&0.0) { 0.0 } else { 4.0 * off[0] * off[1] };
+    }
+
+    /// Number of rows that count.
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -70,9 +82,9 @@ impl Likelihood {
     pub fn mean(&self) -> f64 {
         match (self.rows, self.outside) {
             (0, _) => f64::NAN,
-            (_, 0) => self.finite_mean(),
+            (_, 0) => self.mean.value(),
             // Minus infinity, unless the sum is NaN or plus infinity: then there is no mean.
-            _ => self.sum + f64::NEG_INFINITY,
+            _ => self.mean.sum + f64::NEG_INFINITY,
         }
     }
 
@@ -82,18 +94,37 @@ impl Likelihood {
             return f64::NAN;
         }
         let n = self.rows as f64;
-        (self.squares / (n - 1.0) / n).sqrt()
+        let between = self.mean_by_squares.value() - self.mean.value();
+        let squares = self.squares + self.mean_by_squares.weight * between * between;
+        let share = n / self.mean.weight;
+        (squares * share * share / (n - 1.0) / n).sqrt()
     }
 
     /// The mean as bits per dimension, `-mean / (dims ln 2)`: less is better.
     pub fn bits_per_dim(&self, dims: usize) -> f64 {
         -self.mean() / (dims as f64 * LN_2)
     }
+}
 
-    /// Mean of the rows that are not outside the support.
-    fn finite_mean(&self) -> f64 {
-        let n = self.rows - self.outside;
-        if n == 0 { 0.0 } else { (self.sum + self.rest) / n as f64 * UNIT }
+impl Mean {
+    fn add(&mut self, value: f64, weight: f64) {
+        self.weight += weight;
+        let part = value / UNIT * weight;
+        let sum = self.sum + part;
+        // An infinity or NaN would turn the correction into NaN and hide which of them it was.
+        if sum.is_finite() {
+            self.rest += if self.sum.abs() >= part.abs() {
+                (self.sum - sum) + part
+            } else {
+                (part - sum) + self.sum
+            };
+        }
+        self.sum = sum;
+    }
+
+    /// 0 for no rows.
+    fn value(&self) -> f64 {
+        if self.weight == 0.0 { 0.0 } else { (self.sum + self.rest) / self.weight * UNIT }
     }
 }
 
@@ -160,6 +191,25 @@ mod tests {
         assert!((of(&values).mean() - mean).abs() < 1e-12, "{}", of(&values).mean());
         assert_eq!(of(&[-745.25, -745.75]).mean(), -745.5);
         assert_eq!(of(&[1e-280]).mean(), 1e-280);
+    }
+
+    #[test]
+    fn weights_are_those_of_the_weighted_mean_and_one_is_as_without() {
+        let values: Vec<f64> = (0..500).map(|i| -3.0 + (f64::from(i) * 0.7).sin()).collect();
+        let weights: Vec<f64> = (0..500).map(|i| f64::from(i % 5)).collect();
+        let mut weighted = Likelihood::default();
+        values.chunks(7).zip(weights.chunks(7)).for_each(|(v, w)| weighted.add_weighted(v, w));
+        let pairs = || values.iter().zip(&weights);
+        let total: f64 = weights.iter().sum();
+        let mean = pairs().map(|(v, w)| v * w).sum::<f64>() / total;
+        let square = pairs().map(|(v, w)| (w * (v - mean)).powi(2)).sum::<f64>() / total.powi(2);
+        assert!((weighted.mean() - mean).abs() < 1e-14 && weighted.rows() == 400);
+        let error = (square * 400.0 / 399.0).sqrt();
+        assert!((weighted.standard_error() / error - 1.0).abs() < 1e-12);
+        let mut ones = Likelihood::default();
+        ones.add_weighted(&values, &[1.0; 500]);
+        let same = |l: &Likelihood| [l.mean(), l.standard_error()].map(f64::to_bits);
+        assert_eq!(same(&ones), same(&of(&values)));
     }
 
     #[test]

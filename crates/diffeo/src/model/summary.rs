@@ -33,6 +33,10 @@ pub struct TrainingSummary {
     /// that the model has seen. Absent in files of releases that did not measure it.
     #[serde(default, with = "finite_or_text::option")]
     pub log_prob_lowest: Option<f64>,
+    /// Quantiles of the log-density of these rows, `[share below, log-density]`, from the lowest to the highest. Empty where they were not
+    /// measured.
+    #[serde(default)]
+    pub log_prob_quantiles: Vec<[f64; 2]>,
     /// What the run warned of: faults of the data, a likelihood that is not to be believed.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -44,6 +48,38 @@ pub struct TrainingSummary {
     pub diffeo_version: String,
     /// Hash of the rows learned from.
     pub data_fingerprint: String,
+}
+
+impl TrainingSummary {
+    /// Share of the rows of the run whose log-density is at most `log_prob`, linear between the quantiles that are kept; `None` where
+    /// there are none.
+    pub fn share_below(&self, log_prob: f64) -> Option<f64> {
+        let quantiles = &self.log_prob_quantiles;
+        let (first, last) = (quantiles.first()?, quantiles.last()?);
+        let above = quantiles.partition_point(|[_, value]| *value <= log_prob);
+        Some(match above {
+            _ if log_prob.is_nan() || log_prob < first[1] => 0.0,
+            _ if log_prob >= last[1] => 1.0,
+            above => {
+                let ([p, low], [q, high]) = (quantiles[above - 1], quantiles[above]);
+                p + (q - p) * (log_prob - low) / (high - low)
+            }
+        })
+    }
+
+    /// The log-density below which a share of the rows of the run lies; `None` where there are no quantiles.
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let quantiles = &self.log_prob_quantiles;
+        let above = quantiles.partition_point(|[p, _]| *p <= share);
+        match above {
+            0 => quantiles.first().map(|[_, value]| *value),
+            above if above == quantiles.len() => quantiles.last().map(|[_, value]| *value),
+            above => {
+                let ([p, low], [q, high]) = (quantiles[above - 1], quantiles[above]);
+                Some(low + (high - low) * (share - p) / (q - p))
+            }
+        }
+    }
 }
 
 /// One validation pass.

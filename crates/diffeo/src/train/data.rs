@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::copies::Copies;
 use crate::columns::{Column, Schema};
 use crate::error::{Error, Result, quoted};
 use crate::host::random::{Purpose, Streams, permutation};
@@ -205,13 +206,15 @@ impl Part {
     }
 }
 
-/// Splits checked data into the rows that train and the rows that validate.
+/// Splits checked data into the rows that train and the rows that validate. Where rows are points of a plane or a space of more dimensions
+/// (`is_continuous`), those that are equal stay on one side.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Data`] if one side would be empty.
 pub(crate) fn split(
     data: TrainingData,
     validation: &ValidationChoice,
+    is_continuous: bool,
     streams: Streams,
 ) -> Result<(Part, Option<Part>)> {
     let n = data.x.len();
@@ -230,9 +233,13 @@ pub(crate) fn split(
         ValidationChoice::Fraction(share) => {
             let order = permutation(&mut streams.rng(Purpose::Split, 0, 0), n as u32);
             let held_out = ((n as f64 * share).round() as usize).max(1);
-            let (valid, train) = order.split_at(held_out.min(n));
-            let train = Part::new(data.clone(), train.to_vec());
-            let valid = Part::new(data, valid.to_vec());
+            let copies = match is_continuous {
+                true => Copies::of(&data.x, data.context.as_ref()),
+                false => Copies::default(),
+            };
+            let [valid, train] = copies.split(&order, held_out);
+            let train = Part::new(data.clone(), train);
+            let valid = Part::new(data, valid);
             if train.len() < 2 || valid.len() == 0 {
                 return Err(Error::data(format!(
                     "holding out {share} of {n} rows leaves {} to train on (at least 2 are needed) and {} to \
@@ -269,11 +276,11 @@ mod tests {
     #[test]
     fn a2_too_few_rows_to_split_names_the_minimum() {
         let share = ValidationChoice::Fraction(0.1);
-        let error = split(table(&[1.0, 2.0]), &share, Streams::new(0)).unwrap_err();
+        let error = split(table(&[1.0, 2.0]), &share, true, Streams::new(0)).unwrap_err();
         assert!(error.message().contains("at least 2"), "{error}");
-        assert!(split(table(&[1.0, 2.0, 3.0]), &share, Streams::new(0)).is_ok());
+        assert!(split(table(&[1.0, 2.0, 3.0]), &share, true, Streams::new(0)).is_ok());
         let (train, valid) =
-            split(table(&[1.0]), &ValidationChoice::None, Streams::new(0)).unwrap();
+            split(table(&[1.0]), &ValidationChoice::None, true, Streams::new(0)).unwrap();
         assert!(train.len() == 1 && valid.is_none());
     }
 
@@ -304,7 +311,7 @@ mod tests {
         }
         let data = weighted(&[1.0, 0.0, 2.0]);
         data.check(&schema).unwrap();
-        let (train, _) = split(data, &ValidationChoice::None, Streams::new(0)).unwrap();
+        let (train, _) = split(data, &ValidationChoice::None, true, Streams::new(0)).unwrap();
         assert_eq!(train.rows, [0, 2]);
     }
 
@@ -322,13 +329,13 @@ mod tests {
     fn the_split_takes_every_row_once() {
         let values: Vec<f64> = (0..100).map(f64::from).collect();
         let share = ValidationChoice::default();
-        let (train, valid) = split(table(&values), &share, Streams::new(4)).unwrap();
+        let (train, valid) = split(table(&values), &share, true, Streams::new(4)).unwrap();
         let valid = valid.unwrap();
         assert_eq!((train.len(), valid.len()), (90, 10));
         let mut all = [train.rows.clone(), valid.rows.clone()].concat();
         all.sort_unstable();
         assert!(all.iter().enumerate().all(|(i, &row)| row as usize == i));
-        let (other, _) = split(table(&values), &share, Streams::new(5)).unwrap();
+        let (other, _) = split(table(&values), &share, true, Streams::new(5)).unwrap();
         assert_ne!(train.rows, other.rows);
     }
 

@@ -15,6 +15,7 @@
 
 mod batches;
 mod checkpoint;
+mod copies;
 mod data;
 mod events;
 mod fit;

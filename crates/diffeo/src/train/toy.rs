@@ -104,7 +104,7 @@ pub(crate) fn run<T: Element>(
     let schema = schema(kind);
     let streams = Streams::new(options.seed);
     data.check(&schema).unwrap();
-    let (train, valid) = split(data, &options.validation, streams).unwrap();
+    let (train, valid) = split(data, &options.validation, true, streams).unwrap();
     let mut layout = Layout::default();
     layout.push("mean", 2, true, None);
     layout.push("log_scale", 2, false, None);

@@ -17,7 +17,6 @@ use crate::engine::{Element, Engine, flat_weights, set_weights};
 use crate::error::{Error, Result};
 use crate::flow::Flow;
 use crate::host::random::Streams;
-use crate::host::rows::Rows;
 use crate::model::Model;
 use crate::model::{HistoryPoint, TrainingSummary};
 use crate::spec::{FlowSpec, Precision};
@@ -104,7 +103,7 @@ impl Trainer {
         let mut warnings = warnings::about(&schema, &data);
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
         let streams = Streams::new(options.seed);
-        let (train, valid) = split(data, &options.validation, streams)?;
+        let (train, valid) = split(data, &options.validation, schema.is_continuous(), streams)?;
         let mut flow = spec.build(options.seed)?;
         let encoding = Encoding::new(&schema, units.clone());
         let solved = solve::start(&mut flow, &train, &encoding, streams)?;
@@ -269,6 +268,7 @@ impl Trainer {
             best_step,
             valid_log_prob_mean: -valid_loss,
             log_prob_lowest: None,
+            log_prob_quantiles: Vec::new(),
             warnings: std::mem::take(&mut self.warnings),
             history: self.history(),
             options: serde_json::json!({ "given": self.options, "plan": plan }),
@@ -276,20 +276,30 @@ impl Trainer {
             data_fingerprint: self.identity.fingerprint.clone(),
         };
         let mut model = Model::with_units(self.flow, self.identity.schema, self.units)?;
-        let log_prob_lowest = Some(lowest(&model, &seen, self.threads)?);
-        model.summary = Some(TrainingSummary { log_prob_lowest, ..summary });
+        let mut log_prob = Vec::new();
+        for (x, context) in &seen {
+            log_prob.extend(model.log_prob(x, context.as_ref(), self.threads)?);
+        }
+        let log_prob_lowest = Some(log_prob.iter().copied().fold(f64::INFINITY, f64::min));
+        let log_prob_quantiles = quantiles(log_prob);
+        model.summary = Some(TrainingSummary { log_prob_lowest, log_prob_quantiles, ..summary });
         Ok(model)
     }
 }
 
-/// The lowest log-density of some rows.
-fn lowest(model: &Model, parts: &[(Rows, Option<Rows>)], threads: usize) -> Result<f64> {
-    let mut lowest = f64::INFINITY;
-    for (x, context) in parts {
-        let log_prob = model.log_prob(x, context.as_ref(), threads)?;
-        lowest = log_prob.into_iter().fold(lowest, f64::min);
-    }
-    Ok(lowest)
+/// Where quantiles of the log-density are kept: close in the lower tail, which tells rows that are unlike the others.
+const SHARES: [f64; 23] = [
+    0.0, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7,
+    0.8, 0.9, 0.95, 0.98, 0.99, 1.0,
+];
+
+/// Quantiles of the finite ones of some log-densities.
+fn quantiles(mut log_prob: Vec<f64>) -> Vec<[f64; 2]> {
+    log_prob.retain(|v| v.is_finite());
+    log_prob.sort_unstable_by(f64::total_cmp);
+    let Some(last) = log_prob.len().checked_sub(1) else { return Vec::new() };
+    // The row at or below the place, so that a threshold is never above a row that it should spare.
+    SHARES.map(|share| [share, log_prob[(share * last as f64) as usize]]).to_vec()
 }
 
 struct Parts {

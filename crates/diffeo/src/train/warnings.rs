@@ -39,8 +39,9 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
         if repeated as f64 > REPEATED_SHARE * examined as f64 {
             found.push(format!(
                 "{repeated} of the first {examined} rows repeat another row in every continuous column: the likelihood has no \
-                 maximum there and grows without bound; declare whole numbers as integer columns, add the noise that \
-                 rounding took away, or remove the repetitions"
+                 maximum there and grows without bound; keep one of \
+                 each and count them with a weight (--weight), declare whole numbers as integer columns, or add the noise that \
+                 rounding took away"
             ));
         }
     }
