@@ -125,6 +125,31 @@ fn c25_names_with_commas_and_equals_signs() {
 }
 
 #[test]
+fn m1_a_model_too_narrow_for_one_column_given_another_fails_its_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let (narrow, truth) = (case("m1_narrow.csv"), case("m1_true.csv"));
+    for (columns, number) in [("", "number 2"), ("--columns z --context x", "number 1")] {
+        let line = format!(
+            "fit {} --out m.safetensors --force --seed 1 --steps 600 --quiet {columns}",
+            narrow.display()
+        );
+        run_in(folder.path(), &line).expect(0, &[]);
+        let check = |table: &Path| {
+            run_in(folder.path(), &format!("check m.safetensors {} --json", table.display()))
+        };
+        check(&narrow).expect(0, &[]);
+        let found = check(&truth).expect(1, &[]).json();
+        let failed: Vec<&serde_json::Value> =
+            found["checks"].as_array().unwrap().iter().filter(|c| c["passed"] == false).collect();
+        let names: Vec<&str> = failed.iter().map(|c| c["name"].as_str().unwrap()).collect();
+        assert!(names.contains(&"base_numbers") && names.contains(&"coverage"), "{names:?}");
+        let detail =
+            failed.iter().find(|c| c["name"] == "base_numbers").unwrap()["detail"].to_string();
+        assert!(detail.contains(number) && detail.contains("too narrow"), "{detail}");
+    }
+}
+
+#[test]
 fn m5_weights_count_after_the_fit_as_they_did_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let table = case("m5_weights.csv").display().to_string();

@@ -78,7 +78,8 @@ fn mixed() -> Model {
     let spec = spec(Preset::Maf, 3, 0, Precision::F32);
     let schema =
         Schema { columns: columns(&["income", "children", "share"], &kinds), context: vec![] };
-    let units = Units::of(&schema, &[2.0, 5.5, 0.5], &[0.5, 3.0, 2.0]);
+    // The flow's own numbers are large; at the edges of its interval floats are too coarse for the share's logit.
+    let units = Units::of(&schema, &[2.0, 5.5, 0.5], &[0.5, 3.0, 0.05]);
     Model::with_units(built(&spec, 5), schema, units).unwrap()
 }
 
@@ -92,7 +93,16 @@ fn a_model_of_columns_of_every_kind_passes_on_its_own_samples() {
     let names: Vec<_> = results[4..].iter().map(|r| r.name.as_str()).collect();
     assert_eq!(
         names,
-        ["calibration:income", "calibration:children", "calibration:share", "energy_distance"]
+        [
+            "calibration:income",
+            "calibration:children",
+            "calibration:share",
+            "energy_distance",
+            "base_numbers",
+            "base_dependence",
+            "base_energy",
+            "coverage"
+        ]
     );
 }
 
@@ -107,7 +117,9 @@ fn data_that_is_not_the_models_fails_by_column() {
     // Rows outside the support are data that the model gives no density, not a fault of the map.
     x.values_mut()[0] = -1.0;
     let results = check(&model, Some(&CheckData { x, context: None }), &OPTIONS).unwrap();
-    assert_eq!(failed(&results), ["calibration:children", "energy_distance"], "{results:#?}");
+    let failed = failed(&results);
+    assert_eq!(failed[..2], ["calibration:children", "energy_distance"], "{results:#?}");
+    assert!(failed.contains(&"base_numbers") && failed.contains(&"coverage"), "{results:#?}");
     assert!(results[0].detail.contains("1 of them outside the support"), "{}", results[0].detail);
 }
 
@@ -133,7 +145,11 @@ fn a_conditional_model_is_checked_at_the_contexts_of_the_data() {
     values.rotate_left(1);
     let lost = CheckData { x: Rows::new(values, 1).unwrap(), context: Some(context) };
     let results = check(&model, Some(&lost), &OPTIONS).unwrap();
-    assert_eq!(failed(&results), ["energy_distance"], "{results:#?}");
+    let failed = failed(&results);
+    assert!(
+        failed.contains(&"energy_distance") && failed.contains(&"base_numbers"),
+        "{results:#?}"
+    );
 }
 
 #[test]
@@ -181,4 +197,53 @@ fn data_that_cannot_be_checked_is_refused_with_its_place() {
     );
     let few = CheckOptions { samples: 10, ..OPTIONS };
     assert_eq!(check(&model, None, &few).unwrap_err().kind(), ErrorKind::Config);
+}
+
+/// A standard normal of two columns, or of one given one that it does not look at.
+fn plain(context: usize) -> Model {
+    let spec = FlowSpec::new(2 - context, vec![]).given(context);
+    model(spec.build(0).unwrap())
+}
+
+#[test]
+fn m1_models_too_narrow_too_wide_shifted_or_blind_fail_on_two_thousand_rows_and_right_ones_pass() {
+    let n = 2000;
+    for seed in 0..3 {
+        let mut rng = Streams::new(seed).rng(Purpose::Check, 98, 0);
+        let right: Vec<f64> = (0..2 * n).map(|_| normal(&mut rng)).collect();
+        let of = |change: &dyn Fn(f64) -> f64| {
+            let mut values = right.clone();
+            values.iter_mut().step_by(2).for_each(|v| *v = change(*v));
+            let x = Rows::new(values, 2).unwrap();
+            check(&plain(0), Some(&CheckData { x, context: None }), &OPTIONS).unwrap()
+        };
+        all_pass(&of(&|v| v));
+        // The model is a normal; the data is that of one 1.3 times as wide or narrow, or elsewhere.
+        let wrong: [&dyn Fn(f64) -> f64; 3] = [&|v| 1.3 * v, &|v| v / 1.3, &|v| v + 0.3];
+        for change in wrong {
+            let results = of(change);
+            assert!(failed(&results).contains(&"base_numbers"), "{seed}: {results:#?}");
+        }
+        // Half of the variance is explained by a context that the model does not look at.
+        let (x, c): (Vec<f64>, Vec<f64>) = right
+            .chunks(2)
+            .map(|pair| (std::f64::consts::FRAC_1_SQRT_2 * (pair[0] + pair[1]), pair[1]))
+            .unzip();
+        let data =
+            CheckData { x: Rows::new(x, 1).unwrap(), context: Some(Rows::new(c, 1).unwrap()) };
+        let results = check(&plain(1), Some(&data), &OPTIONS).unwrap();
+        assert!(failed(&results).contains(&"base_dependence"), "{seed}: {results:#?}");
+    }
+}
+
+#[test]
+fn a_model_of_few_whole_numbers_passes_on_its_own_samples() {
+    // Cells as wide as the spread of the model, in which its density is far from uniform.
+    let unit = Unit { center: 0.5, scale: 0.5, ..Unit::default() };
+    let schema = Schema { columns: columns(&["flag"], &[ColumnKind::Integer]), context: vec![] };
+    let units = Units { columns: vec![unit], context: vec![] };
+    let flow = FlowSpec::new(1, vec![]).build(0).unwrap();
+    let model = Model::with_units(flow, schema, units).unwrap();
+    let data = CheckData { x: draws(&model, 5000, None, 3), context: None };
+    all_pass(&check(&model, Some(&data), &OPTIONS).unwrap());
 }

@@ -76,7 +76,9 @@ pub(crate) struct EvaluateArgs {
 ///
 /// Measures the round trip data -> base -> data, the log-determinant against automatic differentiation, the integral of
 /// the density, and that samples score as they were drawn. With DATA also the calibration: the distribution of each
-/// column's probability integral transform and the distance of samples to the data. Use held-out rows.
+/// column, the distance of samples to the data, whether the data lies in the base as its own draws do (number by number,
+/// in their dependence on each other and on the context, and together), and how many rows the regions of highest density
+/// hold. Each says how large a fault it would find on so many rows. Use held-out rows.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo check model.safetensors\n  diffeo check model.safetensors test.csv --json\n\n\

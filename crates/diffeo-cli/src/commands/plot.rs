@@ -219,12 +219,26 @@ impl Scene {
 
     /// Samples among which the places of the data are found. The band of the picture is that of the data's noise alone, so that of the
     /// samples must be small beside it: sixteen for each row widen the bars by 3 %.
-    fn calibration_samples(&self, data: &Batch) -> Result<Rows> {
+    fn calibration_samples(&self, data: &Batch) -> Result<(Rows, Vec<f64>)> {
         const SAMPLES_PER_ROW: usize = 16;
         let n = data.x.len();
         let again: Vec<usize> = (0..SAMPLES_PER_ROW * n).map(|i| i % n.max(1)).collect();
         let context = data.context.as_ref().map(|context| context.select(&again));
-        self.loaded.model.sample(again.len(), context.as_ref(), &self.sample_options())
+        let (context, options) = (context.as_ref(), self.sample_options());
+        self.loaded.model.sample_with_log_prob(again.len(), context, &options)
+    }
+
+    /// The places of the data among samples: by density, then column by column.
+    fn draw_calibration(&self, data: &Batch) -> Result<Figure> {
+        let context = data.context.as_ref();
+        let (samples, of_samples) = self.calibration_samples(data)?;
+        let of_data = self.loaded.model.log_prob(&data.x, context, self.threads)?;
+        let of_columns = calibration::ranks(&data.x, &samples)?;
+        let places =
+            calibration::with_density(&of_columns, &of_data, &of_samples, context.is_some())?;
+        let mut columns = vec![diffeo_plot::Column::real("density of the row".to_owned())];
+        columns.extend(self.columns.iter().cloned());
+        draw_calibration(&CalibrationConfig::new(&columns, matrix(&places)?)).map_err(plot_error)
     }
 
     fn sample_options(&self) -> SampleOptions {
@@ -249,8 +263,7 @@ impl Scene {
                 let Some(data) = &self.data else {
                     return Err(Error::config("calibration is measured on DATA; give a table"));
                 };
-                let pit = calibration::ranks(&data.x, &self.calibration_samples(data)?)?;
-                draw_calibration(&CalibrationConfig::new(&self.columns, matrix(&pit)?))
+                return self.draw_calibration(data);
             }
             PlotKind::Pairs | PlotKind::All => {
                 draw_pairs(&PairsConfig::new(&self.columns, data, samples))

@@ -38,15 +38,15 @@ fn of_column(name: &str, data: Vec<f64>, samples: Vec<f64>) -> CheckResult {
 
 /// The largest difference of two distribution functions, where it is, and the functions there.
 #[derive(Debug)]
-struct Gap {
-    distance: f64,
+pub(super) struct Gap {
+    pub(super) distance: f64,
     at: f64,
     data: f64,
     samples: f64,
 }
 
 /// Compares the distribution functions at every value, after all of its ties.
-fn largest_gap(mut data: Vec<f64>, mut samples: Vec<f64>) -> Gap {
+pub(super) fn largest_gap(mut data: Vec<f64>, mut samples: Vec<f64>) -> Gap {
     data.sort_by(f64::total_cmp);
     samples.sort_by(f64::total_cmp);
     let mut worst = Gap { distance: 0.0, at: data[0], data: 0.0, samples: 0.0 };

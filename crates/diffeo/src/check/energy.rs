@@ -16,9 +16,9 @@ const NOISE: f64 = 8.0;
 /// Random splits of the data into halves.
 const SPLITS: usize = 16;
 /// Rows of data and samples that are used: all pairs are compared.
-const ROWS: usize = 2000;
+pub(super) const ROWS: usize = 2000;
 /// Fewer rows have no halves to compare.
-const ROWS_MIN: usize = 20;
+pub(super) const ROWS_MIN: usize = 20;
 const NAME: &str = "energy_distance";
 
 pub(super) fn check(
@@ -33,20 +33,32 @@ pub(super) fn check(
     let context = data.context.as_ref().map(|c| c.slice(0..n));
     let a = scores(&data.x.slice(0..n), &data.x, context.as_ref());
     let b = scores(&samples.slice(0..n), &data.x, context.as_ref());
-    let Measured { distance, noise } = measure(&a, &b, subject.streams(), subject.threads)?;
-    let limit = EFFECT + NOISE * noise;
     let with = if context.is_some() { " with their contexts" } else { "" };
+    compare(NAME, &format!("rows of data and {n} samples{with}"), &a, &b, subject)
+}
+
+/// The energy distance of two samples of equal size, whose columns are ranks.
+pub(super) fn compare(
+    name: &str,
+    what: &str,
+    a: &[Vec<f64>],
+    b: &[Vec<f64>],
+    subject: &Subject<'_>,
+) -> Result<CheckResult> {
+    let Measured { distance, noise } = measure(a, b, subject.streams(), subject.threads)?;
+    let limit = EFFECT + NOISE * noise;
     let detail = format!(
-        "{n} rows of data and {n} samples{with}, ranked by column: energy distance {distance:.4} of their mean distance; \
-         limit {EFFECT} + {NOISE} x {noise:.5}, the noise between halves of the data"
+        "{} {what}, ranked by column: energy distance {distance:.4} of their mean distance; limit {EFFECT} + {NOISE} x {noise:.5}, the noise \
+         between halves of the data",
+        a.len()
     );
-    Ok(CheckResult::measured(NAME, distance, limit, detail))
+    Ok(CheckResult::measured(name, distance, limit, detail))
 }
 
 /// Each number as its rank in the column of `of`, with the context's ranks beside.
 ///
 /// Equal distributions have equal ranks whatever the columns' units, and a few values far out do not drown the rest.
-fn scores(x: &Rows, of: &Rows, context: Option<&Rows>) -> Vec<Vec<f64>> {
+pub(super) fn scores(x: &Rows, of: &Rows, context: Option<&Rows>) -> Vec<Vec<f64>> {
     let mut rows: Vec<Vec<f64>> = vec![Vec::new(); x.len()];
     for (values, of) in std::iter::once((x, of)).chain(context.map(|c| (c, c))) {
         for j in 0..values.width() {

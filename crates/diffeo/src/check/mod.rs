@@ -4,7 +4,10 @@
 //! a measurement has noise, the limit grows with it, so that a false alarm is rare (about one in a million) for any seed.
 
 mod agreement;
+mod base;
 mod calibration;
+mod coverage;
+mod dependence;
 mod energy;
 mod importance;
 mod log_det;
@@ -82,6 +85,11 @@ impl CheckResult {
 /// * `sample_score_agreement`: the log-density that comes with samples against that of the same rows.
 /// * `calibration:COLUMN`: Kolmogorov-Smirnov distance of data and samples, for every column.
 /// * `energy_distance`: distance of data and samples in all columns together.
+/// * `base_numbers`: the base numbers of data against draws of the base, one by one: a model too narrow or too wide for a column given
+///   those before it fails.
+/// * `base_dependence`: whether they know of the context or of each other: a model that is blind to its context fails.
+/// * `base_energy`: all of them together, and with the context.
+/// * `coverage`: how many rows lie in regions of highest density, against how many should.
 ///
 /// The same seed gives the same results for any number of threads.
 ///
@@ -104,6 +112,8 @@ pub fn check(
         let samples = subject.samples_like(data)?;
         results.extend(calibration::check(&subject, data, &samples));
         results.push(energy::check(&subject, data, &samples)?);
+        results.extend(base::check(&subject, data)?);
+        results.push(coverage::check(&subject, data)?);
     }
     Ok(results)
 }

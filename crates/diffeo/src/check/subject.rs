@@ -18,6 +18,10 @@ pub(super) enum Draw {
     Proposal,
     /// Halves of the data.
     Halves,
+    /// Points of the cells of whole numbers.
+    Cells,
+    /// Places among equal densities.
+    Ranks,
 }
 
 /// Which samples of the model a check uses: blocks of row numbers that do not meet.
@@ -28,6 +32,8 @@ pub(super) enum Samples {
     Normalisation,
     Agreement,
     Calibration,
+    Base,
+    Coverage,
 }
 
 /// A model under test.

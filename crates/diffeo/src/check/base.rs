@@ -1,0 +1,229 @@
+//! Do rows of data lie in the base as its own draws do: number by number, together, and given the context?
+//!
+//! Under a right model the base numbers of data are draws of the base and know nothing of the context (Rosenblatt. *Remarks on a multivariate
+//! transformation*. Ann. Math. Stat. 23, 1952). A model that is too narrow for one column given the others has wide base numbers, however well
+//! each column is distributed by itself.
+
+use super::calibration::largest_gap;
+use super::energy::{self, scores};
+use super::subject::{Draw, Samples, Subject};
+use super::{CheckData, CheckResult, dependence};
+use crate::columns::Cells;
+use crate::error::Result;
+use crate::host::linalg::host_values;
+use crate::host::random::{Purpose, uniform_open};
+use crate::host::rows::Rows;
+
+/// The distance of distribution functions that passes beside noise. A model 1.3 times too narrow or too wide for a number, or off by 0.3
+/// deviations, is at 0.12 and more.
+const EFFECT: f64 = 0.05;
+/// How often noise alone may exceed its part of the limit, over all numbers.
+const FALSE_ALARM: f64 = 1e-4;
+/// Share of rows at the edge of an interval, where their place in the base is lost in rounding, above which nothing is measured.
+const EDGE_SHARE: f64 = 0.01;
+/// Draws of the base for each row of data, so that their noise is small beside that of the data.
+const DRAWS: usize = 16;
+const NAME: &str = "base_numbers";
+const TOGETHER: &str = "base_energy";
+
+pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<Vec<CheckResult>> {
+    let schema = subject.model.schema();
+    let edge = (0..data.x.len()).filter(|i| schema.is_at_edge(data.x.row(*i))).count();
+    if edge as f64 > EDGE_SHARE * data.x.len() as f64 {
+        let reason = format!(
+            "{edge} rows lie at the edge of an interval, where floats are too coarse for their logit"
+        );
+        return Ok(vec![CheckResult::skipped(NAME, reason)]);
+    }
+    let placed = placed(subject, data)?;
+    if placed.z.is_empty() {
+        let reason = format!("all {} rows have density zero", placed.outside);
+        return Ok(vec![CheckResult::skipped(NAME, reason)]);
+    }
+    let draws = draws(subject, placed.z.len() * DRAWS)?;
+    let numbers = of_numbers(&placed.z, &draws, placed.outside);
+    let dependence = dependence::check(&placed, &draws);
+    let Placed { z, context, .. } = placed;
+    let n = z.len().min(energy::ROWS);
+    if n < energy::ROWS_MIN {
+        let reason = format!("{n} rows, and {} are needed", energy::ROWS_MIN);
+        return Ok(vec![numbers, dependence, CheckResult::skipped(TOGETHER, reason)]);
+    }
+    let context = context.map(|c| c.slice(0..n));
+    let a = scores(&z.slice(0..n), &z, context.as_ref());
+    let b = scores(&draws.slice(0..n), &z, context.as_ref());
+    let what = match context {
+        Some(_) => "base numbers of the data with their contexts, and draws of the base",
+        None => "base numbers of the data and draws of the base",
+    };
+    Ok(vec![numbers, dependence, energy::compare(TOGETHER, what, &a, &b, subject)?])
+}
+
+/// Rows of data in the base.
+pub(super) struct Placed {
+    pub(super) z: Rows,
+    pub(super) context: Option<Rows>,
+    /// Rows of density zero, which have no place there.
+    pub(super) outside: usize,
+}
+
+fn placed(subject: &Subject<'_>, data: &CheckData) -> Result<Placed> {
+    let x = in_cells(subject, data)?;
+    let (z, log_det) = subject.continuous.to_base(&x, data.context.as_ref(), subject.threads)?;
+    let inside: Vec<usize> = (0..z.len()).filter(|i| log_det[*i].is_finite()).collect();
+    let outside = z.len() - inside.len();
+    let context = data.context.as_ref().map(|c| c.select(&inside));
+    Ok(Placed { z: z.select(&inside), context, outside })
+}
+
+/// Points of a cell among which one is chosen.
+const POINTS: u64 = 64;
+
+/// The rows with whole numbers at a random point of their cell, by the density that the model has there (sampling, importance resampling).
+fn in_cells(subject: &Subject<'_>, data: &CheckData) -> Result<Rows> {
+    let cells = Cells::new(subject.model.schema());
+    let mut x = data.x.clone();
+    if cells.points() == 1 {
+        return Ok(x);
+    }
+    let rng = |i: usize, point| {
+        subject.streams().rng(Purpose::Check, Draw::Cells as u64 + (point << 8), i as u64)
+    };
+    // The largest of the densities by standard exponential numbers is of a point chosen in proportion.
+    let mut best = vec![f64::NEG_INFINITY; x.len()];
+    for point in 1..=POINTS {
+        let mut at = data.x.clone();
+        cells.scatter(&mut at, |i| rng(i, point));
+        let log_prob = subject.continuous.log_prob(&at, data.context.as_ref(), subject.threads)?;
+        for (i, log_prob) in log_prob.into_iter().enumerate() {
+            let score = log_prob - (-uniform_open(&mut rng(i, point + POINTS)).ln()).ln();
+            if score > best[i] || point == 1 {
+                best[i] = score;
+                x.row_mut(i).copy_from_slice(at.row(i));
+            }
+        }
+    }
+    Ok(x)
+}
+
+fn draws(subject: &Subject<'_>, n: usize) -> Result<Rows> {
+    let flow = subject.model.flow();
+    let options = subject.sample_options(Samples::Base);
+    Rows::new(host_values(flow.draw(n, options.seed, options.first_row, 1.0)?)?, flow.dims())
+}
+
+/// The number whose place or spread is furthest from that of the draws.
+fn of_numbers(z: &Rows, draws: &Rows, outside: usize) -> CheckResult {
+    let (n, m) = (z.len() as f64, draws.len() as f64);
+    let tests = 2.0 * z.width() as f64;
+    let noise = (-0.5 * (0.5 * FALSE_ALARM / tests).ln()).sqrt() * ((n + m) / (n * m)).sqrt();
+    let limit = EFFECT + noise;
+    let mut worst = (f64::NEG_INFINITY, String::new());
+    for j in 0..z.width() {
+        let (of_data, of_base) = (z.column(j), draws.column(j));
+        let centre = median(of_base.clone());
+        let away = |values: &[f64]| values.iter().map(|v| (v - centre).abs()).collect::<Vec<f64>>();
+        let [wide, usual] = [&of_data, &of_base].map(|values| away(values));
+        let ratio = median(wide.clone()) / median(usual.clone());
+        let spread = largest_gap(wide, usual).distance;
+        let place = largest_gap(of_data, of_base).distance;
+        let says = match spread >= place {
+            true => {
+                let wrong = if ratio >= 1.0 { "narrow" } else { "wide" };
+                let verdict = format!(": the model is too {wrong} there");
+                let verdict = if spread > limit { verdict } else { String::new() };
+                format!("number {} spreads {ratio:.2} times as wide as the base{verdict}", j + 1)
+            }
+            false => format!("number {} lies elsewhere than the base", j + 1),
+        };
+        // NaN is worse than all.
+        let distance = spread.max(place);
+        if distance.is_nan() || distance > worst.0 {
+            worst = (distance, says);
+        }
+        if distance.is_nan() {
+            break;
+        }
+    }
+    let left_out = match outside {
+        0 => String::new(),
+        rows => format!(" ({rows} of density zero left out)"),
+    };
+    let detail = format!(
+        "{n} rows of data{left_out} against {m} draws of the base: the worst distance of distribution functions is {:.3}, {}; limit {EFFECT} + \
+         {noise:.3} for noise, so a model {:.2} times too narrow would be found on so many rows",
+        worst.0,
+        worst.1,
+        narrow_enough(limit)
+    );
+    CheckResult::measured(NAME, worst.0, limit, detail)
+}
+
+/// How many times too narrow a normal must be for its sizes to be so far, in distribution, from those that they should be.
+fn narrow_enough(distance: f64) -> f64 {
+    // The density of |z| crosses that of |z| / r at x^2 = 2 ln r / (1 - 1 / r^2).
+    let away = |r: f64| {
+        let x = (2.0 * r.ln() / (1.0 - 1.0 / (r * r))).sqrt();
+        2.0 * (normal_cdf(x) - normal_cdf(x / r))
+    };
+    (1..200)
+        .map(|i| 1.0 + 0.05 * f64::from(i))
+        .find(|r| away(*r) > distance)
+        .unwrap_or(f64::INFINITY)
+}
+
+/// The standard normal's distribution function to 1e-7 (Abramowitz, Stegun. *Handbook of Mathematical Functions*, 26.2.17), for `x >= 0`.
+fn normal_cdf(x: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.231_641_9 * x);
+    let terms = [0.319_381_530, -0.356_563_782, 1.781_477_937, -1.821_255_978, 1.330_274_429];
+    let tail = terms.iter().rev().fold(0.0, |sum, term| (sum + term) * t);
+    1.0 - tail * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::random::{Streams, normal};
+
+    fn normals(n: usize, width: usize, seed: u64) -> Rows {
+        let mut rng = Streams::new(seed).rng(Purpose::Check, 0, 0);
+        Rows::new((0..n * width).map(|_| normal(&mut rng)).collect(), width).unwrap()
+    }
+
+    fn changed(seed: u64, change: fn(f64) -> f64) -> CheckResult {
+        let mut z = normals(2000, 2, seed);
+        z.values_mut().iter_mut().step_by(2).for_each(|v| *v = change(*v));
+        of_numbers(&z, &normals(32_000, 2, 1000 + seed), 0)
+    }
+
+    #[test]
+    fn normal_numbers_pass_and_those_of_wrong_models_fail() {
+        for seed in 0..20 {
+            assert!(changed(seed, |v| v).passed);
+            // The data of a model 1.3 times too narrow, too wide, and off by 0.3 deviations.
+            for wrong in [|v| 1.3 * v, |v| v / 1.3, |v: f64| v + 0.3] {
+                let result = changed(seed, wrong);
+                assert!(!result.passed, "{seed}: {result:?}");
+            }
+        }
+        let result = changed(3, |v| 5.0 * v);
+        assert!(
+            result.detail.contains("number 1 spreads 5.") && result.detail.contains("too narrow"),
+            "{result:?}"
+        );
+        assert!(!changed(3, |_| f64::NAN).passed);
+    }
+
+    #[test]
+    fn the_normal_distribution_and_what_would_be_found() {
+        for (x, p) in [(0.0, 0.5), (1.0, 0.841_344_746), (2.5, 0.993_790_335)] {
+            assert!((normal_cdf(x) - p).abs() < 1e-7);
+        }
+        assert!((narrow_enough(0.12) - 1.3).abs() < 1e-9 && narrow_enough(0.95) > 5.0);
+    }
+}
