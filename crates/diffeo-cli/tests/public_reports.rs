@@ -227,3 +227,36 @@ fn m15_copies_of_rows_do_not_judge_themselves() {
     let found = ran.json()["valid_log_prob_mean"].as_f64().unwrap();
     assert!((found + 5.68).abs() < 0.6, "{found}");
 }
+
+#[test]
+fn m9_fewer_rows_than_columns_are_warned_of_and_fitted_by_a_model_that_can() {
+    let tables = [
+        "v0,v1,v2,v3,v4\n1.4132,1.8018,-0.36916,-0.46627,-0.85567\n1.3646,0.50021,2.2611,0.083515,-0.82064\n".to_owned(),
+        (0..3).fold(
+            (0..50).map(|i| format!("v{i}")).collect::<Vec<_>>().join(",") + "\n",
+            |table, row| {
+                let cell = |i: i32| format!("{:.4}", f64::from(row * 37 + i * 11).sin());
+                table + &(0..50).map(cell).collect::<Vec<_>>().join(",") + "\n"
+            },
+        ),
+    ];
+    for (table, rows) in tables.iter().zip([2, 3]) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("few.csv"), table).unwrap();
+        let run = |line: &str| run_in(folder.path(), line);
+        let texts = [format!("{rows} rows for "), "--model gaussian".to_owned()];
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let fit = run("fit few.csv --out m.safetensors --seed 1 --quiet --valid 0 --json")
+            .expect(0, &texts);
+        assert!(fit.json()["parameters"].as_u64().unwrap() < 3000, "{fit:?}");
+        let samples = run("sample m.safetensors -n 50 --out -").expect(0, &[]).stdout;
+        assert!(
+            samples.lines().count() == 51 && !samples.contains("NaN") && !samples.contains("inf")
+        );
+        let mean = run("evaluate m.safetensors few.csv --json").expect(0, &[]).json();
+        assert!(mean["log_prob_mean"].as_f64().unwrap().is_finite(), "{mean}");
+        // A model that was asked for is taken, with the warning.
+        run(&format!("fit few.csv --out n.safetensors --model maf {TINY} --valid 0"))
+            .expect(0, &texts[..1]);
+    }
+}

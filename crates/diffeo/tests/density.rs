@@ -402,6 +402,21 @@ fn a_fitted_gaussian_has_the_mean_and_covariance_of_the_data() {
     }
 }
 
+#[test]
+fn m9_a_covariance_of_few_rows_is_shrunk() {
+    // S = v v^T of two rows at +-v: r = ((1 - 2/3) + 1) / ((3 - 2/3)(1 - 1/3)) = 6/7, with tr(S) = 14.
+    let mut gaussian = Gaussian::new(3, &Init::new(0, DType::F64, Device::flex()));
+    let x = Rows::new(vec![1.0, 2.0, 3.0, -1.0, -2.0, -3.0], 3).unwrap();
+    assert!(gaussian.fit(&x, None).unwrap());
+    let expected: Vec<f64> = (0..9)
+        .map(|i| {
+            let (j, k) = ((i / 3 + 1) as f64, (i % 3 + 1) as f64);
+            j * k / 7.0 + if j == k { 4.0 } else { 0.0 }
+        })
+        .collect();
+    draws_have(&gaussian, &[0.0; 3], &expected);
+}
+
 /// Draws have the mean and covariance within five standard errors.
 fn draws_have(gaussian: &Gaussian, mean: &[f64], covariance: &[f64]) {
     const N: usize = 20_000;

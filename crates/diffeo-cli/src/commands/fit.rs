@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use diffeo::train::{Plan, Resume, StopReason, Trainer};
-use diffeo::{Error, ErrorKind, Model, PresetOptions, Result, printable, quoted};
+use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, printable, quoted};
 use diffeo_table::Input;
 
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
@@ -149,8 +149,15 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
     let residual =
         plan.args.residual.unwrap_or(equal && PresetOptions::for_rows(data.x.len()).residual);
     let shape = PresetOptions { seed: training.seed, residual, ..plan.shape.clone() };
-    let spec = plan
-        .preset
+    let few = data.x.len() <= schema.width() && schema.context.is_empty();
+    let preset = match plan.args.model.is_none() && plan.args.base.is_none() && few {
+        true => {
+            console.warn("there are no more rows than columns: fitted with --model gaussian; any other --model is taken as it is given");
+            Preset::Gaussian
+        }
+        false => plan.preset,
+    };
+    let spec = preset
         .spec(schema.width(), schema.context_width(), &shape)
         .map_err(too_large_is_a_fault_of_the_options)?;
     if plan.resume.is_none() {

@@ -86,6 +86,18 @@ impl Gaussian {
     }
 }
 
+/// `(1 - r) S + r tr(S) / d I` of a covariance `S` of so many rows.
+fn shrink(covariance: &mut [f64], d: usize, rows: f64) {
+    let p = d as f64;
+    let trace: f64 = covariance.iter().step_by(d + 1).sum();
+    let square: f64 = covariance.iter().map(|c| c * c).sum();
+    let spread = (rows + 1.0 - 2.0 / p) * (square - trace * trace / p);
+    let wanted = (1.0 - 2.0 / p) * square + trace * trace;
+    let share = if wanted < spread { wanted / spread } else { 1.0 };
+    covariance.iter_mut().for_each(|c| *c *= 1.0 - share);
+    covariance.iter_mut().step_by(d + 1).for_each(|c| *c += share * trace / p);
+}
+
 impl Distribution for Gaussian {
     fn dims(&self) -> usize {
         self.mean.value.dims()[1]
@@ -115,7 +127,11 @@ impl Distribution for Gaussian {
         visitor("lower", &mut self.lower);
     }
 
-    /// Mean and covariance are those of the rows, with `1 / n`.
+    /// Mean and covariance are those of the rows, with `1 / n`. No more rows than dimensions have a singular covariance, which is shrunk towards
+    /// a multiple of the identity, by the oracle approximating shrinkage.
+    ///
+    /// Reference: Chen, Wiesel, Eldar, Hero. *Shrinkage Algorithms for MMSE Covariance Estimation*. IEEE Trans. Signal Process. 58, 2010,
+    /// eq. 23, arXiv:0907.4698.
     fn fit(&mut self, x: &Rows, weights: Option<&[f64]>) -> Result<bool> {
         let d = x.width();
         let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
@@ -136,6 +152,10 @@ impl Distribution for Gaussian {
             }
         }
         covariance.iter_mut().for_each(|c| *c /= total);
+        if (0..x.len()).filter(|i| weight(*i) > 0.0).count() <= d {
+            let squares: f64 = (0..x.len()).map(|i| weight(i).powi(2)).sum();
+            shrink(&mut covariance, d, total * total / squares);
+        }
         let a = SquareMatrix::new(covariance, d).cholesky()?.inverse()?;
         let (device, dtype) = (self.mean.value.device(), self.mean.value.dtype());
         let row = |values: Vec<f64>| {

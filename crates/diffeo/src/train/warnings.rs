@@ -25,6 +25,13 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
                 .into(),
         );
     }
+    let (rows, width) = (data.x.len(), data.x.width());
+    if rows > 1 && rows <= width {
+        found.push(format!(
+            "{rows} rows for {width} columns determine no density, and what is learned is chance for the most part; give more rows or fewer \
+             columns; the model that fits so few rows best is gaussian, whose covariance is then shrunk"
+        ));
+    }
     let continuous: Vec<usize> =
         (0..data.x.width()).filter(|&j| !schema.numbers()[j].kind.is_whole()).collect();
     let examined = data.x.len().min(ROWS_EXAMINED);
