@@ -4,7 +4,7 @@
 //! transformation*. Ann. Math. Stat. 23, 1952). A model that is too narrow for one column given the others has wide base numbers, however well
 //! each column is distributed by itself.
 
-use super::calibration::largest_gap;
+use super::calibration::{largest_gap, median};
 use super::energy::{self, scores};
 use super::subject::{Draw, Samples, Subject};
 use super::{CheckData, CheckResult, dependence};
@@ -42,7 +42,7 @@ pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<Vec<Check
     }
     let draws = draws(subject, placed.z.len() * DRAWS)?;
     let numbers = of_numbers(&placed.z, &draws, placed.outside);
-    let dependence = dependence::check(&placed, &draws);
+    let dependence = dependence::check(&placed.z, placed.context.as_ref(), &draws);
     let Placed { z, context, .. } = placed;
     let n = z.len().min(energy::ROWS);
     if n < energy::ROWS_MIN {
@@ -60,11 +60,11 @@ pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<Vec<Check
 }
 
 /// Rows of data in the base.
-pub(super) struct Placed {
-    pub(super) z: Rows,
-    pub(super) context: Option<Rows>,
+struct Placed {
+    z: Rows,
+    context: Option<Rows>,
     /// Rows of density zero, which have no place there.
-    pub(super) outside: usize,
+    outside: usize,
 }
 
 fn placed(subject: &Subject<'_>, data: &CheckData) -> Result<Placed> {
@@ -178,11 +178,6 @@ fn normal_cdf(x: f64) -> f64 {
     let terms = [0.319_381_530, -0.356_563_782, 1.781_477_937, -1.821_255_978, 1.330_274_429];
     let tail = terms.iter().rev().fold(0.0, |sum, term| (sum + term) * t);
     1.0 - tail * (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
-}
-
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 #[cfg(test)]

@@ -66,6 +66,12 @@ pub(super) fn largest_gap(mut data: Vec<f64>, mut samples: Vec<f64>) -> Gap {
     worst
 }
 
+/// The middle one of some values.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,7 @@
 //! Do base numbers of data know of the context, or of each other more than those of the base do?
 
 use super::CheckResult;
-use super::base::Placed;
-use super::calibration::largest_gap;
+use super::calibration::{largest_gap, median};
 use crate::host::rows::Rows;
 
 /// The distance of distribution functions within a quarter of the rows that passes beside noise.
@@ -25,36 +24,37 @@ struct Condition {
     of_data: Vec<f64>,
 }
 
-pub(super) fn check(placed: &Placed, draws: &Rows) -> CheckResult {
-    let n = placed.z.len().min(ROWS);
-    let conditions = conditions(placed, n);
+/// Holds base numbers of data, with their contexts, against draws of the base.
+pub(super) fn check(of_data: &Rows, context: Option<&Rows>, draws: &Rows) -> CheckResult {
+    let n = of_data.len().min(ROWS);
+    let conditions = conditions(of_data, context, n);
     if n < ROWS_MIN {
         return CheckResult::skipped(NAME, format!("{n} rows, and {ROWS_MIN} are needed"));
     }
-    if conditions.iter().all(|c| c.number.is_some()) && placed.z.width() == 1 {
+    if conditions.iter().all(|c| c.number.is_some()) && of_data.width() == 1 {
         return CheckResult::skipped(
             NAME,
             "one number without context depends on nothing".to_owned(),
         );
     }
-    let numbers = placed.z.width().min(NUMBERS);
+    let numbers = of_data.width().min(NUMBERS);
     let columns = |rows: &Rows, n: usize| -> Vec<Vec<f64>> {
         (0..numbers).map(|j| rows.column(j)[..n].to_vec()).collect()
     };
-    let (z, y) = (columns(&placed.z, n), columns(draws, draws.len().min(2 * ROWS)));
+    let (z, y) = (columns(of_data, n), columns(draws, draws.len().min(2 * ROWS)));
     let m = y[0].len();
     let tests = (conditions.len() * numbers * PARTS * 2) as f64;
     let per_part = PARTS as f64 / n as f64 + PARTS as f64 / m as f64;
     let noise = (-0.5 * (0.5 * FALSE_ALARM / tests).ln()).sqrt() * per_part.sqrt();
     let mut worst = (0.0, String::from("nothing stands out"));
     for condition in &conditions {
-        let of_data = parts(&condition.of_data);
+        let parts_of_data = parts(&condition.of_data);
         let of_draws = match condition.number {
             Some(k) => parts(&y[k]),
             None => vec![(0..m).collect(); PARTS],
         };
         for j in (0..numbers).filter(|j| condition.number != Some(*j)) {
-            for (part, (a, b)) in of_data.iter().zip(&of_draws).enumerate() {
+            for (part, (a, b)) in parts_of_data.iter().zip(&of_draws).enumerate() {
                 let distance = furthest(pick(&z[j], a), pick(&y[j], b));
                 if distance.is_nan() || distance > worst.0 {
                     let quarter = ["lowest", "second", "third", "highest"][part];
@@ -76,18 +76,18 @@ pub(super) fn check(placed: &Placed, draws: &Rows) -> CheckResult {
     CheckResult::measured(NAME, worst.0, limit, detail)
 }
 
-fn conditions(placed: &Placed, n: usize) -> Vec<Condition> {
-    let given = placed.context.iter().flat_map(|context| {
+fn conditions(of_data: &Rows, context: Option<&Rows>, n: usize) -> Vec<Condition> {
+    let given = context.into_iter().flat_map(|context| {
         (0..context.width()).map(|k| Condition {
             name: format!("context column {}", k + 1),
             number: None,
             of_data: context.column(k)[..n].to_vec(),
         })
     });
-    let others = (0..placed.z.width().min(NUMBERS)).map(|k| Condition {
+    let others = (0..of_data.width().min(NUMBERS)).map(|k| Condition {
         name: format!("number {}", k + 1),
         number: Some(k),
-        of_data: placed.z.column(k)[..n].to_vec(),
+        of_data: of_data.column(k)[..n].to_vec(),
     });
     given.chain(others).collect()
 }
@@ -106,7 +106,7 @@ fn pick(values: &[f64], places: &[usize]) -> Vec<f64> {
 
 /// The distance of two samples, or of their distances from the middle of the second.
 fn furthest(a: Vec<f64>, b: Vec<f64>) -> f64 {
-    let centre = super::base::median(b.clone());
+    let centre = median(b.clone());
     let away = |values: &[f64]| values.iter().map(|v| (v - centre).abs()).collect();
     let spread = largest_gap(away(&a), away(&b)).distance;
     spread.max(largest_gap(a, b).distance)
@@ -126,9 +126,8 @@ mod tests {
     fn result(seed: u64, change: impl Fn(&mut [f64], f64)) -> CheckResult {
         let (mut z, c) = (normals(4000, seed), normals(2000, 100 + seed));
         z.chunks_mut(2).zip(&c).for_each(|(row, c)| change(row, *c));
-        let context = Some(Rows::new(c, 1).unwrap());
-        let placed = Placed { z: Rows::new(z, 2).unwrap(), context, outside: 0 };
-        check(&placed, &Rows::new(normals(64_000, 200 + seed), 2).unwrap())
+        let (z, context) = (Rows::new(z, 2).unwrap(), Rows::new(c, 1).unwrap());
+        check(&z, Some(&context), &Rows::new(normals(64_000, 200 + seed), 2).unwrap())
     }
 
     #[test]
