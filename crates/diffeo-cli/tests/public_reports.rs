@@ -34,7 +34,7 @@ fn fits(name: &str, arguments: &str, columns: &[&str], texts: &[&str]) {
 #[test]
 fn m6_comments_before_inside_and_behind_the_rows() {
     for name in ["m6_stan.csv", "m6_stan2.csv"] {
-        fits(name, "", &["mu", "tau"], &["comments"]);
+        fits(name, "", &["mu", "tau"], &["comment"]);
     }
 }
 

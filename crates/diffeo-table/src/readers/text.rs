@@ -224,8 +224,9 @@ impl Decode for TextReader {
         if lines.is_empty() {
             let comments = self.records.comments();
             if comments > 0 {
+                let lines = if comments == 1 { "line is a comment" } else { "lines are comments" };
                 self.notes.push(format!(
-                    "{comments} lines are comments and were left out: they start with the comment mark (see --comment)"
+                    "{comments} {lines} and left out, by the mark at the start (see --comment)"
                 ));
             }
             return Ok(None);

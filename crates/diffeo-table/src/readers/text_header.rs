@@ -26,8 +26,19 @@ impl Names {
 
 /// Reads the first record. If it turns out to be data, it will be given again.
 pub(crate) fn read(records: &mut Records, header: Header, delimiter: Delimiter) -> Result<Names> {
-    if !records.next()? {
-        return Err(Error::data("the file is empty; expected a header and at least one row"));
+    let mut found = records.next()?;
+    // Below a comment a blank line parts it from the table.
+    while found && records.comments() > 0 && records.is_blank() {
+        found = records.next()?;
+    }
+    if !found {
+        let what = match records.comments() {
+            0 => "the file is empty".to_owned(),
+            lines => format!(
+                "the file holds nothing but comments, {lines} lines that start with the comment mark (see --comment)"
+            ),
+        };
+        return Err(Error::data(format!("{what}; expected a header and at least one row")));
     }
     let width = records.len();
     if width > COLUMNS_MAX {

@@ -18,6 +18,8 @@ fn comments_are_passed_over_and_counted() {
     assert_eq!(table.names, ["mu", "tau"]);
     assert_eq!(table.rows.values(), [1.0, 2.0, 3.0, 4.0, 7.0, 8.0]);
     warned(&table, "4 lines are comments");
+    says(&refusal("# only\n# comments\n"), &["nothing but comments", "2 lines", "--comment"]);
+    assert_eq!(read_text("# one\n\na,b\n1,2\n").unwrap().rows.values(), [1.0, 2.0]);
     // Errors still name the line of the file.
     says(&refusal("a,b\n# one\n1,x\n"), &["line 3"]);
     let folder = Folder::new();
