@@ -255,7 +255,12 @@ fn m9_fewer_rows_than_columns_are_warned_of_and_fitted_by_a_model_that_can() {
         );
         let mean = run("evaluate m.safetensors few.csv --json").expect(0, &[]).json();
         assert!(mean["log_prob_mean"].as_f64().unwrap().is_finite(), "{mean}");
-        // A model that was asked for is taken, with the warning.
+        // One row has no covariance at all, and goes on as before.
+        std::fs::write(folder.path().join("one.csv"), "a,b\n3,4\n").unwrap();
+        run(&format!("fit one.csv --out o.safetensors {TINY} --valid 0")).expect(0, &["one row"]);
+        // A model or an order that was asked for is taken, with the warning.
+        run(&format!("fit few.csv --out p.safetensors --order given {TINY} --valid 0"))
+            .expect(0, &texts[..1]);
         run(&format!("fit few.csv --out n.safetensors --model maf {TINY} --valid 0"))
             .expect(0, &texts[..1]);
     }

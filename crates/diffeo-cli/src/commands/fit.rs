@@ -149,8 +149,11 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
     let residual =
         plan.args.residual.unwrap_or(equal && PresetOptions::for_rows(data.x.len()).residual);
     let shape = PresetOptions { seed: training.seed, residual, ..plan.shape.clone() };
-    let few = data.x.len() <= schema.width() && schema.context.is_empty();
-    let preset = match plan.args.model.is_none() && plan.args.base.is_none() && few {
+    // One row has no covariance; the others would be singular.
+    let few = (2..=schema.width()).contains(&data.x.len()) && schema.context.is_empty();
+    let args = &plan.args;
+    let is_free = args.model.is_none() && args.base.is_none() && args.order.is_none();
+    let preset = match few && is_free {
         true => {
             console.warn("there are no more rows than columns: fitted with --model gaussian; any other --model is taken as it is given");
             Preset::Gaussian
