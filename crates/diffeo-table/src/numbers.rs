@@ -1,10 +1,10 @@
 //! Arrow columns of any numeric or text type as `f64`, with every oddity found on the way.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
-
-use std::sync::Arc;
 
 use crate::number::{Cell, EXACT_INTEGER, Words, not_a_number, parse};
 

@@ -42,15 +42,16 @@ impl Reader {
     /// As [`Reader::next_chunk`].
     pub fn survey(mut self) -> Result<Survey> {
         let index = stored_index(&self.schema());
+        let marks = self.marks();
         let mut seen = vec![Seen::default(); self.columns().len()];
         let mut rows = 0;
         while rows < ROWS_EXAMINED || seen.iter().any(Seen::is_nothing) {
             let Some(chunk) = self.next_chunk()? else { break };
             let first = chunk.rows().min(ROWS_EXAMINED.saturating_sub(rows));
             for (seen, array) in seen.iter_mut().zip(chunk.batch().columns()) {
-                seen.look(&array.slice(0, first), usize::MAX);
+                seen.look(&array.slice(0, first), usize::MAX, &marks);
                 if seen.is_nothing() {
-                    seen.look(&array.slice(first, array.len() - first), 1);
+                    seen.look(&array.slice(first, array.len() - first), 1, &marks);
                 }
             }
             rows += chunk.rows();
@@ -77,11 +78,11 @@ impl Seen {
     }
 
     /// Looks at the first `most` values, or until there is a number.
-    fn look(&mut self, array: &ArrayRef, most: usize) {
+    fn look(&mut self, array: &ArrayRef, most: usize, marks: &[String]) {
         match array.data_type() {
-            DataType::Utf8 => self.look_at_text(array.as_string::<i32>().iter(), most),
-            DataType::LargeUtf8 => self.look_at_text(array.as_string::<i64>().iter(), most),
-            DataType::Utf8View => self.look_at_text(array.as_string_view().iter(), most),
+            DataType::Utf8 => self.look_at_text(array.as_string::<i32>().iter(), most, marks),
+            DataType::LargeUtf8 => self.look_at_text(array.as_string::<i64>().iter(), most, marks),
+            DataType::Utf8View => self.look_at_text(array.as_string_view().iter(), most, marks),
             DataType::Null => {}
             _ if array.null_count() == array.len() => {}
             _ => match parse_column(&array.slice(0, 1), &Allowed::any()) {
@@ -91,8 +92,14 @@ impl Seen {
         }
     }
 
-    fn look_at_text<'a>(&mut self, cells: impl Iterator<Item = Option<&'a str>>, most: usize) {
-        let values = cells.flatten().map(|cell| (cell, parse(cell)));
+    fn look_at_text<'a>(
+        &mut self,
+        cells: impl Iterator<Item = Option<&'a str>>,
+        most: usize,
+        marks: &[String],
+    ) {
+        let cells = cells.flatten().filter(|cell| !marks.iter().any(|mark| mark == cell.trim()));
+        let values = cells.map(|cell| (cell, parse(cell)));
         for (cell, found) in values.filter(|(_, found)| *found != Cell::Missing).take(most) {
             match found {
                 Cell::Truth(..) => self.truths = true,

@@ -179,6 +179,11 @@ impl Reader {
             .collect()
     }
 
+    /// Cells that mark a missing value besides the usual ones.
+    pub(crate) fn marks(&self) -> Vec<String> {
+        self.options.missing_marks.clone()
+    }
+
     /// The columns as the file types them.
     pub(crate) fn schema(&self) -> SchemaRef {
         self.decoder.schema()
@@ -225,7 +230,7 @@ impl Reader {
         let allowed = Allowed {
             magnitude: self.options.max_magnitude,
             infinite: self.options.missing == Missing::Keep,
-            marks: self.options.missing_marks.as_slice().into(),
+            marks: self.marks().into(),
         };
         Ok(Some(Chunk::new(found.batch, 0, origin, allowed)))
     }

@@ -13,16 +13,10 @@ pub(crate) fn of_text(
     head: &[u8],
 ) -> Result<Delimiter> {
     match (options.delimiter, format) {
-        (Some(Delimiter::Byte(byte)), _)
-            if matches!(byte, b'"' | b'\n' | b'\r' | 0)
-                || byte.is_ascii_alphanumeric()
-                || byte >= 128 =>
-        {
-            Err(Error::config(format!(
-                "a delimiter is one ASCII character that is no letter, digit, quote or line end, not {}",
-                quoted(&char::from(byte).to_string())
-            )))
-        }
+        (Some(Delimiter::Byte(byte)), _) if !may_separate(byte) => Err(Error::config(format!(
+            "a delimiter is one ASCII character that is no letter, digit, quote or line end, not {}",
+            quoted(&char::from(byte).to_string())
+        ))),
         (Some(delimiter), _) => Ok(delimiter),
         (None, format) => Ok(match (declared(head), format) {
             (Some(byte), _) => Delimiter::Byte(byte),
@@ -36,9 +30,13 @@ pub(crate) fn of_text(
 pub(crate) fn declared(head: &[u8]) -> Option<u8> {
     let line = without_mark(head).split(|&b| b == b'\n').next()?;
     match line.strip_suffix(b"\r").unwrap_or(line) {
-        [b's', b'e', b'p', b'=', byte] => Some(*byte),
+        [b's', b'e', b'p', b'=', byte] if may_separate(*byte) => Some(*byte),
         _ => None,
     }
+}
+
+fn may_separate(byte: u8) -> bool {
+    !(matches!(byte, b'"' | b'\n' | b'\r' | 0) || byte.is_ascii_alphanumeric() || byte >= 128)
 }
 
 fn without_mark(head: &[u8]) -> &[u8] {
@@ -126,6 +124,7 @@ mod tests {
             assert_eq!(seen(head), Delimiter::Byte(b','), "{head}");
         }
         assert_eq!(seen("sep=;\r\na;b\r\n"), Delimiter::Byte(b';'));
+        assert_eq!(seen("sep=\"\na,b\n"), Delimiter::Byte(b','));
         assert_eq!(seen("a\tb\n1\t2\n"), Delimiter::Byte(b'\t'));
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct TextReader {
     delimiter: Delimiter,
     /// Fields before the first column of a row: its name, if it has one.
     named: usize,
+    has_begun: bool,
 }
 
 /// The cells of one column, end to end.
@@ -62,6 +63,7 @@ impl TextReader {
             schema: Arc::new(Schema::empty()),
             notes: header.note.into_iter().collect(),
             named: usize::from(header.rows_are_named),
+            has_begun: false,
             slots: Vec::new(),
             columns: Vec::new(),
             names: header.names,
@@ -187,10 +189,20 @@ impl Decode for TextReader {
     }
 
     fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+        let mut notes = std::mem::take(&mut self.notes);
+        let comments = self.records.comments();
+        // Counted once rows were read: the first notes are taken before.
+        if self.has_begun && comments > 0 {
+            let lines = if comments == 1 { "line is a comment" } else { "lines are comments" };
+            notes.push(format!(
+                "{comments} {lines} and left out, by the mark at the start (see --comment)"
+            ));
+        }
+        notes
     }
 
     fn next_batch(&mut self) -> Result<Option<Decoded>> {
+        self.has_begun = true;
         let mut lines = Vec::with_capacity(self.rows_per_chunk.min(1 << 16));
         let mut bytes = 0;
         let mut blanks: Vec<u64> = Vec::new();
@@ -222,13 +234,6 @@ impl Decode for TextReader {
             lines.push(self.records.line());
         }
         if lines.is_empty() {
-            let comments = self.records.comments();
-            if comments > 0 {
-                let lines = if comments == 1 { "line is a comment" } else { "lines are comments" };
-                self.notes.push(format!(
-                    "{comments} {lines} and left out, by the mark at the start (see --comment)"
-                ));
-            }
             return Ok(None);
         }
         let batch = self.finish_chunk(&lines)?;

@@ -26,6 +26,10 @@ fn comments_are_passed_over_and_counted() {
     let path = folder.file("d.csv", "%a,b\na,b\n1,2\n");
     let options = ReadOptions { comment: Some(b'%'), ..ReadOptions::default() };
     assert_eq!(read_with(&path, &options).unwrap().names, ["a", "b"]);
+    // Comments are counted also where reading stops early.
+    let path = folder.file("f.csv", "a\n# one\n1\n2\n3\n");
+    let first = ReadOptions { max_rows: Some(2), ..ReadOptions::default() };
+    warned(&read_with(&path, &first).unwrap(), "1 line is a comment");
     // A mark inside a row is none, and without a mark there are no comments.
     let path = folder.file("e.csv", "#a,b\n1,2\n3,4\n");
     let none = ReadOptions { comment: None, ..ReadOptions::default() };
@@ -130,6 +134,10 @@ fn missing_values_may_have_marks_of_their_own() {
     let table = read_with(&path, &options).unwrap();
     assert_eq!((table.rows.values(), table.report.rows_dropped), (&[3.0, 4.0][..], 2));
     says(&read(&path).unwrap_err(), &["\"unknown\""]);
+    // A column of truth values with such a mark is one of truth values.
+    let path = folder.file("e.csv", "flag\nyes\nunknown\nno\n");
+    let survey = Reader::open(&Input::Path(path), &options).unwrap().survey().unwrap();
+    assert_eq!(survey.numeric, ["flag"]);
 }
 
 #[test]
