@@ -78,7 +78,7 @@ pub(crate) struct EvaluateArgs {
 /// the density, and that samples score as they were drawn. With DATA also the calibration: the distribution of each
 /// column, the distance of samples to the data, whether the data lies in the base as its own draws do (number by number,
 /// in their dependence on each other and on the context, and together), and how many rows the regions of highest density
-/// hold. Each says how large a fault it would find on so many rows. Use held-out rows.
+/// hold. Each says what it measured and its limit, base_numbers also how large a fault it would find. Use held-out rows.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo check model.safetensors\n  diffeo check model.safetensors test.csv --json\n\n\

@@ -33,12 +33,12 @@ pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<Vec<Check
         let reason = format!(
             "{edge} rows lie at the edge of an interval, where floats are too coarse for their logit"
         );
-        return Ok(vec![CheckResult::skipped(NAME, reason)]);
+        return Ok(skipped(&reason));
     }
     let placed = placed(subject, data)?;
     if placed.z.is_empty() {
         let reason = format!("all {} rows have density zero", placed.outside);
-        return Ok(vec![CheckResult::skipped(NAME, reason)]);
+        return Ok(skipped(&reason));
     }
     let draws = draws(subject, placed.z.len() * DRAWS)?;
     let numbers = of_numbers(&placed.z, &draws, placed.outside);
@@ -57,6 +57,12 @@ pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<Vec<Check
         None => "base numbers of the data and draws of the base",
     };
     Ok(vec![numbers, dependence, energy::compare(TOGETHER, what, &a, &b, subject)?])
+}
+
+/// All checks of the base, none of which can be made.
+fn skipped(reason: &str) -> Vec<CheckResult> {
+    let of = |name| CheckResult::skipped(name, reason.to_owned());
+    [NAME, dependence::NAME, TOGETHER].map(of).to_vec()
 }
 
 /// Rows of data in the base.
@@ -134,7 +140,7 @@ fn of_numbers(z: &Rows, draws: &Rows, outside: usize) -> CheckResult {
                 let verdict = if spread > limit { verdict } else { String::new() };
                 format!("number {} spreads {ratio:.2} times as wide as the base{verdict}", j + 1)
             }
-            false => format!("number {} lies elsewhere than the base", j + 1),
+            false => format!("of the places of number {}", j + 1),
         };
         // NaN is worse than all.
         let distance = spread.max(place);

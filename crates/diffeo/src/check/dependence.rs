@@ -15,7 +15,7 @@ const ROWS: usize = 4000;
 const NUMBERS: usize = 32;
 /// Fewer rows have no quarters to compare.
 const ROWS_MIN: usize = 200;
-const NAME: &str = "base_dependence";
+pub(super) const NAME: &str = "base_dependence";
 
 /// What the rows are ordered by, in the data and, if it is a number of the base, in its draws.
 struct Condition {
@@ -67,8 +67,8 @@ pub(super) fn check(of_data: &Rows, context: Option<&Rows>, draws: &Rows) -> Che
     }
     let limit = EFFECT + noise;
     let detail = format!(
-        "{n} rows of data, in quarters by each of {} conditions, against draws of the base: the worst distance of distribution functions is {:.3}, {}; \
-         limit {EFFECT} + {noise:.3} for noise",
+        "{n} rows of data and their first {numbers} numbers, in quarters by each of {} conditions, against draws of the base: the worst distance of \
+         distribution functions is {:.3}, {}; limit {EFFECT} + {noise:.3} for noise",
         conditions.len(),
         worst.0,
         worst.1

@@ -1,7 +1,8 @@
 //! A self-test of a model that can fail: is it a bijection, a density, and a density of this data?
 //!
 //! Every check measures one number and holds it against a limit. The limits are constants with their reasons, beside the checks; where
-//! a measurement has noise, the limit grows with it, so that a false alarm is rare (about one in a million) for any seed.
+//! a measurement has noise, the limit grows with it, so that a false alarm is rare for any seed: about one in a million, and one in ten
+//! thousand for the checks of the base and of coverage.
 
 mod agreement;
 mod base;
