@@ -104,7 +104,7 @@ pub fn infer_schema_with(
                 None => {}
             }
         }
-        schema.columns.push(Column { name: name.clone(), kind });
+        schema.columns.push(Column::new(name.clone(), kind));
     }
     for name in context {
         let m = moments(Values::of(table, name)?.iter());

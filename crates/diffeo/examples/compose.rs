@@ -26,8 +26,8 @@ impl LogDensity for Banana {
 fn main() -> Result<()> {
     let network =
         NetworkSpec { hidden: vec![32, 32], residual: false, activation: Activation::Tanh };
-    let monotone = RationalQuadratic { bins: 8, bound: 6.0 }.into();
-    let autoregressive = AutoregressiveSpec { monotone, network, order: None };
+    let monotone = RationalQuadratic { bins: 8, bound: 6.0 };
+    let autoregressive = AutoregressiveSpec::new(monotone, network);
     // Inverted: variational inference samples at each step, which is fast in this direction.
     let layers = vec![
         ActNormSpec {}.into(),

@@ -9,12 +9,14 @@ use crate::bases::Distribution;
 use crate::error::{Error, Result};
 use crate::host::draws::Draws;
 use crate::host::linalg::host_values;
-use crate::host::random::{Purpose, Streams};
-use crate::host::rows::density_of_bad;
+use crate::host::random::{Purpose, Streams, fill_normal};
+use crate::host::rows::{Rows, density_of_bad};
+use crate::marks::{Marks, SplitRows};
 use crate::parameter::{Init, Trainable, Visitor, visit_part};
 use crate::spec::FlowSpec;
 use crate::transform::{Given, Mapped, Scales, Transform};
 use crate::transforms::{Chain, no_log_det};
+use diffeo_kernels::ops::standard_normal_log_prob;
 
 /// A density: `log p(x | c) = log p_base(z) + log|det dz/dx|` with `z = f(x | c)`, built from a [`FlowSpec`].
 ///
@@ -22,9 +24,29 @@ use crate::transforms::{Chain, no_log_det};
 #[derive(Clone, Debug)]
 pub struct Flow {
     spec: Arc<FlowSpec>,
+    marks: Option<Marks>,
     chain: Chain,
     base: Box<dyn Distribution>,
     device: Device,
+}
+
+/// Rows cut into their parts.
+struct Split {
+    /// The marks, row after row.
+    marks: Vec<f64>,
+    /// Their shares, `[n, shares]`; absent without marks.
+    shares: Option<Tensor<2>>,
+    numbers: Tensor<2>,
+    /// What the numbers are given: the context and the shares.
+    given: Option<Tensor<2>>,
+    context: Option<Tensor<2>>,
+}
+
+/// Numbers of rows in `f64`.
+fn of_rows(values: Vec<f64>, device: &Device) -> Tensor<1> {
+    let n = values.len();
+    let dtype = diffeo_kernels::ops::sum_dtype(device);
+    Tensor::from_data(TensorData::new(values, [n]), (device, dtype))
 }
 
 impl FlowSpec {
@@ -44,8 +66,10 @@ impl FlowSpec {
         self.validate()?;
         let mut init = Init::new(seed, self.precision.dtype(), device.clone());
         let chain = Chain::build(&self.transforms, self.place(), &mut init)?;
-        let base = self.base.build(self.dims, &mut init)?;
-        Ok(Flow { spec: Arc::new(self.clone()), chain, base, device: device.clone() })
+        let base = self.base.build(self.numbers(), &mut init)?;
+        let marks =
+            self.marks.as_ref().map(|marks| Marks::new(marks, self.context_dims, &mut init));
+        Ok(Flow { spec: Arc::new(self.clone()), marks, chain, base, device: device.clone() })
     }
 }
 
@@ -60,15 +84,26 @@ impl Flow {
     /// # Errors
     /// As [`Flow::log_prob`].
     pub fn initialize(&mut self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<()> {
-        self.check_width("data", x.dims()[1])?;
-        let context = self.context(x.dims()[0], context)?;
-        self.chain.start(x.cast(self.dtype()), &Given::context(context.as_ref()))?;
+        let row = self.split(x, context)?;
+        if self.numbers() > 0 {
+            self.chain.start(row.numbers, &Given::context(row.given.as_ref()))?;
+        }
         Ok(())
     }
 
-    /// Width of the data.
+    /// Width of the data: marks and numbers.
     pub fn dims(&self) -> usize {
         self.spec.dims
+    }
+
+    /// Numbers in a row that the transforms map.
+    pub fn numbers(&self) -> usize {
+        self.spec.numbers()
+    }
+
+    /// The density of the marks of a row, which come before its numbers.
+    pub(crate) fn marks(&self) -> Option<&Marks> {
+        self.marks.as_ref()
     }
 
     /// Width of the context; 0 for an unconditional density.
@@ -115,7 +150,15 @@ impl Flow {
             return Ok(Tensor::zeros([0], (&x.device(), sum)));
         }
         let largest = self.spec.precision.largest();
-        let bad = density_of_bad(&host_values(x.clone().detach())?, width, largest);
+        let values = host_values(x.clone().detach())?;
+        let mut bad = density_of_bad(&values, width, largest);
+        if let Some(marks) = &self.marks {
+            let rows = values.chunks_exact(width).enumerate();
+            let good = |i: usize| bad.iter().all(|(row, _)| *row != i);
+            let beyond = rows.filter(|(i, row)| good(*i) && !marks.layout().are_possible(row));
+            let beyond: Vec<_> = beyond.map(|(i, _)| (i, f64::NEG_INFINITY)).collect();
+            bad.extend(beyond);
+        }
         if bad.is_empty() {
             return self.log_prob_of_finite(x.clone(), no_log_det(&x), context, None);
         }
@@ -143,7 +186,108 @@ impl Flow {
     ) -> Result<Mapped> {
         self.check_width("base", z.dims()[1])?;
         let context = self.context(z.dims()[0], context)?;
-        self.chain.inverse(z.cast(self.dtype()), &Given { context: context.as_ref(), draws })
+        let z = z.cast(self.dtype());
+        let Some(marks) = &self.marks else {
+            return self.chain.inverse(z, &Given { context: context.as_ref(), draws });
+        };
+        let m = marks.layout().marks();
+        let of_marks = host_values(z.clone().narrow(1, 0, m))?;
+        let [found, log_det] = marks.to_data(&of_marks, context.as_ref())?;
+        let shares = marks.shares(&found);
+        let given = context.into_iter().chain([shares]).collect();
+        let given = Some(Tensor::cat(given, 1));
+        let n = z.dims()[0];
+        let found = Tensor::from_data(TensorData::new(found, [n, m]), (&self.device, self.dtype()));
+        let given = Given { context: given.as_ref(), draws };
+        self.beside(found, log_det, z.narrow(1, m, self.numbers()), |z| {
+            self.chain.inverse(z, &given)
+        })
+    }
+
+    /// Marks that were mapped, with the log-determinant of that, beside numbers to be mapped.
+    fn beside(
+        &self,
+        marks: Tensor<2>,
+        log_det: Vec<f64>,
+        numbers: Tensor<2>,
+        map: impl FnOnce(Tensor<2>) -> Result<Mapped>,
+    ) -> Result<Mapped> {
+        let log_det = no_log_det(&marks) + of_rows(log_det, &self.device);
+        if self.numbers() == 0 {
+            return Ok(Mapped { value: marks, log_det });
+        }
+        let mapped = map(numbers)?;
+        let log_det = mapped.log_det.clone() + log_det.cast(mapped.log_det.dtype());
+        Ok(Mapped { value: Tensor::cat(vec![marks, mapped.value], 1), log_det })
+    }
+
+    /// The parts of rows, and what each is given.
+    fn split(&self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<Split> {
+        self.check_width("data", x.dims()[1])?;
+        let context = self.context(x.dims()[0], context)?;
+        let x = x.cast(self.dtype());
+        let Some(marks) = &self.marks else {
+            return Ok(Split {
+                marks: vec![],
+                shares: None,
+                numbers: x,
+                given: context.clone(),
+                context,
+            });
+        };
+        let m = marks.layout().marks();
+        let of_marks = host_values(x.clone().narrow(1, 0, m).detach())?;
+        let shares = marks.shares(&of_marks);
+        let given = context.clone().into_iter().chain([shares.clone()]).collect();
+        let numbers = match self.numbers() {
+            0 => x,
+            numbers => x.narrow(1, m, numbers),
+        };
+        let given = Some(Tensor::cat(given, 1));
+        Ok(Split { marks: of_marks, shares: Some(shares), numbers, given, context })
+    }
+
+    /// The flow of the numbers, given the context and the shares of the marks.
+    pub(crate) fn of_numbers(&self) -> Self {
+        let place = self.spec.place();
+        let spec = FlowSpec {
+            dims: place.dims,
+            context_dims: place.context,
+            marks: None,
+            ..(*self.spec).clone()
+        };
+        Self { spec: Arc::new(spec), marks: None, ..self.clone() }
+    }
+
+    /// The numbers of rows and what they are given, as [`Flow::of_numbers`] takes them.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shape`] if there are no numbers.
+    pub(crate) fn numbers_of(
+        &self,
+        x: &Rows,
+        context: Option<&Rows>,
+    ) -> Result<(Rows, Option<Rows>)> {
+        let Some(marks) = &self.marks else { return Ok((x.clone(), context.cloned())) };
+        let context = context.map_or(&[][..], Rows::values);
+        let split = SplitRows::new(marks.layout(), x.values(), context, x.width());
+        let place = self.spec.place();
+        Ok((Rows::new(split.numbers, place.dims)?, Some(Rows::new(split.extended, place.context)?)))
+    }
+
+    /// The log-density of the base at `z: [n, d]`; that of marks is standard normal.
+    pub fn log_base(&self, z: Tensor<2>) -> Tensor<1> {
+        let Some(marks) = &self.marks else { return self.base.log_prob(z) };
+        let m = marks.layout().marks();
+        let of_marks = standard_normal_log_prob(z.clone().narrow(1, 0, m));
+        match self.numbers() {
+            0 => of_marks,
+            numbers => {
+                let of_numbers = self.base.log_prob(z.narrow(1, m, numbers));
+                let dtype = of_numbers.dtype();
+                of_numbers + of_marks.cast(dtype)
+            }
+        }
     }
 
     /// [`Flow::log_prob`] for rows that are known to be finite, after a map with these log-determinants, with draws for layers that estimate:
@@ -155,9 +299,19 @@ impl Flow {
         context: Option<Tensor<2>>,
         draws: Option<Draws>,
     ) -> Result<Tensor<1>> {
-        let context = self.context(x.dims()[0], context)?;
-        let given = Given { context: context.as_ref(), draws };
-        let mapped = self.chain.forward_after(log_det, x.cast(self.dtype()), &given)?;
+        let row = self.split(x, context)?;
+        let log_det = match (&self.marks, &row.shares) {
+            (Some(marks), Some(shares)) => {
+                let dtype = log_det.dtype();
+                log_det + marks.log_prob(shares, row.context.as_ref()).cast(dtype)
+            }
+            _ => log_det,
+        };
+        if self.numbers() == 0 {
+            return Ok(log_det);
+        }
+        let given = Given { context: row.given.as_ref(), draws };
+        let mapped = self.chain.forward_after(log_det, row.numbers, &given)?;
         let sum = mapped.log_det.dtype();
         Ok(self.base.log_prob(mapped.value).cast(sum) + mapped.log_det)
     }
@@ -167,9 +321,14 @@ impl Flow {
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.
     pub fn to_base(&self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<Mapped> {
-        self.check_width("data", x.dims()[1])?;
-        let context = self.context(x.dims()[0], context)?;
-        self.chain.forward(x.cast(self.dtype()), &Given::context(context.as_ref()))
+        let n = x.dims()[0];
+        let row = self.split(x, context)?;
+        let given = Given::context(row.given.as_ref());
+        let Some(marks) = &self.marks else { return self.chain.forward(row.numbers, &given) };
+        let [z, log_det] = marks.to_base(&row.marks, row.context.as_ref())?;
+        let shape = [n, marks.layout().marks()];
+        let z = Tensor::from_data(TensorData::new(z, shape), (&self.device, self.dtype()));
+        self.beside(z, log_det, row.numbers, |x| self.chain.forward(x, &given))
     }
 
     /// Base to data: `x` and `log|det dx/dz|`.
@@ -185,9 +344,11 @@ impl Flow {
     /// # Errors
     /// As [`Flow::to_base`].
     pub fn scales(&self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<Vec<Scales>> {
-        self.check_width("data", x.dims()[1])?;
-        let context = self.context(x.dims()[0], context)?;
-        self.chain.scales(&x.cast(self.dtype()), &Given::context(context.as_ref()))
+        let row = self.split(x, context)?;
+        if self.numbers() == 0 {
+            return Ok(Vec::new());
+        }
+        self.chain.scales(&row.numbers, &Given::context(row.given.as_ref()))
     }
 
     /// `n` draws, `[n, d]`. Row `i` is the same for every `n` above `i`.
@@ -210,7 +371,7 @@ impl Flow {
         seed: u64,
     ) -> Result<(Tensor<2>, Tensor<1>)> {
         let z = self.draw(n, seed, 0, 1.0)?;
-        let log_base = self.base.log_prob(z.clone());
+        let log_base = self.log_base(z.clone());
         let mapped = self.to_data(z, context)?;
         let sum = mapped.log_det.dtype();
         Ok((mapped.value, log_base.cast(sum) - mapped.log_det))
@@ -229,7 +390,11 @@ impl Flow {
         let streams = Streams::new(seed);
         let mut values = vec![0.0; n * d];
         for (i, row) in values.chunks_mut(d).enumerate() {
-            sampler(&mut streams.rng(Purpose::Sample, 0, first + i as u64), temperature, row);
+            let mut rng = streams.rng(Purpose::Sample, 0, first + i as u64);
+            // Outcomes have no spread: a temperature is about numbers.
+            let (marks, numbers) = row.split_at_mut(d - self.numbers());
+            fill_normal(&mut rng, marks);
+            sampler(&mut rng, temperature, numbers);
         }
         Ok(Tensor::from_data(TensorData::new(values, [n, d]), (&self.device, self.dtype())))
     }
@@ -268,10 +433,13 @@ impl Flow {
         }
     }
 
-    /// Shows every trainable parameter: those of the transform, then those of the base.
+    /// Shows every trainable parameter: those of the transform, those of the base, those of the marks.
     pub fn visit(&mut self, visitor: &mut Visitor<'_>) {
         visit_part("transform", visitor, |v| self.chain.visit(v));
         visit_part("base", visitor, |v| self.base.visit(v));
+        if let Some(marks) = &mut self.marks {
+            visit_part("marks", visitor, |v| marks.visit(v));
+        }
     }
 
     /// Every trainable parameter by name, in a fixed order; all have rank two.

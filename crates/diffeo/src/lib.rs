@@ -37,6 +37,7 @@ mod flow;
 mod host;
 #[cfg(feature = "laws")]
 pub mod laws;
+pub mod marks;
 pub mod model;
 pub mod monotone;
 pub mod network;
@@ -50,7 +51,9 @@ mod transform;
 pub mod transforms;
 
 pub use bases::{BaseSpec, Distribution, Sampler};
-pub use columns::{Column, ColumnFacts, ColumnKind, Schema, Support, Unit, Units, choose_kind};
+pub use columns::{
+    Column, ColumnFacts, ColumnKind, End, KindWish, Schema, Support, Unit, Units, choose_kind,
+};
 pub use error::{Error, ErrorKind, Result, printable, quoted};
 pub use flow::Flow;
 pub use host::draws::Draws;

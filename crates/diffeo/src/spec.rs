@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bases::BaseSpec;
 use crate::error::{Error, ErrorKind, Result};
+use crate::marks::MarksSpec;
 use crate::place::Place;
 use crate::transforms::{ChainSpec, LayerSpec, count_all};
 
@@ -65,7 +66,7 @@ impl Precision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlowSpec {
-    /// Width of the data.
+    /// Width of the data: marks, which come first, and numbers.
     pub dims: usize,
     /// Width of the context; 0 for an unconditional density.
     #[serde(default)]
@@ -73,6 +74,9 @@ pub struct FlowSpec {
     /// Precision of the weights.
     #[serde(default)]
     pub precision: Precision,
+    /// The marks of a row and their density; the transforms are about its numbers, given the marks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marks: Option<MarksSpec>,
     /// The transforms, data end first.
     pub transforms: Vec<LayerSpec>,
     /// The base distribution.
@@ -86,6 +90,7 @@ impl FlowSpec {
             dims,
             context_dims: 0,
             precision: Precision::default(),
+            marks: None,
             transforms,
             base: BaseSpec::default(),
         }
@@ -109,6 +114,17 @@ impl FlowSpec {
         Self { base: base.into(), ..self }
     }
 
+    /// The same flow of the numbers of rows with these marks before them, given which they are mapped.
+    #[must_use]
+    pub fn with_marks(self, marks: MarksSpec) -> Self {
+        Self { dims: self.dims + marks.marks.len(), marks: Some(marks), ..self }
+    }
+
+    /// Numbers in a row: all but its marks.
+    pub fn numbers(&self) -> usize {
+        self.dims.saturating_sub(self.marks.as_ref().map_or(0, |marks| marks.marks.len()))
+    }
+
     /// Most dimensions of data or context.
     pub const DIMS_MAX: usize = 100_000;
     /// Most parameters a model may have: 2^31, 8 GiB in single precision.
@@ -128,6 +144,17 @@ impl FlowSpec {
                 self.context_dims,
                 max = Self::DIMS_MAX
             )));
+        }
+        if let Some(marks) = &self.marks {
+            marks.validate()?;
+            let count = marks.marks.len();
+            if count > self.dims || (count == self.dims && !self.transforms.is_empty()) {
+                return Err(Error::config(format!(
+                    "a flow of {} numbers with {count} marks among them leaves nothing for {} transforms to map",
+                    self.dims,
+                    self.transforms.len()
+                )));
+            }
         }
         self.transforms.iter().try_for_each(|layer| layer.validate(self.place()))?;
         self.base.validate()?;
@@ -151,9 +178,11 @@ impl FlowSpec {
     /// # Errors
     /// [`ErrorKind::Limit`] if the count overflows.
     pub fn parameter_count(&self) -> Result<u64> {
-        let base = self.base.count(self.dims as u64);
+        let base = self.base.count(self.numbers() as u64);
         let chain = count_all(&self.transforms, self.place());
-        base.zip(chain).and_then(|(a, b)| a.checked_add(b)).ok_or_else(|| {
+        let marks = self.marks.as_ref().map_or(Some(0), |marks| marks.count(self.context_dims));
+        let parts = [base, chain, marks].into_iter();
+        parts.fold(Some(0u64), |sum, part| sum?.checked_add(part?)).ok_or_else(|| {
             Error::new(
                 ErrorKind::Limit,
                 "the number of parameters overflows; use fewer or narrower layers",
@@ -161,8 +190,9 @@ impl FlowSpec {
         })
     }
 
-    /// Where the layers stand.
+    /// Where the layers stand: they map the numbers, given the context and the shares of the marks.
     pub(crate) fn place(&self) -> Place {
-        Place::new(self.dims, self.context_dims)
+        let shares = self.marks.as_ref().map_or(0, MarksSpec::width);
+        Place::new(self.numbers(), self.context_dims + shares)
     }
 }

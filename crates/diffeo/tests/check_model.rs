@@ -12,7 +12,7 @@ use diffeo::{
 const OPTIONS: CheckOptions = CheckOptions { seed: 1, threads: 2, samples: 3000 };
 
 fn columns(names: &[&str], kinds: &[ColumnKind]) -> Vec<Column> {
-    let column = |(name, kind): (&&str, &ColumnKind)| Column { name: (*name).into(), kind: *kind };
+    let column = |(name, kind): (&&str, &ColumnKind)| Column::new(*name, *kind);
     names.iter().zip(kinds).map(column).collect()
 }
 

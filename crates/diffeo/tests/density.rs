@@ -44,6 +44,7 @@ fn place(kind: ColumnKind) -> [f64; 2] {
         // Narrow, so that no mass lies within a rounding error of the bounds.
         ColumnKind::Interval { .. } => [-0.3, 0.4],
         ColumnKind::Integer => [10.5, 4.0],
+        kind => unreachable!("{kind} is tested in mixed.rs"),
     }
 }
 

@@ -105,14 +105,14 @@ fn network_output(
     let mut init = Init::new(0, DType::F64, Device::flex());
     let (mut network, read, moved, monotone): (Box<dyn Conditioner>, Vec<usize>, Vec<usize>, _) =
         match &flow.spec().transforms[at] {
-            LayerSpec::Autoregressive(AutoregressiveSpec { monotone, network, order }) => {
+            LayerSpec::Autoregressive(AutoregressiveSpec { monotone, network, order, .. }) => {
                 let per_dim = monotone.params_per_dim();
                 let masked = MaskedSpec { network: network.clone(), order: order.clone() };
                 let masked = masked.build(at_place, per_dim, &mut init).unwrap();
                 let order = order.clone().unwrap_or_else(|| (0..dims).collect());
                 (masked, order.clone(), order, monotone)
             }
-            LayerSpec::Coupling(CouplingSpec { monotone, network, kept }) => {
+            LayerSpec::Coupling(CouplingSpec { monotone, network, kept, .. }) => {
                 let (read, moved): (Vec<usize>, Vec<usize>) = (0..dims).partition(|&i| kept[i]);
                 let per_dim = monotone.params_per_dim();
                 let half = HalfSpec { network: network.clone(), kept: kept.clone() };

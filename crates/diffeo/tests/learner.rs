@@ -126,7 +126,7 @@ impl Source for Table {
 fn the_likelihood_is_an_objective_like_any_other() {
     let x = rows(normals(400, 2).iter().map(|v| 0.5 * v + 2.0).collect(), 1);
     let network = NetworkSpec { hidden: vec![4], residual: false, activation: Activation::Tanh };
-    let layer = AutoregressiveSpec { monotone: Affine::default().into(), network, order: None };
+    let layer = AutoregressiveSpec::new(Affine::default(), network);
     let flow = FlowSpec::new(1, vec![layer.into()]).build(0).unwrap();
     let mut learner = Learner::new(flow, quick()).unwrap();
     let mut source = Table(x.clone());
@@ -162,7 +162,7 @@ impl LogDensity for Target {
 #[test]
 fn reverse_kl_finds_a_gaussian_target_and_its_constant() {
     let network = NetworkSpec { hidden: vec![8], residual: false, activation: Activation::Tanh };
-    let layer = AutoregressiveSpec { monotone: Affine::default().into(), network, order: None };
+    let layer = AutoregressiveSpec::new(Affine::default(), network);
     let spec = FlowSpec::new(2, vec![InvertedSpec::of(layer).into()]).in_precision(Precision::F64);
     let flow: Flow = spec.build(0).unwrap();
     let mut draws = BaseDraws::new(&flow, 128, 3);

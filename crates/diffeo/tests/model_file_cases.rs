@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 fn parts() -> ModelParts {
-    let column = |name: &str, kind| Column { name: name.to_owned(), kind };
+    let column = |name: &str, kind| Column::new(name.to_owned(), kind);
     let schema = Schema {
         columns: vec![
             column("energy", ColumnKind::Positive),

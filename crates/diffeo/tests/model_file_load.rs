@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use diffeo::bases::{MixtureSpec, NormalSpec, StudentTSpec, UniformSpec};
 use diffeo::file::container::NamedTensor;
 use diffeo::model::file::{Damage, ModelParts};
-use diffeo::{
-    BaseSpec, Column, ColumnKind, ErrorKind, Model, Preset, PresetOptions, Rows, Schema, Units,
-};
+use diffeo::{BaseSpec, Column, ErrorKind, Model, Preset, PresetOptions, Rows, Schema, Units};
 use serde_json::{Value, json};
 
 fn schema(dims: usize, context: usize) -> Schema {
     let columns = |prefix: &str, n: usize| {
-        let column = |i| Column { name: format!("{prefix}{i}"), kind: ColumnKind::Real };
+        let column = |i| Column::real(format!("{prefix}{i}"));
         (0..n).map(column).collect()
     };
     Schema { columns: columns("x", dims), context: columns("c", context) }

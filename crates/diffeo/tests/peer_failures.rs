@@ -9,7 +9,7 @@ use diffeo::monotone::{Affine, Monotone, MonotoneSpec, RationalQuadratic};
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
 use diffeo::transforms::{ActNorm, Plu};
-use diffeo::transforms::{ActNormSpec, CouplingSpec, ElementwiseSpec, PluSpec};
+use diffeo::transforms::{ActNormSpec, CouplingSpec, ElementwiseSpec, Gates, PluSpec};
 use diffeo::{
     ColumnKind, ErrorKind, FlowSpec, Given, Init, LayerSpec, Model, Precision, Preset,
     PresetOptions, Rows, SampleOptions, Transform, Units,
@@ -167,6 +167,7 @@ fn p06_normflows_58_a_coupling_of_one_column_is_refused_with_a_way_out() {
             monotone,
             network: network.clone(),
             kept: vec![kept],
+            gates: Gates::default(),
         });
         let error = spec(1, Precision::F32, vec![layer]).build(0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");

@@ -110,7 +110,7 @@ fn every_kind_of_column_trains_with_weights_and_context() {
         ColumnKind::Interval { low: 0.0, high: 1.0 },
         ColumnKind::Integer,
     ];
-    let column = |(i, kind): (usize, &ColumnKind)| Column { name: format!("c{i}"), kind: *kind };
+    let column = |(i, kind): (usize, &ColumnKind)| Column::new(format!("c{i}"), *kind);
     let schema = Schema {
         columns: kinds.iter().enumerate().map(column).collect(),
         context: train_support::real_columns(&["context"]),

@@ -6,9 +6,8 @@
 
 use super::calibration::{largest_gap, median};
 use super::energy::{self, scores};
-use super::subject::{Draw, Samples, Subject};
+use super::subject::{Draw, Samples, Subject, ranked};
 use super::{CheckData, CheckResult, dependence};
-use crate::columns::Cells;
 use crate::error::Result;
 use crate::host::linalg::host_values;
 use crate::host::random::{Purpose, uniform_open};
@@ -75,10 +74,12 @@ struct Placed {
 
 fn placed(subject: &Subject<'_>, data: &CheckData) -> Result<Placed> {
     let x = in_cells(subject, data)?;
-    let (z, log_det) = subject.continuous.to_base(&x, data.context.as_ref(), subject.threads)?;
+    let rng = |i: usize| subject.streams().rng(Purpose::Check, Draw::Marks as u64, i as u64);
+    let (context, threads) = (data.context.as_ref(), subject.threads);
+    let (z, log_det) = subject.continuous.to_base_scattered(&x, context, threads, &rng)?;
     let inside: Vec<usize> = (0..z.len()).filter(|i| log_det[*i].is_finite()).collect();
     let outside = z.len() - inside.len();
-    let context = data.context.as_ref().map(|c| c.select(&inside));
+    let context = data.context.as_ref().map(|c| ranked(&c.select(&inside)));
     Ok(Placed { z: z.select(&inside), context, outside })
 }
 
@@ -87,7 +88,7 @@ const POINTS: u64 = 64;
 
 /// The rows with whole numbers at a random point of their cell, by the density that the model has there (sampling, importance resampling).
 fn in_cells(subject: &Subject<'_>, data: &CheckData) -> Result<Rows> {
-    let cells = Cells::new(subject.model.schema());
+    let cells = subject.model.encoding().cells();
     let mut x = data.x.clone();
     if cells.points() == 1 {
         return Ok(x);

@@ -4,7 +4,7 @@
 //! samples, the distance of the `u_i` from uniform is the Kolmogorov-Smirnov distance of data and samples, which also holds for
 //! whole numbers, where many values are tied. Samples of a conditional model are drawn at the contexts of the data.
 
-use super::subject::Subject;
+use super::subject::{Subject, ranked};
 use super::{CheckData, CheckResult};
 use crate::host::rows::Rows;
 
@@ -15,10 +15,9 @@ const EFFECT: f64 = 0.05;
 const FALSE_ALARM: f64 = 1e-6;
 
 pub(super) fn check(subject: &Subject<'_>, data: &CheckData, samples: &Rows) -> Vec<CheckResult> {
-    let columns = subject.model.schema().numbers().into_iter().enumerate();
-    columns
-        .map(|(j, column)| of_column(&column.name, data.x.column(j), samples.column(j)))
-        .collect()
+    let columns = subject.model.schema().columns.iter().enumerate();
+    let (data, samples) = (ranked(&data.x), ranked(samples));
+    columns.map(|(j, column)| of_column(&column.name, data.column(j), samples.column(j))).collect()
 }
 
 fn of_column(name: &str, data: Vec<f64>, samples: Vec<f64>) -> CheckResult {

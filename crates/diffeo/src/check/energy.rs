@@ -1,6 +1,6 @@
 //! How far are samples from data in all columns together?
 
-use super::subject::{Draw, Subject};
+use super::subject::{Draw, Subject, ranked};
 use super::{CheckData, CheckResult};
 use crate::error::Result;
 use crate::host::parallel;
@@ -30,9 +30,10 @@ pub(super) fn check(
     if n < ROWS_MIN {
         return Ok(CheckResult::skipped(NAME, format!("{n} rows, and {ROWS_MIN} are needed")));
     }
-    let context = data.context.as_ref().map(|c| c.slice(0..n));
-    let a = scores(&data.x.slice(0..n), &data.x, context.as_ref());
-    let b = scores(&samples.slice(0..n), &data.x, context.as_ref());
+    let context = data.context.as_ref().map(|c| ranked(&c.slice(0..n)));
+    let (x, samples) = (ranked(&data.x), ranked(&samples.slice(0..n)));
+    let a = scores(&x.slice(0..n), &x, context.as_ref());
+    let b = scores(&samples, &x, context.as_ref());
     let with = if context.is_some() { " with their contexts" } else { "" };
     compare(NAME, &format!("rows of data and {n} samples{with}"), &a, &b, subject)
 }

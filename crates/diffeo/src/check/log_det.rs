@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::CheckResult;
 use super::subject::{Samples, Subject};
+use crate::columns::Within;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Flow;
 use crate::host::linalg::{host_values, log_abs_det};
@@ -25,7 +26,11 @@ const ROWS: usize = 4096;
 const DIMS_MAX: usize = 1024;
 
 pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
-    let d = subject.model.flow().dims();
+    let d = subject.model.flow().numbers();
+    if d == 0 {
+        let reason = "no column has a density".to_owned();
+        return Ok(CheckResult::skipped("log_det", reason));
+    }
     if d > DIMS_MAX {
         let reason = format!("{d} columns, and Jacobians are taken for at most {DIMS_MAX}");
         return Ok(CheckResult::skipped("log_det", reason));
@@ -34,12 +39,13 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
     let context = subject.contexts(n);
     let options = subject.sample_options(Samples::LogDet);
     let x = subject.continuous.sample(n, context.as_ref(), &options)?;
-    let (flow, units) = (in_double(subject.model.flow())?, subject.model.units());
+    let (flow, encoding) = (in_double(subject.model.flow())?, subject.continuous.encoding());
+    let of_numbers = flow.of_numbers();
     let errors = parallel::map(n, subject.threads, |i| {
-        let (mut x, mut context) = (x.slice(i..i + 1), context.as_ref().map(|c| c.slice(i..i + 1)));
-        units.to_real(&mut x);
-        context.iter_mut().for_each(|context| units.context_to_real(context));
-        error_at(&x, context.as_ref(), |x, c| flow.to_base(x, c))
+        let (x, context) = (x.slice(i..i + 1), context.as_ref().map(|c| c.slice(i..i + 1)));
+        let encoded = encoding.encode(&x, context.as_ref(), Within::Middle);
+        let (x, context) = flow.numbers_of(&encoded.x, encoded.context.as_ref())?;
+        error_at(&x, context.as_ref(), |x, c| of_numbers.to_base(x, c))
     })?;
     let larger = |a: f64, b: &f64| if b.is_nan() || *b > a { *b } else { a };
     let value = errors.iter().fold(0.0, |a: f64, b| if a.is_nan() { a } else { larger(a, b) });

@@ -139,7 +139,7 @@ fn validate(model: &Model, data: Option<&CheckData>, options: &CheckOptions) -> 
         )));
     }
     let Some(data) = data else { return Ok(()) };
-    let expected = (model.flow().dims(), model.flow().context_dims());
+    let expected = (model.schema().columns.len(), model.schema().context.len());
     let found = (data.x.width(), data.context.as_ref().map_or(0, Rows::width));
     let same_rows = data.context.as_ref().is_none_or(|c| c.len() == data.x.len());
     if expected != found || !same_rows {
@@ -157,11 +157,14 @@ fn validate(model: &Model, data: Option<&CheckData>, options: &CheckOptions) -> 
         return Err(Error::data("expected at least one row to check against, found none"));
     }
     let columns = [
-        (Some(&data.x), model.schema().numbers()),
-        (data.context.as_ref(), model.schema().context_numbers()),
+        (Some(&data.x), &model.schema().columns),
+        (data.context.as_ref(), &model.schema().context),
     ];
     for (rows, names) in columns.into_iter().filter_map(|(rows, names)| Some((rows?, names))) {
-        if let Some(at) = rows.values().iter().position(|v| !v.is_finite()) {
+        let is_bad =
+            |at: usize, v: f64| !(v.is_finite() || v.is_nan() && names[at % rows.width()].holes);
+        let bad = rows.values().iter().enumerate().find(|(at, v)| is_bad(*at, **v));
+        if let Some((at, _)) = bad {
             return Err(Error::data(format!(
                 "row {}, column {}: expected a finite number, found {}",
                 at / rows.width() + 1,

@@ -6,7 +6,7 @@
 use super::CheckResult;
 use super::importance::{self, Proposal};
 use super::subject::{Draw, Samples, Subject};
-use crate::columns::Units;
+use crate::columns::{Column, Schema, Within};
 use crate::error::Result;
 use crate::host::random::Purpose;
 use crate::host::rows::Rows;
@@ -32,13 +32,18 @@ const WORK: f64 = 2e11;
 const DIMS_MAX: usize = 256;
 
 pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
-    let d = subject.model.flow().dims();
+    let d = subject.model.flow().numbers();
+    if d == 0 {
+        let reason =
+            "all columns have probabilities, which add up to one by construction".to_owned();
+        return Ok(CheckResult::skipped(NAME, reason));
+    }
     if d > DIMS_MAX {
         let reason = format!("{d} columns, and integrals are taken over at most {DIMS_MAX}");
         return Ok(CheckResult::skipped(NAME, reason));
     }
-    let inner = without_units(subject.model)?;
-    let fixed = subject.fixed_context();
+    let inner = of_numbers(subject.model)?;
+    let fixed = fixed(subject)?;
     let context =
         |n: usize| fixed.as_ref().map(|row| Rows::new(row.repeat(n), row.len())).transpose();
     let n = importance::CENTRES + importance::PROBES;
@@ -51,7 +56,10 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
         let rng = |i: usize| subject.streams().rng(Purpose::Check, Draw::Proposal as u64, i as u64);
         proposal.draw(n, subject.threads, rng)
     })?;
-    if fixed.is_some() {
+    if subject.model.flow().marks().is_some() {
+        detail += "; given the outcomes of one sample";
+    }
+    if !subject.model.schema().context.is_empty() {
         detail += match subject.data() {
             Some(_) => "; at the context of one row of data",
             None => "; at the central context",
@@ -149,12 +157,24 @@ fn on_grid(
     Ok(density.iter().map(|p| p.exp()).sum::<f64>() * cell)
 }
 
-/// The flow behind the units, as a model of real columns.
-fn without_units(model: &Model) -> Result<Model> {
-    let schema = model.schema().continuous();
-    let context = model.units().context.clone();
-    let units = Units { context, ..Units::none(schema.width(), 0) };
-    Model::with_units(model.flow().clone(), schema, units)
+/// The flow of the numbers behind the units, as a model of real columns.
+fn of_numbers(model: &Model) -> Result<Model> {
+    let flow = model.flow().of_numbers();
+    let real = |n: usize, of: &str| (0..n).map(|i| Column::real(format!("{of}{i}"))).collect();
+    let schema =
+        Schema { columns: real(flow.dims(), "z"), context: real(flow.context_dims(), "c") };
+    Model::new(flow, schema)
+}
+
+/// What the numbers are given where the integral is taken: one context, and the marks of one sample there.
+fn fixed(subject: &Subject<'_>) -> Result<Option<Vec<f64>>> {
+    let model = subject.model;
+    let context =
+        subject.fixed_context().map(|row| Rows::new(row.clone(), row.len())).transpose()?;
+    let x = model.sample(1, context.as_ref(), &subject.sample_options(Samples::Normalisation))?;
+    let encoded = model.encoding().encode(&x, context.as_ref(), Within::Middle);
+    let (_, given) = model.flow().numbers_of(&encoded.x, encoded.context.as_ref())?;
+    Ok(given.map(Rows::into_values))
 }
 
 #[cfg(test)]

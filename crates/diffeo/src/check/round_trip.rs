@@ -2,7 +2,6 @@
 
 use super::CheckResult;
 use super::subject::{Samples, Subject};
-use crate::columns::Cells;
 use crate::error::Result;
 use crate::host::rows::Rows;
 
@@ -26,7 +25,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
     let measure = |x: &Rows, context: Option<&Rows>| {
         let to_base = |x: &Rows| model.to_base(x, context, threads);
         let to_data = |z: &Rows| Ok(model.to_data(z, context, threads)?.0);
-        largest_error(x, &Cells::new(model.schema()).middle(x), to_base, to_data)
+        largest_error(x, &model.encoding().cells().middle(x), to_base, to_data)
     };
     let of_samples = measure(&samples, context.as_ref())?;
     let mut rows = format!("{n} samples");
@@ -44,7 +43,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
         }
     }
     let (kind, Worst { error, row, column, .. }) = worst;
-    let name = &model.schema().numbers()[column].name;
+    let name = &model.schema().columns[column].name;
     let detail = format!(
         "{rows} to the base and back: largest error {error:.1e} spreads of the column, in column {} of {kind} {}",
         crate::error::quoted(name),
@@ -72,6 +71,10 @@ fn largest_error(
     for row in (0..x.len()).filter(inside) {
         for (column, (centre, spread)) in scales.iter().enumerate() {
             let (a, b) = (expected.row(row)[column], back.row(row)[column]);
+            // A value that is missing comes back as one.
+            if a.is_nan() && b.is_nan() {
+                continue;
+            }
             let error = (b - a).abs() / spread.max((a - centre).abs());
             let error = if b.is_finite() && log_det[row].is_finite() { error } else { f64::NAN };
             if error.is_nan() || error > worst.error {
@@ -87,6 +90,10 @@ fn largest_error(
 
 /// Median, and half the distance of the 16th and 84th percentile: a deviation that far rows do not change.
 fn centre_and_spread(mut values: Vec<f64>) -> (f64, f64) {
+    values.retain(|v| !v.is_nan());
+    if values.is_empty() {
+        return (0.0, 1.0);
+    }
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values[((values.len() - 1) as f64 * share) as usize];
     let spread = 0.5 * (at(0.84) - at(0.16));

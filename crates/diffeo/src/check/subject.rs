@@ -2,7 +2,7 @@
 
 use super::{CheckData, CheckOptions, validate};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::random::{Purpose, Streams, normal, permutation};
+use crate::host::random::{Purpose, Streams, permutation};
 use crate::host::rows::Rows;
 use crate::model::{Model, SampleOptions};
 use crate::spec::Precision;
@@ -22,6 +22,8 @@ pub(super) enum Draw {
     Cells,
     /// Places among equal densities.
     Ranks,
+    /// Places of marks in their cells.
+    Marks,
 }
 
 /// Which samples of the model a check uses: blocks of row numbers that do not meet.
@@ -102,7 +104,7 @@ impl<'a> Subject<'a> {
 
     /// Contexts of `n` rows: those of the data over and over, or a draw of what training may have seen.
     pub(super) fn contexts(&self, n: usize) -> Option<Rows> {
-        let width = self.model.flow().context_dims();
+        let width = self.model.schema().context.len();
         if width == 0 {
             return None;
         }
@@ -112,8 +114,7 @@ impl<'a> Subject<'a> {
                 Some(given) => row.copy_from_slice(given.row(i % given.len())),
                 None => {
                     let mut rng = self.streams.rng(Purpose::Check, Draw::Contexts as u64, i as u64);
-                    row.iter_mut().for_each(|v| *v = normal(&mut rng));
-                    self.model.units().context_to_data(row);
+                    row.copy_from_slice(&self.model.encoding().some_context(Some(&mut rng)));
                 }
             }
         }
@@ -122,16 +123,20 @@ impl<'a> Subject<'a> {
 
     /// One context for a question that needs a fixed one: the first of the data, or the centre of those in training.
     pub(super) fn fixed_context(&self) -> Option<Vec<f64>> {
-        let width = self.model.flow().context_dims();
-        (width > 0).then(|| match self.data.as_ref().and_then(|d| d.context.as_ref()) {
-            Some(given) => given.row(0).to_vec(),
-            None => {
-                let mut row = vec![0.0; width];
-                self.model.units().context_to_data(&mut row);
-                row
+        (!self.model.schema().context.is_empty()).then(|| {
+            match self.data.as_ref().and_then(|d| d.context.as_ref()) {
+                Some(given) => given.row(0).to_vec(),
+                None => self.model.encoding().some_context(None),
             }
         })
     }
+}
+
+/// The rows with a value below all others where one is missing: what is compared are ranks.
+pub(super) fn ranked(rows: &Rows) -> Rows {
+    let mut rows = rows.clone();
+    rows.values_mut().iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = f64::MIN);
+    rows
 }
 
 /// The model with whole numbers as real ones, so that samples are taken as they leave the flow.

@@ -21,8 +21,16 @@ impl Cells {
     const POINTS: usize = 8;
 
     pub(crate) fn new(schema: &Schema) -> Self {
-        let columns = schema.numbers().into_iter().enumerate();
-        Self { whole: columns.filter(|(_, c)| c.kind.is_whole()).map(|(j, _)| j).collect() }
+        let columns = schema.columns.iter().enumerate();
+        let whole = columns.filter(|(_, c)| c.kind.is_whole() && c.has_number());
+        Self { whole: whole.map(|(j, _)| j).collect() }
+    }
+
+    /// Where point `point` of the lattice lies in the cell of the `i`-th whole number.
+    pub(super) fn offset(i: usize, point: usize) -> f64 {
+        let generator = 2 * (i % 4) + 1;
+        let u = ((point * generator) % Self::POINTS) as f64 + 0.5;
+        u / Self::POINTS as f64
     }
 
     /// Points at which a density must be known for a probability.
@@ -34,9 +42,7 @@ impl Cells {
     pub(crate) fn at_point(&self, rows: &Rows, point: usize) -> Rows {
         let mut rows = rows.clone();
         for (i, &j) in self.whole.iter().enumerate() {
-            let generator = 2 * (i % 4) + 1;
-            let u = ((point * generator) % Self::POINTS) as f64 + 0.5;
-            let u = u / Self::POINTS as f64;
+            let u = Self::offset(i, point);
             each(&mut rows, j, |v| *v += u);
         }
         rows

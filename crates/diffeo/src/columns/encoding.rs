@@ -1,44 +1,325 @@
-//! From rows of a table to what a flow learns from.
+//! From rows of a table to what a flow learns from, and back.
 
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
 
 use super::cells::Cells;
-use super::schema::Schema;
+use super::context::Contexts;
+use super::outcomes::{Case, Outcomes, radix};
+use super::schema::{Column, Schema};
 use super::units::Units;
+use crate::host::random::{normal, uniform};
 use crate::host::rows::Rows;
+use crate::marks::MarkSpec;
 
-/// Cells and units together.
+/// How a table's rows reach a flow: outcomes as marks, whole numbers as cells, numbers in their units.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoding {
+    slots: Vec<Slot>,
+    /// Marks in a row; they come before its numbers.
+    marks: usize,
     cells: Cells,
-    pub(crate) units: Units,
+    contexts: Contexts,
+    units: Units,
 }
 
 /// Rows as a flow sees them.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoded {
-    /// Real numbers of order one.
+    /// Marks, then real numbers of order one.
     pub(crate) x: Rows,
-    /// `log|det|` of the map from the data, of each row.
+    /// What the way from the data adds to the log-density of each row.
     pub(crate) log_det: Vec<f64>,
     pub(crate) context: Option<Rows>,
 }
 
+/// Where in the cell of a whole number a row is taken, and where in those of its marks.
+#[derive(Clone, Copy)]
+pub(crate) enum Within<'a> {
+    /// At a point of the lattice.
+    Point(usize),
+    /// In the middle.
+    Middle,
+    /// Anywhere; this makes the random numbers of a row. Marks are taken in the middle.
+    Random(&'a (dyn Fn(usize) -> ChaCha8Rng + Sync)),
+    /// Anywhere, marks too, and numbers that are not there are draws of the base: a row's image is then a draw of the base.
+    Scattered(&'a (dyn Fn(usize) -> ChaCha8Rng + Sync)),
+}
+
+/// Where a column's marks and its number lie in a row of the flow.
+#[derive(Clone, Debug)]
+struct Slot {
+    column: Column,
+    outcomes: Outcomes,
+    /// The first mark.
+    mark: usize,
+    /// How many marks say which outcome is the case, and how many outcomes the second one tells apart.
+    digits: usize,
+    radix: usize,
+    /// Number of knots of a place on a circle, which is the last mark.
+    knots: Option<usize>,
+    /// Its place among the numbers, and among those that are cells.
+    number: Option<(usize, Option<usize>)>,
+    log_seen: f64,
+}
+
+/// `ln(2 pi) / 2`: with `z^2 / 2`, what a number that is not there loses in the base.
+const ABSENT: f64 = 0.918_938_533_204_672_8;
+
 impl Encoding {
     pub(crate) fn new(schema: &Schema, units: Units) -> Self {
-        Self { cells: Cells::new(schema), units }
+        let (mut slots, mut marks, mut numbers, mut whole) = (Vec::new(), 0, 0, 0);
+        for column in &schema.columns {
+            let (outcomes, specs) = (column.outcomes(), column.marks());
+            let knots = specs.iter().find_map(|mark| match mark {
+                MarkSpec::Circle { knots } => Some(*knots),
+                MarkSpec::Levels { .. } => None,
+            });
+            let number = column.has_number().then(|| {
+                let cell = column.kind.is_whole().then_some(whole);
+                (numbers, cell)
+            });
+            numbers += usize::from(number.is_some());
+            whole += usize::from(number.is_some_and(|(_, cell)| cell.is_some()));
+            slots.push(Slot {
+                digits: specs.len() - usize::from(knots.is_some()),
+                radix: radix(outcomes.count).unwrap_or(outcomes.count.max(1)),
+                mark: marks,
+                log_seen: column.log_seen(),
+                column: column.clone(),
+                outcomes,
+                knots,
+                number,
+            });
+            marks += specs.len();
+        }
+        Self { slots, marks, cells: Cells::new(schema), contexts: Contexts::new(schema), units }
     }
 
-    /// Encodes rows in the units of the data, whole numbers at random points of their cells; `rng` makes the random numbers of a row.
-    pub(crate) fn encode(
-        &self,
-        mut x: Rows,
-        mut context: Option<Rows>,
-        rng: impl Fn(usize) -> ChaCha8Rng,
-    ) -> Encoded {
-        self.cells.scatter(&mut x, rng);
-        let log_det = self.units.to_real(&mut x);
-        context.iter_mut().for_each(|context| self.units.context_to_real(context));
+    pub(crate) fn units(&self) -> &Units {
+        &self.units
+    }
+
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
+    /// Whether rows of the table and of the flow have the same numbers in the same places.
+    fn is_plain(&self) -> bool {
+        self.marks == 0
+    }
+
+    /// Encodes rows in the units of the data.
+    pub(crate) fn encode(&self, x: &Rows, context: Option<&Rows>, within: Within<'_>) -> Encoded {
+        let context = context.map(|context| self.context(context));
+        let (x, log_det) = match self.is_plain() {
+            true => self.encode_numbers(x, within),
+            false => self.encode_mixed(x, within),
+        };
         Encoded { x, log_det, context }
+    }
+
+    /// The contexts of rows as a flow sees them.
+    pub(crate) fn context(&self, context: &Rows) -> Rows {
+        self.contexts.encode(context, &self.units)
+    }
+
+    fn encode_numbers(&self, x: &Rows, within: Within<'_>) -> (Rows, Vec<f64>) {
+        let mut x = match within {
+            Within::Point(point) => self.cells.at_point(x, point),
+            Within::Middle => self.cells.middle(x),
+            Within::Random(rng) | Within::Scattered(rng) => {
+                let mut x = x.clone();
+                self.cells.scatter(&mut x, rng);
+                x
+            }
+        };
+        let log_det = self.units.to_real(&mut x);
+        (x, log_det)
+    }
+
+    fn encode_mixed(&self, x: &Rows, within: Within<'_>) -> (Rows, Vec<f64>) {
+        let width = self.marks + self.units.columns.len();
+        let (mut out, mut log_det) = (Rows::zeros(x.len(), width), vec![0.0; x.len()]);
+        let rows = out.values_mut().chunks_exact_mut(width).zip(&mut log_det);
+        for (i, (row, log_det)) in rows.enumerate() {
+            let mut rng = match within {
+                Within::Random(rng) | Within::Scattered(rng) => Some(rng(i)),
+                Within::Point(_) | Within::Middle => None,
+            };
+            let (marks, numbers) = row.split_at_mut(self.marks);
+            for (slot, &x) in self.slots.iter().zip(x.row(i)) {
+                *log_det += slot.encode(x, marks, numbers, self, (within, &mut rng));
+            }
+        }
+        (out, log_det)
+    }
+
+    /// Takes rows of a flow back to the units of the data, and adds to each log-determinant that of the way. Whole numbers are not rounded yet.
+    pub(crate) fn decode(&self, mut rows: Rows, log_det: &mut [f64]) -> Rows {
+        if self.is_plain() {
+            self.units.to_data(&mut rows, log_det);
+            return rows;
+        }
+        let mut out = Rows::zeros(rows.len(), self.slots.len());
+        let outs = out.values_mut().chunks_exact_mut(self.slots.len());
+        for (i, (out, log_det)) in outs.zip(log_det).enumerate() {
+            let (marks, numbers) = rows.row(i).split_at(self.marks);
+            for (slot, out) in self.slots.iter().zip(out) {
+                let (value, slope) = slot.decode(marks, numbers, &self.units);
+                (*out, *log_det) = (value, *log_det + slope);
+            }
+        }
+        out
+    }
+
+    /// Rounds what is a cell to its whole number; says whether there is a column of such.
+    pub(crate) fn settle(&self, x: &mut Rows) -> bool {
+        self.cells.settle(x)
+    }
+
+    /// A context of what training may have seen, in the units of the data: drawn, or the centre of all.
+    pub(crate) fn some_context(&self, rng: Option<&mut ChaCha8Rng>) -> Vec<f64> {
+        self.contexts.some(&self.units, rng)
+    }
+}
+
+impl Slot {
+    /// Writes the marks and the number of a value; returns what that adds to the log-density.
+    fn encode(
+        &self,
+        x: f64,
+        marks: &mut [f64],
+        numbers: &mut [f64],
+        encoding: &Encoding,
+        (within, rng): (Within<'_>, &mut Option<ChaCha8Rng>),
+    ) -> f64 {
+        let is_bare = self.digits == 0 && self.knots.is_none();
+        let case = if is_bare { Case::Number } else { self.column.case(x, &self.outcomes) };
+        let mut sum = match case {
+            Case::Outcome(outcome) => {
+                self.mark(outcome, marks);
+                self.log_seen
+            }
+            Case::Number => {
+                self.outcomes.rest.into_iter().for_each(|rest| self.mark(rest, marks));
+                self.place(x, marks)
+            }
+            Case::Unseen(log_prob) => {
+                self.unmark(-1.0, marks);
+                log_prob
+            }
+            Case::Impossible => {
+                self.mark(0, marks);
+                f64::NEG_INFINITY
+            }
+            Case::Unknown => {
+                self.unmark(f64::NAN, marks);
+                0.0
+            }
+        };
+        if case != Case::Number {
+            self.knots.iter().for_each(|_| marks[self.mark + self.digits] = -1.0);
+        }
+        if let (Within::Scattered(_), Some(rng)) = (within, &mut *rng) {
+            self.scatter(marks, rng);
+        }
+        let Some((number, cell)) = self.number else { return sum };
+        if case == Case::Number {
+            let u = match (cell, within) {
+                (None, _) => 0.0,
+                (Some(i), Within::Point(point)) => Cells::offset(i, point),
+                (Some(_), Within::Middle) => 0.5,
+                (Some(_), _) => rng.as_mut().map_or(0.5, |rng| uniform(rng)),
+            };
+            let (z, slope) = encoding.units.number_to_real(number, x + u);
+            numbers[number] = z;
+            sum += slope;
+            // A fraction is no whole number.
+            if cell.is_some() && x.is_finite() && !self.column.kind.contains(x) {
+                sum = f64::NEG_INFINITY;
+            }
+        } else {
+            let z = match (within, rng) {
+                (Within::Scattered(_), Some(rng)) => normal(rng),
+                _ => 0.0,
+            };
+            numbers[number] = z;
+            sum += ABSENT + 0.5 * z * z;
+        }
+        sum
+    }
+
+    /// Marks an outcome, in the middle of its cells.
+    fn mark(&self, outcome: usize, marks: &mut [f64]) {
+        match &mut marks[self.mark..][..self.digits] {
+            [] => {}
+            [only] => *only = outcome as f64 + 0.5,
+            [first, second, ..] => {
+                *first = (outcome / self.radix) as f64 + 0.5;
+                *second = (outcome % self.radix) as f64 + 0.5;
+            }
+        }
+    }
+
+    fn unmark(&self, with: f64, marks: &mut [f64]) {
+        marks[self.mark..][..self.digits + usize::from(self.knots.is_some())].fill(with);
+    }
+
+    /// Writes the place of a number on its circle, if it is on one; returns the log-slope.
+    fn place(&self, x: f64, marks: &mut [f64]) -> f64 {
+        let (Some(knots), Some((low, high))) = (self.knots, self.column.circle()) else {
+            return 0.0;
+        };
+        let (knots, turn) = (knots as f64, high - low);
+        let place = (((x - low) / turn).rem_euclid(1.0)) * knots;
+        // The remainder may round to a whole turn.
+        marks[self.mark + self.digits] = if place >= knots { 0.0 } else { place };
+        knots.ln() - turn.ln()
+    }
+
+    /// Moves marks of outcomes to a random place in their cells.
+    fn scatter(&self, marks: &mut [f64], rng: &mut impl Rng) {
+        for mark in &mut marks[self.mark..][..self.digits] {
+            let u = uniform(rng);
+            if *mark >= 0.0 {
+                *mark = mark.floor() + u;
+            }
+        }
+    }
+
+    /// The value that marks and number say, and the log-slope of the way there.
+    fn decode(&self, marks: &[f64], numbers: &[f64], units: &Units) -> (f64, f64) {
+        let digits = &marks[self.mark..][..self.digits];
+        let outcome = match digits {
+            [] => None,
+            [only] => Some(only.floor()),
+            [first, second, ..] => Some(first.floor() * self.radix as f64 + second.floor()),
+        };
+        let absent = |number: usize| -ABSENT - 0.5 * numbers[number] * numbers[number];
+        if let Some(outcome) = outcome {
+            // A mark of nothing that was seen in training is no value that can be named.
+            let outcome = if outcome >= 0.0 { outcome as usize } else { usize::MAX };
+            if self.outcomes.rest != Some(outcome) {
+                let value = match outcome < self.outcomes.count {
+                    true => self.column.value(outcome, &self.outcomes).unwrap_or(f64::NAN),
+                    false => f64::NAN,
+                };
+                return (
+                    value,
+                    self.number.map_or(0.0, |(number, _)| absent(number)) - self.log_seen,
+                );
+            }
+        }
+        if let (Some(knots), Some((low, high))) = (self.knots, self.column.circle()) {
+            let (place, turn) = (marks[self.mark + self.digits], high - low);
+            let x = low + turn * (place / knots as f64);
+            let x = if x < high { x } else { low };
+            return (x, turn.ln() - (knots as f64).ln());
+        }
+        match self.number {
+            Some((number, _)) => units.number_to_data(number, numbers[number]),
+            None => (f64::NAN, 0.0),
+        }
     }
 }

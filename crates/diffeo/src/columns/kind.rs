@@ -3,14 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::support::Support;
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Result};
 
 /// What values a column may hold. What follows from a kind, here and nowhere else: which values belong to it, how they
-/// reach the real line, and how they come back.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+/// reach the real line, and which of them have a probability of their own.
+///
+/// How kinds are written is said at [`super::KindWish`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ColumnKind {
     /// Any real number.
+    #[default]
     Real,
     /// Strictly positive numbers: mapped by `ln x`.
     Positive,
@@ -21,64 +24,167 @@ pub enum ColumnKind {
         /// Upper bound, excluded.
         high: f64,
     },
-    /// Whole numbers, uniformly dequantised: `x + u` with `u` in `[0, 1)`; samples are rounded down again.
+    /// Numbers with a bound on one side, or with bounds of which at least one is included. A bound that is included has a probability of its
+    /// own; between the bounds there is a density.
+    Range {
+        /// Lower end.
+        low: End,
+        /// Upper end.
+        high: End,
+    },
+    /// Whole numbers. Those of a small range have a probability each; else they are uniformly dequantised, `x + u` with `u` in `[0, 1)`, and
+    /// samples are rounded down again.
     Integer,
+    /// Whole numbers with a bound, which is included.
+    IntegerRange {
+        /// The smallest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        low: Option<i64>,
+        /// The largest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        high: Option<i64>,
+    },
+    /// False or true: 0 or 1.
+    Boolean,
+    /// One of the column's levels, by its number.
+    Category,
+    /// A number that means the same after a whole turn, `high` being `low` again: angles, hours of the day.
+    Periodic {
+        /// Where a turn begins.
+        low: f64,
+        /// Where it ends.
+        high: f64,
+    },
+    /// Days since 1970-01-01: whole numbers that are written as dates.
+    Date,
+    /// Seconds since 1970-01-01 00:00 UTC: real numbers that are written as dates with times.
+    Time,
+}
+
+/// An end of a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// There is none.
+    #[default]
+    Unbounded,
+    /// A bound that does not belong to the range.
+    Open(f64),
+    /// A bound that belongs to the range.
+    Closed(f64),
+}
+
+impl End {
+    /// The number, if there is one.
+    pub fn bound(self) -> Option<f64> {
+        match self {
+            Self::Unbounded => None,
+            Self::Open(x) | Self::Closed(x) => Some(x),
+        }
+    }
+
+    fn closed(self) -> Option<f64> {
+        match self {
+            Self::Closed(x) => Some(x),
+            _ => None,
+        }
+    }
 }
 
 impl ColumnKind {
-    /// Whether `x` lies in the support (never for NaN or an infinity).
+    /// Whether `x` is a value of the kind (never for NaN or an infinity).
     pub fn contains(&self, x: f64) -> bool {
         x.is_finite()
             && match *self {
-                Self::Real => true,
+                Self::Real | Self::Time | Self::Periodic { .. } => true,
                 Self::Positive => x > 0.0,
                 Self::Interval { low, high } => low < x && x < high,
-                Self::Integer => x.fract() == 0.0,
+                Self::Range { low, high } => {
+                    let above = match low {
+                        End::Unbounded => true,
+                        End::Open(low) => x > low,
+                        End::Closed(low) => x >= low,
+                    };
+                    above
+                        && match high {
+                            End::Unbounded => true,
+                            End::Open(high) => x < high,
+                            End::Closed(high) => x <= high,
+                        }
+                }
+                Self::Integer | Self::Date => x.fract() == 0.0,
+                Self::IntegerRange { low, high } => {
+                    x.fract() == 0.0
+                        && low.is_none_or(|low| x >= low as f64)
+                        && high.is_none_or(|high| x <= high as f64)
+                }
+                Self::Boolean => x == 0.0 || x == 1.0,
+                Self::Category => x >= 0.0 && x.fract() == 0.0,
             }
     }
 
     /// Whether `x` is so near a bound of its interval that rounding `x` moves its logit by more than a millionth.
     pub(super) fn is_at_edge(&self, x: f64) -> bool {
         const GRAINS: f64 = 1e6;
-        let Self::Interval { low, high } = *self else { return false };
+        let (low, high) = match self.support() {
+            Support::Logit { low, high } => (low, high),
+            _ => return false,
+        };
         let grain = f64::EPSILON * low.abs().max(high.abs());
-        (x - low).min(high - x) < GRAINS * grain
+        low < x && x < high && (x - low).min(high - x) < GRAINS * grain
     }
 
     /// What to do about values of a table that are not of the kind.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Interval { .. } => "the bounds are excluded, widen them",
+            Self::Interval { .. } => {
+                "the bounds of (low, high) are excluded: write [low, high] where they occur, or widen them"
+            }
+            Self::Range { .. } | Self::IntegerRange { .. } => "widen the bounds",
             _ => "choose another kind for it with --columns",
-        }
-    }
-
-    /// Numbers that a value of the column becomes for the flow.
-    pub fn width(&self) -> usize {
-        match self {
-            Self::Real | Self::Positive | Self::Interval { .. } | Self::Integer => 1,
         }
     }
 
     /// Whether values are whole numbers, which stand for a cell of the real line each and have probabilities.
     pub fn is_whole(&self) -> bool {
-        *self == Self::Integer
+        matches!(self, Self::Integer | Self::IntegerRange { .. } | Self::Date)
+    }
+
+    /// Whether all values have a probability and none a density.
+    pub fn is_discrete(&self) -> bool {
+        self.is_whole() || matches!(self, Self::Boolean | Self::Category)
+    }
+
+    /// The bounds that belong to the kind and have a probability of their own beside a density.
+    pub(super) fn closed_bounds(&self) -> Vec<f64> {
+        match self {
+            Self::Range { low, high } => {
+                [low.closed(), high.closed()].into_iter().flatten().collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The map of a modelled column's support to the real line.
     pub(super) fn support(&self) -> Support {
+        let whole = |bound: i64| bound as f64;
         match *self {
-            Self::Real | Self::Integer => Support::Identity,
             Self::Positive => Support::Log,
             Self::Interval { low, high } => Support::Logit { low, high },
+            Self::Range { low, high } => Support::between(low.bound(), high.bound()),
+            // A whole number k stands for the cell from k to k + 1.
+            Self::IntegerRange { low, high } => {
+                Support::between(low.map(whole), high.map(|high| whole(high) + 1.0))
+            }
+            _ => Support::Identity,
         }
     }
 
-    /// The map of a context column. A column of an interval is bounded already, and may be on its bounds where it is used: it needs no logit.
+    /// The map of a context column. A column with bounds may be on them where it is used: it needs no logarithm.
     pub(super) fn context_support(&self) -> Support {
         match self {
-            Self::Interval { .. } => Support::Identity,
-            kind => kind.support(),
+            Self::Positive => Support::Log,
+            _ => Support::Identity,
         }
     }
 
@@ -87,69 +193,52 @@ impl ColumnKind {
     /// # Errors
     /// [`crate::ErrorKind::Config`] with the bounds.
     pub(super) fn validate(&self) -> Result<()> {
-        match *self {
-            Self::Interval { low, high }
-                if !(low.is_finite() && high.is_finite() && low < high) =>
-            {
-                Err(Error::config(format!(
-                    "bounds must be finite with low < high, found [{low}, {high}]"
-                )))
-            }
-            _ => Ok(()),
+        let whole = |bound: Option<i64>| bound.map(|bound| bound as f64);
+        let (low, high) = match *self {
+            Self::Interval { low, high } | Self::Periodic { low, high } => (Some(low), Some(high)),
+            Self::Range { low, high } => (low.bound(), high.bound()),
+            Self::IntegerRange { low, high } => (whole(low), whole(high).map(|high| high + 1.0)),
+            _ => (None, None),
+        };
+        let finite = [low, high].into_iter().flatten().all(f64::is_finite);
+        let ordered =
+            low.zip(high).is_none_or(|(low, high)| low < high && (high - low).is_finite());
+        if finite && ordered {
+            return Ok(());
         }
+        Err(Error::config(format!("bounds must be finite with low < high, found {self}")))
     }
 }
 
 impl std::fmt::Display for ColumnKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
+        match *self {
             Self::Real => f.write_str("real"),
             Self::Positive => f.write_str("positive"),
-            Self::Interval { low, high } => write!(f, "[{low}, {high}]"),
-            Self::Integer => f.write_str("integer"),
-        }
-    }
-}
-
-/// Parses `real`, `positive`, `integer` or `[a, b]`.
-impl std::str::FromStr for ColumnKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let text = text.trim();
-        match text {
-            "real" => return Ok(Self::Real),
-            "positive" => return Ok(Self::Positive),
-            "integer" => return Ok(Self::Integer),
-            _ => {}
-        }
-        let bounds = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).and_then(|t| {
-            let (low, high) = t.split_once([',', ';'])?;
-            Some((low.trim().parse::<f64>().ok()?, high.trim().parse::<f64>().ok()?))
-        });
-        match bounds {
-            Some((low, high)) if low.is_finite() && high.is_finite() && low < high => {
-                Ok(Self::Interval { low, high })
+            Self::Interval { low, high } => write!(f, "({low}, {high})"),
+            Self::Range { low, high } => {
+                match low {
+                    End::Unbounded => f.write_str("(-inf")?,
+                    End::Open(low) => write!(f, "({low}")?,
+                    End::Closed(low) => write!(f, "[{low}")?,
+                }
+                match high {
+                    End::Unbounded => f.write_str(", inf)"),
+                    End::Open(high) => write!(f, ", {high})"),
+                    End::Closed(high) => write!(f, ", {high}]"),
+                }
             }
-            _ => Err(Error::config(format!(
-                "a column kind is real, positive, integer or [low, high] with low < high, not {}",
-                quoted(text)
-            ))),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_parse_and_print() {
-        for text in ["real", "positive", "integer", "[0, 1]"] {
-            assert_eq!(text.parse::<ColumnKind>().unwrap().to_string(), text);
-        }
-        for text in ["", "reel", "[1, 0]", "[0, inf]", "[0]", "(0, 1)"] {
-            assert!(text.parse::<ColumnKind>().is_err(), "{text}");
+            Self::Integer | Self::IntegerRange { low: None, high: None } => f.write_str("integer"),
+            Self::IntegerRange { low: Some(low), high: Some(high) } => {
+                write!(f, "integer[{low}, {high}]")
+            }
+            Self::IntegerRange { low: Some(low), .. } => write!(f, "integer>={low}"),
+            Self::IntegerRange { high: Some(high), .. } => write!(f, "integer<={high}"),
+            Self::Boolean => f.write_str("boolean"),
+            Self::Category => f.write_str("category"),
+            Self::Periodic { low, high } => write!(f, "periodic[{low}, {high})"),
+            Self::Date => f.write_str("date"),
+            Self::Time => f.write_str("time"),
         }
     }
 }

@@ -3,16 +3,42 @@
 use serde::{Deserialize, Serialize};
 
 use super::kind::ColumnKind;
+use super::wish::KindWish;
 use crate::error::{Error, Result, quoted};
+use crate::marks::MarkSpec;
 
-/// A named column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A named column: what it may hold, and what the training rows said about that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
     /// Name in the table's header.
     pub name: String,
     /// What it may hold.
     pub kind: ColumnKind,
+    /// The levels of a category, whose numbers are their places here, or the two words of a boolean, as the table has them. A boolean
+    /// without is written 0 and 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<String>,
+    /// Whether a category has one more level, for all values that are none of [`Column::levels`]: its number is theirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other: bool,
+    /// Values that have a probability of their own beside a density, but for the bounds that belong to the kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masses: Vec<f64>,
+    /// The first and the last of the whole numbers that have a probability each; without, whole numbers are dequantised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[i64; 2]>,
+    /// The probability of all that the kind allows and no training row had: a category without `other` on a level that is not in the list, a
+    /// whole number beyond the range.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unseen: f64,
+    /// Whether a value may be missing: that is then an outcome with a probability of its own, and in rows it is NaN.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub holes: bool,
+}
+
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 /// The columns a model was fitted on, in the order of its dimensions, and those it is conditioned on.
@@ -26,6 +52,18 @@ pub struct Schema {
     pub context: Vec<Column>,
 }
 
+/// What the columns of a table are to a flow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shape {
+    /// The marks of a row, which come first.
+    pub marks: Vec<MarkSpec>,
+    /// An entry for each number: which number of the extended context (the context, then a weight for each level or knot of each mark) is 1
+    /// where the number is there and 0 where it is not; `None` if it is always there.
+    pub gates: Vec<Option<usize>>,
+    /// Numbers in a context.
+    pub context: usize,
+}
+
 impl Column {
     /// A column of any real numbers.
     pub fn real(name: impl Into<String>) -> Self {
@@ -34,8 +72,91 @@ impl Column {
 
     /// A column of a kind.
     pub fn new(name: impl Into<String>, kind: ColumnKind) -> Self {
-        Self { name: name.into(), kind }
+        Self { name: name.into(), kind, ..Self::default() }
     }
+
+    /// A category with these levels.
+    pub fn category<L: Into<String>>(
+        name: impl Into<String>,
+        levels: impl IntoIterator<Item = L>,
+    ) -> Self {
+        let levels = levels.into_iter().map(Into::into).collect();
+        Self { levels, ..Self::new(name, ColumnKind::Category) }
+    }
+
+    /// Whether `x` is a value of the column: one of its kind, a point mass, or NaN for a missing one where that may be.
+    pub fn contains(&self, x: f64) -> bool {
+        if x.is_nan() { self.holes } else { self.kind.contains(x) || self.masses.contains(&x) }
+    }
+
+    /// What it may hold in words: the kind, its point masses, and whether it may be missing.
+    pub fn describe(&self) -> String {
+        let wish = KindWish { kind: self.kind, masses: self.masses.clone() };
+        match self.holes {
+            true => format!("{wish} or missing"),
+            false => wish.to_string(),
+        }
+    }
+
+    /// Refuses bounds that are none, lists that have a value twice, and whatever does not belong to the kind.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] with what was found.
+    fn validate(&self) -> Result<()> {
+        self.kind.validate()?;
+        let mut seen = std::collections::HashSet::new();
+        if let Some(level) = self.levels.iter().find(|level| !seen.insert(level.as_str())) {
+            return Err(Error::config(format!("the level {} is there twice", quoted(level))));
+        }
+        let fault = match self.kind {
+            ColumnKind::Category if self.levels.is_empty() && !self.other => {
+                "a category needs levels"
+            }
+            ColumnKind::Category if self.levels.len() > Self::LEVELS_MAX => {
+                "a category has 65,536 levels at most; take the rare ones as other"
+            }
+            ColumnKind::Boolean if !matches!(self.levels.len(), 0 | 2) => "a boolean has two words",
+            ColumnKind::Category | ColumnKind::Boolean => "",
+            _ if !self.levels.is_empty() || self.other => {
+                "only categories and booleans have levels"
+            }
+            _ => "",
+        };
+        let masses = self.outcomes().masses;
+        let fault = match (fault, self.range) {
+            ("", _) if self.masses.len() > Self::MASSES_MAX => {
+                "there may be 32 point masses at most"
+            }
+            ("", _) if !masses.iter().all(|mass| mass.is_finite()) => "point masses must be finite",
+            ("", _) if masses.iter().enumerate().any(|(i, a)| masses[..i].contains(a)) => {
+                "a point mass is there twice, or is a bound that belongs to the kind"
+            }
+            ("", _) if !self.masses.is_empty() && self.kind.is_discrete() => {
+                "point masses stand beside a density, and this kind has none"
+            }
+            ("", _)
+                if !self.masses.is_empty() && matches!(self.kind, ColumnKind::Periodic { .. }) =>
+            {
+                "a periodic column has no point masses"
+            }
+            ("", Some([low, high])) if low > high || high.abs_diff(low) >= Self::RANGE_MAX => {
+                "a range of whole numbers ends after its start, and has 4,096 numbers at most"
+            }
+            ("", Some(_)) if !self.kind.is_whole() => "only whole numbers have a range",
+            ("", _) if !(0.0..1.0).contains(&self.unseen) => {
+                "the probability of unseen values is in [0, 1)"
+            }
+            (fault, _) => fault,
+        };
+        if fault.is_empty() { Ok(()) } else { Err(Error::config(fault)) }
+    }
+
+    /// Most levels of a category.
+    pub const LEVELS_MAX: usize = 1 << 16;
+    /// Most point masses.
+    pub const MASSES_MAX: usize = 32;
+    /// Most whole numbers that have a probability each.
+    pub const RANGE_MAX: u64 = 4096;
 }
 
 impl Schema {
@@ -50,42 +171,57 @@ impl Schema {
         Self { context: context.into_iter().collect(), ..self }
     }
 
-    /// The column of each number of a row: a column is there as often as it is wide.
-    pub fn numbers(&self) -> Vec<&Column> {
-        numbers(&self.columns).collect()
+    /// The columns that have a number with a density, in the order of the flow's numbers.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| column.has_number())
     }
 
-    /// The column of each number of a row's context.
-    pub fn context_numbers(&self) -> Vec<&Column> {
-        numbers(&self.context).collect()
+    /// What the columns are to a flow.
+    pub fn shape(&self) -> Shape {
+        let context = self.context_width();
+        let (mut shape, mut entry) = (Shape { context, ..Shape::default() }, context);
+        for column in &self.columns {
+            if column.has_number() {
+                shape.gates.push(column.outcomes().rest.map(|rest| entry + rest));
+            }
+            for mark in column.marks() {
+                entry += mark.width();
+                shape.marks.push(mark);
+            }
+        }
+        shape
     }
 
-    /// Numbers in a row.
+    /// Numbers in a row of the flow: marks and numbers.
     pub fn width(&self) -> usize {
-        numbers(&self.columns).count()
+        let shape = self.shape();
+        shape.marks.len() + shape.gates.len()
     }
 
-    /// Numbers in a row's context.
+    /// Numbers in a context of the flow.
     pub fn context_width(&self) -> usize {
-        numbers(&self.context).count()
+        self.context.iter().map(Column::context_width).sum()
     }
 
     /// The same columns with whole numbers as real ones: nothing is rounded, and a density stays a density.
     pub(crate) fn continuous(&self) -> Self {
         let mut schema = self.clone();
-        let whole = schema.columns.iter_mut().filter(|c| c.kind.is_whole());
+        let whole = schema.columns.iter_mut().filter(|c| c.kind.is_whole() && c.has_number());
         whole.for_each(|c| c.kind = ColumnKind::Real);
         schema
     }
 
     /// Whether rows that are equal in all columns are copies, not values that happen to be the same: two columns of real numbers say so.
     pub(crate) fn is_continuous(&self) -> bool {
-        self.columns.iter().filter(|column| !column.kind.is_whole()).count() >= 2
+        let is_dense = |column: &&Column| {
+            !column.kind.is_discrete() && column.masses.is_empty() && !column.holes
+        };
+        self.columns.iter().filter(is_dense).count() >= 2
     }
 
     /// Whether a row has a number at the edge of its interval, where floats are too coarse for its logit.
     pub(crate) fn is_at_edge(&self, row: &[f64]) -> bool {
-        numbers(&self.columns).zip(row).any(|(column, x)| column.kind.is_at_edge(*x))
+        self.columns.iter().zip(row).any(|(column, x)| column.kind.is_at_edge(*x))
     }
 
     /// Checks that every name is non-empty and used once and that bounds are ordered.
@@ -104,16 +240,12 @@ impl Schema {
                     quoted(&column.name)
                 )));
             }
-            column.kind.validate().map_err(|e| {
+            column.validate().map_err(|e| {
                 Error::config(format!("column {}: {}", quoted(&column.name), e.message()))
             })?;
         }
         Ok(())
     }
-}
-
-fn numbers(columns: &[Column]) -> impl Iterator<Item = &Column> {
-    columns.iter().flat_map(|c| std::iter::repeat_n(c, c.kind.width()))
 }
 
 #[cfg(test)]
@@ -122,7 +254,7 @@ mod tests {
 
     #[test]
     fn validate_refuses_doubled_names() {
-        let column = Column { name: "a".into(), kind: ColumnKind::Real };
+        let column = Column::real("a");
         let schema = Schema { columns: vec![column.clone(), column], context: vec![] };
         assert!(schema.validate().is_err());
     }

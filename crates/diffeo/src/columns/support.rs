@@ -17,6 +17,16 @@ pub enum Support {
     Identity,
     /// `z = ln x` for `x > 0`.
     Log,
+    /// `z = ln(x - low)` for `x > low`.
+    LogAbove {
+        /// Lower bound.
+        low: f64,
+    },
+    /// `z = -ln(high - x)` for `x < high`.
+    LogBelow {
+        /// Upper bound.
+        high: f64,
+    },
     /// `z = ln((x - low) / (high - x))` for `low < x < high`.
     Logit {
         /// Lower bound.
@@ -27,6 +37,16 @@ pub enum Support {
 }
 
 impl Support {
+    /// The map of the numbers between these bounds.
+    pub(super) fn between(low: Option<f64>, high: Option<f64>) -> Self {
+        match (low, high) {
+            (None, None) => Self::Identity,
+            (Some(low), None) => Self::LogAbove { low },
+            (None, Some(high)) => Self::LogBelow { high },
+            (Some(low), Some(high)) => Self::Logit { low, high },
+        }
+    }
+
     /// # Errors
     /// [`crate::ErrorKind::Config`] if an interval is empty or not finite.
     pub(super) fn validate(&self) -> Result<()> {
@@ -35,6 +55,11 @@ impl Support {
                 Err(Error::config(format!(
                     "support: expected finite bounds with low < high, found [{low}, {high}]"
                 )))
+            }
+            Self::LogAbove { low: bound } | Self::LogBelow { high: bound }
+                if !bound.is_finite() =>
+            {
+                Err(Error::config(format!("support: expected a finite bound, found {bound}")))
             }
             _ => Ok(()),
         }
@@ -47,6 +72,10 @@ impl Support {
             Self::Identity => (x, 0.0),
             Self::Log if x <= 0.0 => OUTSIDE,
             Self::Log => (x.ln(), -x.ln()),
+            Self::LogAbove { low } if x <= low => OUTSIDE,
+            Self::LogAbove { low } => ((x - low).ln(), -(x - low).ln()),
+            Self::LogBelow { high } if x >= high => OUTSIDE,
+            Self::LogBelow { high } => (-(high - x).ln(), -(high - x).ln()),
             Self::Logit { low, high } if x <= low || x >= high => OUTSIDE,
             Self::Logit { low, high } => {
                 let (from_low, to_high) = ((x - low).ln(), (high - x).ln());
@@ -72,6 +101,15 @@ impl Support {
                 let z = z.clamp(-LOG_MAX, LOG_MAX);
                 (z.exp(), z)
             }
+            // Rounding must not put a sample on the bound, which is outside the support.
+            Self::LogAbove { low } => {
+                let z = z.clamp(-LOG_MAX, LOG_MAX);
+                (if z.is_nan() { z } else { (low + z.exp()).max(low.next_up()) }, z)
+            }
+            Self::LogBelow { high } => {
+                let z = z.clamp(-LOG_MAX, LOG_MAX);
+                (if z.is_nan() { z } else { (high - (-z).exp()).min(high.next_down()) }, -z)
+            }
             Self::Logit { low, high } => {
                 let z = z.clamp(-LOGIT_MAX, LOGIT_MAX);
                 let near = (-z.abs()).exp();
@@ -79,7 +117,6 @@ impl Support {
                 // sigmoid(z) without cancellation: the small side is e^-|z| / (1 + e^-|z|).
                 let sigmoid = if z < 0.0 { near * share } else { share };
                 let log_slope = (high - low).ln() - z.abs() - 2.0 * near.ln_1p();
-                // Rounding must not put a sample on the bound, which is outside the support.
                 let x = (low + (high - low) * sigmoid).max(low.next_up()).min(high.next_down());
                 (if z.is_nan() { z } else { x }, log_slope)
             }

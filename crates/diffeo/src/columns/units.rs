@@ -3,6 +3,7 @@
 use diffeo_kernels::sum_rows;
 use serde::{Deserialize, Serialize};
 
+use super::outcomes::Case;
 use super::schema::{Column, Schema};
 use super::support::Support;
 use crate::error::{Error, Result, quoted};
@@ -56,7 +57,7 @@ impl Units {
             scale,
         };
         Self {
-            columns: schema.numbers().into_iter().zip(constants).map(unit).collect(),
+            columns: schema.numbers().zip(constants).map(unit).collect(),
             context: vec![Unit::default(); schema.context_width()],
         }
     }
@@ -71,17 +72,22 @@ impl Units {
         context: Option<&Rows>,
         weight: impl Fn(usize) -> f64,
     ) -> Result<Self> {
-        let modelled = schema.numbers().into_iter().enumerate();
-        let columns = modelled.map(|(j, column)| modelled_unit(column, x, j, &weight));
+        let columns = schema.columns.iter().enumerate().filter(|(_, column)| column.has_number());
+        let columns = columns.map(|(j, column)| modelled_unit(column, x, j, &weight));
         let columns = columns.collect::<Result<_>>()?;
         let mut units = Vec::new();
-        if let Some(context) = context {
-            for (j, column) in schema.context_numbers().into_iter().enumerate() {
+        for (j, column) in schema.context.iter().enumerate() {
+            let mut unit = Unit::default();
+            if let (Some(context), true) = (context, column.is_scaled_context()) {
                 let support = column.kind.context_support();
-                let (center, scale) = spread(column, support, context, j, &weight)?;
+                let there = |x: f64| !x.is_nan();
+                let (center, scale) =
+                    spread(column, (support, 0.0), context, j, (&weight, &there))?;
                 let scale = if is_constant(center, scale) { 1.0 } else { scale };
-                units.push(Unit { support, center, scale });
+                unit = Unit { support, center, scale };
             }
+            units.push(unit);
+            units.resize(units.len() + column.context_width() - 1, Unit::default());
         }
         Ok(Self { columns, context: units })
     }
@@ -152,35 +158,36 @@ impl Units {
         log_det.iter_mut().zip(sums).for_each(|(log_det, sum)| *log_det += sum);
     }
 
-    /// Brings contexts to real numbers of order one.
-    pub(crate) fn context_to_real(&self, context: &mut Rows) {
-        let width = self.context.len();
-        for row in context.values_mut().chunks_exact_mut(width.max(1)) {
-            row.iter_mut().zip(&self.context).for_each(|(x, unit)| *x = unit.support.image(*x));
-        }
-        standardise(&self.context, context);
-    }
-
-    /// Brings a context back to the units of the data.
-    pub(crate) fn context_to_data(&self, row: &mut [f64]) {
-        for (z, unit) in row.iter_mut().zip(&self.context) {
-            *z = unit.support.to_data(*z * unit.scale + unit.center).0;
-        }
-    }
-
-    /// The values of a column as the flow sees them, at most `most` of them, in equal steps.
+    /// The values of a column that are numbers as the flow sees them, of at most `most` rows, in equal steps: column `j` of the table, number
+    /// `number` of the flow.
     pub(crate) fn column_to_real(
         &self,
-        schema: &Schema,
+        column: &Column,
+        number: usize,
         x: &Rows,
         j: usize,
         most: usize,
     ) -> Vec<f64> {
-        let unit = self.columns[j];
-        let middle = if schema.numbers()[j].kind.is_whole() { 0.5 } else { 0.0 };
+        let (unit, outcomes) = (self.columns[number], column.outcomes());
+        let middle = if column.kind.is_whole() { 0.5 } else { 0.0 };
         let step = x.len().div_ceil(most.max(1)).max(1);
         let values = x.values().iter().skip(j).step_by(x.width() * step);
-        values.map(|&x| (unit.support.image(x) + middle - unit.center) / unit.scale).collect()
+        let there = values.filter(|x| column.case(**x, &outcomes) == Case::Number);
+        there.map(|&x| (unit.support.image(x + middle) - unit.center) / unit.scale).collect()
+    }
+
+    /// A number in the units of the data as the flow sees it, and the log-slope of that.
+    pub(super) fn number_to_real(&self, j: usize, x: f64) -> (f64, f64) {
+        let unit = &self.columns[j];
+        let (z, log_slope) = unit.support.to_real(x);
+        ((z - unit.center) / unit.scale, log_slope - unit.scale.ln())
+    }
+
+    /// A number of the flow in the units of the data, and the log-slope of that.
+    pub(super) fn number_to_data(&self, j: usize, z: f64) -> (f64, f64) {
+        let unit = &self.columns[j];
+        let (x, log_slope) = unit.support.to_data(z * unit.scale + unit.center);
+        (x, log_slope + unit.scale.ln())
     }
 
     /// Of the standardisation, the same for each row.
@@ -208,18 +215,22 @@ fn modelled_unit(
     weight: &impl Fn(usize) -> f64,
 ) -> Result<Unit> {
     let support = column.kind.support();
-    let (center, deviation) = spread(column, support, x, j, weight)?;
-    // Noise uniform on [0, 1) has mean 1/2 and variance 1/12.
-    let (center, scale) = match column.kind.is_whole() {
-        true => (center + 0.5, deviation.hypot((1.0f64 / 12.0).sqrt())),
-        false => (center, deviation),
+    let outcomes = column.outcomes();
+    let there = |x: f64| column.case(x, &outcomes) == Case::Number;
+    // Whole numbers are seen in the middle of their cells; on a line that is as it is, noise uniform on [0, 1) has variance 1/12.
+    let middle = if column.kind.is_whole() { 0.5 } else { 0.0 };
+    let (center, deviation) = spread(column, (support, middle), x, j, (weight, &there))?;
+    let scale = match column.kind.is_whole() && support == Support::Identity {
+        true => deviation.hypot((1.0f64 / 12.0).sqrt()),
+        false => deviation,
     };
     let constant = is_constant(center, scale);
-    if constant && x.len() > 1 {
+    let values = x.values().iter().skip(j).step_by(x.width()).filter(|x| there(**x));
+    if constant && values.clone().count() > 1 {
         return Err(Error::data(format!(
             "column {} is constant ({}): its density would be infinite; leave it out",
             quoted(&column.name),
-            x.row(0)[j]
+            values.clone().next().copied().unwrap_or_default()
         )));
     }
     Ok(Unit { support, center, scale: if constant { 1.0 } else { scale } })
@@ -233,13 +244,14 @@ fn is_constant(mean: f64, deviation: f64) -> bool {
 /// Mean and deviation of a column on the real line.
 fn spread(
     column: &Column,
-    support: Support,
+    (support, middle): (Support, f64),
     rows: &Rows,
     j: usize,
-    weight: &impl Fn(usize) -> f64,
+    (weight, there): (&impl Fn(usize) -> f64, &impl Fn(f64) -> bool),
 ) -> Result<(f64, f64)> {
-    let values = rows.values().iter().skip(j).step_by(rows.width());
-    let (mean, deviation) = moments(values.map(|&x| support.image(x)), weight);
+    let values = rows.values().iter().skip(j).step_by(rows.width()).enumerate();
+    let values = values.filter(|(_, x)| there(**x));
+    let (mean, deviation) = moments(values.map(|(i, &x)| (support.image(x + middle), weight(i))));
     if !(mean.is_finite() && deviation.is_finite()) {
         return Err(Error::data(format!(
             "column {}: its mean or spread is too large for a float; rescale it",
@@ -253,20 +265,19 @@ fn spread(
 ///
 /// Values are shifted by the first and scaled by the largest shift, so neither an offset (`1e9 ± 1`) nor a scale whose square leaves
 /// the floats (`1e200`) costs digits. Chan, Golub, LeVeque. *Algorithms for computing the sample variance*. Am. Stat. 37, 1983.
-fn moments(values: impl Iterator<Item = f64> + Clone, weight: impl Fn(usize) -> f64) -> (f64, f64) {
-    let shift = values.clone().next().unwrap_or(0.0);
-    let size = values.clone().fold(0.0, |a: f64, v| a.max((v - shift).abs()));
+fn moments(values: impl Iterator<Item = (f64, f64)> + Clone) -> (f64, f64) {
+    let shift = values.clone().next().map_or(0.0, |(v, _)| v);
+    let size = values.clone().fold(0.0, |a: f64, (v, _)| a.max((v - shift).abs()));
     if size == 0.0 {
         return (shift, 0.0);
     }
     let (mut sum, mut total) = (0.0, 0.0);
-    for (i, v) in values.clone().enumerate() {
-        sum += weight(i) * ((v - shift) / size);
-        total += weight(i);
+    for (v, weight) in values.clone() {
+        sum += weight * ((v - shift) / size);
+        total += weight;
     }
     let mean = sum / total;
-    let squares: f64 =
-        values.enumerate().map(|(i, v)| weight(i) * ((v - shift) / size - mean).powi(2)).sum();
+    let squares: f64 = values.map(|(v, weight)| weight * ((v - shift) / size - mean).powi(2)).sum();
     (shift + mean * size, size * (squares / total).sqrt())
 }
 
@@ -275,7 +286,7 @@ mod tests {
     use super::*;
 
     fn of(values: &[f64]) -> (f64, f64) {
-        moments(values.iter().copied(), |_| 1.0)
+        moments(values.iter().map(|v| (*v, 1.0)))
     }
 
     #[test]
@@ -290,7 +301,7 @@ mod tests {
                 "{scale}: {deviation}"
             );
         }
-        let weighted = moments([1.0, 5.0].into_iter(), |i| if i == 0 { 3.0 } else { 1.0 });
+        let weighted = moments([(1.0, 3.0), (5.0, 1.0)].into_iter());
         assert!((weighted.0 - 2.0).abs() < 1e-15 && (weighted.1 - 3.0f64.sqrt()).abs() < 1e-15);
     }
 

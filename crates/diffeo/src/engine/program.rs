@@ -17,6 +17,7 @@ use super::element::Element;
 use super::flat::layout_of;
 use crate::flow::Flow;
 use crate::host::rows::Rows;
+use crate::marks::{MarksProgram, MarksTape, SplitRows};
 use crate::step::{Arena, Kept, Pass, Scratch, Step, Weights};
 use crate::transform::Transform;
 
@@ -27,7 +28,10 @@ const ROWS_AT_ONCE: usize = 4 * TILE_ROWS;
 /// A flow whose weights lie in one slice, in the order in which the flow shows them.
 #[derive(Debug)]
 pub(super) struct Program<T> {
+    /// The density of the marks of a row, and what it made of the weights.
+    marks: Option<(MarksProgram, Arena<T>)>,
     steps: Vec<Loaded<T>>,
+    /// Numbers of a row that the steps map: all but its marks.
     dims: usize,
     weights: usize,
     /// Buffers that no call is using.
@@ -48,9 +52,28 @@ struct Workspace<T> {
     /// The value before each step, and after the last.
     values: Vec<Aligned<T>>,
     scratch: Scratch<T>,
-    context: Aligned<T>,
+    entered: Entered<T>,
+    marks: MarksTape<T>,
     grad: Aligned<T>,
     log_det_gradient: Vec<T>,
+}
+
+/// What beside its numbers a row comes with.
+#[derive(Debug, Default)]
+struct Entered<T> {
+    /// The context.
+    context: Aligned<T>,
+    /// The shares of the marks.
+    shares: Aligned<T>,
+    /// Both, the context of the numbers; empty if there are no marks.
+    extended: Aligned<T>,
+}
+
+impl<T> Entered<T> {
+    /// What the numbers are given.
+    fn of_numbers(&self) -> &[T] {
+        if self.extended.is_empty() { &self.context } else { &self.extended }
+    }
 }
 
 impl<T: Element> Program<T> {
@@ -62,10 +85,18 @@ impl<T: Element> Program<T> {
         let layout = layout_of(flow);
         let ranges = layout.ranges();
         let steps = flow.chain().steps(&Weights::new(&ranges).part("transform"))?;
+        let marks = match flow.marks() {
+            None => None,
+            Some(marks) => Some((
+                MarksProgram::new(marks, &Weights::new(&ranges).part("marks"))?,
+                Arena::default(),
+            )),
+        };
         let loaded = |step| Loaded { step: T::step(step), arrays: Arena::default() };
         Some(Self {
+            marks,
             steps: steps.into_iter().map(loaded).collect(),
-            dims: flow.dims(),
+            dims: flow.numbers(),
             weights: layout.len(),
             idle: Idle::default(),
         })
@@ -78,6 +109,9 @@ impl<T: Element> Program<T> {
         match rayon::current_thread_index() {
             Some(_) => self.steps.par_iter_mut().with_max_len(1).for_each(load),
             None => self.steps.iter_mut().for_each(load),
+        }
+        if let Some((marks, arrays)) = &mut self.marks {
+            marks.load(weights, arrays);
         }
     }
 
@@ -103,10 +137,14 @@ impl<T: Element> Program<T> {
     ) -> Vec<f64> {
         let tiles = tile_count(rows.len());
         let len = tiles * TILE_ROWS * self.dims;
-        let Workspace { tapes, values, context: mapped, .. } = work;
+        let Workspace { tapes, values, entered, marks: tape, .. } = work;
         self.reserve(tapes, 1, values, 2);
-        let mut log_prob = enter(input, rows, &mut values[0], mapped);
-        let pass = Pass { tiles, weights, context: mapped, log_det_gradient: &[] };
+        let mut log_prob = self.enter(input, rows, &mut values[0], entered);
+        if let Some((marks, arrays)) = &self.marks {
+            let pass = Pass { tiles, weights, context: &entered.context, log_det_gradient: &[] };
+            marks.forward(&pass, &entered.shares, &mut log_prob, (arrays, tape));
+        }
+        let pass = Pass { tiles, weights, context: entered.of_numbers(), log_det_gradient: &[] };
         let [from, to, ..] = &mut values[..] else { unreachable!("two values were reserved") };
         for Loaded { step, arrays } in &self.steps {
             let kept = Kept { loaded: arrays, tape: &mut tapes[0] };
@@ -141,13 +179,19 @@ impl<T: Element> Program<T> {
         let n = input.x.len();
         let tiles = tile_count(n);
         let len = tiles * TILE_ROWS * self.dims;
-        let Workspace { tapes, values, scratch, context: mapped, grad, log_det_gradient } = work;
+        let Workspace { tapes, values, scratch, entered, marks: tape, grad, log_det_gradient } =
+            work;
         self.reserve(tapes, self.steps.len(), values, self.steps.len() + 1);
-        let mut log_prob = enter(input, 0..n, &mut values[0], mapped);
+        let mut log_prob = self.enter(input, 0..n, &mut values[0], entered);
         log_det_gradient.clear();
         log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
         log_det_gradient.resize(tiles * TILE_ROWS, T::ZERO);
-        let pass = Pass { tiles, weights, context: mapped, log_det_gradient };
+        if let Some((marks, arrays)) = &self.marks {
+            let pass = Pass { tiles, weights, context: &entered.context, log_det_gradient };
+            marks.forward(&pass, &entered.shares, &mut log_prob, (arrays, tape));
+            marks.backward(&pass, &entered.shares, (arrays, tape), scratch, gradient);
+        }
+        let pass = Pass { tiles, weights, context: entered.of_numbers(), log_det_gradient };
         for (i, (Loaded { step, arrays }, tape)) in self.steps.iter().zip(&mut *tapes).enumerate() {
             let (before, after) = values.split_at_mut(i + 1);
             let (to, kept) = (after[0].sized(len), Kept { loaded: arrays, tape });
@@ -177,23 +221,35 @@ impl<T: Element> Program<T> {
         tapes.resize_with(n.max(tapes.len()), Arena::default);
         values.resize_with(m.max(values.len()), Aligned::default);
     }
-}
 
-/// Brings rows and their contexts into tiles; returns the log-determinants so far, for whole tiles.
-fn enter<T: Element>(
-    Input { x, log_det, context, .. }: Input<'_>,
-    rows: Range<usize>,
-    value: &mut Aligned<T>,
-    tiled_context: &mut Aligned<T>,
-) -> Vec<f64> {
-    tiled_context.resize(0);
-    if let Some(context) = context {
-        tile_rows(part_of(context, &rows), rows.len(), tiled_context);
+    /// Brings rows and what they are given into tiles; returns the log-determinants so far, for whole tiles.
+    fn enter(
+        &self,
+        Input { x, log_det, context, .. }: Input<'_>,
+        rows: Range<usize>,
+        value: &mut Aligned<T>,
+        entered: &mut Entered<T>,
+    ) -> Vec<f64> {
+        let n = rows.len();
+        entered.context.resize(0);
+        entered.extended.resize(0);
+        let context = context.map_or(&[][..], |context| part_of(context, &rows));
+        if !context.is_empty() {
+            tile_rows(context, n, &mut entered.context);
+        }
+        match &self.marks {
+            None => tile_rows(part_of(x, &rows), n, value),
+            Some((marks, _)) => {
+                let split = SplitRows::new(marks.layout(), part_of(x, &rows), context, x.width());
+                tile_rows(&split.numbers, n, value);
+                tile_rows(&split.shares, n, &mut entered.shares);
+                tile_rows(&split.extended, n, &mut entered.extended);
+            }
+        }
+        let mut sums = log_det[rows].to_vec();
+        sums.resize(tile_count(n) * TILE_ROWS, 0.0);
+        sums
     }
-    tile_rows(part_of(x, &rows), rows.len(), value);
-    let mut sums = log_det[rows.clone()].to_vec();
-    sums.resize(tile_count(rows.len()) * TILE_ROWS, 0.0);
-    sums
 }
 
 /// Some rows of a matrix.

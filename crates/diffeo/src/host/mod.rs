@@ -3,6 +3,7 @@
 pub(crate) mod draws;
 pub(crate) mod likelihood;
 pub(crate) mod linalg;
+pub(crate) mod normal;
 pub(crate) mod parallel;
 pub(crate) mod random;
 pub(crate) mod reservoir;

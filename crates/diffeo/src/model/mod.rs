@@ -1,6 +1,7 @@
 //! A fitted model: a flow, the columns and units that give its numbers their meaning, and how it was trained.
 
 mod blocks;
+mod columns;
 pub mod file;
 mod format_1;
 mod persist;
@@ -12,18 +13,21 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Tensor;
+use rand_chacha::ChaCha8Rng;
 
 pub use summary::{HistoryPoint, TrainingSummary};
 
-use crate::columns::{Cells, Schema, Units};
+use crate::columns::{Encoded, Encoding, Schema, Units, Within};
 use crate::engine::{Input, Score, padded, scorer};
 use crate::error::{Error, Result};
 use crate::flow::Flow;
 use crate::host::linalg::{host_values, padded_tensor_of};
+use crate::host::random::{Purpose, Streams};
 use crate::host::rows::Rows;
 use crate::transforms::Registry;
 
 use blocks::{Block, Blocks};
+pub(crate) use columns::expect_columns;
 
 /// What a model file holds. All its verbs take and give rows in the units of the data, in `f64`.
 ///
@@ -33,7 +37,7 @@ use blocks::{Block, Blocks};
 pub struct Model {
     flow: Flow,
     schema: Schema,
-    units: Units,
+    encoding: Encoding,
     /// How it was trained, if it was.
     pub summary: Option<TrainingSummary>,
     /// Texts of its file that this release does not know: written back by [`Model::save`].
@@ -67,7 +71,7 @@ impl Model {
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if the schema does not have a column for every dimension of data and context.
     pub fn new(flow: Flow, schema: Schema) -> Result<Self> {
-        let units = Units::none(schema.width(), schema.context_width());
+        let units = Units::none(schema.numbers().count(), schema.context_width());
         Self::with_units(flow, schema, units)
     }
 
@@ -85,9 +89,11 @@ impl Model {
             )));
         }
         schema.validate()?;
-        units.validate(found.0, found.1)?;
+        expect_columns(flow.spec(), &schema)?;
+        units.validate(flow.numbers(), found.1)?;
+        let encoding = Encoding::new(&schema, units);
         let (texts, scorer) = (BTreeMap::new(), OnceLock::new());
-        Ok(Self { flow, schema, units, summary: None, texts, scorer })
+        Ok(Self { flow, schema, encoding, summary: None, texts, scorer })
     }
 
     /// The density, of numbers of order one.
@@ -102,25 +108,33 @@ impl Model {
 
     /// What lies between the data and the flow.
     pub fn units(&self) -> &Units {
-        &self.units
+        self.encoding.units()
+    }
+
+    /// How rows of a table reach the flow.
+    pub(crate) fn encoding(&self) -> &Encoding {
+        &self.encoding
     }
 
     /// Log-density in nats of each row, in the units of the data.
     ///
-    /// `-inf` outside the support and at infinity, NaN for a row that holds NaN or has a context that is not finite. An integer column counts probability mass: the density is averaged
-    /// over a fixed lattice of points in the unit cell, and a value that is not whole has probability 0.
+    /// Rows have a number for each column: a category's is that of its level, and NaN is a missing value where there may be one. Outcomes count
+    /// with their probability, numbers with their density. `-inf` outside the support and at infinity, NaN for a row that holds another NaN or has
+    /// a context that is not finite. A whole number that has no probability of its own gets the density averaged over a fixed lattice of points in the
+    /// unit cell, and a value that is not whole has probability 0.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.
     pub fn log_prob(&self, x: &Rows, context: Option<&Rows>, threads: usize) -> Result<Vec<f64>> {
         self.check(x, context)?;
-        let (scorer, cells) = (self.scorer()?, Cells::new(&self.schema));
+        let (scorer, cells) = (self.scorer()?, self.encoding.cells());
         let parts = self.blocks(x.len(), threads, cells.points()).run(|block| {
-            let (x, context) = (block.of(x), self.context_of(&block, context));
+            let (x, context) = (block.of(x), context.map(|context| block.of(context)));
             let mut points = Vec::with_capacity(cells.points());
             for point in 0..cells.points() {
-                let mut x = cells.at_point(&x, point);
-                let log_det = self.units.to_real(&mut x);
+                let within = Within::Point(point);
+                let Encoded { x, log_det, context } =
+                    self.encoding.encode(&x, context.as_ref(), within);
                 let context = context.as_ref();
                 points.push(scorer.log_prob(Input {
                     x: &x,
@@ -147,7 +161,7 @@ impl Model {
         options: &SampleOptions,
     ) -> Result<Rows> {
         let mut rows = self.draw(n, context, options)?.0;
-        Cells::new(&self.schema).settle(&mut rows);
+        self.encoding.settle(&mut rows);
         Ok(rows)
     }
 
@@ -165,7 +179,7 @@ impl Model {
         options: &SampleOptions,
     ) -> Result<(Rows, Vec<f64>)> {
         let (mut rows, mut log_prob) = self.draw(n, context, options)?;
-        let moved: Vec<usize> = match Cells::new(&self.schema).settle(&mut rows) {
+        let moved: Vec<usize> = match self.encoding.settle(&mut rows) {
             true => (0..n).collect(),
             false => (0..n).filter(|i| self.schema.is_at_edge(rows.row(*i))).collect(),
         };
@@ -189,14 +203,47 @@ impl Model {
         threads: usize,
     ) -> Result<(Rows, Vec<f64>)> {
         self.check(x, context)?;
-        let cells = Cells::new(&self.schema);
-        self.map(x.len(), threads, |block| {
-            let mut x = cells.middle(&block.of(x));
-            let before = self.units.to_real(&mut x);
-            let context = self.context_tensor(&block, context);
-            let mapped = self.flow.to_base(padded_tensor_of(&x, padded(block.len())), context)?;
+        self.image(x, context, threads, Within::Middle)
+    }
+
+    /// [`Model::to_base`] with whole numbers and marks at random places of their cells: the images of draws of the model are then draws of the
+    /// base.
+    pub(crate) fn to_base_scattered(
+        &self,
+        x: &Rows,
+        context: Option<&Rows>,
+        threads: usize,
+        rng: &(dyn Fn(usize) -> ChaCha8Rng + Sync),
+    ) -> Result<(Rows, Vec<f64>)> {
+        self.check(x, context)?;
+        self.image(x, context, threads, Within::Scattered(rng))
+    }
+
+    fn image(
+        &self,
+        x: &Rows,
+        context: Option<&Rows>,
+        threads: usize,
+        within: Within<'_>,
+    ) -> Result<(Rows, Vec<f64>)> {
+        self.map(x.len(), threads, self.flow.dims(), |block| {
+            let (x, context) = (block.of(x), context.map(|context| block.of(context)));
+            let first = block.start();
+            let rng = |i: usize| match within {
+                Within::Random(rng) | Within::Scattered(rng) => rng(first + i),
+                Within::Point(_) | Within::Middle => Streams::new(0).rng(Purpose::Check, 0, 0),
+            };
+            let within = match within {
+                Within::Random(_) => Within::Random(&rng),
+                Within::Scattered(_) => Within::Scattered(&rng),
+                within => within,
+            };
+            let encoded = self.encoding.encode(&x, context.as_ref(), within);
+            let rows = padded(block.len());
+            let context = encoded.context.map(|context| padded_tensor_of(&context, rows));
+            let mapped = self.flow.to_base(padded_tensor_of(&encoded.x, rows), context)?;
             let log_det = host_values(mapped.log_det)?;
-            let log_det = before.iter().zip(&log_det).map(|(a, b)| a + b).collect();
+            let log_det = encoded.log_det.iter().zip(&log_det).map(|(a, b)| a + b).collect();
             Ok((self.rows_of(mapped.value, block.len())?, log_det))
         })
     }
@@ -211,8 +258,9 @@ impl Model {
         context: Option<&Rows>,
         threads: usize,
     ) -> Result<(Rows, Vec<f64>)> {
-        self.check(z, context)?;
-        self.map(z.len(), threads, |block| {
+        self.check_width(z, self.flow.dims())?;
+        self.check_context(z.len(), context)?;
+        self.map(z.len(), threads, self.schema.columns.len(), |block| {
             let z = padded_tensor_of(&block.of(z), padded(block.len()));
             self.block_to_data(&block, z, context)
         })
@@ -268,18 +316,20 @@ impl Model {
     }
 
     fn check(&self, x: &Rows, context: Option<&Rows>) -> Result<()> {
-        if x.width() != self.flow.dims() {
-            return Err(Error::shape(format!(
-                "expected rows of {} numbers, found {}",
-                self.flow.dims(),
-                x.width()
-            )));
-        }
+        self.check_width(x, self.schema.columns.len())?;
         self.check_context(x.len(), context)
     }
 
+    fn check_width(&self, x: &Rows, expected: usize) -> Result<()> {
+        if x.width() == expected {
+            return Ok(());
+        }
+        Err(Error::shape(format!("expected rows of {expected} numbers, found {}", x.width())))
+    }
+
     fn check_context(&self, rows: usize, context: Option<&Rows>) -> Result<()> {
-        let expected = (self.flow.context_dims() > 0).then_some((rows, self.flow.context_dims()));
+        let width = self.schema.context.len();
+        let expected = (width > 0).then_some((rows, width));
         let found = context.map(|c| (c.len(), c.width()));
         if expected == found || (rows == 0 && context.is_none()) {
             return Ok(());
@@ -304,10 +354,10 @@ impl Model {
                 "temperature must be a finite number of at least 0, found {temperature}"
             )));
         }
-        self.map(n, options.threads, |block| {
+        self.map(n, options.threads, self.schema.columns.len(), |block| {
             let first = options.first_row + block.start() as u64;
             let z = self.flow.draw(padded(block.len()), options.seed, first, temperature)?;
-            let log_base = host_values(self.flow.base().log_prob(z.clone()))?;
+            let log_base = host_values(self.flow.log_base(z.clone()))?;
             let (x, log_det) = self.block_to_data(&block, z, context)?;
             Ok((x, log_base.iter().zip(&log_det).map(|(p, d)| p - d).collect()))
         })
@@ -322,16 +372,13 @@ impl Model {
         let mapped = self.flow.to_data(z, self.context_tensor(block, context))?;
         let mut log_det = host_values(mapped.log_det)?;
         log_det.truncate(block.len());
-        let mut x = self.rows_of(mapped.value, block.len())?;
-        self.units.to_data(&mut x, &mut log_det);
-        Ok((x, log_det))
+        let x = self.rows_of(mapped.value, block.len())?;
+        Ok((self.encoding.decode(x, &mut log_det), log_det))
     }
 
     /// The context of a block as the flow sees it.
     fn context_of(&self, block: &Block, context: Option<&Rows>) -> Option<Rows> {
-        let mut context = block.of(context?);
-        self.units.context_to_real(&mut context);
-        Some(context)
+        Some(self.encoding.context(&block.of(context?)))
     }
 
     fn context_tensor(&self, block: &Block, context: Option<&Rows>) -> Option<Tensor<2>> {
@@ -352,16 +399,17 @@ impl Model {
         Blocks::new(rows, threads, weights.saturating_mul(times as u64))
     }
 
-    /// Rows and a number of each, block by block.
+    /// Rows of so many numbers and a number of each, block by block.
     fn map(
         &self,
         rows: usize,
         threads: usize,
+        width: usize,
         apply: impl Fn(Block) -> Result<(Rows, Vec<f64>)> + Sync,
     ) -> Result<(Rows, Vec<f64>)> {
         let parts = self.blocks(rows, threads, 1).run(apply)?;
         let (values, numbers): (Vec<_>, Vec<_>) =
             parts.into_iter().map(|(rows, numbers)| (rows.into_values(), numbers)).unzip();
-        Ok((Rows::new(values.concat(), self.flow.dims())?, numbers.concat()))
+        Ok((Rows::new(values.concat(), width)?, numbers.concat()))
     }
 }

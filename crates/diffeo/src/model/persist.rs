@@ -42,7 +42,7 @@ fn parts_of(model: &Model) -> Result<ModelParts> {
     let mut parts = ModelParts::new(
         json(serde_json::to_value(spec))?,
         model.schema.clone(),
-        model.units.clone(),
+        model.units().clone(),
         precision,
         tensors,
     );

@@ -1,7 +1,6 @@
 //! How far data -> base -> data misses: the proof, row by row, that the flow can be inverted where it is used.
 
 use super::Model;
-use crate::columns::Cells;
 use crate::error::Result;
 use crate::host::rows::Rows;
 
@@ -27,7 +26,7 @@ impl Model {
     ) -> Result<Vec<f64>> {
         let (z, _) = self.to_base(x, context, threads)?;
         let (mut back, _) = self.to_data(&z, context, threads)?;
-        Cells::new(&self.schema).settle(&mut back);
+        self.encoding.settle(&mut back);
         let (again, _) = self.to_base(&back, context, threads)?;
         let rows = z.values().chunks_exact(z.width()).zip(again.values().chunks_exact(z.width()));
         let precision = self.flow.spec().precision;

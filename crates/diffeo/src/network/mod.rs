@@ -136,18 +136,48 @@ impl Network {
         [inputs, context, outputs]: [usize; 3],
         init: &mut Init,
     ) -> Self {
+        let of_outputs: Vec<usize> =
+            (0..outputs).map(|j| j * inputs.max(1) / outputs.max(1)).collect();
+        match degrees {
+            Degrees::Dense => Self::of(spec, false, [&vec![0; inputs], &of_outputs], context, init),
+            Degrees::Sequential => {
+                let of_inputs: Vec<usize> = (0..inputs).collect();
+                Self::of(spec, true, [&of_inputs, &of_outputs], context, init)
+            }
+        }
+    }
+
+    /// Builds a network of groups: output `j`, of group `outputs[j]`, sees the inputs `i` of which the group `inputs[i]` is a lower one.
+    /// Both lists ascend.
+    pub(crate) fn grouped(
+        spec: &NetworkSpec,
+        [inputs, outputs]: [&[usize]; 2],
+        context: usize,
+        init: &mut Init,
+    ) -> Self {
+        Self::of(spec, true, [inputs, outputs], context, init)
+    }
+
+    fn of(
+        spec: &NetworkSpec,
+        is_masked: bool,
+        [inputs, of_outputs]: [&[usize]; 2],
+        context: usize,
+        init: &mut Init,
+    ) -> Self {
         let staircase = |below: &[usize], above: &[usize]| {
-            (degrees == Degrees::Sequential).then(|| {
+            is_masked.then(|| {
                 above.iter().map(|&m| below.partition_point(|&degree| degree <= m)).collect()
             })
         };
-        let of_inputs: Vec<usize> = (1..=inputs).collect();
-        let lowest = usize::from(context == 0).min(inputs.saturating_sub(1));
-        let spread = (inputs.saturating_sub(lowest)).max(1);
+        let groups =
+            if is_masked { inputs.last().map_or(0, |last| last + 1) } else { inputs.len() };
+        let of_inputs: Vec<usize> = inputs.iter().map(|group| group + 1).collect();
+        let lowest = usize::from(context == 0).min(groups.saturating_sub(1));
+        let spread = (groups.saturating_sub(lowest)).max(1);
         let of_hidden =
             |width: usize| (0..width).map(|j| lowest + j * spread / width).collect::<Vec<_>>();
-        let of_outputs: Vec<usize> =
-            (0..outputs).map(|j| j * inputs.max(1) / outputs.max(1)).collect();
+        let (inputs, outputs) = (inputs.len(), of_outputs.len());
         let mut below = of_hidden(spec.hidden[0]);
         let input = Linear::new(inputs, spec.hidden[0], staircase(&of_inputs, &below), init);
         let context = (context > 0).then(|| Linear::new(context, spec.hidden[0], None, init));
@@ -162,7 +192,7 @@ impl Network {
             }
             below = above;
         }
-        let output = Linear::zeros(below.len(), outputs, staircase(&below, &of_outputs), init);
+        let output = Linear::zeros(below.len(), outputs, staircase(&below, of_outputs), init);
         let graph = Arc::new(graph_of(spec, &input, &hidden, &output));
         Self { input, context, hidden, output, graph }
     }

@@ -22,6 +22,5 @@ pub(super) const MAF: Family = Family {
 
 /// The layer of MAF, which IAF uses the other way round.
 pub(super) fn affine(draft: &Draft<'_>) -> AutoregressiveSpec {
-    let (monotone, network) = (Affine::default().into(), draft.options.network());
-    AutoregressiveSpec { monotone, network, order: None }
+    AutoregressiveSpec::new(Affine::default(), draft.options.network())
 }

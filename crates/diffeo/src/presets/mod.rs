@@ -18,8 +18,12 @@ use serde::{Deserialize, Serialize};
 
 pub use options::{ColumnOrder, PresetOptions};
 
+use crate::bases::BaseSpec;
+use crate::columns::Shape;
 use crate::error::{Error, Result, quoted};
+use crate::marks::MarksSpec;
 use crate::spec::FlowSpec;
+use crate::transforms::{Gates, LayerSpec, PermutationSpec, PluSpec};
 use family::{Draft, Family};
 
 /// Makes the enum of a list of families.
@@ -109,6 +113,70 @@ impl Preset {
         spec.validate()?;
         Ok(spec)
     }
+
+    /// Describes the flow for the columns of a table: the density of their marks, and of their numbers given the marks.
+    ///
+    /// # Errors
+    /// As [`Preset::spec`]; [`crate::ErrorKind::Config`] for a model that takes no context, and for another base than the normal, where numbers
+    /// may be absent.
+    pub fn spec_for(self, shape: &Shape, options: &PresetOptions) -> Result<FlowSpec> {
+        if shape.marks.is_empty() {
+            return self.spec(shape.gates.len(), shape.context, options);
+        }
+        options.validate()?;
+        let marks = MarksSpec { marks: shape.marks.clone(), network: options.network() };
+        if shape.gates.is_empty() {
+            let spec =
+                FlowSpec::new(0, vec![]).given(shape.context).in_precision(options.precision);
+            let spec = spec.with_marks(marks);
+            spec.validate()?;
+            return Ok(spec);
+        }
+        let with_all = |e: Error| {
+            let text = format!(
+                "{}; numbers are given the categories beside them, as a context",
+                e.message()
+            );
+            Error::new(e.kind(), text)
+        };
+        let spec = self.spec(shape.gates.len(), shape.context + marks.width(), options);
+        let mut spec = spec.map_err(with_all)?.given(shape.context).with_marks(marks);
+        if shape.gates.iter().any(Option::is_some) {
+            if spec.base != BaseSpec::default() {
+                return Err(Error::config(
+                    "columns with point masses or missing values need the normal base; leave --base out",
+                ));
+            }
+            spec.transforms = gated(spec.transforms, shape.gates.clone());
+        }
+        spec.validate()?;
+        Ok(spec)
+    }
+}
+
+/// The same layers where some columns may be absent. A product of matrices mixes columns, so only its permutation is left.
+fn gated(layers: Vec<LayerSpec>, mut gates: Vec<Option<usize>>) -> Vec<LayerSpec> {
+    let mut result = Vec::with_capacity(layers.len());
+    for layer in layers {
+        let layer = match layer {
+            LayerSpec::Plu(PluSpec { order }) => PermutationSpec { order }.into(),
+            mut layer => {
+                gate(&mut layer, &gates);
+                layer
+            }
+        };
+        gates = layer.gates_after(&gates).unwrap_or(gates);
+        result.push(layer);
+    }
+    result
+}
+
+fn gate(layer: &mut LayerSpec, gates: &[Option<usize>]) {
+    match layer {
+        LayerSpec::Autoregressive(layer) => layer.gates = Gates(gates.to_vec()),
+        LayerSpec::Coupling(layer) => layer.gates = Gates(gates.to_vec()),
+        other => other.inner_mut().iter_mut().for_each(|layer| gate(layer, gates)),
+    }
 }
 
 impl Default for Preset {
@@ -152,7 +220,6 @@ impl FromStr for Preset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transforms::{LayerSpec, PermutationSpec, PluSpec};
 
     /// The order of each permutation or PLU layer.
     fn orders(preset: Preset, order: Option<ColumnOrder>) -> Vec<Vec<usize>> {

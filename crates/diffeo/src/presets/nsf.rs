@@ -12,8 +12,7 @@ pub(super) const NSF: Family = Family {
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {
-        let (monotone, network) = (draft.options.spline().into(), draft.options.network());
-        let spline = AutoregressiveSpec { monotone, network, order: None };
+        let spline = AutoregressiveSpec::new(draft.options.spline(), draft.options.network());
         vec![PluSpec { order: draft.turn_or_stay(i) }.into(), spline.into()]
     },
 };

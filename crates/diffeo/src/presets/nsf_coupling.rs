@@ -2,7 +2,7 @@
 
 use super::family::Family;
 use super::options::ColumnOrder;
-use crate::transforms::{CouplingSpec, PluSpec};
+use crate::transforms::{CouplingSpec, Gates, PluSpec};
 
 pub(super) const NSF_COUPLING: Family = Family {
     name: "nsf-coupling",
@@ -13,7 +13,8 @@ pub(super) const NSF_COUPLING: Family = Family {
     fixed: None,
     layers: |draft, i| {
         let (monotone, network) = (draft.options.spline().into(), draft.options.network());
-        let spline = CouplingSpec { monotone, network, kept: draft.kept(i) };
+        let spline =
+            CouplingSpec { monotone, network, kept: draft.kept(i), gates: Gates::default() };
         vec![PluSpec { order: draft.turn_or_stay(i) }.into(), spline.into()]
     },
 };

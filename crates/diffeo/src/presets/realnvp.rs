@@ -2,7 +2,7 @@
 
 use super::family::Family;
 use crate::monotone::Affine;
-use crate::transforms::CouplingSpec;
+use crate::transforms::{CouplingSpec, Gates};
 
 pub(super) const REALNVP: Family = Family {
     name: "realnvp",
@@ -13,6 +13,8 @@ pub(super) const REALNVP: Family = Family {
     fixed: None,
     layers: |draft, i| {
         let (monotone, network) = (Affine::default().into(), draft.options.network());
-        vec![CouplingSpec { monotone, network, kept: draft.kept(i) }.into()]
+        vec![
+            CouplingSpec { monotone, network, kept: draft.kept(i), gates: Gates::default() }.into(),
+        ]
     },
 };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::columns::{Encoded, Encoding};
+use crate::columns::{Encoded, Encoding, Within};
 use crate::engine::Input;
 use crate::host::draws::Draws;
 use crate::host::random::{Purpose, Streams, permutation};
@@ -104,8 +104,9 @@ impl Part {
         let rows: Vec<usize> = positions.iter().map(|&p| self.rows[p as usize] as usize).collect();
         let context = self.data.context.as_ref().map(|c| c.select(&rows));
         let rng = |i: usize| noise.streams.rng(noise.purpose, noise.step, rows[i] as u64);
+        let x = self.data.x.select(&rows);
         let Encoded { x, log_det, context } =
-            encoding.encode(self.data.x.select(&rows), context, rng);
+            encoding.encode(&x, context.as_ref(), Within::Random(&rng));
         let weights = rows.iter().map(|&i| self.data.weight(i)).collect();
         Batch { x, log_det, context, weights, draws: None }
     }
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn noise_belongs_to_the_row_and_is_fresh_at_each_step() {
-        let column = |kind| Column { name: format!("{kind}"), kind };
+        let column = |kind| Column::new(format!("{kind}"), kind);
         let schema = Schema {
             columns: vec![column(ColumnKind::Integer), column(ColumnKind::Real)],
             context: vec![],

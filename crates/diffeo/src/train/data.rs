@@ -62,7 +62,7 @@ impl TrainingData {
                 "{n} rows are too many; at most {ROWS_MAX} can be used"
             )));
         }
-        check_table("data", &self.x, &schema.numbers())?;
+        check_table("data", &self.x, &schema.columns, Column::contains)?;
         match &self.context {
             None if schema.context.is_empty() => {}
             None => {
@@ -74,7 +74,9 @@ impl TrainingData {
                 let found = context.len();
                 return Err(Error::shape(format!("expected {n} rows of context, found {found}")));
             }
-            Some(context) => check_table("context", context, &schema.context_numbers())?,
+            Some(context) => {
+                check_table("context", context, &schema.context, Column::takes_context)?;
+            }
         }
         self.check_weights(n)
     }
@@ -128,7 +130,12 @@ impl TrainingData {
     }
 }
 
-fn check_table(what: &str, rows: &Rows, columns: &[&Column]) -> Result<()> {
+fn check_table(
+    what: &str,
+    rows: &Rows,
+    columns: &[Column],
+    is_good: fn(&Column, f64) -> bool,
+) -> Result<()> {
     if rows.width() != columns.len() {
         return Err(Error::shape(format!(
             "{what}: the schema has {} columns, the rows have {}",
@@ -138,14 +145,14 @@ fn check_table(what: &str, rows: &Rows, columns: &[&Column]) -> Result<()> {
     }
     for (j, column) in columns.iter().enumerate() {
         let values = rows.values().iter().skip(j).step_by(rows.width());
-        let bad = values.enumerate().filter(|(_, v)| !column.kind.contains(**v));
+        let bad = values.enumerate().filter(|(_, v)| !is_good(column, **v));
         let listed: Vec<String> =
             bad.clone().take(ROWS_LISTED).map(|(i, v)| format!("{v} in row {i}")).collect();
         if !listed.is_empty() {
             return Err(Error::data(format!(
                 "column {}: expected {} values, found {} others: {} (rows counted from 0)",
                 quoted(&column.name),
-                column.kind,
+                column.describe(),
                 bad.count(),
                 listed.join(", ")
             )));
@@ -260,7 +267,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn schema(kind: ColumnKind) -> Schema {
-        Schema { columns: vec![Column { name: "a".into(), kind }], context: vec![] }
+        Schema { columns: vec![Column::new("a", kind)], context: vec![] }
     }
 
     fn table(values: &[f64]) -> TrainingData {
@@ -318,7 +325,7 @@ mod tests {
     #[test]
     fn e7_context_must_be_there_and_as_long_as_the_data() {
         let mut schema = schema(ColumnKind::Real);
-        schema.context.push(Column { name: "c".into(), kind: ColumnKind::Real });
+        schema.context.push(Column::new("c", ColumnKind::Real));
         let error = table(&[1.0]).check(&schema).unwrap_err();
         assert!(error.message().contains("\"c\""), "{error}");
         let longer = TrainingData { context: Some(Rows::zeros(2, 1)), ..table(&[1.0]) };

@@ -31,7 +31,10 @@ pub(crate) fn start(
     flow.initialize(tensor_of(&batch.x), context)?;
 
     let parameters = flow.parameters();
-    if parameters.is_empty() || parameters.iter().any(|(name, _)| !name.starts_with("base.")) {
+    if flow.marks().is_some()
+        || parameters.is_empty()
+        || parameters.iter().any(|(name, _)| !name.starts_with("base."))
+    {
         return Ok(false);
     }
     let (mut values, mut weights) = (Vec::new(), Vec::new());

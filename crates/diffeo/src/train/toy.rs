@@ -86,7 +86,7 @@ pub(crate) fn table(rows: usize) -> TrainingData {
 
 /// Columns of one kind.
 pub(crate) fn schema(kind: ColumnKind) -> Schema {
-    let column = |name: &str| Column { name: name.into(), kind };
+    let column = |name: &str| Column::new(name, kind);
     Schema { columns: vec![column("a"), column("b")], context: vec![] }
 }
 

@@ -17,8 +17,8 @@ use crate::engine::{Element, Engine, flat_weights, set_weights};
 use crate::error::{Error, Result};
 use crate::flow::Flow;
 use crate::host::random::Streams;
-use crate::model::Model;
 use crate::model::{HistoryPoint, TrainingSummary};
+use crate::model::{Model, expect_columns};
 use crate::spec::{FlowSpec, Precision};
 
 /// Most rows of each kind whose log-density is looked at for [`TrainingSummary::log_prob_lowest`].
@@ -93,7 +93,7 @@ impl Trainer {
     ) -> Result<Self> {
         options.validate()?;
         schema.validate()?;
-        check_widths(&spec, &schema)?;
+        expect_columns(&spec, &schema)?;
         data.check(&schema)?;
         if let ValidationChoice::Given(valid) = &options.validation {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
@@ -316,17 +316,6 @@ impl Parts {
         let objective = Box::new(Engine::new(flow));
         Run::new(Setting { plan, objective, layout, encoding, train, valid }, initial, threads)
     }
-}
-
-fn check_widths(spec: &FlowSpec, schema: &Schema) -> Result<()> {
-    let found = (schema.width(), schema.context_width());
-    if found == (spec.dims, spec.context_dims) {
-        return Ok(());
-    }
-    Err(Error::config(format!(
-        "the flow is for {} columns and {} context columns, the schema has {} and {}",
-        spec.dims, spec.context_dims, found.0, found.1
-    )))
 }
 
 fn point(record: &Record) -> HistoryPoint {

@@ -33,7 +33,7 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
         ));
     }
     let continuous: Vec<usize> =
-        (0..data.x.width()).filter(|&j| !schema.numbers()[j].kind.is_whole()).collect();
+        (0..data.x.width()).filter(|&j| !schema.columns[j].kind.is_discrete()).collect();
     let examined = data.x.len().min(ROWS_EXAMINED);
     if !continuous.is_empty() && examined > 1 {
         let mut seen = HashSet::with_capacity(examined);
@@ -66,8 +66,13 @@ pub(crate) fn about_scale(
     let bounds = spec.transforms.iter().map(|layer| layer.bound());
     let bound = bounds.fold(f64::INFINITY, f64::min);
     let mut outside = (OUTSIDE_SHARE, None);
-    for (j, column) in schema.numbers().into_iter().enumerate() {
-        let mut values = units.column_to_real(schema, &data.x, j, ROWS_EXAMINED);
+    for (number, column) in schema.numbers().enumerate() {
+        let j =
+            schema.columns.iter().position(|other| std::ptr::eq(other, column)).unwrap_or(number);
+        let mut values = units.column_to_real(column, number, &data.x, j, ROWS_EXAMINED);
+        if values.is_empty() {
+            continue;
+        }
         let far = values.iter().filter(|v| v.abs() > bound).count();
         let share = far as f64 / values.len() as f64;
         if share > outside.0 {

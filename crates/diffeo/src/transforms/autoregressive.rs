@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conditional::{ConditionalSpec, Short};
+use super::conditional::{ConditionalSpec, Gates, Short};
 use crate::conditioner::MaskedSpec;
 use crate::monotone::MonotoneSpec;
 use crate::network::NetworkSpec;
@@ -22,6 +22,16 @@ pub struct AutoregressiveSpec {
     /// The column that comes `i`-th; absent for the order of the columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Vec<usize>>,
+    /// Which columns may be absent.
+    #[serde(default, skip_serializing_if = "Gates::is_empty")]
+    pub gates: Gates,
+}
+
+impl AutoregressiveSpec {
+    /// In the order of the columns, all of which are always there.
+    pub fn new(monotone: impl Into<MonotoneSpec>, network: NetworkSpec) -> Self {
+        Self { monotone: monotone.into(), network, order: None, gates: Gates::default() }
+    }
 }
 
 #[cfg(feature = "laws")]
@@ -32,6 +42,7 @@ impl Cases for AutoregressiveSpec {
             monotone: maps[i % maps.len()].clone(),
             network: networks[i % networks.len()].clone(),
             order: (i / 2 == 1).then(|| (1..at.dims).chain([0]).collect()),
+            gates: Gates::default(),
         };
         (0..networks.len().max(maps.len())).map(case).collect()
     }
@@ -40,6 +51,6 @@ impl Cases for AutoregressiveSpec {
 impl Short for AutoregressiveSpec {
     fn long(&self) -> ConditionalSpec {
         let masked = MaskedSpec { network: self.network.clone(), order: self.order.clone() };
-        ConditionalSpec::new(masked, &self.monotone)
+        ConditionalSpec::new(masked, &self.monotone).gated(self.gates.clone())
     }
 }

@@ -44,6 +44,10 @@ impl Describe for ChainSpec {
         Ok(Box::new(Chain::build(&self.transforms, at, init)?))
     }
 
+    fn gates_after(&self, gates: &[Option<usize>]) -> Option<Vec<Option<usize>>> {
+        gates_after(&self.transforms, gates)
+    }
+
     fn inner(&self) -> &[LayerSpec] {
         &self.transforms
     }
@@ -66,6 +70,14 @@ impl Cases for ChainSpec {
         transforms.push(super::ActNormSpec {}.into());
         vec![Self { transforms }]
     }
+}
+
+/// [`Describe::gates_after`] of layers one after another.
+pub(crate) fn gates_after(
+    layers: &[LayerSpec],
+    gates: &[Option<usize>],
+) -> Option<Vec<Option<usize>>> {
+    layers.iter().try_fold(gates.to_vec(), |gates, layer| layer.gates_after(&gates))
 }
 
 /// Number of trainable numbers of some layers.

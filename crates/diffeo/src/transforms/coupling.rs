@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conditional::{ConditionalSpec, Short};
+use super::conditional::{ConditionalSpec, Gates, Short};
 use crate::conditioner::HalfSpec;
 use crate::monotone::MonotoneSpec;
 use crate::network::NetworkSpec;
@@ -21,6 +21,9 @@ pub struct CouplingSpec {
     pub network: NetworkSpec,
     /// Which columns stay as they are.
     pub kept: Vec<bool>,
+    /// Which columns may be absent.
+    #[serde(default, skip_serializing_if = "Gates::is_empty")]
+    pub gates: Gates,
 }
 
 #[cfg(feature = "laws")]
@@ -34,6 +37,7 @@ impl Cases for CouplingSpec {
             monotone: maps[i % maps.len()].clone(),
             network: networks[i % networks.len()].clone(),
             kept: (0..at.dims).map(|j| j % 2 == i % 2).collect(),
+            gates: Gates::default(),
         };
         (0..networks.len().max(maps.len())).map(case).collect()
     }
@@ -42,6 +46,6 @@ impl Cases for CouplingSpec {
 impl Short for CouplingSpec {
     fn long(&self) -> ConditionalSpec {
         let half = HalfSpec { network: self.network.clone(), kept: self.kept.clone() };
-        ConditionalSpec::new(half, &self.monotone)
+        ConditionalSpec::new(half, &self.monotone).gated(self.gates.clone())
     }
 }

@@ -35,6 +35,12 @@ pub trait Describe: Debug + Send + Sync {
         &mut []
     }
 
+    /// Which number of the context says of each column of the result whether it is there, if `gates` say so of the columns of the data side;
+    /// `None` if the layer cannot leave columns out. One that is not there must stay as it is and must not be seen by the others.
+    fn gates_after(&self, gates: &[Option<usize>]) -> Option<Vec<Option<usize>>> {
+        gates.iter().all(Option::is_none).then(|| gates.to_vec())
+    }
+
     /// Where the scalar maps of the layer end, in standard deviations of its input: beyond, they are linear.
     fn bound(&self) -> f64 {
         self.inner().iter().map(|layer| layer.bound()).fold(f64::INFINITY, f64::min)

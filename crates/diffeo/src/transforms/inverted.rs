@@ -38,6 +38,10 @@ impl Describe for InvertedSpec {
         Ok(Box::new(Inverted(self.transform.build(at, init)?)))
     }
 
+    fn gates_after(&self, gates: &[Option<usize>]) -> Option<Vec<Option<usize>>> {
+        self.transform.gates_after(gates).filter(|after| after == gates)
+    }
+
     fn inner(&self) -> &[LayerSpec] {
         std::slice::from_ref(&self.transform)
     }

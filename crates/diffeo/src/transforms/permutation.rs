@@ -32,6 +32,10 @@ impl Describe for PermutationSpec {
     fn build(&self, _at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         Ok(Box::new(Permutation::new(&self.order, &init.device)?))
     }
+
+    fn gates_after(&self, gates: &[Option<usize>]) -> Option<Vec<Option<usize>>> {
+        self.order.iter().map(|&column| gates.get(column).copied()).collect()
+    }
 }
 
 #[cfg(feature = "laws")]

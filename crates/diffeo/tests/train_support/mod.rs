@@ -3,8 +3,8 @@
 
 use diffeo::train::{Event, FitOptions, StopReason, Trainer, TrainingData, ValidationChoice};
 use diffeo::{
-    Column, ColumnKind, FlowSpec, Model, Precision, Preset, PresetOptions, Purpose, Rows, Schema,
-    Streams, normal,
+    Column, FlowSpec, Model, Precision, Preset, PresetOptions, Purpose, Rows, Schema, Streams,
+    normal,
 };
 
 /// Correlated normals: mean (1, -2), deviations 1 and 0.5.
@@ -19,7 +19,7 @@ pub fn correlated(rows: usize, seed: u64) -> TrainingData {
 }
 
 pub fn real_columns(names: &[&str]) -> Vec<Column> {
-    let column = |name: &&str| Column { name: (*name).into(), kind: ColumnKind::Real };
+    let column = |name: &&str| Column::real(*name);
     names.iter().map(column).collect()
 }
 

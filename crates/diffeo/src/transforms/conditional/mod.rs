@@ -1,5 +1,6 @@
 //! The conditional layer: scalar maps of some columns with parameters that follow from other columns.
 
+mod gating;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -16,12 +17,13 @@ use super::permutation::{indices, inverse_order};
 #[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::conditioner::{Conditioner, ConditionerSpec};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::monotone::{Monotone, MonotoneSpec, Scalarwise};
 use crate::parameter::{Init, Visitor, visit_part};
 use crate::place::Place;
 use crate::step::{Steps, Weights};
 use crate::transform::{Given, Mapped, Scales, Transform};
+use gating::{Gating, There};
 
 /// A [`Conditional`] layer, described by its two parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,18 +33,57 @@ pub struct ConditionalSpec {
     pub conditioner: ConditionerSpec,
     /// The scalar map.
     pub monotone: MonotoneSpec,
+    /// Which columns may be absent.
+    #[serde(default, skip_serializing_if = "Gates::is_empty")]
+    pub gates: Gates,
+}
+
+/// For each column, which number of the context says whether it is there, above one half if it is; none for a column that is always there,
+/// nothing for all of them. A column that is absent stays as it is, whatever it is, and no other depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Gates(pub Vec<Option<usize>>);
+
+impl Gates {
+    /// Whether all columns are always there.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// Refuses gates that are not one for each column, or are beyond the context.
+    fn validate(&self, at: Place) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        at.expect_width("gates", self.0.len())?;
+        match self.0.iter().flatten().find(|gate| **gate >= at.context) {
+            None => Ok(()),
+            Some(gate) => Err(Error::config(format!(
+                "gates: expected numbers of a context of {}, found {gate}",
+                at.context
+            ))),
+        }
+    }
 }
 
 impl ConditionalSpec {
     /// A scalar map with parameters from a conditioner.
     pub fn new(conditioner: impl Into<ConditionerSpec>, monotone: &MonotoneSpec) -> Self {
-        Self { conditioner: conditioner.into(), monotone: monotone.clone() }
+        let gates = Gates::default();
+        Self { conditioner: conditioner.into(), monotone: monotone.clone(), gates }
+    }
+
+    /// The same with columns that may be absent.
+    #[must_use]
+    pub fn gated(self, gates: Gates) -> Self {
+        Self { gates, ..self }
     }
 }
 
 impl Describe for ConditionalSpec {
     fn validate(&self, at: Place) -> Result<()> {
         self.monotone.validate()?;
+        self.gates.validate(at)?;
         self.conditioner.validate(at)
     }
 
@@ -54,7 +95,14 @@ impl Describe for ConditionalSpec {
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         let conditioner = self.conditioner.build(at, self.monotone.params_per_dim(), init)?;
         let map = self.monotone.build(init);
-        Ok(Box::new(Conditional::new(conditioner, map, &init.device)?))
+        self.gates.validate(at)?;
+        Ok(Box::new(Conditional::new(conditioner, map, &init.device)?.gated(&self.gates)))
+    }
+
+    fn gates_after(&self, gates: &[Option<usize>]) -> Option<Vec<Option<usize>>> {
+        let same =
+            self.gates.0 == gates || self.gates.is_empty() && gates.iter().all(Option::is_none);
+        same.then(|| gates.to_vec())
     }
 
     fn bound(&self) -> f64 {
@@ -67,7 +115,15 @@ impl Cases for ConditionalSpec {
     fn cases(at: Place) -> Vec<Self> {
         let conditioners = ConditionerSpec::cases(at).into_iter();
         let maps = MonotoneSpec::cases(at);
-        conditioners.map(|conditioner| Self::new(conditioner, &maps[0])).collect()
+        let mut cases: Vec<Self> =
+            conditioners.map(|conditioner| Self::new(conditioner, &maps[0])).collect();
+        if at.context > 0 {
+            // The last column may be absent.
+            let gates = Gates((0..at.dims).map(|j| (j + 1 == at.dims).then_some(0)).collect());
+            let conditioners = ConditionerSpec::cases(at).into_iter().zip(maps.iter().cycle());
+            cases.extend(conditioners.map(|(c, map)| Self::new(c, map).gated(gates.clone())));
+        }
+        cases
     }
 }
 
@@ -88,6 +144,10 @@ impl<S: Short> Describe for S {
 
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         self.long().build(at, init)
+    }
+
+    fn gates_after(&self, gates: &[Option<usize>]) -> Option<Vec<Option<usize>>> {
+        self.long().gates_after(gates)
     }
 
     fn bound(&self) -> f64 {
@@ -113,6 +173,7 @@ pub struct Conditional {
     kept: Option<Tensor<1, Int>>,
     /// Puts `[kept, moved]` back into column order.
     restore: Option<Tensor<1, Int>>,
+    gates: Option<Gating>,
     /// The weights prepared for the inverse in one pass, made when first needed.
     sampler: OnceLock<Option<Arc<MadeSampler>>>,
 }
@@ -136,7 +197,14 @@ impl Conditional {
             None => None,
         };
         let kept = (!kept.is_empty()).then(|| of(&kept));
-        Ok(Self { conditioner, map, seen, moved, kept, restore, sampler: OnceLock::new() })
+        let (gates, sampler) = (None, OnceLock::new());
+        Ok(Self { conditioner, map, seen, moved, kept, restore, gates, sampler })
+    }
+
+    /// The same with columns that may be absent.
+    fn gated(self, gates: &Gates) -> Self {
+        let gates = (!gates.is_empty()).then(|| Gating { gates: gates.0.clone() });
+        Self { gates, ..self }
     }
 
     fn columns(x: &Tensor<2>, columns: Option<&Tensor<1, Int>>) -> Tensor<2> {
@@ -159,16 +227,28 @@ impl Conditional {
     }
 
     fn mapped(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<Scalarwise> {
-        let seen = Self::columns(x, self.seen.as_ref());
+        let moved = Self::columns(x, self.moved.as_ref());
+        let Some(there) = self.there(x, given) else {
+            let seen = Self::columns(x, self.seen.as_ref());
+            return self.map.forward(moved, self.conditioner.parameters(seen, given)?);
+        };
+        let seen = Self::columns(&there.of(x), self.seen.as_ref());
         let params = self.conditioner.parameters(seen, given)?;
-        self.map.forward(Self::columns(x, self.moved.as_ref()), params)
+        let there = there.columns(self.moved.as_ref());
+        Ok(there.keep(self.map.forward(moved.clone(), params)?, moved))
+    }
+
+    /// Which columns of which rows are there; `None` if all are.
+    fn there(&self, x: &Tensor<2>, given: &Given<'_>) -> Option<There> {
+        let gates = self.gates.as_ref()?;
+        Some(gates.there(x, given.context?))
     }
 
     /// The inverse at the price of one pass of the network; `None` where there is no kernel for it.
     fn solve_at_once(&self, z: &Tensor<2>, given: &Given<'_>) -> Option<Scalarwise> {
         let structure = self.conditioner.structure();
         let (network, map) = (self.conditioner.network()?, self.map.kernel()?);
-        if !structure.is_sequential() {
+        if !structure.is_sequential() || self.gates.is_some() {
             return None;
         }
         let z = Self::columns(z, self.moved.as_ref());
@@ -188,13 +268,21 @@ impl Conditional {
         let moved = Self::columns(z, self.moved.as_ref());
         let (n, k) = (z.dims()[0], self.map.params_per_dim());
         let (mut values, mut log_slopes, mut first) = (Vec::new(), Vec::new(), 0);
+        let there = self.there(z, given);
+        let there_moved = there.as_ref().map(|there| there.columns(self.moved.as_ref()));
         for &count in self.conditioner.structure().levels() {
             let unknown = moved.zeros_like().narrow(1, first, moved.dims()[1] - first);
             let known = Tensor::cat([values.clone(), vec![unknown]].concat(), 1);
-            let seen = Self::columns(&self.joined(z, known), self.seen.as_ref());
+            let joined = self.joined(z, known);
+            let joined = there.as_ref().map_or(joined.clone(), |there| there.of(&joined));
+            let seen = Self::columns(&joined, self.seen.as_ref());
             let params = self.conditioner.parameters(seen, given)?;
             let params = params.narrow(1, first * k, count * k);
-            let solved = self.map.inverse(moved.clone().narrow(1, first, count), params)?;
+            let level = moved.clone().narrow(1, first, count);
+            let mut solved = self.map.inverse(level.clone(), params)?;
+            if let Some(there) = &there_moved {
+                solved = there.part(first, count).keep(solved, level);
+            }
             values.push(solved.value);
             log_slopes.push(solved.log_slope);
             first += count;
@@ -246,6 +334,7 @@ impl Transform for Conditional {
         let network = self.conditioner.network()?.program(&weights.part("network"))?;
         let structure = self.conditioner.structure().clone();
         let map = Arc::clone(self.map.kernel()?);
-        Some(vec![Box::new(step::ConditionalStep::new(network, map, structure))])
+        let gates = self.gates.as_ref().map(|gates| gates.gates.as_slice()).unwrap_or_default();
+        Some(vec![Box::new(step::ConditionalStep::new(network, map, structure, gates))])
     }
 }

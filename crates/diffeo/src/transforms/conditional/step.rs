@@ -17,6 +17,9 @@ pub(super) struct ConditionalStep {
     network: NetworkProgram,
     map: Arc<dyn AnyMap>,
     structure: Structure,
+    /// Which number of the context says of each column that is seen, and of each one that is mapped, whether it is there; empty if all are.
+    seen_gates: Vec<Option<usize>>,
+    moved_gates: Vec<Option<usize>>,
 }
 
 /// Arrays of the tape beside the network's nodes: the columns that are seen, those that are mapped, their images, log-slopes,
@@ -27,8 +30,40 @@ const MOVED: usize = 1;
 const PARAMS: usize = 4;
 
 impl ConditionalStep {
-    pub(super) fn new(network: NetworkProgram, map: Arc<dyn AnyMap>, structure: Structure) -> Self {
-        Self { network, map, structure }
+    pub(super) fn new(
+        network: NetworkProgram,
+        map: Arc<dyn AnyMap>,
+        structure: Structure,
+        gates: &[Option<usize>],
+    ) -> Self {
+        let of = |columns: &Option<Vec<usize>>| match columns {
+            _ if gates.is_empty() => Vec::new(),
+            None => gates.to_vec(),
+            Some(columns) => columns.iter().map(|&column| gates[column]).collect(),
+        };
+        let (seen_gates, moved_gates) = (of(&structure.seen), of(&structure.moved));
+        Self { network, map, structure, seen_gates, moved_gates }
+    }
+
+    /// The columns that the network sees, zero where they are absent.
+    fn seen<'a, T: Real>(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &'a [T],
+        buffer: &'a mut Aligned<T>,
+    ) -> &'a [T] {
+        let columns = self.structure.seen.as_deref();
+        if self.seen_gates.is_empty() {
+            return columns_of(columns, x, pass.tiles, buffer);
+        }
+        if columns.is_none() {
+            buffer.sized(x.len()).copy_from_slice(x);
+        } else {
+            columns_of(columns, x, pass.tiles, buffer);
+        }
+        let seen = buffer.sized(pass.tiles * TILE_ROWS * self.structure.seen());
+        close(pass, &self.seen_gates, 1, seen);
+        seen
     }
 
     /// The scalar map of every tile.
@@ -74,6 +109,27 @@ impl ConditionalStep {
     }
 }
 
+/// Makes zero what belongs to columns that are absent, of each of which `values` has `each` numbers.
+fn close<T: Real>(pass: &Pass<'_, T>, gates: &[Option<usize>], each: usize, values: &mut [T]) {
+    if gates.is_empty() {
+        return;
+    }
+    let half = T::from_f64(0.5);
+    let width = pass.context.len() / pass.tiles.max(1);
+    let tiles = values.chunks_exact_mut((gates.len() * each * TILE_ROWS).max(1));
+    for (values, context) in tiles.zip(pass.context.chunks_exact(width.max(1))) {
+        for (values, gate) in values.chunks_exact_mut(each * TILE_ROWS).zip(gates) {
+            let Some(gate) = gate else { continue };
+            let gate = &context[gate * TILE_ROWS..][..TILE_ROWS];
+            for values in values.chunks_exact_mut(TILE_ROWS) {
+                for (value, gate) in values.iter_mut().zip(gate) {
+                    *value = if *gate > half { *value } else { T::ZERO };
+                }
+            }
+        }
+    }
+}
+
 /// The columns of `x` that are meant, copied into `buffer` unless they are all.
 fn columns_of<'a, T: Real>(
     columns: Option<&[usize]>,
@@ -102,10 +158,12 @@ impl<T: Real> Step<T> for ConditionalStep {
     ) {
         let ([seen, moved, images, log_slope, params, addend], nodes) =
             kept.tape.arrays::<TAPE>(self.network.inner_nodes());
-        let seen = columns_of(self.structure.seen.as_deref(), x, pass.tiles, seen);
+        let seen = self.seen(pass, x, seen);
         let moved = columns_of(self.structure.moved.as_deref(), x, pass.tiles, moved);
         let params = params.sized(moved.len() * self.map.params_per_dim());
         self.network.forward(pass, kept.loaded, seen, params, (nodes, addend));
+        // Parameters of zero are the identity.
+        close(pass, &self.moved_gates, self.map.params_per_dim(), params);
         let log_slope = log_slope.sized(moved.len());
         match &self.structure.moved {
             None => self.map_tiles(moved, params, z, log_slope, pass.tiles),
@@ -134,7 +192,8 @@ impl<T: Real> Step<T> for ConditionalStep {
         let (seen, moved) = (self.structure.seen.as_deref(), self.structure.moved.as_deref());
         let (seen_len, len) = (rows * self.structure.seen(), rows * self.structure.moved());
         let tape = &*kept.tape;
-        let x_seen = if seen.is_some() { &tape.array(SEEN)[..seen_len] } else { x };
+        let is_copy = seen.is_some() || !self.seen_gates.is_empty();
+        let x_seen = if is_copy { &tape.array(SEEN)[..seen_len] } else { x };
         let x_moved = if moved.is_some() { &tape.array(MOVED)[..len] } else { x };
         let params = &tape.array(PARAMS)[..len * self.map.params_per_dim()];
         let out = Seen { packed: kept.loaded, x: x_seen, out: params, nodes: tape.after(TAPE) };
@@ -146,10 +205,12 @@ impl<T: Real> Step<T> for ConditionalStep {
         let (to_moved, by_params) = (to_moved.sized(len), by_params.sized(params.len()));
         let to = ArgumentGradients { input: &mut *to_moved, params: &mut *by_params };
         self.map_tiles_back(pass, (x_moved, params), value, log_slope, to);
+        close(pass, &self.moved_gates, self.map.params_per_dim(), by_params);
         let mut by_seen = wanted.then(|| to_seen.sized(seen_len));
         let work = Work { nodes, more, linear };
         self.network.backward(pass, out, by_params, by_seen.as_deref_mut(), work, gradient);
         let Some(by_seen) = by_seen else { return };
+        close(pass, &self.seen_gates, 1, by_seen);
         match moved {
             None => grad.copy_from_slice(to_moved),
             Some(columns) => scatter(to_moved, columns, grad, width),

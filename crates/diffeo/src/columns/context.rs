@@ -1,0 +1,135 @@
+//! What a density is conditional on, as numbers: levels one by one, angles as a point on a circle.
+
+use rand_chacha::ChaCha8Rng;
+
+use super::kind::ColumnKind;
+use super::outcomes::radix;
+use super::schema::{Column, Schema};
+use super::units::Units;
+use crate::host::random::{normal, uniform};
+use crate::host::rows::Rows;
+
+/// How the context columns of a table become those of a flow.
+#[derive(Clone, Debug)]
+pub(crate) struct Contexts {
+    columns: Vec<Column>,
+    width: usize,
+}
+
+impl Column {
+    /// Numbers that a value of the column becomes as a context: one, but
+    /// * a category one for each level (two digits from 65 levels on), all zero for a level that it does not have;
+    /// * a periodic value the sine and the cosine of its angle;
+    /// * one more where values may be missing: 1 where it is missing, and zeros in place of the value.
+    pub(crate) fn context_width(&self) -> usize {
+        let value = match self.kind {
+            ColumnKind::Category => {
+                let count = self.levels.len() + usize::from(self.other);
+                radix(count).map_or(count, |radix| count.div_ceil(radix) + radix)
+            }
+            ColumnKind::Periodic { .. } => 2,
+            _ => 1,
+        };
+        value + usize::from(self.holes)
+    }
+
+    /// Whether its context is a number with a centre and a scale.
+    pub(super) fn is_scaled_context(&self) -> bool {
+        !matches!(self.kind, ColumnKind::Category | ColumnKind::Periodic { .. })
+    }
+
+    /// Whether `x` can stand in a context.
+    pub(crate) fn takes_context(&self, x: f64) -> bool {
+        match (x.is_nan(), self.kind) {
+            (true, _) => self.holes,
+            // Where a column was bounded in training, another row may lie beyond.
+            (false, ColumnKind::Positive | ColumnKind::Category | ColumnKind::Boolean) => {
+                self.kind.contains(x)
+            }
+            (false, _) => x.is_finite(),
+        }
+    }
+}
+
+impl Contexts {
+    pub(super) fn new(schema: &Schema) -> Self {
+        Self { columns: schema.context.clone(), width: schema.context_width() }
+    }
+
+    /// Brings contexts to real numbers of order one.
+    pub(super) fn encode(&self, context: &Rows, units: &Units) -> Rows {
+        let mut out = Rows::zeros(context.len(), self.width);
+        for (i, row) in out.values_mut().chunks_exact_mut(self.width.max(1)).enumerate() {
+            let mut at = 0;
+            for (column, &x) in self.columns.iter().zip(context.row(i)) {
+                let width = column.context_width();
+                write(column, x, &mut row[at..at + width], units.context.get(at));
+                at += width;
+            }
+        }
+        out
+    }
+}
+
+impl Contexts {
+    /// A context in the units of the data: drawn, or the centre of all.
+    pub(super) fn some(&self, units: &Units, mut rng: Option<&mut ChaCha8Rng>) -> Vec<f64> {
+        let mut at = 0;
+        let mut values = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let unit = units.context.get(at).copied().unwrap_or_default();
+            at += column.context_width();
+            let mut share = || rng.as_mut().map_or(0.0, |rng| uniform(*rng));
+            values.push(match column.kind {
+                ColumnKind::Category => (share() * column.levels.len() as f64).floor(),
+                ColumnKind::Boolean => (2.0 * share()).floor(),
+                ColumnKind::Periodic { low, high } => low + share() * (high - low),
+                _ => {
+                    let z = rng.as_mut().map_or(0.0, |rng| normal(*rng));
+                    unit.support.to_data(z * unit.scale + unit.center).0
+                }
+            });
+        }
+        values
+    }
+}
+
+fn write(column: &Column, x: f64, to: &mut [f64], unit: Option<&super::units::Unit>) {
+    if column.holes {
+        let last = to.len() - 1;
+        to[last] = f64::from(u8::from(x.is_nan()));
+        if x.is_nan() {
+            return;
+        }
+    }
+    match column.kind {
+        ColumnKind::Category => {
+            let count = column.levels.len() + usize::from(column.other);
+            if x.is_nan() {
+                to.fill(f64::NAN);
+            } else if x >= 0.0 {
+                // A level that is not in the list is `other` where there is one, else nothing.
+                let level = match x as usize {
+                    level if level < column.levels.len() => Some(level),
+                    _ => column.other.then_some(column.levels.len()),
+                };
+                match (level, radix(count)) {
+                    (Some(level), None) => to[level] = 1.0,
+                    (Some(level), Some(radix)) => {
+                        to[level / radix] = 1.0;
+                        to[count.div_ceil(radix) + level % radix] = 1.0;
+                    }
+                    (None, _) => {}
+                }
+            }
+        }
+        ColumnKind::Periodic { low, high } => {
+            let angle = std::f64::consts::TAU * ((x - low) / (high - low));
+            (to[0], to[1]) = (angle.sin(), angle.cos());
+        }
+        _ => {
+            let unit = unit.copied().unwrap_or_default();
+            to[0] = (unit.support.image(x) - unit.center) / unit.scale;
+        }
+    }
+}
