@@ -1,14 +1,14 @@
 //! Lists on the command line: column names with optional kinds, plain names, whole numbers.
 //!
-//! Items are separated by commas; commas inside `[..]` or `".."` belong to the item, so `'"a,b",age=[0,120]'` has two.
+//! Items are separated by commas; commas inside `[..]`, `(..)`, `{..}` or `".."` belong to the item, so `'"a,b",age=[0,120]'` has two.
 
 use std::str::FromStr;
 
-use diffeo::{ColumnKind, quoted};
+use diffeo::{KindWish, quoted};
 
 /// `price=positive,rooms=integer,age=[0,120],x`: columns in the order of the dimensions, some with their kind.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct ColumnList(pub(crate) Vec<(String, Option<ColumnKind>)>);
+pub(crate) struct ColumnList(pub(crate) Vec<(String, Option<KindWish>)>);
 
 /// `a,b,"c,d"`: column names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,19 +27,14 @@ impl FromStr for ColumnList {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let column = |item: &str| {
-            let (name, kind) = match split_outside(item, '=').as_slice() {
-                [name] => (unquote(name)?, None),
-                [name, kind] => {
-                    let kind = kind.parse::<ColumnKind>();
-                    let kind = kind.map_err(|e| format!("{}{QUOTE_NAMES}", e.message()))?;
-                    (unquote(name)?, Some(kind))
-                }
-                _ => {
-                    let item = quoted(item);
-                    return Err(format!("expected NAME or NAME=KIND, found {item}{QUOTE_NAMES}"));
-                }
+            // The kind may hold another `=`, as in `x=>=0`.
+            let Some(name) = split_outside(item, '=').first().copied().filter(|n| *n != item)
+            else {
+                return Ok((unquote(item)?, None));
             };
-            Ok((name, kind))
+            let kind = item[name.len() + 1..].parse::<KindWish>();
+            let kind = kind.map_err(|e| format!("{}{QUOTE_NAMES}", e.message()))?;
+            Ok((unquote(name)?, Some(kind)))
         };
         let columns: Vec<_> =
             split_outside(text, ',').into_iter().map(column).collect::<Result<_, String>>()?;
@@ -74,8 +69,9 @@ impl FromStr for CountList {
 
 /// A name as an item of a list: quoted if it would be read as something else.
 pub(crate) fn list_item(name: &str) -> String {
-    let plain =
-        !name.is_empty() && name.trim() == name && !name.contains([',', '=', '"', '[', ']']);
+    let plain = !name.is_empty()
+        && name.trim() == name
+        && !name.contains([',', '=', '"', '[', ']', '(', ')', '{', '}']);
     if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
@@ -85,8 +81,8 @@ fn split_outside(text: &str, separator: char) -> Vec<&str> {
     for (at, c) in text.char_indices() {
         match c {
             '"' => in_quotes = !in_quotes,
-            '[' if !in_quotes => depth = depth.saturating_add(1),
-            ']' if !in_quotes => depth = depth.saturating_sub(1),
+            '[' | '(' | '{' if !in_quotes => depth = depth.saturating_add(1),
+            ']' | ')' | '}' if !in_quotes => depth = depth.saturating_sub(1),
             _ if c == separator && depth == 0 && !in_quotes => {
                 items.extend(text.get(start..at));
                 start = at + c.len_utf8();
@@ -120,13 +116,15 @@ mod tests {
     #[test]
     fn columns_with_kinds_parse() {
         let list: ColumnList =
-            "price=positive, rooms=integer,age=[0, 120],x=real,y".parse().unwrap();
-        let kinds: Vec<_> = list.0.iter().map(|(_, kind)| *kind).collect();
+            "price=positive+{0, 1}, rooms=integer>=0,age=(0, 120],x=>=2,y".parse().unwrap();
+        let kinds: Vec<_> =
+            list.0.iter().map(|(_, kind)| kind.as_ref().map(KindWish::to_string)).collect();
         assert_eq!(
             list.0.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(),
             ["price", "rooms", "age", "x", "y"]
         );
-        assert_eq!(kinds[2], Some(ColumnKind::Interval { low: 0.0, high: 120.0 }));
+        let expected = ["positive+{0, 1}", "integer>=0", "(0, 120]", "[2, inf)"];
+        assert!(kinds.iter().flatten().eq(expected.iter()), "{kinds:?}");
         assert_eq!(kinds[4], None);
     }
 

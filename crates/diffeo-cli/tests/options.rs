@@ -266,5 +266,5 @@ fn a_file_holds_all_that_the_flags_do() {
     assert_eq!(ran.json()["steps"], 7, "flags win");
     let schema = run_in(folder.path(), "inspect m.safetensors --json").json()["schema"].clone();
     assert_eq!(schema["columns"][0]["name"], "b");
-    assert_eq!(schema["columns"][1]["kind"]["high"], 9.5);
+    assert_eq!(schema["columns"][1]["kind"]["high"]["closed"], 9.5, "a square bracket includes");
 }

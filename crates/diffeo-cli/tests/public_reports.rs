@@ -265,3 +265,69 @@ fn m9_fewer_rows_than_columns_are_warned_of_and_fitted_by_a_model_that_can() {
             .expect(0, &texts[..1]);
     }
 }
+
+/// The values of a column of samples of the model in a folder.
+fn samples(folder: &Path, n: usize, column: &str) -> Vec<f64> {
+    run_in(folder, &format!("sample m.safetensors -n {n} --seed 2 --out s.csv")).expect(0, &[]);
+    let text = std::fs::read_to_string(folder.join("s.csv")).unwrap();
+    let mut lines = text.lines();
+    let place = lines.next().unwrap().split(',').position(|name| name == column).unwrap();
+    lines.map(|line| line.split(',').nth(place).unwrap().parse().unwrap()).collect()
+}
+
+/// The log-densities of a table under the model in a folder.
+fn scores(folder: &Path, table: &Path) -> Vec<f64> {
+    let table = table.display();
+    run_in(folder, &format!("score m.safetensors {table} --out scored.csv --force")).expect(0, &[]);
+    let text = std::fs::read_to_string(folder.join("scored.csv")).unwrap();
+    text.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn m3_zeros_and_ones_are_a_boolean() {
+    let folder = tempfile::tempdir().unwrap();
+    fit(folder.path(), "m3_bool.csv", "--columns ok").expect(0, &[]);
+    let inspected = run_in(folder.path(), "inspect m.safetensors --json").expect(0, &[]).json();
+    assert_eq!(inspected["schema"]["columns"][0]["kind"]["kind"], "boolean");
+    assert!(samples(folder.path(), 1000, "ok").iter().all(|ok| *ok == 0.0 || *ok == 1.0));
+    let both = folder.path().join("both.csv");
+    std::fs::write(&both, "ok\n0\n1\n").unwrap();
+    let sum: f64 = scores(folder.path(), &both).iter().map(|p| p.exp()).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+}
+
+#[test]
+fn m12_values_on_closed_bounds_are_scored_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    fit(folder.path(), "m12_closed.csv", "--columns u=[0,1]").expect(0, &[]);
+    let scored = scores(folder.path(), &case("m12_closed.csv"));
+    assert!(scored.len() == 62 && scored.iter().all(|p| p.is_finite()), "{scored:?}");
+    let drawn = samples(folder.path(), 2000, "u");
+    assert!(drawn.contains(&0.0) && drawn.iter().all(|u| (0.0..=1.0).contains(u)));
+}
+
+#[test]
+fn c01_zeros_beside_a_density_are_a_point_mass() {
+    let folder = tempfile::tempdir().unwrap();
+    fit(folder.path(), "c01_train.csv", "--columns x=positive+{0},y --lr 0.02 --steps 200")
+        .expect(0, &[]);
+    let drawn = samples(folder.path(), 4000, "x");
+    let zeros = drawn.iter().filter(|x| **x == 0.0).count() as f64 / 4000.0;
+    assert!((zeros - 1.0 / 3.0).abs() < 0.05, "{zeros}");
+    assert!(drawn.iter().all(|x| *x >= 0.0));
+    assert!(scores(folder.path(), &case("c01_test.csv")).iter().all(|p| p.is_finite()));
+}
+
+#[test]
+fn c18_an_angle_has_one_density_on_both_sides_of_the_seam() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = case("c18_train.csv").display().to_string();
+    let fit =
+        "--columns phi=periodic[0,6.283185307179586) --hidden 16 --steps 400 --lr 0.02 --seed 1";
+    run_in(folder.path(), &format!("fit {file} --out m.safetensors {fit}")).expect(0, &[]);
+    let test = scores(folder.path(), &case("c18_test.csv"));
+    let mean = test.iter().sum::<f64>() / test.len() as f64;
+    assert!((mean + 0.809).abs() < 0.03, "{mean}");
+    let seam = scores(folder.path(), &case("c18_seam.csv"));
+    assert!((seam[0] - seam[1]).abs() < 0.1 && (seam[0] + 0.263).abs() < 0.1, "{seam:?}");
+}

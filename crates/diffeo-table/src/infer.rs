@@ -1,6 +1,6 @@
 //! What kind of values each column holds, read off the file's types and the data, with a reason for each choice.
 
-use diffeo::{Column, ColumnKind, Error, Result, Schema, choose_kind, quoted};
+use diffeo::{Column, ColumnKind, Error, KindWish, Result, Schema, choose_kind, quoted};
 
 use crate::measure::{Ties, Values};
 use crate::moments::moments;
@@ -40,7 +40,7 @@ pub struct InferOptions {
 /// As [`infer_schema_with`].
 pub fn infer_schema(
     table: &Table,
-    columns: &[(String, Option<ColumnKind>)],
+    columns: &[(String, Option<KindWish>)],
     context: &[String],
 ) -> Result<(Schema, Vec<Note>)> {
     infer_schema_with(table, columns, context, InferOptions::default())
@@ -60,12 +60,12 @@ pub fn infer_schema(
 /// [`InferOptions::drop_constant`], and data outside a given kind; [`diffeo::ErrorKind::Config`] for a column named twice.
 pub fn infer_schema_with(
     table: &Table,
-    columns: &[(String, Option<ColumnKind>)],
+    columns: &[(String, Option<KindWish>)],
     context: &[String],
     options: InferOptions,
 ) -> Result<(Schema, Vec<Note>)> {
     let mut notes = Vec::new();
-    let all: Vec<(String, Option<ColumnKind>)> = if columns.is_empty() {
+    let all: Vec<(String, Option<KindWish>)> = if columns.is_empty() {
         table.names.iter().filter(|n| !context.contains(n)).map(|n| (n.clone(), None)).collect()
     } else {
         columns.to_vec()
@@ -83,10 +83,14 @@ pub fn infer_schema_with(
             constant(name, facts.min, options, &mut notes)?;
             continue;
         }
-        let (kind, reason) = choose_kind(&facts, *wish);
-        if wish.is_some() {
-            check_support(name, kind, &x)?;
-        }
+        let (column, reason) = match wish {
+            Some(wish) => (wished(name, wish, &x)?, None),
+            None => {
+                let (kind, reason) = choose_kind(&facts, None);
+                (Column::new(name, kind), reason)
+            }
+        };
+        let kind = column.kind;
         notes.extend(reason.map(|text| Note { column: Some(name.clone()), warning: false, text }));
         if x.are_dates() {
             notes.push(warning(
@@ -95,7 +99,7 @@ pub fn infer_schema_with(
                  since a first one instead",
             ));
         }
-        if !kind.is_whole() {
+        if !kind.is_discrete() && column.masses.is_empty() {
             match x.ties() {
                 Some(Ties::FewDistinct(n)) => discrete.push(format!("{} {n}", quoted(name))),
                 Some(Ties::Heavy { value, share }) => {
@@ -104,7 +108,7 @@ pub fn infer_schema_with(
                 None => {}
             }
         }
-        schema.columns.push(Column::new(name.clone(), kind));
+        schema.columns.push(column);
     }
     for name in context {
         let m = moments(Values::of(table, name)?.iter());
@@ -140,17 +144,33 @@ fn constant(name: &str, value: f64, options: InferOptions, notes: &mut Vec<Note>
     Ok(())
 }
 
-fn check_support(name: &str, kind: ColumnKind, x: &Values<'_>) -> Result<()> {
-    let outside = |v: &f64| !kind.contains(*v);
+/// A column as it was asked for, of which every value must be.
+fn wished(name: &str, wish: &KindWish, x: &Values<'_>) -> Result<Column> {
+    if matches!(wish.kind, ColumnKind::Category) {
+        return Err(Error::data(format!(
+            "column {}: categories are not read from tables yet; use integer[LOW, HIGH] for codes that are whole numbers",
+            quoted(name)
+        )));
+    }
+    let range = match wish.kind {
+        ColumnKind::IntegerRange { low: Some(low), high: Some(high) }
+            if high.abs_diff(low) < Column::RANGE_MAX =>
+        {
+            Some([low, high])
+        }
+        _ => None,
+    };
+    let column = Column { masses: wish.masses.clone(), range, ..Column::new(name, wish.kind) };
+    let outside = |v: &f64| !column.contains(*v);
     let Some(first) = x.iter().find(outside) else {
-        return Ok(());
+        return Ok(column);
     };
     let count = x.iter().filter(|v| outside(v)).count();
     Err(Error::data(format!(
-        "column {} is to be {kind}, but {count} of {} values are not, the first is {first}; {}",
+        "column {} is to be {wish}, but {count} of {} values are not, the first is {first}; {}",
         quoted(name),
         x.len(),
-        kind.advice()
+        wish.kind.advice()
     )))
 }
 
@@ -181,7 +201,7 @@ fn tie_warnings(discrete: &[String], tied: &[String], rows: usize) -> Vec<Note> 
 /// Warnings for columns that others determine. Integer columns get noise, which takes the dependence away.
 fn rank_warnings(table: &Table, schema: &Schema) -> Result<Vec<Note>> {
     let continuous: Vec<&str> =
-        schema.columns.iter().filter(|c| !c.kind.is_whole()).map(|c| c.name.as_str()).collect();
+        schema.columns.iter().filter(|c| !c.kind.is_discrete()).map(|c| c.name.as_str()).collect();
     let places = continuous.iter().map(|name| table.index_of(name)).collect::<Result<Vec<_>>>()?;
     let (values, width) = (table.rows.values(), table.rows.width());
     let at = |i: usize, j: usize| {

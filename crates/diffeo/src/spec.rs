@@ -181,8 +181,8 @@ impl FlowSpec {
         let base = self.base.count(self.numbers() as u64);
         let chain = count_all(&self.transforms, self.place());
         let marks = self.marks.as_ref().map_or(Some(0), |marks| marks.count(self.context_dims));
-        let parts = [base, chain, marks].into_iter();
-        parts.fold(Some(0u64), |sum, part| sum?.checked_add(part?)).ok_or_else(|| {
+        let mut parts = [base, chain, marks].into_iter();
+        parts.try_fold(0u64, |sum, part| sum.checked_add(part?)).ok_or_else(|| {
             Error::new(
                 ErrorKind::Limit,
                 "the number of parameters overflows; use fewer or narrower layers",

@@ -150,7 +150,9 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
         plan.args.residual.unwrap_or(equal && PresetOptions::for_rows(data.x.len()).residual);
     let shape = PresetOptions { seed: training.seed, residual, ..plan.shape.clone() };
     // One row has no covariance; the others would be singular.
-    let few = (2..=schema.width()).contains(&data.x.len()) && schema.context.is_empty();
+    let shape_of = schema.shape();
+    let is_plain = shape_of.marks.is_empty() && schema.context.is_empty();
+    let few = (2..=schema.width()).contains(&data.x.len()) && is_plain;
     let args = &plan.args;
     let is_free = args.model.is_none() && args.base.is_none() && args.order.is_none();
     let preset = match few && is_free {
@@ -160,9 +162,7 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
         }
         false => plan.preset,
     };
-    let spec = preset
-        .spec(schema.width(), schema.context_width(), &shape)
-        .map_err(too_large_is_a_fault_of_the_options)?;
+    let spec = preset.spec_for(&shape_of, &shape).map_err(too_large_is_a_fault_of_the_options)?;
     if plan.resume.is_none() {
         let new = Trainer::new(spec, schema, data, training);
         return new.map_err(|e| tables::of_table(e, &plan.data));

@@ -189,7 +189,7 @@ impl Scene {
         let options =
             SampleOptions { seed: plan.seed, threads: plan.threads, ..SampleOptions::default() };
         let samples = loaded.model.sample(rows, context, &options)?;
-        let column = |column: &diffeo::Column| match column.kind.is_whole() {
+        let column = |column: &diffeo::Column| match column.kind.is_discrete() {
             true => diffeo_plot::Column::integer(column.name.clone()),
             false => diffeo_plot::Column::real(column.name.clone()),
         };

@@ -126,7 +126,7 @@ impl Layout {
         let schema = loaded.model.schema();
         let columns = || schema.context.iter().chain(&schema.columns);
         let mut names: Vec<String> = columns().map(|column| column.name.clone()).collect();
-        let mut integer: Vec<bool> = columns().map(|column| column.kind.is_whole()).collect();
+        let mut integer: Vec<bool> = columns().map(|column| column.kind.is_discrete()).collect();
         if with_log_prob {
             names.push(LOG_PROB.to_string());
             integer.push(false);

@@ -60,7 +60,7 @@ fn named_columns_kinds_and_context_are_kept() {
     let text = table("a,b,c", 100, |i| format!("{},{},{}", uniform(i), i, uniform(7 * i)));
     let table = read_text(&text).unwrap();
     let columns = [
-        ("c".to_owned(), Some(ColumnKind::Interval { low: 0.0, high: 1.0 })),
+        ("c".to_owned(), Some(ColumnKind::Interval { low: 0.0, high: 1.0 }.into())),
         ("a".to_owned(), None),
     ];
     let (schema, _) = infer_schema(&table, &columns, &names(&["b"])).unwrap();
@@ -70,10 +70,10 @@ fn named_columns_kinds_and_context_are_kept() {
     let (schema, _) = infer_schema(&table, &[], &names(&["b"])).unwrap();
     assert_eq!(schema.columns.len(), 2);
 
-    let narrow = [("a".to_owned(), Some(ColumnKind::Interval { low: 0.0, high: 0.5 }))];
+    let narrow = [("a".to_owned(), Some(ColumnKind::Interval { low: 0.0, high: 0.5 }.into()))];
     says(
         &infer_schema(&table, &narrow, &[]).unwrap_err(),
-        &["column \"a\" is to be [0, 0.5]", "of 100 values", "widen"],
+        &["column \"a\" is to be (0, 0.5)", "of 100 values", "widen"],
     );
     let twice = [("a".to_owned(), None), ("a".to_owned(), None)];
     assert_eq!(infer_schema(&table, &twice, &[]).unwrap_err().kind(), ErrorKind::Config);

@@ -218,8 +218,8 @@ impl Slot {
                 0.0
             }
         };
-        if case != Case::Number {
-            self.knots.iter().for_each(|_| marks[self.mark + self.digits] = -1.0);
+        if let (Case::Outcome(_) | Case::Impossible, Some(_)) = (case, self.knots) {
+            marks[self.mark + self.digits] = -1.0;
         }
         if let (Within::Scattered(_), Some(rng)) = (within, &mut *rng) {
             self.scatter(marks, rng);
@@ -230,7 +230,7 @@ impl Slot {
                 (None, _) => 0.0,
                 (Some(i), Within::Point(point)) => Cells::offset(i, point),
                 (Some(_), Within::Middle) => 0.5,
-                (Some(_), _) => rng.as_mut().map_or(0.5, |rng| uniform(rng)),
+                (Some(_), _) => rng.as_mut().map_or(0.5, uniform),
             };
             let (z, slope) = encoding.units.number_to_real(number, x + u);
             numbers[number] = z;

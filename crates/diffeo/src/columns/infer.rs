@@ -26,6 +26,7 @@ const SKEWED: f64 = 1.0;
 
 /// The kind of a column, and why it was chosen. A wish is kept and gets no reason; whether the data lies in it is for the
 /// caller to check. Without one it is
+/// * [`ColumnKind::Boolean`] if all values are 0 or 1;
 /// * [`ColumnKind::Integer`] if the file stores whole numbers or all values are whole and at most 2^53;
 /// * [`ColumnKind::Positive`] if all values are positive, the skewness of x is above 1, and that of ln x is closer to 0;
 /// * [`ColumnKind::Real`] otherwise.
@@ -38,6 +39,9 @@ pub fn choose_kind(facts: &ColumnFacts, wish: Option<ColumnKind>) -> (ColumnKind
 }
 
 fn infer_kind(facts: &ColumnFacts) -> (ColumnKind, String) {
+    if facts.all_whole && facts.min == 0.0 && facts.max == 1.0 {
+        return (ColumnKind::Boolean, "boolean (all values are 0 or 1)".to_owned());
+    }
     if facts.stored_whole {
         return (ColumnKind::Integer, "integer (the file stores whole numbers)".to_owned());
     }
@@ -106,13 +110,14 @@ mod tests {
         const NEXT: f64 = EXACT_INTEGER + 2.0;
         let text = "integer (all values are whole)";
         let range = |min, max| ColumnFacts { min, max, skewness: 0.0, log_skewness: None, ..WHOLE };
-        for (min, max) in [(0.0, 1.0), (-EXACT_INTEGER, 3.0), (-3.0, EXACT_INTEGER)] {
+        for (min, max) in [(0.0, 2.0), (-EXACT_INTEGER, 3.0), (-3.0, EXACT_INTEGER)] {
             says(range(min, max), ColumnKind::Integer, text);
         }
         for (min, max) in [(-NEXT, 3.0), (-3.0, NEXT)] {
             says(range(min, max), ColumnKind::Real, "real");
         }
         says(WHOLE, ColumnKind::Integer, text);
+        says(range(0.0, 1.0), ColumnKind::Boolean, "boolean (all values are 0 or 1)");
         let text = "positive (all values > 0, skewness 2.0, -1.1 for their logarithms)";
         says(ColumnFacts { max: NEXT, ..WHOLE }, ColumnKind::Positive, text);
     }

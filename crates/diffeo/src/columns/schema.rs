@@ -122,7 +122,8 @@ impl Column {
             }
             _ => "",
         };
-        let masses = self.outcomes().masses;
+        let mut masses = self.kind.closed_bounds();
+        masses.extend(&self.masses);
         let fault = match (fault, self.range) {
             ("", _) if self.masses.len() > Self::MASSES_MAX => {
                 "there may be 32 point masses at most"

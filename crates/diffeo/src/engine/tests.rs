@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::*;
 use crate::bases::StudentTSpec;
+use crate::columns::{Column, ColumnKind, Schema};
 use crate::host::random::{Purpose, Streams, normal};
 use crate::network::Activation;
 use crate::presets::{Preset, PresetOptions};
@@ -75,7 +76,32 @@ fn cases() -> Vec<FlowSpec> {
             all.push(spec);
         }
     }
+    all.extend([0, 2].map(mixed));
     all
+}
+
+/// Marks of every kind, and numbers that may be absent. Random rows have marks that are not known or not one, too.
+fn mixed(context: usize) -> FlowSpec {
+    let levels = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
+    let real = |name: &str| Column::real(name);
+    let columns = vec![
+        Column::category("a", levels(3)),
+        Column { masses: vec![0.0], ..real("x") },
+        Column { holes: true, ..real("y") },
+        Column::new("t", ColumnKind::Periodic { low: 0.0, high: 1.0 }),
+        Column::category("b", levels(70)),
+        real("z"),
+    ];
+    let schema =
+        Schema { columns, context: (0..context).map(|i| real(&format!("c{i}"))).collect() };
+    let options = PresetOptions {
+        transforms: 2,
+        hidden: vec![24, 24],
+        precision: Precision::F64,
+        ..PresetOptions::default()
+    };
+    let preset = if context == 0 { Preset::Nsf } else { Preset::NsfCoupling };
+    preset.spec_for(&schema.shape(), &options).unwrap()
 }
 
 /// Rows with what came before, and their contexts.

@@ -1,7 +1,7 @@
 //! Reads the tables of a fit and decides what each column may hold.
 
 use diffeo::train::{TrainingData, ValidationChoice};
-use diffeo::{ColumnKind, Error, ErrorKind, Result, Schema, quoted};
+use diffeo::{ColumnKind, Error, ErrorKind, KindWish, Result, Schema, quoted};
 use diffeo_table::{
     InferOptions, Input, MemoryLimit, Reader, Table, infer_schema_with, read_table,
 };
@@ -93,7 +93,7 @@ fn all_columns(
     plan: &FitPlan,
     context: &[String],
     console: &Console,
-) -> Result<Vec<(String, Option<ColumnKind>)>> {
+) -> Result<Vec<(String, Option<KindWish>)>> {
     let excluded = plan.args.exclude.as_ref().map(|list| list.0.as_slice()).unwrap_or_default();
     let taken = |name: &String| {
         context.contains(name) || excluded.contains(name) || plan.args.weight.as_ref() == Some(name)
@@ -139,16 +139,16 @@ fn all_columns(
 
 /// Makes the columns of `--dequantize` integers.
 fn with_dequantized(
-    mut columns: Vec<(String, Option<ColumnKind>)>,
+    mut columns: Vec<(String, Option<KindWish>)>,
     plan: &FitPlan,
-) -> Result<Vec<(String, Option<ColumnKind>)>> {
+) -> Result<Vec<(String, Option<KindWish>)>> {
     for name in plan.args.dequantize.iter().flat_map(|list| &list.0) {
         match columns.iter_mut().find(|(column, _)| column == name) {
-            Some((_, kind)) if kind.is_none_or(|kind| kind.is_whole()) => {
-                *kind = Some(ColumnKind::Integer);
+            Some((_, kind)) if kind.as_ref().is_none_or(|wish| wish.kind.is_whole()) => {
+                *kind = Some(ColumnKind::Integer.into());
             }
             Some((_, kind)) => {
-                let kind = kind.map_or(String::new(), |kind| kind.to_string());
+                let kind = kind.as_ref().map_or(String::new(), KindWish::to_string);
                 let message = format!(
                     "column {} is {kind} by --columns and integer by --dequantize",
                     quoted(name)
@@ -189,7 +189,7 @@ fn training_data(table: Table, schema: &Schema, weight: Option<&str>) -> Result<
 fn announce(schema: &Schema, console: &Console) {
     let list = |columns: &[diffeo::Column]| {
         let item =
-            |c: &diffeo::Column| format!("{}={}", crate::columns::list_item(&c.name), c.kind);
+            |c: &diffeo::Column| format!("{}={}", crate::columns::list_item(&c.name), c.describe());
         columns.iter().map(item).collect::<Vec<_>>().join(",")
     };
     console.note(format!("columns {}", list(&schema.columns)));
