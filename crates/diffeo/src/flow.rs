@@ -199,9 +199,7 @@ impl Flow {
         let n = z.dims()[0];
         let found = Tensor::from_data(TensorData::new(found, [n, m]), (&self.device, self.dtype()));
         let given = Given { context: given.as_ref(), draws };
-        self.beside(found, log_det, z.narrow(1, m, self.numbers()), |z| {
-            self.chain.inverse(z, &given)
-        })
+        self.beside(found, log_det, z, |z| self.chain.inverse(z, &given))
     }
 
     /// Marks that were mapped, with the log-determinant of that, beside numbers to be mapped.
@@ -216,6 +214,8 @@ impl Flow {
         if self.numbers() == 0 {
             return Ok(Mapped { value: marks, log_det });
         }
+        let [_, width] = numbers.dims();
+        let numbers = numbers.narrow(1, width - self.numbers(), self.numbers());
         let mapped = map(numbers)?;
         let log_det = mapped.log_det.clone() + log_det.cast(mapped.log_det.dtype());
         Ok(Mapped { value: Tensor::cat(vec![marks, mapped.value], 1), log_det })

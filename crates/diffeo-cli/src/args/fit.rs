@@ -39,7 +39,7 @@ pub(crate) struct FitArgs {
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Columns to model, some with their kind: 'price=positive,rooms=integer>=0,age=[0,120],claims=positive+{0},hour=periodic[0,24),x' (real, positive, boolean, integer, date, [..] with or (..) without the bound, +{..} for point masses) [default: all numeric ones]. A name with a
+    /// Columns to model, some with their kind: 'price=positive,rooms=integer>=0,age=[0,120],y=positive+{0},x' [default: all numeric ones]. A name with a
     /// comma, = or [ stands in double quotes: '"cost, net"=positive'
     #[arg(long, value_name = "LIST", help_heading = "Data")]
     pub(crate) columns: Option<ColumnList>,
