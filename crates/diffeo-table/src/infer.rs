@@ -146,21 +146,13 @@ fn constant(name: &str, value: f64, options: InferOptions, notes: &mut Vec<Note>
 
 /// A column as it was asked for, of which every value must be.
 fn wished(name: &str, wish: &KindWish, x: &Values<'_>) -> Result<Column> {
-    if matches!(wish.kind, ColumnKind::Category) {
+    if wish.kind == ColumnKind::Category {
         return Err(Error::data(format!(
             "column {}: categories are not read from tables yet; use integer[LOW, HIGH] for codes that are whole numbers",
             quoted(name)
         )));
     }
-    let range = match wish.kind {
-        ColumnKind::IntegerRange { low: Some(low), high: Some(high) }
-            if high.abs_diff(low) < Column::RANGE_MAX =>
-        {
-            Some([low, high])
-        }
-        _ => None,
-    };
-    let column = Column { masses: wish.masses.clone(), range, ..Column::new(name, wish.kind) };
+    let column = wish.column(name);
     let outside = |v: &f64| !column.contains(*v);
     let Some(first) = x.iter().find(outside) else {
         return Ok(column);

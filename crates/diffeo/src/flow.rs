@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use diffeo_kernels::ops::standard_normal_log_prob;
 
 use crate::bases::Distribution;
 use crate::error::{Error, Result};
@@ -16,7 +17,6 @@ use crate::parameter::{Init, Trainable, Visitor, visit_part};
 use crate::spec::FlowSpec;
 use crate::transform::{Given, Mapped, Scales, Transform};
 use crate::transforms::{Chain, no_log_det};
-use diffeo_kernels::ops::standard_normal_log_prob;
 
 /// A density: `log p(x | c) = log p_base(z) + log|det dz/dx|` with `z = f(x | c)`, built from a [`FlowSpec`].
 ///

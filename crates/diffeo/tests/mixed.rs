@@ -2,9 +2,11 @@
 
 mod support;
 
+use diffeo::check::{CheckData, CheckOptions, CheckResult, check};
+use diffeo::train::Fit;
 use diffeo::{
-    Column, ColumnKind, ErrorKind, KindWish, Model, Preset, PresetOptions, Rows, SampleOptions,
-    Schema, Units,
+    Column, ColumnKind, ErrorKind, KindWish, Model, Preset, PresetOptions, Purpose, Rows,
+    SampleOptions, Schema, Streams, Units, normal, uniform,
 };
 use support::{close, randomised, rows};
 
@@ -281,6 +283,9 @@ fn files_hold_all_kinds_and_impossible_columns_are_refused() {
     for column in bad {
         let schema = of(vec![column.clone()]);
         assert_eq!(schema.validate().unwrap_err().kind(), ErrorKind::Config, "{column:?}");
+        // As a file would bring it, before anything is known of it.
+        let flow = model.flow().clone();
+        assert_eq!(Model::new(flow, schema).unwrap_err().kind(), ErrorKind::Config, "{column:?}");
     }
     // A flow that cannot leave a number out.
     let schema = of(vec![wished("x", "real+{0}"), wished("y", "real")]);
@@ -328,4 +333,56 @@ fn single_precision_agrees_with_double() {
     errors.sort_by(f64::total_cmp);
     // Random weights have steep places, where single precision loses digits in a few rows.
     assert!(errors[100] < 1e-4 && errors[180] < 1e-2 && errors[199] < 0.5, "{errors:?}");
+}
+
+/// Rows of a category with probabilities 1/2, 1/3, 1/6 and a number that is 0 in a fifth of the rows, and missing in a tenth, and else normal about
+/// twice the level.
+fn truth(n: usize, seed: u64) -> Rows {
+    let mut rng = Streams::new(seed).rng(Purpose::Check, 9, 0);
+    let mut values = Vec::new();
+    for _ in 0..n {
+        let (a, b) = (uniform(&mut rng), uniform(&mut rng));
+        let level = f64::from(u8::from(a > 1.0 / 2.0) + u8::from(a > 5.0 / 6.0));
+        let number = match b {
+            b if b < 0.2 => 0.0,
+            b if b < 0.3 => f64::NAN,
+            _ => 2.0 * level + 0.5 * normal(&mut rng),
+        };
+        values.extend([level, number]);
+    }
+    rows(values, 2)
+}
+
+#[test]
+fn a_fit_comes_near_the_truth_and_passes_its_check() {
+    let (train, test) = (truth(6000, 1), truth(4000, 2));
+    let number = with_holes(wished("x", "real+{0}"));
+    let options = PresetOptions { hidden: vec![24, 24], transforms: 2, ..PresetOptions::default() };
+    let fit = Fit::new(Preset::Nsf).schema(of(vec![category("a", 3), number])).rows(train);
+    let model = fit.preset_options(options).steps(1200).threads(2).run().unwrap();
+    let score = model.log_prob(&test, None, 2).unwrap();
+    let mean = score.iter().sum::<f64>() / score.len() as f64;
+    let entropy = |p: &[f64]| -p.iter().map(|p| p * p.ln()).sum::<f64>();
+    let of_number = 0.5 * (std::f64::consts::TAU * std::f64::consts::E * 0.25).ln();
+    let truth =
+        -entropy(&[1.0 / 2.0, 1.0 / 3.0, 1.0 / 6.0]) - entropy(&[0.2, 0.1, 0.7]) - 0.7 * of_number;
+    assert!((mean - truth).abs() < 0.05, "{mean} against {truth}");
+
+    let check = |x: Rows| {
+        let options = CheckOptions { samples: 4000, threads: 2, ..CheckOptions::default() };
+        check(&model, Some(&CheckData { x, context: None }), &options).unwrap()
+    };
+    let failed = |results: &[CheckResult]| -> Vec<String> {
+        results.iter().filter(|r| !r.passed).map(|r| format!("{}: {}", r.name, r.detail)).collect()
+    };
+    let results = check(test.clone());
+    assert!(failed(&results).is_empty(), "{:?}", failed(&results));
+    // Levels that know nothing of the numbers, and more zeros than there should be.
+    let mut apart = test.clone();
+    let levels: Vec<f64> = test.column(0).into_iter().cycle().skip(7).take(test.len()).collect();
+    levels.iter().enumerate().for_each(|(i, level)| apart.row_mut(i)[0] = *level);
+    assert!(!failed(&check(apart)).is_empty());
+    let mut zeros = test;
+    (0..zeros.len()).step_by(5).for_each(|i| zeros.row_mut(i)[1] = 0.0);
+    assert!(!failed(&check(zeros)).is_empty());
 }

@@ -225,7 +225,10 @@ impl Scene {
         let again: Vec<usize> = (0..SAMPLES_PER_ROW * n).map(|i| i % n.max(1)).collect();
         let context = data.context.as_ref().map(|context| context.select(&again));
         let (context, options) = (context.as_ref(), self.sample_options());
-        self.loaded.model.sample_with_log_prob(again.len(), context, &options)
+        let samples = self.loaded.model.sample(again.len(), context, &options)?;
+        // Scored as the data is: the same outcomes must tie.
+        let log_prob = self.loaded.model.log_prob(&samples, context, self.threads)?;
+        Ok((samples, log_prob))
     }
 
     /// The places of the data among samples: by density, then column by column.

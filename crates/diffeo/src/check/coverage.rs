@@ -48,8 +48,9 @@ pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<CheckResu
 fn unconditional(subject: &Subject<'_>, data: &CheckData) -> Result<(Vec<f64>, Option<usize>)> {
     let log_prob = subject.model.log_prob(&data.x, None, subject.threads)?;
     let options = subject.sample_options(Samples::Coverage);
-    let (_, mut of_samples) =
-        subject.model.sample_with_log_prob(subject.samples, None, &options)?;
+    let samples = subject.model.sample(subject.samples, None, &options)?;
+    // Scored as the data is: the same outcomes must tie.
+    let mut of_samples = subject.model.log_prob(&samples, None, subject.threads)?;
     of_samples.sort_by(f64::total_cmp);
     let ranks = log_prob.iter().enumerate().map(|(i, p)| rank(subject, i, *p, &of_samples));
     Ok((ranks.collect(), Some(of_samples.len())))
@@ -67,8 +68,8 @@ fn conditional(
     let again: Vec<usize> = rows.iter().flat_map(|i| [*i; SAMPLES_PER_ROW]).collect();
     let given = context.select(&again);
     let options = subject.sample_options(Samples::Coverage);
-    let (_, of_samples) =
-        subject.model.sample_with_log_prob(again.len(), Some(&given), &options)?;
+    let samples = subject.model.sample(again.len(), Some(&given), &options)?;
+    let of_samples = subject.model.log_prob(&samples, Some(&given), subject.threads)?;
     let groups = of_samples.chunks(SAMPLES_PER_ROW).zip(log_prob).enumerate();
     let ranks = groups.map(|(i, (samples, p))| {
         let mut samples = samples.to_vec();

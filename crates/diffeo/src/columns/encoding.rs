@@ -8,6 +8,7 @@ use super::context::Contexts;
 use super::outcomes::{Case, Outcomes, radix};
 use super::schema::{Column, Schema};
 use super::units::Units;
+use crate::host::normal::LN_2PI_HALF;
 use crate::host::random::{normal, uniform};
 use crate::host::rows::Rows;
 use crate::marks::MarkSpec;
@@ -62,9 +63,6 @@ struct Slot {
     number: Option<(usize, Option<usize>)>,
     log_seen: f64,
 }
-
-/// `ln(2 pi) / 2`: with `z^2 / 2`, what a number that is not there loses in the base.
-const ABSENT: f64 = 0.918_938_533_204_672_8;
 
 impl Encoding {
     pub(crate) fn new(schema: &Schema, units: Units) -> Self {
@@ -245,7 +243,7 @@ impl Slot {
                 _ => 0.0,
             };
             numbers[number] = z;
-            sum += ABSENT + 0.5 * z * z;
+            sum += LN_2PI_HALF + 0.5 * z * z;
         }
         sum
     }
@@ -296,7 +294,7 @@ impl Slot {
             [only] => Some(only.floor()),
             [first, second, ..] => Some(first.floor() * self.radix as f64 + second.floor()),
         };
-        let absent = |number: usize| -ABSENT - 0.5 * numbers[number] * numbers[number];
+        let absent = |number: usize| -LN_2PI_HALF - 0.5 * numbers[number] * numbers[number];
         if let Some(outcome) = outcome {
             // A mark of nothing that was seen in training is no value that can be named.
             let outcome = if outcome >= 0.0 { outcome as usize } else { usize::MAX };

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::support::Support;
 use crate::error::{Error, Result};
 
-/// What values a column may hold. What follows from a kind, here and nowhere else: which values belong to it, how they
-/// reach the real line, and which of them have a probability of their own.
+/// What values a column may hold. What follows from a kind stands in this folder and nowhere else.
 ///
 /// How kinds are written is said at [`super::KindWish`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
-//! What the numbers of a table mean: names, kinds, units, and the cells that whole numbers stand for.
+//! What the numbers of a table mean: names, kinds, outcomes, units, and the cells that whole numbers stand for; how a row reaches a flow.
 //!
-//! A kind is matched in `kind.rs` and nowhere else.
+//! A kind is matched in this folder and nowhere else: its values and its way to the real line in `kind.rs`, its outcomes in `outcomes.rs`, what it
+//! is as a context in `context.rs`, how it is written in `wish.rs`.
 
 mod cells;
 mod context;

@@ -47,11 +47,12 @@ impl Column {
         let values = match (self.kind, self.range) {
             (ColumnKind::Category, _) => self.levels.len() + usize::from(self.other),
             (ColumnKind::Boolean, _) => 2,
-            (_, Some([low, high])) => (high - low) as usize + 1,
+            (_, Some([low, high])) => (high.abs_diff(low) as usize).saturating_add(1),
             _ => masses.len(),
         };
         let has_rest = self.has_number() || self.circle().is_some();
-        let count = values + usize::from(has_rest) + usize::from(self.holes);
+        let more = usize::from(has_rest) + usize::from(self.holes);
+        let count = values.saturating_add(more);
         Outcomes {
             count: if values == 0 && !self.holes { 0 } else { count },
             masses,

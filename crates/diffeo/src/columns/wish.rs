@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::kind::{ColumnKind, End};
+use super::schema::Column;
 use crate::error::{Error, Result, quoted};
 
 /// The kind that a column is to have, as it is written:
@@ -18,6 +19,21 @@ pub struct KindWish {
     pub kind: ColumnKind,
     /// Values that have a probability of their own.
     pub masses: Vec<f64>,
+}
+
+impl KindWish {
+    /// A column as it was asked for; whole numbers between two bounds have a probability each if there are few enough.
+    pub fn column(&self, name: impl Into<String>) -> Column {
+        let range = match self.kind {
+            ColumnKind::IntegerRange { low: Some(low), high: Some(high) }
+                if high.abs_diff(low) < Column::RANGE_MAX =>
+            {
+                Some([low, high])
+            }
+            _ => None,
+        };
+        Column { masses: self.masses.clone(), range, ..Column::new(name, self.kind) }
+    }
 }
 
 impl From<ColumnKind> for KindWish {

@@ -1,6 +1,9 @@
-//! The distribution function of the standard normal, and its inverse.
+//! The standard normal: its density's constant, its distribution function and the inverse of that.
 
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
+
+/// `ln(2 pi) / 2`: with `z^2 / 2`, the negative log-density at `z`.
+pub(crate) const LN_2PI_HALF: f64 = 0.918_938_533_204_672_8;
 
 /// `Phi(z)`, with full relative accuracy in both tails.
 pub(crate) fn cdf(z: f64) -> f64 {

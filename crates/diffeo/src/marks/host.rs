@@ -8,10 +8,8 @@ use burn::tensor::Tensor;
 use super::{MarkSpec, Marks};
 use crate::error::Result;
 use crate::host::linalg::host_values;
-use crate::host::normal::{cdf, quantile};
+use crate::host::normal::{LN_2PI_HALF, cdf, quantile};
 
-/// `ln(2 pi) / 2`.
-const LN_2PI_HALF: f64 = 0.918_938_533_204_672_8;
 /// Marks stay this far below the end of their cell, so that rounding to single precision does not move them to the next one.
 const INSIDE: f64 = 1.0 - 1e-4;
 

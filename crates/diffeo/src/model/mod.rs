@@ -22,7 +22,6 @@ use crate::engine::{Input, Score, padded, scorer};
 use crate::error::{Error, Result};
 use crate::flow::Flow;
 use crate::host::linalg::{host_values, padded_tensor_of};
-use crate::host::random::{Purpose, Streams};
 use crate::host::rows::Rows;
 use crate::transforms::Registry;
 
@@ -80,6 +79,8 @@ impl Model {
     /// # Errors
     /// As [`Model::new`]; [`crate::ErrorKind::Config`] for units that are not finite.
     pub fn with_units(flow: Flow, schema: Schema, units: Units) -> Result<Self> {
+        // A file may say anything of its columns.
+        schema.validate()?;
         let expected = (flow.dims(), flow.context_dims());
         let found = (schema.width(), schema.context_width());
         if expected != found {
@@ -88,7 +89,6 @@ impl Model {
                 expected.0, expected.1, found.0, found.1
             )));
         }
-        schema.validate()?;
         expect_columns(flow.spec(), &schema)?;
         units.validate(flow.numbers(), found.1)?;
         let encoding = Encoding::new(&schema, units);
@@ -203,7 +203,7 @@ impl Model {
         threads: usize,
     ) -> Result<(Rows, Vec<f64>)> {
         self.check(x, context)?;
-        self.image(x, context, threads, Within::Middle)
+        self.image(x, context, threads, None)
     }
 
     /// [`Model::to_base`] with whole numbers and marks at random places of their cells: the images of draws of the model are then draws of the
@@ -216,7 +216,7 @@ impl Model {
         rng: &(dyn Fn(usize) -> ChaCha8Rng + Sync),
     ) -> Result<(Rows, Vec<f64>)> {
         self.check(x, context)?;
-        self.image(x, context, threads, Within::Scattered(rng))
+        self.image(x, context, threads, Some(rng))
     }
 
     fn image(
@@ -224,20 +224,13 @@ impl Model {
         x: &Rows,
         context: Option<&Rows>,
         threads: usize,
-        within: Within<'_>,
+        scatter: Option<&(dyn Fn(usize) -> ChaCha8Rng + Sync)>,
     ) -> Result<(Rows, Vec<f64>)> {
         self.map(x.len(), threads, self.flow.dims(), |block| {
             let (x, context) = (block.of(x), context.map(|context| block.of(context)));
             let first = block.start();
-            let rng = |i: usize| match within {
-                Within::Random(rng) | Within::Scattered(rng) => rng(first + i),
-                Within::Point(_) | Within::Middle => Streams::new(0).rng(Purpose::Check, 0, 0),
-            };
-            let within = match within {
-                Within::Random(_) => Within::Random(&rng),
-                Within::Scattered(_) => Within::Scattered(&rng),
-                within => within,
-            };
+            let of_block = scatter.map(|rng| move |i: usize| rng(first + i));
+            let within = of_block.as_ref().map_or(Within::Middle, |rng| Within::Scattered(rng));
             let encoded = self.encoding.encode(&x, context.as_ref(), within);
             let rows = padded(block.len());
             let context = encoded.context.map(|context| padded_tensor_of(&context, rows));

@@ -149,7 +149,7 @@ impl Fit {
             (Shape::Preset(preset), options) => {
                 let mut options = options.unwrap_or_else(|| PresetOptions::for_rows(x.len()));
                 options.seed = self.options.seed;
-                preset.spec(schema.width(), schema.context_width(), &options)?
+                preset.spec_for(&schema.shape(), &options)?
             }
         };
         let data = TrainingData { x, context: self.given, weights: self.weights };

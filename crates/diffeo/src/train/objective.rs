@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::batches::Batch;
 use crate::engine::{Element, Engine};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::Flow;
 use crate::host::draws::Draws;
 use crate::host::linalg::tensor_of;
@@ -68,6 +68,11 @@ pub struct ReverseKl<D>(
 
 impl<D: LogDensity> Objective for ReverseKl<D> {
     fn loss(&self, flow: &Flow, batch: &Batch) -> Result<Tensor<1>> {
+        if flow.spec().marks.is_some() {
+            return Err(Error::config(
+                "the reverse KL needs gradients through draws, which outcomes do not have: give a flow of numbers alone",
+            ));
+        }
         let z = tensor_of(&batch.x).cast(flow.spec().precision.dtype());
         let context = batch.context.as_ref().map(tensor_of);
         let log_base = flow.base().log_prob(z.clone());

@@ -66,9 +66,8 @@ pub(crate) fn about_scale(
     let bounds = spec.transforms.iter().map(|layer| layer.bound());
     let bound = bounds.fold(f64::INFINITY, f64::min);
     let mut outside = (OUTSIDE_SHARE, None);
-    for (number, column) in schema.numbers().enumerate() {
-        let j =
-            schema.columns.iter().position(|other| std::ptr::eq(other, column)).unwrap_or(number);
+    let numbers = schema.columns.iter().enumerate().filter(|(_, column)| column.has_number());
+    for (number, (j, column)) in numbers.enumerate() {
         let mut values = units.column_to_real(column, number, &data.x, j, ROWS_EXAMINED);
         if values.is_empty() {
             continue;
