@@ -79,12 +79,16 @@ impl Flow {
         &self.spec
     }
 
-    /// Sets the layers that start from data ([`Transform::start`]), such as [`crate::transforms::ActNorm`], so that a first batch comes out standardised.
+    /// Sets the layers that start from data ([`Transform::start`]), such as [`crate::transforms::ActNorm`], so that a first batch comes out standardised, and
+    /// the marks, so that each outcome has the frequency of the batch.
     ///
     /// # Errors
     /// As [`Flow::log_prob`].
     pub fn initialize(&mut self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<()> {
         let row = self.split(x, context)?;
+        if let Some(marks) = &mut self.marks {
+            marks.start(&row.marks);
+        }
         if self.numbers() > 0 {
             self.chain.start(row.numbers, &Given::context(row.given.as_ref()))?;
         }

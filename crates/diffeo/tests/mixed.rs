@@ -386,3 +386,18 @@ fn a_fit_comes_near_the_truth_and_passes_its_check() {
     (0..zeros.len()).step_by(5).for_each(|i| zeros.row_mut(i)[1] = 0.0);
     assert!(!failed(&check(zeros)).is_empty());
 }
+
+#[test]
+fn marks_start_at_the_frequencies_of_the_rows() {
+    let schema = of(vec![category("a", 4), Column::new("b", ColumnKind::Boolean)]);
+    let spec = Preset::Nsf.spec_for(&schema.shape(), &PresetOptions::default()).unwrap();
+    let mut flow = spec.build(3).unwrap();
+    let marks = [[0.5, 0.5], [0.5, 1.5], [1.5, 1.5], [0.5, 1.5], [2.5, 1.5], [1.5, 1.5]];
+    flow.initialize(support::tensor(marks.concat(), [6, 2]), None).unwrap();
+    let model = Model::new(flow, schema).unwrap();
+    // Half a row more of each: 3, 2, 1 and 0 of 6, and 1 and 5 of 6.
+    let expected = |a: f64, b: f64| ((a + 0.5) / 8.0 * (b + 0.5) / 7.0).ln();
+    let x = rows(vec![0.0, 1.0, 1.0, 0.0, 3.0, 1.0], 2);
+    let expected = [expected(3.0, 5.0), expected(2.0, 1.0), expected(0.0, 5.0)];
+    close("start", &model.log_prob(&x, None, 1).unwrap(), &expected, 1e-5);
+}

@@ -63,15 +63,22 @@ fn head(report: &mut Report, parts: &ModelParts, damage: &[String]) {
 }
 
 fn schema(report: &mut Report, parts: &ModelParts) {
-    let names = |columns: &[Column], units: &[Unit], role: &str| {
-        let row = |(c, unit): (&Column, &Unit)| {
-            let unit = format!("centre {:.4}, scale {:.4}", unit.center, unit.scale);
-            vec![format!("  {}", printable(&c.name)), c.kind.to_string(), unit, role.to_string()]
+    // A column has as many units as it has numbers: none if it has outcomes only, several for a category of the context.
+    let names = |columns: &[Column], units: &[Unit], width: fn(&Column) -> usize, role: &str| {
+        let mut units = units.iter();
+        let row = |c: &Column| {
+            let own: Vec<&Unit> = units.by_ref().take(width(c)).collect();
+            let unit = match own.as_slice() {
+                [unit] => format!("centre {:.4}, scale {:.4}", unit.center, unit.scale),
+                _ => String::new(),
+            };
+            vec![format!("  {}", printable(&c.name)), printable(&c.describe()), unit, role.into()]
         };
-        columns.iter().zip(units).map(row).collect::<Vec<_>>()
+        columns.iter().map(row).collect::<Vec<_>>()
     };
-    let mut rows = names(&parts.schema.columns, &parts.units.columns, "");
-    rows.extend(names(&parts.schema.context, &parts.units.context, "context"));
+    let (schema, units) = (&parts.schema, &parts.units);
+    let mut rows = names(&schema.columns, &units.columns, |c| usize::from(c.has_number()), "");
+    rows.extend(names(&schema.context, &units.context, Column::context_width, "context"));
     let more = rows.len().saturating_sub(COLUMNS_LISTED);
     rows.truncate(COLUMNS_LISTED);
     report.line("\ncolumns");

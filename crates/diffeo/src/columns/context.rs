@@ -21,7 +21,7 @@ impl Column {
     /// * a category one for each level (two digits from 65 levels on), all zero for a level that it does not have;
     /// * a periodic value the sine and the cosine of its angle;
     /// * one more where values may be missing: 1 where it is missing, and zeros in place of the value.
-    pub(crate) fn context_width(&self) -> usize {
+    pub fn context_width(&self) -> usize {
         let value = match self.kind {
             ColumnKind::Category => {
                 let count = self.levels.len() + usize::from(self.other);

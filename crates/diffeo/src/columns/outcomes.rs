@@ -62,7 +62,7 @@ impl Column {
     }
 
     /// Whether there may be a number that has a density.
-    pub(crate) fn has_number(&self) -> bool {
+    pub fn has_number(&self) -> bool {
         !matches!(
             self.kind,
             ColumnKind::Boolean | ColumnKind::Category | ColumnKind::Periodic { .. }

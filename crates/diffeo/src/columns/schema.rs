@@ -89,6 +89,11 @@ impl Column {
         if x.is_nan() { self.holes } else { self.kind.contains(x) || self.masses.contains(&x) }
     }
 
+    /// Whether no two rows should have the same value: there is a density and nothing beside it.
+    pub(crate) fn is_dense(&self) -> bool {
+        !self.kind.is_discrete() && self.masses.is_empty() && !self.holes
+    }
+
     /// What it may hold in words: the kind, its point masses, and whether it may be missing.
     pub fn describe(&self) -> String {
         let wish = KindWish { kind: self.kind, masses: self.masses.clone() };
@@ -214,10 +219,7 @@ impl Schema {
 
     /// Whether rows that are equal in all columns are copies, not values that happen to be the same: two columns of real numbers say so.
     pub(crate) fn is_continuous(&self) -> bool {
-        let is_dense = |column: &&Column| {
-            !column.kind.is_discrete() && column.masses.is_empty() && !column.holes
-        };
-        self.columns.iter().filter(is_dense).count() >= 2
+        self.columns.iter().filter(|column| column.is_dense()).count() >= 2
     }
 
     /// Whether a row has a number at the edge of its interval, where floats are too coarse for its logit.

@@ -13,7 +13,29 @@ use crate::host::normal::{LN_2PI_HALF, cdf, quantile};
 /// Marks stay this far below the end of their cell, so that rounding to single precision does not move them to the next one.
 const INSIDE: f64 = 1.0 - 1e-4;
 
+/// What an outcome counts more than it was seen, so that none starts at probability zero (Krichevsky, Trofimov. IEEE Trans. Inf. Theory 27, 1981).
+const PRIOR: f64 = 0.5;
+
 impl Marks {
+    /// Sets the weights of each mark to its frequencies in some rows: what training starts from, whatever the marks before it are.
+    pub(crate) fn start(&mut self, marks: &[f64]) {
+        let (width, bound) = (self.shares.width(), diffeo_kernels::LOGIT_MAX);
+        let mut counts = vec![PRIOR; width];
+        let mut shares = vec![0.0; width];
+        for marks in marks.chunks_exact(self.shares.marks()) {
+            self.shares.write(marks, &mut shares);
+            counts.iter_mut().zip(&shares).for_each(|(count, share)| *count += share);
+        }
+        for (_, at) in self.shares.parts() {
+            let logits = &mut counts[at];
+            logits.iter_mut().for_each(|count| *count = count.ln());
+            let mean = logits.iter().sum::<f64>() / logits.len() as f64;
+            logits.iter_mut().for_each(|l| *l = bound * ((*l - mean) / bound).atanh());
+        }
+        let bias = self.tensor(counts);
+        self.network.set_output_bias(bias);
+    }
+
     /// Marks to base numbers, and the log-slope of each row, to which the base's log-density adds up to `ln p`. A mark that is not known has no
     /// place there: its number is NaN, and the log-slope `-inf`.
     pub(crate) fn to_base(

@@ -79,6 +79,11 @@ impl Linear {
         [self.weight.value.clone(), self.bias.value.clone()]
     }
 
+    /// Replaces the bias.
+    pub(super) fn set_bias(&mut self, bias: Tensor<2>) {
+        self.bias.value = bias;
+    }
+
     /// Shows `weight` and `bias`.
     pub fn visit(&mut self, visitor: &mut Visitor<'_>) {
         visitor("weight", &mut self.weight);

@@ -239,6 +239,11 @@ impl Network {
         NetworkProgram::new(Arc::clone(&self.graph), names, context, weights)
     }
 
+    /// Sets what the result starts from.
+    pub(crate) fn set_output_bias(&mut self, bias: Tensor<2>) {
+        self.output.set_bias(bias);
+    }
+
     /// What the context adds to the first layer.
     pub(crate) fn context_addend(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let (layer, context) = (self.context.as_ref()?, context?);

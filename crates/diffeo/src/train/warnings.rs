@@ -33,7 +33,7 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
         ));
     }
     let continuous: Vec<usize> =
-        (0..data.x.width()).filter(|&j| !schema.columns[j].kind.is_discrete()).collect();
+        (0..data.x.width()).filter(|&j| schema.columns[j].is_dense()).collect();
     let examined = data.x.len().min(ROWS_EXAMINED);
     if !continuous.is_empty() && examined > 1 {
         let mut seen = HashSet::with_capacity(examined);
@@ -119,6 +119,9 @@ mod tests {
         let repeated = of((0..400).map(|i| f64::from(i / 2 % 5)).collect());
         assert_eq!(about(&schema(ColumnKind::Real), &repeated).len(), 1);
         assert!(about(&schema(ColumnKind::Integer), &repeated).is_empty());
+        let mut spiked = schema(ColumnKind::Real);
+        spiked.columns.iter_mut().for_each(|column| column.masses = vec![0.0]);
+        assert!(about(&spiked, &repeated).is_empty(), "a point mass is there to be repeated");
     }
 
     /// The warnings of two columns, with a spline of this bound behind their maps.
