@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::kind::ColumnKind;
-use super::wish::KindWish;
 use crate::error::{Error, Result, quoted};
 use crate::marks::MarkSpec;
 
@@ -92,15 +91,6 @@ impl Column {
     /// Whether no two rows should have the same value: there is a density and nothing beside it.
     pub(crate) fn is_dense(&self) -> bool {
         !self.kind.is_discrete() && self.masses.is_empty() && !self.holes
-    }
-
-    /// What it may hold in words: the kind, its point masses, and whether it may be missing.
-    pub fn describe(&self) -> String {
-        let wish = KindWish { kind: self.kind, masses: self.masses.clone() };
-        match self.holes {
-            true => format!("{wish} or missing"),
-            false => wish.to_string(),
-        }
     }
 
     /// Refuses bounds that are none, lists that have a value twice, and whatever does not belong to the kind.

@@ -36,6 +36,17 @@ impl KindWish {
     }
 }
 
+impl Column {
+    /// What it may hold in words: the kind, its point masses, and whether it may be missing.
+    pub fn describe(&self) -> String {
+        let wish = KindWish { kind: self.kind, masses: self.masses.clone() };
+        match self.holes {
+            true => format!("{wish} or missing"),
+            false => wish.to_string(),
+        }
+    }
+}
+
 impl From<ColumnKind> for KindWish {
     fn from(kind: ColumnKind) -> Self {
         Self { kind, masses: Vec::new() }
