@@ -89,7 +89,8 @@ pub(crate) struct ReadArgs {
     /// More marks of missing values, such as -999,missing
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub(crate) missing_as: Option<NameList>,
-    /// What to do with rows that have missing values (empty, NA, null, ?): refuse, drop [default: refuse]
+    /// What to do with missing values (empty, NA, null, ?): refuse the table, drop the rows, or (for fit) model that they are missing: samples
+    /// then have holes, too, and rows with holes a score [default: refuse]
     #[arg(long, value_name = "RULE")]
     pub(crate) missing: Option<Missing>,
     /// Read only the first N rows
@@ -111,6 +112,8 @@ pub(crate) enum Missing {
     Refuse,
     /// Leave these rows out and say how many.
     Drop,
+    /// Make a missing value one of the outcomes.
+    Model,
 }
 
 /// Whether a text file starts with names.

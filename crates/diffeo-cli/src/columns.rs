@@ -20,7 +20,7 @@ pub(crate) struct CountList(pub(crate) Vec<i128>);
 
 /// How to write odd names.
 const QUOTE_NAMES: &str =
-    "; a name with a comma, = or [ stands in double quotes, as in '\"a, b\"=positive,c'";
+    "; a name with a comma, = or a bracket stands in double quotes, as in '\"a, b\"=positive,c'";
 
 impl FromStr for ColumnList {
     type Err = String;

@@ -91,6 +91,7 @@ pub(crate) fn read_options(args: &ReadArgs, faults: &mut Faults) -> ReadOptions 
     let missing = match args.missing.unwrap_or_default() {
         Missing::Refuse => diffeo_table::Missing::Refuse,
         Missing::Drop => diffeo_table::Missing::Drop,
+        Missing::Model => diffeo_table::Missing::Model,
     };
     let header = match args.header.unwrap_or_default() {
         Header::Auto => diffeo_table::Header::Auto,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
 };
-use arrow::compute::filter_record_batch;
+use arrow::compute::{filter, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
-use diffeo::{Error, ErrorKind, Result, Rows, printable, quoted};
+use diffeo::{Column, Error, ErrorKind, Result, Rows, printable, quoted};
 
+use crate::coding::Coder;
+use crate::needs::{Need, is_plain};
 use crate::numbers::{Allowed, Fault, Parsed, parse_column};
 
 /// Rows of a table under the names of its columns.
@@ -21,9 +23,20 @@ pub struct Chunk {
     batch: RecordBatch,
     first_row: u64,
     origin: Origin,
-    /// For each column: its numbers, if they were needed while reading.
-    parsed: Vec<Option<Arc<[f64]>>>,
+    /// For each column what else is known of it.
+    known: Vec<Known>,
     allowed: Allowed,
+}
+
+/// What is known of a column beside its cells.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Its numbers, if they were needed while reading.
+    numbers: Option<Arc<[f64]>>,
+    /// Whether they are those of the cells, not what these stand for.
+    is_plain: bool,
+    /// The cells of formats with types, if they are others.
+    typed: Option<ArrayRef>,
 }
 
 /// Where the rows of a chunk stand in their file.
@@ -84,7 +97,7 @@ impl Origin {
     pub(crate) fn fault(&self, column: &str, fault: Fault) -> Error {
         match fault {
             Fault::Type(found) => self.error(format!(
-                "column {}: expected numbers, found {}; choose numeric columns with --columns",
+                "column {}: expected numbers, truth values, text or dates, found {}; leave it out of --columns, or use --exclude",
                 quoted(column),
                 printable(&found)
             )),
@@ -104,8 +117,14 @@ impl Chunk {
         origin: Origin,
         allowed: Allowed,
     ) -> Self {
-        let parsed = vec![None; batch.num_columns()];
-        Self { batch, first_row, origin, parsed, allowed }
+        let known = vec![Known::default(); batch.num_columns()];
+        Self { batch, first_row, origin, known, allowed }
+    }
+
+    /// A chunk of cells that were made, some of which have another form in formats with types.
+    pub(crate) fn of_cells(batch: RecordBatch, typed: Vec<Option<ArrayRef>>) -> Self {
+        let known = typed.into_iter().map(|typed| Known { typed, ..Known::default() }).collect();
+        Self { known, ..Self::new(batch, 0, Origin::default(), Allowed::any()) }
     }
 
     /// A chunk of numbers under the given names; the columns marked in `integer` become whole numbers.
@@ -167,22 +186,70 @@ impl Chunk {
         let mut values = vec![0.0; self.rows() * width];
         for (j, name) in columns.iter().enumerate() {
             let i = self.index_of(name)?;
-            if let Some(Some(numbers)) = self.parsed.get(i) {
+            if let Some(Known { numbers: Some(numbers), is_plain: true, .. }) = self.known.get(i) {
                 scatter(&mut values, numbers, j, width);
                 continue;
             }
             let parsed = parse_column(self.batch.column(i), &self.allowed)
                 .map_err(|fault| self.origin.fault(name, fault))?;
-            if let Some(&row) = parsed.missing.first() {
-                return Err(self.origin.error(format!(
-                    "{}, column {}: the value is missing; expected a number in every row",
-                    self.origin.places.describe(row),
-                    quoted(name)
-                )));
-            }
+            self.refuse_missing(name, &parsed)?;
             scatter(&mut values, &parsed.values, j, width);
         }
         Rows::new(values, width)
+    }
+
+    /// The rows as a model of these columns takes them, in their order: levels by their places (one beyond the last for a level that is not
+    /// in the list), truth values as 0 and 1, dates as days and times as seconds since 1970, and NaN for a missing value where there may be
+    /// one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] naming the file, the line or row, the column and the cell: for a column that is not there, for a cell that is not
+    /// of the column's kind of cells, and for a missing one where there may be none.
+    pub fn rows_for(&self, columns: &[Column]) -> Result<Rows> {
+        let width = columns.len();
+        if width == 0 {
+            return Err(Error::shape("expected at least one column, found none"));
+        }
+        let mut values = vec![0.0; self.rows() * width];
+        for (j, column) in columns.iter().enumerate() {
+            let i = self.index_of(&column.name)?;
+            match self.known.get(i) {
+                Some(Known { numbers: Some(numbers), is_plain: plain, .. })
+                    if *plain == is_plain(column) =>
+                {
+                    scatter(&mut values, numbers, j, width);
+                }
+                _ => {
+                    let parsed = Coder::new(column).code(self.batch.column(i), &self.allowed);
+                    let parsed = parsed.map_err(|fault| self.origin.fault(&column.name, fault))?;
+                    if !column.holes {
+                        self.refuse_missing(&column.name, &parsed)?;
+                    }
+                    scatter(&mut values, &parsed.values, j, width);
+                }
+            }
+        }
+        Rows::new(values, width)
+    }
+
+    /// The numbers of all needed columns, whatever they stand for.
+    pub(crate) fn coded(&self, names: &[String]) -> Result<Rows> {
+        let mut values = vec![0.0; self.rows() * names.len()];
+        for (j, name) in names.iter().enumerate() {
+            if let Some(numbers) = self.known.get(self.index_of(name)?).map(|k| &k.numbers) {
+                scatter(&mut values, numbers.as_deref().unwrap_or_default(), j, names.len());
+            }
+        }
+        Rows::new(values, names.len())
+    }
+
+    fn refuse_missing(&self, name: &str, parsed: &Parsed) -> Result<()> {
+        let Some(&row) = parsed.missing.first() else { return Ok(()) };
+        Err(self.origin.error(format!(
+            "{}, column {}: the value is missing; expected one in every row",
+            self.origin.places.describe(row),
+            quoted(name)
+        )))
     }
 
     /// The same rows with one more column at the end.
@@ -222,10 +289,10 @@ impl Chunk {
         fields.push(Field::new(name, values.data_type().clone(), false));
         let mut arrays = self.batch.columns().to_vec();
         arrays.push(values);
-        let mut parsed = self.parsed.clone();
-        parsed.push(None);
+        let mut known = self.known.clone();
+        known.push(Known::default());
         let batch = batch_of(fields, arrays, self.rows())?;
-        Ok(self.with(batch, parsed, self.origin.clone()))
+        Ok(self.with(batch, known, self.origin.clone()))
     }
 
     /// The same rows without a column.
@@ -234,42 +301,47 @@ impl Chunk {
     /// [`ErrorKind::Data`] if there is none of that name.
     pub fn without_column(&self, name: &str) -> Result<Self> {
         let i = self.index_of(name)?;
-        let (mut batch, mut parsed) = (self.batch.clone(), self.parsed.clone());
+        let (mut batch, mut known) = (self.batch.clone(), self.known.clone());
         batch.remove_column(i);
-        parsed.remove(i);
-        Ok(self.with(batch, parsed, self.origin.clone()))
+        known.remove(i);
+        Ok(self.with(batch, known, self.origin.clone()))
     }
 
-    fn with(&self, batch: RecordBatch, parsed: Vec<Option<Arc<[f64]>>>, origin: Origin) -> Self {
-        Self { batch, parsed, origin, first_row: self.first_row, allowed: self.allowed.clone() }
+    fn with(&self, batch: RecordBatch, known: Vec<Known>, origin: Origin) -> Self {
+        Self { batch, known, origin, first_row: self.first_row, allowed: self.allowed.clone() }
     }
 
     /// Parses a needed column in advance; the caller deals with what is missing.
-    pub(crate) fn parse(&self, name: &str) -> Result<(usize, Parsed)> {
-        let i = self.index_of(name)?;
-        let parsed = parse_column(self.batch.column(i), &self.allowed)
-            .map_err(|fault| self.origin.fault(name, fault))?;
+    pub(crate) fn parse(&self, need: &mut Need) -> Result<(usize, Parsed)> {
+        let i = self.index_of(&need.name)?;
+        let parsed = need
+            .code(self.batch.column(i), &self.allowed)
+            .map_err(|fault| self.origin.fault(&need.name, fault))?;
         Ok((i, parsed))
     }
 
-    pub(crate) fn set_parsed(&mut self, i: usize, values: Vec<f64>) {
-        if let Some(slot) = self.parsed.get_mut(i) {
-            *slot = Some(values.into());
+    pub(crate) fn set_parsed(&mut self, i: usize, values: Vec<f64>, is_plain: bool) {
+        if let Some(known) = self.known.get_mut(i) {
+            (known.numbers, known.is_plain) = (Some(values.into()), is_plain);
         }
     }
 
     /// The rows that are marked.
     pub(crate) fn keep(&self, keep: &[bool]) -> Result<Self> {
         let mask = BooleanArray::from(keep.to_vec());
-        let batch = filter_record_batch(&self.batch, &mask)
-            .map_err(|e| Error::data(format!("cannot leave out rows: {e}")))?;
+        let fault = |e| Error::data(format!("cannot leave out rows: {e}"));
+        let batch = filter_record_batch(&self.batch, &mask).map_err(fault)?;
         let pick = |numbers: &Arc<[f64]>| -> Arc<[f64]> {
             numbers.iter().zip(keep).filter(|&(_, &k)| k).map(|(&x, _)| x).collect()
         };
-        let parsed = self.parsed.iter().map(|p| p.as_ref().map(pick)).collect();
+        let kept = |known: &Known| {
+            let typed = known.typed.as_ref().map(|cells| filter(cells, &mask)).transpose()?;
+            Ok(Known { numbers: known.numbers.as_ref().map(pick), typed, ..*known })
+        };
+        let known = self.known.iter().map(kept).collect::<Result<_, _>>().map_err(fault)?;
         let places = self.origin.places.kept(keep);
         let origin = Origin { label: self.origin.label.clone(), places };
-        Ok(self.with(batch, parsed, origin))
+        Ok(self.with(batch, known, origin))
     }
 
     pub(crate) fn set_first_row(&mut self, row: u64) {
@@ -290,10 +362,18 @@ impl Chunk {
         let mut arrays = Vec::with_capacity(self.batch.num_columns());
         for (i, field) in self.batch.schema_ref().fields().iter().enumerate() {
             let array = self.batch.column(i);
-            match self.parsed.get(i) {
-                Some(Some(numbers)) if *array.data_type() == DataType::Utf8 => {
-                    fields.push(Field::new(field.name(), DataType::Float64, false));
-                    arrays.push(Arc::new(Float64Array::from(numbers.to_vec())) as ArrayRef);
+            match self.known.get(i) {
+                Some(Known { typed: Some(cells), .. }) => {
+                    let nullable = field.is_nullable();
+                    fields.push(Field::new(field.name(), cells.data_type().clone(), nullable));
+                    arrays.push(cells.clone());
+                }
+                Some(Known { numbers: Some(numbers), is_plain: true, .. })
+                    if *array.data_type() == DataType::Utf8 =>
+                {
+                    let numbers = numbers.iter().map(|x| (!x.is_nan()).then_some(*x));
+                    fields.push(Field::new(field.name(), DataType::Float64, true));
+                    arrays.push(Arc::new(numbers.collect::<Float64Array>()) as ArrayRef);
                 }
                 _ => {
                     fields.push(field.as_ref().clone());
@@ -379,7 +459,12 @@ fn scatter(values: &mut [f64], column: &[f64], j: usize, width: usize) {
     }
 }
 
-fn batch_of(fields: Vec<Field>, arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+/// A batch of these columns.
+pub(crate) fn batch_of(
+    fields: Vec<Field>,
+    arrays: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("cannot assemble columns: {e}")))

@@ -1,11 +1,14 @@
 //! What kind of values each column holds, read off the file's types and the data, with a reason for each choice.
 
-use diffeo::{Column, ColumnKind, Error, KindWish, Result, Schema, choose_kind, quoted};
+mod kinds;
 
+use diffeo::{Column, Error, KindWish, Result, Schema, quoted};
+
+use crate::content::Content;
 use crate::measure::{Ties, Values};
-use crate::moments::moments;
 use crate::ranks::{Dependent, dependent_columns};
 use crate::table::Table;
+use kinds::Chosen;
 
 /// One line about a column or the table: why a kind was chosen, or what may go wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +31,16 @@ impl std::fmt::Display for Note {
 }
 
 /// How to infer a schema.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct InferOptions {
     /// Leave out columns that have one value only, with a warning, instead of refusing the table.
     pub drop_constant: bool,
+    /// Columns whose whole numbers are to have no probabilities of their own.
+    pub dequantize: Vec<String>,
 }
+
+/// A column and the kind that it is to have, if one was asked for.
+pub type Wish = (String, Option<KindWish>);
 
 /// [`infer_schema_with`] with default options: a constant column is an error.
 ///
@@ -40,17 +48,22 @@ pub struct InferOptions {
 /// As [`infer_schema_with`].
 pub fn infer_schema(
     table: &Table,
-    columns: &[(String, Option<KindWish>)],
-    context: &[String],
+    columns: &[Wish],
+    context: &[Wish],
 ) -> Result<(Schema, Vec<Note>)> {
-    infer_schema_with(table, columns, context, InferOptions::default())
+    infer_schema_with(table, columns, context, &InferOptions::default())
 }
 
 /// A schema for the given columns (all but the context if there are none), and a line about each choice.
 ///
-/// A column whose kind is given keeps it, after a check that the data lies in it. Otherwise [`choose_kind`] decides.
+/// A column whose kind is given keeps it, after a check that the data lies in it. Otherwise
+/// * text is a category, unless nearly every row has a text of its own: then the column is left out with a warning;
+/// * two words for true and false, stored truth values, and numbers that are 0 and 1 are booleans;
+/// * dates are dates, with times of day times;
+/// * numbers are what [`choose_kind`](diffeo::choose_kind) says; whole numbers of a range of at most 100 have a probability each, if there
+///   are five rows for each of them; values that fill 5% of the rows each, 8 at most, beside others that hardly repeat are point masses.
 ///
-/// Columns of the context are `Real`: only a location and a scale are taken from them.
+/// A column in which values are missing may have holes. Numbers of the context are real: only a location and a scale are taken from them.
 ///
 /// Warnings name what makes a likelihood meaningless: discrete columns and heavy ties, columns that are copies or linear
 /// combinations of others, a single row.
@@ -60,80 +73,127 @@ pub fn infer_schema(
 /// [`InferOptions::drop_constant`], and data outside a given kind; [`diffeo::ErrorKind::Config`] for a column named twice.
 pub fn infer_schema_with(
     table: &Table,
-    columns: &[(String, Option<KindWish>)],
-    context: &[String],
-    options: InferOptions,
+    columns: &[Wish],
+    context: &[Wish],
+    options: &InferOptions,
 ) -> Result<(Schema, Vec<Note>)> {
-    let mut notes = Vec::new();
-    let all: Vec<(String, Option<KindWish>)> = if columns.is_empty() {
-        table.names.iter().filter(|n| !context.contains(n)).map(|n| (n.clone(), None)).collect()
+    let is_context = |name: &String| context.iter().any(|(other, _)| other == name);
+    let all: Vec<Wish> = if columns.is_empty() {
+        table.names.iter().filter(|n| !is_context(n)).map(|n| (n.clone(), None)).collect()
     } else {
         columns.to_vec()
     };
+    let mut drawn = Draft { table, options, schema: Schema::default(), notes: Vec::new() };
     if table.rows.len() == 1 {
-        notes.push(warning(None, "the table has one row; a density cannot be learned from it"));
+        drawn
+            .notes
+            .push(warning(None, "the table has one row; a density cannot be learned from it"));
     }
-    let mut schema = Schema::default();
-    let mut discrete = Vec::new();
-    let mut tied = Vec::new();
-    for (name, wish) in &all {
-        let x = Values::of(table, name)?;
-        let facts = x.facts();
-        if facts.min == facts.max && table.rows.len() > 1 {
-            constant(name, facts.min, options, &mut notes)?;
-            continue;
-        }
-        let (column, reason) = match wish {
-            Some(wish) => (wished(name, wish, &x)?, None),
-            None => {
-                let (kind, reason) = choose_kind(&facts, None);
-                (Column::new(name, kind), reason)
-            }
-        };
-        let kind = column.kind;
-        notes.extend(reason.map(|text| Note { column: Some(name.clone()), warning: false, text }));
-        if x.are_dates() {
-            notes.push(warning(
-                Some(name),
-                "its numbers look like dates, YYYYMMDD, between which there are gaps: most samples will be no dates; write the number of days \
-                 since a first one instead",
-            ));
-        }
-        if !kind.is_discrete() && column.masses.is_empty() {
-            match x.ties() {
-                Some(Ties::FewDistinct(n)) => discrete.push(format!("{} {n}", quoted(name))),
-                Some(Ties::Heavy { value, share }) => {
-                    tied.push(format!("{} {:.0}% equal {value}", quoted(name), 100.0 * share));
-                }
-                None => {}
-            }
-        }
-        schema.columns.push(column);
-    }
-    for name in context {
-        let m = moments(Values::of(table, name)?.iter());
-        if m.min == m.max && table.rows.len() > 1 {
-            notes.push(warning(
-                Some(name),
-                "a context column with one value only tells the model nothing",
-            ));
-        }
-        schema.context.push(Column::real(name));
-    }
+    all.iter().try_for_each(|(name, wish)| drawn.column(name, wish.as_ref()))?;
+    context.iter().try_for_each(|(name, wish)| drawn.context(name, wish.as_ref()))?;
+    let Draft { schema, mut notes, .. } = drawn;
     if schema.columns.is_empty() {
         return Err(Error::data("no columns are left to model; name some with --columns"));
     }
     schema.validate()?;
-    notes.extend(tie_warnings(&discrete, &tied, table.rows.len()));
+    notes.extend(tie_warnings(table, &schema)?);
     notes.extend(rank_warnings(table, &schema)?);
     Ok((schema, notes))
+}
+
+/// A schema that is being drawn up.
+struct Draft<'a> {
+    table: &'a Table,
+    options: &'a InferOptions,
+    schema: Schema,
+    notes: Vec<Note>,
+}
+
+impl<'a> Draft<'a> {
+    fn column(&mut self, name: &str, wish: Option<&KindWish>) -> Result<()> {
+        let x = self.values(name)?;
+        if let Some(value) = x.only_value().filter(|_| self.table.rows.len() > 1) {
+            return constant(name, &value, self.options, &mut self.notes);
+        }
+        if let (None, Some(distinct)) = (wish, kinds::names_rows(&x)) {
+            let item = format!("--columns '{name}=category'");
+            let text = format!(
+                "left out, it seems to name the rows: {distinct} different texts in {} rows; {item} models it all the same",
+                x.len()
+            );
+            self.notes.push(warning(Some(name), text));
+            return Ok(());
+        }
+        let chosen = match wish {
+            wish if self.options.dequantize.iter().any(|other| other == name) => {
+                kinds::dequantized(name, wish, &x)?
+            }
+            Some(wish) => kinds::wished(name, wish, &x)?,
+            None => kinds::inferred(name, &x, true),
+        };
+        self.say(name, &chosen, &x);
+        if wish.is_none() && x.are_dates() {
+            self.notes.push(warning(
+                Some(name),
+                "its numbers look like dates, YYYYMMDD, between which there are gaps: most samples will be no dates; see them as such with \
+                 --columns 'NAME=date'",
+            ));
+        }
+        self.schema.columns.push(chosen.column);
+        Ok(())
+    }
+
+    fn context(&mut self, name: &str, wish: Option<&KindWish>) -> Result<()> {
+        let x = self.values(name)?;
+        if x.only_value().is_some() && self.table.rows.len() > 1 {
+            self.notes.push(warning(
+                Some(name),
+                "a context column with one value only tells the model nothing",
+            ));
+        }
+        let mut chosen = match wish {
+            Some(wish) => kinds::wished(name, wish, &x)?,
+            None => kinds::inferred(name, &x, false),
+        };
+        if wish.is_none() && matches!(x.content(), Content::Numbers { .. }) {
+            chosen.column = Column { holes: chosen.column.holes, ..Column::real(name) };
+            chosen.reason = None;
+        }
+        // A context has no probabilities.
+        (chosen.column.unseen, chosen.column.range) = (0.0, None);
+        chosen.column.masses.clear();
+        self.say(name, &chosen, &x);
+        self.schema.context.push(chosen.column);
+        Ok(())
+    }
+
+    /// The values of a column that has some.
+    fn values(&self, name: &str) -> Result<Values<'a>> {
+        let x = Values::of(self.table, name)?;
+        match x.len() {
+            0 => Err(Error::data(format!(
+                "column {} has no value in any row: leave it out of --columns, or use --exclude",
+                quoted(name)
+            ))),
+            _ => Ok(x),
+        }
+    }
+
+    fn say(&mut self, name: &str, chosen: &Chosen, x: &Values<'_>) {
+        let note = |text| Note { column: Some(name.to_owned()), warning: false, text };
+        self.notes.extend(chosen.reason.clone().map(note));
+        if chosen.column.holes {
+            let share = 100.0 * x.missing() as f64 / self.table.rows.len() as f64;
+            self.notes.push(note(format!("missing in {share:.1}% of the rows")));
+        }
+    }
 }
 
 fn warning(column: Option<&str>, text: impl Into<String>) -> Note {
     Note { column: column.map(str::to_owned), warning: true, text: text.into() }
 }
 
-fn constant(name: &str, value: f64, options: InferOptions, notes: &mut Vec<Note>) -> Result<()> {
+fn constant(name: &str, value: &str, options: &InferOptions, notes: &mut Vec<Note>) -> Result<()> {
     if !options.drop_constant {
         return Err(Error::data(format!(
             "column {} has the value {value} in every row; its density is infinite there: leave it out with --drop-constant",
@@ -144,29 +204,23 @@ fn constant(name: &str, value: f64, options: InferOptions, notes: &mut Vec<Note>
     Ok(())
 }
 
-/// A column as it was asked for, of which every value must be.
-fn wished(name: &str, wish: &KindWish, x: &Values<'_>) -> Result<Column> {
-    if wish.kind == ColumnKind::Category {
-        return Err(Error::data(format!(
-            "column {}: categories are not read from tables yet; use integer[LOW, HIGH] for codes that are whole numbers",
-            quoted(name)
-        )));
+/// Warnings for numbers that repeat where there is to be a density.
+fn tie_warnings(table: &Table, schema: &Schema) -> Result<Vec<Note>> {
+    let (mut discrete, mut tied) = (Vec::new(), Vec::new());
+    let dense = schema.columns.iter().filter(|c| !c.kind.is_discrete() && c.masses.is_empty());
+    for column in dense {
+        match Values::of(table, &column.name)?.ties() {
+            Some(Ties::FewDistinct(n)) => discrete.push(format!("{} {n}", quoted(&column.name))),
+            Some(Ties::Heavy { value, share }) => {
+                tied.push(format!("{} {:.0}% equal {value}", quoted(&column.name), 100.0 * share));
+            }
+            None => {}
+        }
     }
-    let column = wish.column(name);
-    let outside = |v: &f64| !column.contains(*v);
-    let Some(first) = x.iter().find(outside) else {
-        return Ok(column);
-    };
-    let count = x.iter().filter(|v| outside(v)).count();
-    Err(Error::data(format!(
-        "column {} is to be {wish}, but {count} of {} values are not, the first is {first}; {}",
-        quoted(name),
-        x.len(),
-        wish.kind.advice()
-    )))
+    Ok(tie_notes(&discrete, &tied, table.rows.len()))
 }
 
-fn tie_warnings(discrete: &[String], tied: &[String], rows: usize) -> Vec<Note> {
+fn tie_notes(discrete: &[String], tied: &[String], rows: usize) -> Vec<Note> {
     let mut notes = Vec::new();
     if !discrete.is_empty() {
         notes.push(warning(
@@ -192,8 +246,12 @@ fn tie_warnings(discrete: &[String], tied: &[String], rows: usize) -> Vec<Note> 
 
 /// Warnings for columns that others determine. Integer columns get noise, which takes the dependence away.
 fn rank_warnings(table: &Table, schema: &Schema) -> Result<Vec<Note>> {
-    let continuous: Vec<&str> =
-        schema.columns.iter().filter(|c| !c.kind.is_discrete()).map(|c| c.name.as_str()).collect();
+    let continuous: Vec<&str> = schema
+        .columns
+        .iter()
+        .filter(|c| !c.kind.is_discrete() && !c.holes)
+        .map(|c| c.name.as_str())
+        .collect();
     let places = continuous.iter().map(|name| table.index_of(name)).collect::<Result<Vec<_>>>()?;
     let (values, width) = (table.rows.values(), table.rows.width());
     let at = |i: usize, j: usize| {

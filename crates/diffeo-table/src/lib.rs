@@ -31,7 +31,11 @@
 //! # Ok(()) }
 //! ```
 
+mod assemble;
 mod chunk;
+mod coding;
+mod content;
+mod dates;
 mod detect;
 mod format;
 mod guard;
@@ -39,6 +43,7 @@ mod gzip;
 mod infer;
 mod measure;
 mod moments;
+mod needs;
 mod number;
 mod numbers;
 mod options;
@@ -54,11 +59,13 @@ mod writer;
 mod writers;
 
 pub use chunk::Chunk;
+pub use content::Content;
 pub use format::Format;
-pub use infer::{InferOptions, Note, infer_schema, infer_schema_with};
+pub use infer::{InferOptions, Note, Wish, infer_schema, infer_schema_with};
+pub use needs::Wanted;
 pub use options::{Delimiter, Header, Input, MemoryLimit, Missing, Output, ReadOptions};
 pub use probe::Survey;
 pub use reader::Reader;
 pub use report::ReadReport;
-pub use table::{Table, read_table};
+pub use table::{Table, read_rows, read_table, read_wanted};
 pub use writer::Writer;

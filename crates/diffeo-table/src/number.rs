@@ -25,6 +25,11 @@ pub(crate) enum Cell {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Words(pub(crate) [&'static str; 2]);
 
+impl Words {
+    /// Those in which truth values are written.
+    pub(crate) const PLAIN: Self = WORDS[0];
+}
+
 /// The pairs, in lower case.
 const WORDS: [Words; 4] =
     [Words(["false", "true"]), Words(["f", "t"]), Words(["no", "yes"]), Words(["n", "y"])];
@@ -100,21 +105,36 @@ pub(crate) fn has_comma_as_point(trimmed: &str) -> bool {
     })
 }
 
+/// Whether a trimmed cell that is no number was meant to be one, so that its column is not one of text.
+pub(crate) fn looks_like_a_number(trimmed: &str) -> bool {
+    let is_several = trimmed.contains([';', '\t'])
+        && trimmed.split([';', '\t']).all(|part| matches!(parse(part), Cell::Number(_)));
+    is_several || has_comma_as_point(trimmed) || has_underscores(trimmed) || is_percentage(trimmed)
+}
+
+fn has_underscores(trimmed: &str) -> bool {
+    trimmed.contains('_')
+        && trimmed.bytes().any(|c| c.is_ascii_digit())
+        && trimmed.bytes().all(|c| c.is_ascii_digit() || c == b'_' || c == b'.')
+}
+
+fn is_percentage(trimmed: &str) -> bool {
+    trimmed.strip_suffix('%').is_some_and(|number| matches!(parse(number), Cell::Number(_)))
+}
+
 /// Why a cell is not a number, with a hint where the fault is a known one.
 pub(crate) fn not_a_number(cell: &str) -> String {
     let trimmed = cell.trim();
     let hint = if has_comma_as_point(trimmed) {
         "write numbers with a decimal point and no thousands separators"
-    } else if trimmed.contains('_')
-        && trimmed.bytes().all(|c| c.is_ascii_digit() || c == b'_' || c == b'.')
-    {
+    } else if has_underscores(trimmed) {
         "write numbers without underscores"
-    } else if trimmed.strip_suffix('%').is_some_and(|number| !matches!(parse(number), Cell::Text)) {
+    } else if is_percentage(trimmed) {
         "it is a percentage; write all of them as plain numbers, without the sign"
     } else if trimmed.contains([';', '\t']) {
         "is the delimiter another one? see --delimiter"
     } else {
-        "choose numeric columns with --columns, or mark missing values as empty, NA or ?"
+        "mark missing values as empty, NA or ?, or see all cells of the column as text with --columns 'NAME=category'"
     };
     format!("{} is not a number ({hint})", quoted(cell))
 }

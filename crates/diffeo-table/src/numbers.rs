@@ -19,6 +19,14 @@ pub(crate) struct Parsed {
     pub(crate) words: Option<Words>,
 }
 
+impl Parsed {
+    /// Adds a cell without a value.
+    pub(crate) fn push_missing(&mut self) {
+        self.missing.push(self.values.len());
+        self.values.push(f64::NAN);
+    }
+}
+
 /// What may pass as a number, and what counts as missing.
 #[derive(Clone, Debug)]
 pub(crate) struct Allowed {
@@ -34,6 +42,11 @@ impl Allowed {
     /// Every number there is.
     pub(crate) fn any() -> Self {
         Self { magnitude: f64::MAX, infinite: true, marks: Arc::from([]) }
+    }
+
+    /// Whether a trimmed cell is one of the marks.
+    pub(crate) fn is_mark(&self, trimmed: &str) -> bool {
+        self.marks.iter().any(|mark| mark == trimmed)
     }
 
     fn contains(&self, x: f64) -> bool {
@@ -143,7 +156,7 @@ fn from_text<'a>(
         Parsed { values: Vec::with_capacity(cells.size_hint().0), ..Parsed::default() };
     for (row, cell) in cells.enumerate() {
         let text = cell.unwrap_or("");
-        let cell = match allowed.marks.iter().any(|mark| mark == text.trim()) {
+        let cell = match allowed.is_mark(text.trim()) {
             true => Cell::Missing,
             false => parse(text),
         };
@@ -186,7 +199,8 @@ fn from_text<'a>(
     Ok(parsed)
 }
 
-fn not_the_same_words(cell: &str) -> String {
+/// Why a cell does not go with the others of its column.
+pub(crate) fn not_the_same_words(cell: &str) -> String {
     format!(
         "{} stands beside cells of another kind; a column holds numbers, or one pair of words such as true and false",
         diffeo::quoted(cell)

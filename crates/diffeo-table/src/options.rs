@@ -46,6 +46,8 @@ pub enum Missing {
     Refuse,
     /// Leave out the rows that have one in a needed column, and count them.
     Drop,
+    /// Keep these rows where it has been said that a value may be missing, with NaN in its place; refuse the others.
+    Model,
     /// Keep these rows with NaN in place of the value, and infinities as they are: for scoring, where a row answers for
     /// itself.
     Keep,

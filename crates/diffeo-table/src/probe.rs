@@ -4,7 +4,8 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use diffeo::Result;
 
-use crate::number::{Cell, has_comma_as_point, parse};
+use crate::coding::text_of;
+use crate::number::{Cell, looks_like_a_number, parse};
 use crate::numbers::{Allowed, parse_column};
 use crate::reader::Reader;
 
@@ -13,7 +14,9 @@ use crate::reader::Reader;
 pub struct Survey {
     /// Numbers or truth values.
     pub numeric: Vec<String>,
-    /// Something else.
+    /// Text or dates.
+    pub text: Vec<String>,
+    /// Something of a type that cannot be read: lists, bytes.
     pub other: Vec<String>,
     /// No value in any row.
     pub empty: Vec<String>,
@@ -29,6 +32,7 @@ const ROWS_EXAMINED: usize = 65_536;
 struct Seen {
     numbers: bool,
     truths: bool,
+    text: bool,
     other: bool,
 }
 
@@ -60,11 +64,12 @@ impl Reader {
         for (name, seen) in self.columns().iter().zip(seen) {
             let list = match seen {
                 _ if index.contains(name) => &mut survey.index,
-                Seen { numbers: true, .. } | Seen { truths: true, other: false, .. } => {
+                Seen { numbers: true, .. } | Seen { truths: true, text: false, .. } => {
                     &mut survey.numeric
                 }
                 seen if seen.is_nothing() => &mut survey.empty,
-                _ => &mut survey.other,
+                Seen { other: true, .. } => &mut survey.other,
+                _ => &mut survey.text,
             };
             list.push(name.clone());
         }
@@ -74,7 +79,7 @@ impl Reader {
 
 impl Seen {
     fn is_nothing(&self) -> bool {
-        !(self.numbers || self.truths || self.other)
+        !(self.numbers || self.truths || self.text || self.other)
     }
 
     /// Looks at the first `most` values, or until there is a number.
@@ -85,6 +90,11 @@ impl Seen {
             DataType::Utf8View => self.look_at_text(array.as_string_view().iter(), most, marks),
             DataType::Null => {}
             _ if array.null_count() == array.len() => {}
+            DataType::Dictionary(_, value) if value.is_string() => match text_of(array) {
+                Ok(Some(cells)) => self.look_at_text(cells.iter(), most, marks),
+                _ => self.other = true,
+            },
+            DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => self.text = true,
             _ => match parse_column(&array.slice(0, 1), &Allowed::any()) {
                 Ok(_) => self.numbers = true,
                 Err(_) => self.other = true,
@@ -103,8 +113,8 @@ impl Seen {
         for (cell, found) in values.filter(|(_, found)| *found != Cell::Missing).take(most) {
             match found {
                 Cell::Truth(..) => self.truths = true,
-                // Such a column is not text to leave out: reading it says how to write it.
-                Cell::Text if !has_comma_as_point(cell.trim()) => self.other = true,
+                // Such a column is not one of text: reading it says how to write it.
+                Cell::Text if !looks_like_a_number(cell.trim()) => self.text = true,
                 _ => self.numbers = true,
             }
             if self.numbers {

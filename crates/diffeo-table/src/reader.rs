@@ -1,16 +1,15 @@
 //! The reader of all formats: opens, tells the format, streams chunks, keeps count.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use arrow::datatypes::SchemaRef;
-use diffeo::{Error, Result, quoted};
+use diffeo::{Column, Error, Result, quoted};
 
 use crate::chunk::{Chunk, Origin, Places, check_names, missing_columns};
 use crate::detect::{self, Look};
 use crate::format::Format;
 use crate::guard::guarded;
-use crate::number::Words;
+use crate::needs::{Need, Wanted};
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
 use crate::readers::{
@@ -29,12 +28,10 @@ pub struct Reader {
     watch: Option<Watch>,
     options: ReadOptions,
     columns: Vec<String>,
-    needed: Vec<String>,
+    needed: Vec<Need>,
     report: ReadReport,
     rows_given: u64,
     ended: bool,
-    /// The words for true and false of each needed column that has values, if it has such.
-    words: BTreeMap<String, Option<Words>>,
 }
 
 /// Rows looked through to count missing values after the first one was found.
@@ -90,7 +87,6 @@ impl Reader {
             report: ReadReport { notes, ..ReadReport::default() },
             rows_given: 0,
             ended: false,
-            words: BTreeMap::new(),
         })
     }
 
@@ -129,12 +125,26 @@ impl Reader {
     /// # Errors
     /// [`diffeo::ErrorKind::Data`] naming all columns that are not there.
     pub fn require(&mut self, columns: &[String]) -> Result<()> {
+        self.need(columns.iter().map(|name| Need::of_column(&Column::real(name))).collect())
+    }
+
+    /// Says which columns will be needed as a model takes them (see [`Chunk::rows_for`]). They must exist, and every chunk is checked for them;
+    /// [`Missing`] refers to those of them that may have no holes. The other columns pass through as they are.
+    ///
+    /// # Errors
+    /// As [`Reader::require`].
+    pub fn require_columns(&mut self, columns: &[Column]) -> Result<()> {
+        self.need(columns.iter().map(Need::of_column).collect())
+    }
+
+    fn need(&mut self, needs: Vec<Need>) -> Result<()> {
+        let names = needs.iter().map(|need| &need.name);
         let absent: Vec<&str> =
-            columns.iter().filter(|c| !self.columns.contains(c)).map(String::as_str).collect();
+            names.filter(|name| !self.columns.contains(name)).map(String::as_str).collect();
         if !absent.is_empty() {
             return Err(missing_columns(&absent, &self.columns).at(&self.label));
         }
-        self.needed = columns.to_vec();
+        self.needed = needs;
         Ok(())
     }
 
@@ -145,8 +155,34 @@ impl Reader {
     /// As [`Reader::require`].
     pub fn select(&mut self, columns: &[String]) -> Result<()> {
         self.require(columns)?;
+        self.project()
+    }
+
+    /// Like [`Reader::require_columns`], and reads no other columns. To be called before the first chunk is read.
+    ///
+    /// # Errors
+    /// As [`Reader::require`].
+    pub fn select_columns(&mut self, columns: &[Column]) -> Result<()> {
+        self.require_columns(columns)?;
+        self.project()
+    }
+
+    /// Selects columns whose content is yet to be found.
+    pub(crate) fn select_wanted(&mut self, columns: &[Wanted]) -> Result<()> {
+        self.need(columns.iter().map(Need::of_wanted).collect())?;
+        self.project()
+    }
+
+    /// The needed columns, as far as they were understood.
+    pub(crate) fn take_needs(&mut self) -> Vec<Need> {
+        std::mem::take(&mut self.needed)
+    }
+
+    /// Reads none but the needed columns.
+    fn project(&mut self) -> Result<()> {
+        let is_needed = |name: &String| self.needed.iter().any(|need| need.name == *name);
         let keep: Vec<usize> =
-            (0..self.columns.len()).filter(|&i| columns.contains(&self.columns[i])).collect();
+            (0..self.columns.len()).filter(|&i| is_needed(&self.columns[i])).collect();
         let decoder = &mut self.decoder;
         guarded(self.format.decoder(), || decoder.project(&keep))
             .map_err(|e| located(e, &self.label))?;
@@ -239,12 +275,13 @@ impl Reader {
     fn check_needed(&mut self, mut chunk: Chunk) -> Result<Chunk> {
         let mut gaps: Option<Vec<bool>> = None;
         let mut first: Option<(usize, String)> = None;
-        for name in &self.needed {
-            let (i, parsed) = chunk.parse(name)?;
+        for need in &mut self.needed {
+            let (i, parsed) = chunk.parse(need)?;
+            let name = &need.name;
             self.report.underflows += parsed.underflows;
             self.report.inexact_integers += parsed.inexact;
             if parsed.missing.len() < chunk.rows() {
-                let words = *self.words.entry(name.clone()).or_insert(parsed.words);
+                let words = *need.words.get_or_insert(parsed.words);
                 if words != parsed.words {
                     return Err(chunk.origin().error(format!(
                         "column {}: words for true and false in some rows, from {} on other cells; write one or the other",
@@ -253,7 +290,7 @@ impl Reader {
                     )));
                 }
             }
-            if let Some(&row) = parsed.missing.first() {
+            if let Some(&row) = parsed.missing.first().filter(|_| !need.holes) {
                 self.report.add_missing(name, parsed.missing.len() as u64);
                 let keep = gaps.get_or_insert_with(|| vec![true; chunk.rows()]);
                 parsed.missing.iter().filter_map(|&r| keep.get_mut(r).map(|k| *k = false)).count();
@@ -261,7 +298,7 @@ impl Reader {
                     first = Some((row, name.clone()));
                 }
             }
-            chunk.set_parsed(i, parsed.values);
+            chunk.set_parsed(i, parsed.values, need.is_plain());
         }
         let (Some(keep), Some((row, name))) = (gaps, first) else {
             return Ok(chunk);
@@ -269,7 +306,7 @@ impl Reader {
         if self.options.missing == Missing::Keep {
             return Ok(chunk);
         }
-        if self.options.missing == Missing::Refuse {
+        if self.options.missing != Missing::Drop {
             let place = chunk.origin().places.describe(row);
             return Err(self.count_missing(&place, &name));
         }
@@ -282,10 +319,10 @@ impl Reader {
         while self.report.rows_read < COUNT_ROWS
             && let Ok(Some(chunk)) = self.decode()
         {
-            for name in &self.needed {
-                match chunk.parse(name) {
+            for need in self.needed.iter_mut().filter(|need| !need.holes) {
+                match chunk.parse(need) {
                     Ok((_, parsed)) if !parsed.missing.is_empty() => {
-                        self.report.add_missing(name, parsed.missing.len() as u64);
+                        self.report.add_missing(&need.name, parsed.missing.len() as u64);
                     }
                     _ => {}
                 }

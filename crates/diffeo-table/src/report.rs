@@ -58,7 +58,7 @@ impl ReadReport {
                 "column {} has no value in any row: leave it out of --columns, or use --exclude",
                 diffeo::quoted(name)
             ),
-            None => "fill them in or use --missing drop".to_owned(),
+            None => "fill them in or use --missing drop (fit --missing model learns where values are missing)".to_owned(),
         }
     }
 

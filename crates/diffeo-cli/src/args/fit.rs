@@ -12,17 +12,26 @@ use crate::duration::Span;
 
 /// Fit a density to a table and write the model.
 ///
-/// Reads all rows, decides what each column may hold (real, positive, an interval, whole numbers) and prints that choice,
+/// Reads all rows, decides what each column may hold (numbers, categories, booleans, dates) and prints that choice,
 /// trains a flow with early stopping on held-out rows, and writes one model file. No option is needed for a good fit: the
 /// recipe looks at the number of rows and columns. Training can be stopped at any time (Ctrl-C, or a crash) and goes on
 /// with --resume to the very same bits.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo fit train.csv --out model.safetensors\n  \
-     diffeo fit train.parquet --columns 'price=positive,rooms=integer,age=[0,120]' --context city,year --out m.safetensors\n  \
+     diffeo fit train.parquet --columns 'price=positive,rooms=integer[0,12],age=[0,120]' --context 'city,hour=periodic[0,24)' --out m.safetensors\n  \
+     diffeo fit survey.csv --missing model --exclude name,id --out m.safetensors\n  \
      diffeo fit train.csv --valid valid.csv --max-time 10m --log train.jsonl --out m.safetensors\n  \
      diffeo fit train.csv --out m.safetensors --resume\n  \
      diffeo fit --config run.toml\n\n\
+     Kinds of columns:\n  \
+     real, positive          any number, numbers above 0\n  \
+     [0,1] (0,1) [0,inf)     numbers between bounds; a bound with [ or ] has a probability of its own; also >=0 and <=1\n  \
+     integer integer[0,12]   whole numbers; also integer>=0. Those of a small range have a probability each\n  \
+     boolean category        truth values; text or codes, of which each level has a probability\n  \
+     date time               dates such as 2024-01-31, and such with a time of day\n  \
+     periodic[0,24)          angles and hours, of which 24 is 0 again; periodic alone is [0, 2 pi)\n  \
+     positive+{{0}}            with point masses: values that have a probability of their own beside the density\n\n\
      A configuration file has the names of the flags, options of every command at the top:\n\n  \
      threads = 2\n  [read]\n  missing = \"drop\"\n  [fit]\n  data = \"train.csv\"\n  out = \"model.safetensors\"\n  \
      hidden = [128, 128]\n  seed = 7\n  [fit.columns]\n  price = \"positive\"\n  age = [0, 120]\n\n",
@@ -39,13 +48,13 @@ pub(crate) struct FitArgs {
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Columns to model, some with their kind: 'price=positive,rooms=integer>=0,age=[0,120],y=positive+{0},x' [default: all numeric ones]. A name with a
-    /// comma, = or [ stands in double quotes: '"cost, net"=positive'
+    /// Columns to model, some with their kind (see below): 'price=positive,age=[0,120],town=category,x' [default: all]. A name with a
+    /// comma, = or a bracket stands in double quotes: '"cost, net"=positive'
     #[arg(long, value_name = "LIST", help_heading = "Data")]
     pub(crate) columns: Option<ColumnList>,
-    /// Columns to condition on: the model is then p(columns | context)
+    /// Columns to condition on, some with their kind: the model is then p(columns | context)
     #[arg(long, value_name = "LIST", help_heading = "Data")]
-    pub(crate) context: Option<NameList>,
+    pub(crate) context: Option<ColumnList>,
     /// Columns to leave out
     #[arg(long, value_name = "LIST", help_heading = "Data")]
     pub(crate) exclude: Option<NameList>,
@@ -61,7 +70,8 @@ pub(crate) struct FitArgs {
         help_heading = "Data"
     )]
     pub(crate) valid: Option<OsString>,
-    /// Columns of whole numbers: their steps are filled with noise while training, samples are whole again
+    /// Columns of whole numbers that are to have a density, not a probability each: their steps are filled with noise while training,
+    /// samples are whole again
     #[arg(long, value_name = "LIST", help_heading = "Data")]
     pub(crate) dequantize: Option<NameList>,
     /// Leave out columns that hold one value only, instead of refusing them

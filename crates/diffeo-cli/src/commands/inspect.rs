@@ -1,7 +1,7 @@
 //! `diffeo inspect`: what a model file holds, also when the model in it cannot be used.
 
 use diffeo::model::file::{Damage, ModelParts, from_json};
-use diffeo::{Column, Model, Result, TrainingSummary, Unit, printable};
+use diffeo::{Column, ColumnKind, Model, Result, Schema, TrainingSummary, Unit, printable};
 use serde_json::{Value, json};
 
 use crate::args::{Common, InspectArgs};
@@ -88,6 +88,23 @@ fn schema(report: &mut Report, parts: &ModelParts) {
     }
     report.key("schema", serde_json::to_value(&parts.schema).unwrap_or(Value::Null));
     report.key("units", serde_json::to_value(&parts.units).unwrap_or(Value::Null));
+}
+
+/// What a column may hold, and how many things that are.
+fn kind(column: &Column) -> String {
+    let mut text = column.describe();
+    match (column.kind, column.range) {
+        (ColumnKind::Category, _) => {
+            let other = if column.other { " and other" } else { "" };
+            text.push_str(&format!(", {} levels{other}", column.levels.len()));
+        }
+        (ColumnKind::Boolean, _) if !column.levels.is_empty() => {
+            text.push_str(&format!(", {}", column.levels.join(" and ")));
+        }
+        (_, Some([low, high])) => text.push_str(&format!(", each of {low} to {high}")),
+        _ => {}
+    }
+    text
 }
 
 /// One line a transform: its type, and the scalar settings in it.

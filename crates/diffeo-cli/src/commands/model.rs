@@ -46,19 +46,20 @@ impl Loaded {
         only_these: bool,
     ) -> Result<Reader> {
         let mut reader = Reader::open(input, options)?;
-        let names = self.columns.iter().chain(&self.context).chain(&self.weight);
-        let names: Vec<String> = names.cloned().collect();
+        let schema = self.model.schema();
+        let columns = schema.columns.iter().chain(&schema.context).cloned();
+        let columns: Vec<Column> = columns.chain(self.weight.iter().map(Column::real)).collect();
         if only_these {
-            reader.select(&names)?
+            reader.select_columns(&columns)?
         } else {
-            reader.require(&names)?
+            reader.require_columns(&columns)?
         }
         Ok(reader)
     }
 
     /// The numbers of a chunk that the model needs.
     pub(super) fn batch(&self, chunk: &Chunk) -> Result<Batch> {
-        let (x, context) = (chunk.numbers(&self.columns)?, self.context_of(chunk)?);
+        let (x, context) = (chunk.rows_for(&self.model.schema().columns)?, self.context_of(chunk)?);
         Ok(Batch { x, context, weights: self.weights_of(chunk)? })
     }
 
@@ -78,7 +79,8 @@ impl Loaded {
 
     /// The context of a chunk; `None` for an unconditional model.
     pub(super) fn context_of(&self, chunk: &Chunk) -> Result<Option<Rows>> {
-        if self.context.is_empty() { Ok(None) } else { chunk.numbers(&self.context).map(Some) }
+        let context = &self.model.schema().context;
+        if context.is_empty() { Ok(None) } else { chunk.rows_for(context).map(Some) }
     }
 
     /// A random sample of at most `most` rows of a table: its first rows alone would mislead where it is sorted. With weights, of these each

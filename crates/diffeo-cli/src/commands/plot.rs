@@ -5,7 +5,7 @@ mod density;
 
 use std::path::{Path, PathBuf};
 
-use diffeo::{Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
+use diffeo::{ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
 use diffeo_plot::{
     CalibrationConfig, Figure, FigureFormat, LossCurveConfig, LossPoint, MarginalsConfig, Matrix,
     PairsConfig, PlotError, draw_calibration, draw_loss_curve, draw_marginals, draw_pairs,
@@ -118,15 +118,16 @@ pub(super) fn check_format(path: &Path) -> Result<()> {
 
 /// The pictures to draw.
 fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
-    let two = loaded.columns.len() == 2;
+    let shape = loaded.model.schema().shape();
+    let two = loaded.columns.len() == 2 && shape.marks.is_empty();
     let flat = two && loaded.context.is_empty();
     let trained = loaded.model.summary.as_ref().is_some_and(|summary| !summary.history.is_empty());
     let kind = args.kind.unwrap_or(if flat { PlotKind::Density } else { PlotKind::Pairs });
     let refuse = |message: &str| Err(Error::config(format!("--kind {}: {message}", name(kind))));
     match kind {
-        PlotKind::Density if !two => {
-            refuse("the density is drawn for models of two columns; see --kind pairs for more")
-        }
+        PlotKind::Density if !two => refuse(
+            "the density is drawn for models of two columns of numbers, without point masses or missing values; see --kind pairs for others",
+        ),
         PlotKind::Loss if !trained => refuse("the model has no training history"),
         PlotKind::Calibration if args.data.is_none() => {
             refuse("calibration is measured on DATA; give a table")
@@ -197,18 +198,20 @@ impl Scene {
         Ok(Self { loaded, columns, data, samples, seed: plan.seed, threads: plan.threads })
     }
 
-    /// The mean of the context of the data, said; none for a model without.
+    /// The mean of the context of the data, said, or what is most frequent where there is no mean; none for a model without.
     fn mean_context(&self, console: &Console) -> Option<Vec<f64>> {
         let context = self.data.as_ref()?.context.as_ref()?;
-        let mean = |j| context.column(j).iter().sum::<f64>() / context.len() as f64;
-        let means: Vec<f64> = (0..context.width()).map(mean).collect();
-        let named: Vec<String> = self
-            .loaded
-            .context
-            .iter()
-            .zip(&means)
-            .map(|(name, mean)| format!("{} = {mean:.4}", quoted(name)))
-            .collect();
+        let columns = &self.loaded.model.schema().context;
+        let means: Vec<f64> =
+            columns.iter().enumerate().map(|(j, c)| typical(c, context.column(j))).collect();
+        let name = |(column, mean): (&diffeo::Column, &f64)| {
+            let value = match column.levels.get(*mean as usize).filter(|_| !mean.is_nan()) {
+                Some(level) => quoted(level),
+                None => format!("{mean:.4}"),
+            };
+            format!("{} = {value}", quoted(&column.name))
+        };
+        let named: Vec<String> = columns.iter().zip(&means).map(name).collect();
         let named = named.join(", ");
         console.note(format!(
             "the density is drawn given the mean context of the table, {named}; without the table's points, whose contexts are \
@@ -274,6 +277,18 @@ impl Scene {
         };
         figure.map_err(plot_error)
     }
+}
+
+/// The mean of what is there; of levels, truth values and angles the most frequent.
+fn typical(column: &diffeo::Column, mut values: Vec<f64>) -> f64 {
+    let is_circle = matches!(column.kind, ColumnKind::Periodic { .. });
+    values.retain(|x| !x.is_nan());
+    if !is_circle && column.levels.is_empty() && column.kind != ColumnKind::Boolean {
+        return values.iter().sum::<f64>() / values.len() as f64;
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    let runs = values.chunk_by(|a, b| a == b).max_by_key(|run| run.len());
+    runs.and_then(|run| run.first()).copied().unwrap_or(f64::NAN)
 }
 
 fn draw_loss(model: &Model) -> Result<Figure> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use diffeo::{Error, Result, Rows, SampleOptions};
+use diffeo::{Column, Error, Result, Rows, SampleOptions};
 use diffeo_table::{Chunk, Input, Output, ReadOptions, Writer};
 
 use super::model::Loaded;
@@ -45,7 +45,14 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
             threads: plan.threads,
         },
         with_log_prob: args.with_log_prob,
-        layout: Layout::new(&loaded, args.with_log_prob),
+        columns: loaded
+            .model
+            .schema()
+            .context
+            .iter()
+            .chain(&loaded.model.schema().columns)
+            .cloned()
+            .collect(),
         writer: Writer::create(&plan.out, None, args.force)?,
         progress: Progress::new(console),
         started: Instant::now(),
@@ -115,31 +122,12 @@ fn check_context(args: &SampleArgs, loaded: &Loaded) -> Result<()> {
     }
 }
 
-/// The columns of the output: context, samples, log_prob.
-struct Layout {
-    names: Vec<String>,
-    integer: Vec<bool>,
-}
-
-impl Layout {
-    fn new(loaded: &Loaded, with_log_prob: bool) -> Self {
-        let schema = loaded.model.schema();
-        let columns = || schema.context.iter().chain(&schema.columns);
-        let mut names: Vec<String> = columns().map(|column| column.name.clone()).collect();
-        let mut integer: Vec<bool> = columns().map(|column| column.kind.is_discrete()).collect();
-        if with_log_prob {
-            names.push(LOG_PROB.to_string());
-            integer.push(false);
-        }
-        Self { names, integer }
-    }
-}
-
 struct Sampler<'a> {
     loaded: &'a Loaded,
     options: SampleOptions,
     with_log_prob: bool,
-    layout: Layout,
+    /// The columns of the output: context, then samples.
+    columns: Vec<Column>,
     writer: Writer,
     progress: Progress,
     started: Instant,
@@ -164,10 +152,11 @@ impl Sampler<'_> {
     /// Draws `repeats` rows for each row of the table at `path`.
     fn draw_given(&mut self, path: PathBuf, plan: &Plan) -> Result<()> {
         let mut reader = diffeo_table::Reader::open(&Input::from_arg(path), &plan.read)?;
-        reader.select(&self.loaded.context)?;
-        let block = (BLOCK_VALUES / self.layout.names.len().max(1)).clamp(1, BLOCK_ROWS);
+        let columns = &self.loaded.model.schema().context;
+        reader.select_columns(columns)?;
+        let block = (BLOCK_VALUES / self.columns.len().max(1)).clamp(1, BLOCK_ROWS);
         while let Some(chunk) = reader.next_chunk()? {
-            let given = chunk.numbers(&self.loaded.context)?;
+            let given = chunk.rows_for(columns)?;
             let mut repeated = Vec::new();
             for row in 0..given.len() {
                 for _ in 0..plan.repeats {
@@ -201,14 +190,14 @@ impl Sampler<'_> {
             }
             false => (self.loaded.model.sample(n, context, &self.options)?, None),
         };
-        let mut values = Vec::with_capacity(n * self.layout.names.len());
+        let mut values = Vec::with_capacity(n * self.columns.len());
         for row in 0..n {
             values.extend_from_slice(context.map_or(&[], |c| c.row(row)));
             values.extend_from_slice(rows.row(row));
-            values.extend(log_prob.as_ref().and_then(|l| l.get(row)));
         }
-        let rows = Rows::new(values, self.layout.names.len())?;
-        self.writer.write(&Chunk::from_rows(&self.layout.names, &rows, &self.layout.integer)?)?;
+        let rows = Rows::new(values, self.columns.len())?;
+        let more: Vec<_> = log_prob.into_iter().map(|values| (LOG_PROB, values)).collect();
+        self.writer.write(&Chunk::from_columns(&self.columns, &rows, &more)?)?;
         self.options.first_row += n as u64;
         let (drawn, elapsed) = (self.options.first_row, self.started.elapsed());
         self.progress.update(|| format!("{} rows drawn  {}", grouped(drawn), rate(drawn, elapsed)));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use diffeo::{Error, Result, Rows, TrainingSummary};
+use diffeo::{Column, Error, Result, Rows, Schema, TrainingSummary};
 use diffeo_table::{Chunk, Format, Input, Missing, Output, ReadOptions, Reader, Writer};
 
 use super::model::{Batch, Loaded, refuse_column, say_warnings};
@@ -172,7 +172,7 @@ fn score(
     counts: &mut Counts,
 ) -> Result<Chunk> {
     let Batch { x, context, .. } = loaded.batch(chunk)?;
-    let nonfinite = nonfinite_rows(&x, context.as_ref());
+    let nonfinite = nonfinite_rows(loaded.model.schema(), &x, context.as_ref());
     if args.nonfinite.unwrap_or_default() == NonFinite::Refuse && !nonfinite.is_empty() {
         return Err(refuse_rows(chunk, &nonfinite));
     }
@@ -232,9 +232,12 @@ fn without(reader: &Reader, chunk: &Chunk, name: &str) -> Result<Chunk> {
     }
 }
 
-fn nonfinite_rows(x: &Rows, context: Option<&Rows>) -> Vec<usize> {
-    let bad = |rows: &Rows, i| rows.row(i).iter().any(|v| !v.is_finite());
-    (0..x.len()).filter(|&i| bad(x, i) || context.is_some_and(|c| bad(c, i))).collect()
+/// The rows that hold an infinity, or NaN where no value may be missing.
+fn nonfinite_rows(schema: &Schema, x: &Rows, context: Option<&Rows>) -> Vec<usize> {
+    let is_bad = |(column, v): (&Column, &f64)| !(v.is_finite() || v.is_nan() && column.holes);
+    let bad = |columns: &[Column], rows: &Rows, i| columns.iter().zip(rows.row(i)).any(is_bad);
+    let given = |i| context.is_some_and(|c| bad(&schema.context, c, i));
+    (0..x.len()).filter(|&i| bad(&schema.columns, x, i) || given(i)).collect()
 }
 
 fn refuse_rows(chunk: &Chunk, rows: &[usize]) -> Error {

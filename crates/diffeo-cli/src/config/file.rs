@@ -238,7 +238,7 @@ fn argument(key: &str, value: &DeValue<'_>) -> std::result::Result<Option<(Strin
                 .collect::<std::result::Result<_, _>>()?;
             items.join(",")
         }
-        DeValue::Table(columns) if key == "columns" => {
+        DeValue::Table(columns) if key == "columns" || key == "context" => {
             let columns: Vec<String> = by_place(columns)
                 .into_iter()
                 .map(|(name, kind)| {

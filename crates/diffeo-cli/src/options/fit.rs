@@ -87,7 +87,8 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
 fn check_names(args: &FitArgs, faults: &mut Faults) {
     let columns = args.columns.iter().flat_map(|list| list.0.iter().map(|(name, _)| name));
     let columns: Vec<&String> = columns.collect();
-    let context: Vec<&String> = args.context.iter().flat_map(|list| &list.0).collect();
+    let context: Vec<&String> =
+        args.context.iter().flat_map(|list| list.0.iter().map(|(name, _)| name)).collect();
     let excluded: Vec<&String> = args.exclude.iter().flat_map(|list| &list.0).collect();
     let weight: Vec<&String> = args.weight.iter().collect();
     let dequantize: Vec<&String> = args.dequantize.iter().flat_map(|list| &list.0).collect();

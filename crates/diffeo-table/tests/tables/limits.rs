@@ -141,11 +141,11 @@ fn a17_standard_input_is_read_once() {
         );
         match table {
             Ok(table) => assert_eq!(table.rows.values(), [1.0, 2.0]),
-            Err(error) => says(&error, &["standard input", "line 2", "oops"]),
+            Err(error) => says(&error, &["standard input", "line 3", "oops"]),
         }
         return;
     }
-    for text in ["a,b\n1,2\n", "a\tb\n1\t2\n", "a,b\n1,oops\n"] {
+    for text in ["a,b\n1,2\n", "a\tb\n1\t2\n", "a,b\n1,2\n3,oops\n"] {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "limits::a17_standard_input_is_read_once"])
             .env(MARK, "1")

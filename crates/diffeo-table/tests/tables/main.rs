@@ -6,6 +6,7 @@ mod encodings;
 mod files;
 mod formats;
 mod hostile;
+mod kinds;
 mod limits;
 mod numbers;
 mod schema;

@@ -71,10 +71,15 @@ fn a12_columns_are_matched_by_name() {
 }
 
 #[test]
-fn a12_a_text_column_says_so_and_how_to_go_on() {
+fn a12_text_among_numbers_says_so_and_how_to_go_on() {
     says(
-        &refusal("a,kind\n1,good\n"),
-        &["line 2", "column \"kind\"", "\"good\" is not a number", "--columns"],
+        &refusal("a,kind\n1,7\n1,good\n"),
+        &["line 3", "column \"kind\"", "\"good\" is not a number", "--columns", "category"],
+    );
+    says(&refusal("a,kind\n1,good\n1,\n1,7\n"), &["1 value is missing", "line 3"]);
+    says(
+        &refusal("a,kind\n1,good\n1,7\n"),
+        &["line 3", "column \"kind\"", "\"7\"", "begins with the text \"good\"", "category"],
     );
 }
 
@@ -84,7 +89,7 @@ fn a18_odd_paths_are_handled_and_escaped() {
     for name in ["with space.csv", "-x.csv", "new\nline.csv", "ü.csv"] {
         assert_eq!(read(&folder.file(name, "a\n1\n")).unwrap().rows.values(), [1.0], "{name:?}");
     }
-    let error = read(&folder.file("bad\nname\u{1b}.csv", "a\nx\n")).unwrap_err();
+    let error = read(&folder.file("bad\nname\u{1b}.csv", "a\n1\nx\n")).unwrap_err();
     says(&error, &["bad\\nname\\u{1b}.csv"]);
 }
 

@@ -21,7 +21,7 @@ fn comments_are_passed_over_and_counted() {
     says(&refusal("# only\n# comments\n"), &["nothing but comments", "2 lines", "--comment"]);
     assert_eq!(read_text("# one\n\na,b\n1,2\n").unwrap().rows.values(), [1.0, 2.0]);
     // Errors still name the line of the file.
-    says(&refusal("a,b\n# one\n1,x\n"), &["line 3"]);
+    says(&refusal("a,b\n1,2\n# one\n1,x\n"), &["line 4"]);
     let folder = Folder::new();
     let path = folder.file("d.csv", "%a,b\na,b\n1,2\n");
     let options = ReadOptions { comment: Some(b'%'), ..ReadOptions::default() };
@@ -172,9 +172,6 @@ fn a_survey_looks_until_it_has_seen_a_value_of_each_column() {
         let options = ReadOptions { chunk_rows, ..ReadOptions::default() };
         let survey = Reader::open(&Input::Path(path.clone()), &options).unwrap().survey().unwrap();
         assert_eq!(survey.numeric, ["x", "slip", "late", "flag"], "{chunk_rows}");
-        assert_eq!(
-            (survey.other, survey.empty),
-            (vec!["word".to_owned()], vec!["none".to_owned()])
-        );
+        assert_eq!((survey.text, survey.empty), (vec!["word".to_owned()], vec!["none".to_owned()]));
     }
 }

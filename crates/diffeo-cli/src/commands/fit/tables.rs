@@ -1,9 +1,10 @@
 //! Reads the tables of a fit and decides what each column may hold.
 
 use diffeo::train::{TrainingData, ValidationChoice};
-use diffeo::{ColumnKind, Error, ErrorKind, KindWish, Result, Schema, quoted};
+use diffeo::{Column, ColumnKind, Error, ErrorKind, KindWish, Result, Rows, Schema, quoted};
 use diffeo_table::{
-    InferOptions, Input, MemoryLimit, Reader, Table, infer_schema_with, read_table,
+    InferOptions, Input, Missing, Reader, Table, Wanted, Wish, infer_schema_with, read_rows,
+    read_wanted,
 };
 
 use crate::memory;
@@ -21,17 +22,17 @@ pub(super) struct Prepared {
 pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
     let args = &plan.args;
     let context = args.context.as_ref().map(|list| list.0.clone()).unwrap_or_default();
-    let limit = memory::limit(plan.max_memory);
     let columns = match &args.columns {
         Some(list) => list.0.clone(),
         None => all_columns(plan, &context, console)?,
     };
-    let columns = with_dequantized(columns, plan)?;
-    let wanted = columns.iter().map(|(name, _)| name).chain(&context).chain(&args.weight);
-    let wanted: Vec<String> = wanted.cloned().collect();
-    let table = read(&plan.data, &wanted, plan, limit, console)?;
-    let options = InferOptions { drop_constant: args.drop_constant };
-    let (schema, notes) = infer_schema_with(&table, &columns, &context, options)
+    check_dequantized(&columns, plan)?;
+    let table = read(&columns, &context, plan, console)?;
+    let options = InferOptions {
+        drop_constant: args.drop_constant,
+        dequantize: args.dequantize.iter().flat_map(|list| list.0.clone()).collect(),
+    };
+    let (schema, notes) = infer_schema_with(&table, &columns, &context, &options)
         .map_err(|e| of_table(e, &plan.data))?;
     announce(&schema, console);
     for note in notes {
@@ -41,13 +42,15 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
             false => console.note(format!("  {note}")),
         }
     }
-    let data = training_data(table, &schema, args.weight.as_deref())?;
+    let columns = schema.columns.iter().chain(&schema.context);
+    let mut names: Vec<String> = columns.map(|column| column.name.clone()).collect();
+    names.extend(args.weight.clone());
+    let rows = if table.names == names { table.rows } else { table.columns(&names)? };
+    let data = training_data(rows, &schema)?;
     let validation = match &plan.valid {
         Valid::Table(path) => {
-            let names = names(&schema, args.weight.as_deref());
-            let input = Input::Path(path.clone());
-            let table = read(&input, &names, plan, limit, console)?;
-            Some(ValidationChoice::Given(training_data(table, &schema, args.weight.as_deref())?))
+            let rows = read_validation(&Input::Path(path.clone()), &schema, plan, console)?;
+            Some(ValidationChoice::Given(training_data(rows, &schema)?))
         }
         _ => None,
     };
@@ -74,29 +77,44 @@ pub(super) fn of_table(error: Error, data: &Input) -> Error {
     }
 }
 
-fn read(
-    input: &Input,
-    wanted: &[String],
-    plan: &FitPlan,
-    limit: MemoryLimit,
-    console: &Console,
-) -> Result<Table> {
-    let table = read_table(input, Some(wanted), &plan.read, limit)?;
-    for warning in table.report.warnings() {
-        console.warn(warning);
-    }
+/// Reads the columns that are needed from the table to fit.
+fn read(columns: &[Wish], context: &[Wish], plan: &FitPlan, console: &Console) -> Result<Table> {
+    let holes = plan.read.missing == Missing::Model;
+    let wanted = |(name, wish): &Wish| Wanted {
+        kind: wish.as_ref().map(|wish| wish.kind),
+        holes,
+        ..Wanted::any(name)
+    };
+    let mut all: Vec<Wanted> = columns.iter().chain(context).map(wanted).collect();
+    let number = |name| Wanted { kind: Some(ColumnKind::Real), ..Wanted::any(name) };
+    all.extend(plan.args.weight.iter().map(number));
+    let table = read_wanted(&plan.data, &all, &plan.read, memory::limit(plan.max_memory))?;
+    table.report.warnings().into_iter().for_each(|warning| console.warn(warning));
     Ok(table)
 }
 
-/// The columns to model where none are named: all that hold numbers and have no other part to play.
-fn all_columns(
+/// Reads the rows that decide when to stop.
+fn read_validation(
+    input: &Input,
+    schema: &Schema,
     plan: &FitPlan,
-    context: &[String],
     console: &Console,
-) -> Result<Vec<(String, Option<KindWish>)>> {
+) -> Result<Rows> {
+    let columns = schema.columns.iter().chain(&schema.context).cloned();
+    let columns: Vec<Column> = columns.chain(plan.args.weight.iter().map(Column::real)).collect();
+    let limit = memory::limit(plan.max_memory);
+    let (rows, report) = read_rows(input, &columns, &plan.read, limit)?;
+    report.warnings().into_iter().for_each(|warning| console.warn(warning));
+    Ok(rows)
+}
+
+/// The columns to model where none are named: all that can be read and have no other part to play.
+fn all_columns(plan: &FitPlan, context: &[Wish], console: &Console) -> Result<Vec<Wish>> {
     let excluded = plan.args.exclude.as_ref().map(|list| list.0.as_slice()).unwrap_or_default();
     let taken = |name: &String| {
-        context.contains(name) || excluded.contains(name) || plan.args.weight.as_ref() == Some(name)
+        context.iter().any(|(other, _)| other == name)
+            || excluded.contains(name)
+            || plan.args.weight.as_ref() == Some(name)
     };
     if is_read_once(&plan.data) {
         return Err(Error::config(
@@ -113,7 +131,7 @@ fn all_columns(
         reader.columns().iter().filter(|name| !taken(name)).cloned().collect();
     let survey = reader.survey()?;
     let left_out = [
-        (&survey.other, "they hold no numbers (categories are not modelled)"),
+        (&survey.other, "they hold neither numbers nor text nor dates"),
         (&survey.empty, "they have no value in any row"),
         (
             &survey.index,
@@ -127,26 +145,21 @@ fn all_columns(
             console.warn(format!("left out, {reason}: {}", names.join(", ")));
         }
     }
-    let columns: Vec<String> =
-        candidates.into_iter().filter(|name| survey.numeric.contains(name)).collect();
+    let is_read = |name: &String| survey.numeric.contains(name) || survey.text.contains(name);
+    let columns: Vec<String> = candidates.into_iter().filter(|name| is_read(name)).collect();
     if columns.is_empty() {
         return Err(Error::data(
-            "expected at least one numeric column to model, found none; see --columns",
+            "expected at least one column of numbers, text or dates to model, found none; see --columns",
         ));
     }
     Ok(columns.into_iter().map(|name| (name, None)).collect())
 }
 
-/// Makes the columns of `--dequantize` integers.
-fn with_dequantized(
-    mut columns: Vec<(String, Option<KindWish>)>,
-    plan: &FitPlan,
-) -> Result<Vec<(String, Option<KindWish>)>> {
+/// Refuses columns of `--dequantize` that are not modelled, or as something else.
+fn check_dequantized(columns: &[Wish], plan: &FitPlan) -> Result<()> {
     for name in plan.args.dequantize.iter().flat_map(|list| &list.0) {
-        match columns.iter_mut().find(|(column, _)| column == name) {
-            Some((_, kind)) if kind.as_ref().is_none_or(|wish| wish.kind.is_whole()) => {
-                *kind = Some(ColumnKind::Integer.into());
-            }
+        match columns.iter().find(|(column, _)| column == name) {
+            Some((_, kind)) if kind.as_ref().is_none_or(|wish| wish.kind.is_whole()) => {}
             Some((_, kind)) => {
                 let kind = kind.as_ref().map_or(String::new(), KindWish::to_string);
                 let message = format!(
@@ -163,33 +176,28 @@ fn with_dequantized(
             }
         }
     }
-    Ok(columns)
+    Ok(())
 }
 
-fn names(schema: &Schema, weight: Option<&str>) -> Vec<String> {
-    let columns = schema.columns.iter().chain(&schema.context).map(|column| column.name.clone());
-    columns.chain(weight.map(str::to_string)).collect()
-}
-
-/// Cuts the table into what is modelled, what it is conditioned on, and the weights.
-fn training_data(table: Table, schema: &Schema, weight: Option<&str>) -> Result<TrainingData> {
-    let column_names: Vec<String> = schema.columns.iter().map(|c| c.name.clone()).collect();
-    let context_names: Vec<String> = schema.context.iter().map(|c| c.name.clone()).collect();
-    let context =
-        if context_names.is_empty() { None } else { Some(table.columns(&context_names)?) };
-    let weights = match weight {
-        Some(name) => Some(table.rows.column(table.index_of(name)?)),
-        None => None,
+/// Cuts rows into what is modelled, what it is conditioned on, and the weights.
+fn training_data(rows: Rows, schema: &Schema) -> Result<TrainingData> {
+    let (modelled, given) = (schema.columns.len(), schema.context.len());
+    if modelled == rows.width() {
+        return Ok(TrainingData { x: rows, context: None, weights: None });
+    }
+    let part = |from: usize, to: usize| {
+        let values = (0..rows.len()).flat_map(|i| rows.row(i)[from..to].iter().copied());
+        Rows::new(values.collect(), to - from)
     };
-    let x = if table.names == column_names { table.rows } else { table.columns(&column_names)? };
-    Ok(TrainingData { x, context, weights })
+    let context = if given == 0 { None } else { Some(part(modelled, modelled + given)?) };
+    let weights = (rows.width() > modelled + given).then(|| rows.column(modelled + given));
+    Ok(TrainingData { x: part(0, modelled)?, context, weights })
 }
 
 /// Prints what each column was taken for.
 fn announce(schema: &Schema, console: &Console) {
-    let list = |columns: &[diffeo::Column]| {
-        let item =
-            |c: &diffeo::Column| format!("{}={}", crate::columns::list_item(&c.name), c.describe());
+    let list = |columns: &[Column]| {
+        let item = |c: &Column| format!("{}={}", crate::columns::list_item(&c.name), c.describe());
         columns.iter().map(item).collect::<Vec<_>>().join(",")
     };
     console.note(format!("columns {}", list(&schema.columns)));
