@@ -60,7 +60,7 @@ fn fit_takes_weights_validation_files_and_leaves_out_text() {
     );
     let ran = run_in(folder.path(), &line).expect(
         0,
-        &["hold no numbers (categories are not modelled): \"name\"", "columns a=real,b="],
+        &["\"name\": left out, it seems to name the rows", "columns a=real,b="],
     );
     assert!(!ran.stderr.contains("c=real") && !ran.stderr.contains("w="), "{ran:?}");
 }

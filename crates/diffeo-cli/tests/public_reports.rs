@@ -58,6 +58,36 @@ fn c06_names_of_rows_from_r() {
 #[test]
 fn m11_words_for_true_and_false() {
     fits("m11_bool.csv", "", &["flag", "x"], &[]);
+    let folder = tempfile::tempdir().unwrap();
+    fit(folder.path(), "m11_bool.csv", "").expect(0, &[]);
+    let inspected = run_in(folder.path(), "inspect m.safetensors --json").expect(0, &[]).json();
+    let flag = &inspected["schema"]["columns"][0];
+    assert_eq!((&flag["kind"]["kind"], &flag["levels"][1]), (&"boolean".into(), &"True".into()));
+    let drawn = run_in(folder.path(), "sample m.safetensors -n 50 --seed 1 --quiet").stdout;
+    let words = support::column(&drawn, "flag");
+    assert!(words.iter().all(|word| word == "True" || word == "False"), "{words:?}");
+}
+
+#[test]
+fn m10_a_category_of_words_is_modelled_or_given() {
+    let folder = tempfile::tempdir().unwrap();
+    fit(folder.path(), "m10_cat.csv", "").expect(0, &[]);
+    // Over the words, one that no row has, and a fine grid of numbers the density sums to one.
+    let words = ["elm", "oak", "ash"];
+    let grid = |word: &str| -> String {
+        (-400..400).map(|i| format!("{word},{}\n", 0.05 * f64::from(i))).collect()
+    };
+    let table = folder.path().join("grid.csv");
+    let rows: String = words.iter().map(|word| grid(word)).collect();
+    std::fs::write(&table, format!("kind,x\n{rows}")).unwrap();
+    let total: f64 = scores(folder.path(), &table).iter().map(|p| p.exp() * 0.05).sum();
+    let inspected = run_in(folder.path(), "inspect m.safetensors --json").expect(0, &[]).json();
+    let levels = inspected["schema"]["columns"][0]["levels"].as_array().unwrap().len();
+    assert_eq!(levels, 2, "{inspected}");
+    assert!((total - 1.0).abs() < 0.01, "{total}");
+    fit(folder.path(), "m10_cat.csv", "--columns x --context kind --force").expect(0, &[]);
+    let given: f64 = scores(folder.path(), &table).iter().map(|p| p.exp() * 0.05).sum();
+    assert!((given - 3.0).abs() < 0.03, "{given}");
 }
 
 #[test]
@@ -205,7 +235,14 @@ fn m8_parts_of_a_whole_are_warned_of_also_when_rounded() {
 #[test]
 fn c14_dates_written_as_numbers_are_warned_of() {
     let folder = tempfile::tempdir().unwrap();
-    fit(folder.path(), "c14_yyyymmdd.csv", "").expect(0, &["\"day\"", "YYYYMMDD"]);
+    fit(folder.path(), "c14_yyyymmdd.csv", "").expect(0, &["\"day\"", "YYYYMMDD", "date"]);
+    // The advice helps: samples are dates.
+    fit(folder.path(), "c14_yyyymmdd.csv", "--columns day=date,x --force").expect(0, &[]);
+    let drawn = run_in(folder.path(), "sample m.safetensors -n 200 --seed 1 --quiet").stdout;
+    let years = support::column(&drawn, "day");
+    assert!(years.iter().all(|day| day.len() == 10 && day.starts_with("20")), "{years:?}");
+    let scored = scores(folder.path(), &case("c14_yyyymmdd.csv"));
+    assert!(scored.len() > 100 && scored.iter().all(|p| p.is_finite()), "{scored:?}");
 }
 
 #[test]

@@ -37,6 +37,13 @@ impl Ran {
         self
     }
 
+    /// Checks that the exit code is one of these, and that there is no sign of a panic.
+    #[track_caller]
+    pub(crate) fn expect_one_of(self, codes: &[i32]) -> Self {
+        assert!(codes.contains(&self.code) && !self.stderr.contains("panicked"), "{self:#?}");
+        self
+    }
+
     /// Stdout as one JSON object.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {

@@ -83,12 +83,12 @@ fn levels_come_by_frequency_then_text() {
 
 #[test]
 fn words_are_kept_as_they_are_written() {
-    let table = read_text("f\nTrue\nFalse\nTrue\ntrue\n").unwrap();
+    let table = read_text("flag\nTrue\nFalse\nTrue\ntrue\n").unwrap();
     let words = ["False", "True"].map(str::to_owned);
     assert_eq!(table.contents, [Content::Truths { words }]);
     assert_eq!(table.rows.values(), [1.0, 0.0, 1.0, 1.0]);
     // Beside other words they are levels.
-    let table = read_text("f\nyes\nno\nmaybe\nyes\n").unwrap();
+    let table = read_text("flag\nyes\nno\nmaybe\nyes\n").unwrap();
     assert!(matches!(&table.contents[0], Content::Levels { levels, .. } if levels.len() == 3));
     let (schema, notes) = infer_schema(&table, &[], &[]).unwrap();
     assert_eq!(schema.columns[0].levels, ["yes", "maybe", "no"]);
@@ -192,13 +192,13 @@ fn codes_that_are_numbers_are_levels_when_asked_for() {
 #[test]
 fn wishes_for_whole_numbers_have_ranges() {
     let table = read_text(format!(
-        "n\n{}",
+        "num\n{}",
         (0..60).map(|i| format!("{}\n", 1 + i % 6)).collect::<String>()
     ))
     .unwrap();
     let of = |wish: &str| {
         let wish: KindWish = wish.parse().unwrap();
-        let (schema, _) = infer_schema(&table, &[("n".to_owned(), Some(wish))], &[]).unwrap();
+        let (schema, _) = infer_schema(&table, &[("num".to_owned(), Some(wish))], &[]).unwrap();
         (schema.columns[0].range, schema.columns[0].unseen > 0.0)
     };
     assert_eq!(of("integer[0, 12]"), (Some([0, 12]), false));

@@ -76,7 +76,6 @@ fn a12_text_among_numbers_says_so_and_how_to_go_on() {
         &refusal("a,kind\n1,7\n1,good\n"),
         &["line 3", "column \"kind\"", "\"good\" is not a number", "--columns", "category"],
     );
-    says(&refusal("a,kind\n1,good\n1,\n1,7\n"), &["1 value is missing", "line 3"]);
     says(
         &refusal("a,kind\n1,good\n1,7\n"),
         &["line 3", "column \"kind\"", "\"7\"", "begins with the text \"good\"", "category"],

@@ -1,0 +1,231 @@
+//! Categories, truth values, dates, angles, point masses and holes through every command.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use diffeo_table::{Chunk, Output, Writer};
+use support::{TINY, at, column, run_in};
+use tempfile::TempDir;
+
+/// Numbers that look random, in (0, 1).
+fn uniform(i: usize) -> f64 {
+    ((i + 1) as f64 * 0.618_033_988_749_894_9).fract()
+}
+
+/// A folder with `t.csv`: a category, truth values, dates, an angle, a zero-inflated number, and holes in half of these.
+fn mixed() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |i: usize| {
+        let town = ["Ulm", "Köln", "Bonn, old", "", "Ulm"][i * 7 % 5];
+        let ok = ["yes", "no", "no"][i % 3];
+        let day = format!("2024-{:02}-{:02}", 1 + i % 12, 1 + i % 28);
+        let hour = 24.0 * uniform(3 * i);
+        let rain = if i % 4 == 0 { 0.0 } else { -uniform(i).ln() };
+        let x = if i % 10 == 0 { String::new() } else { format!("{:.6}", uniform(7 * i) - 0.5) };
+        format!("\"{town}\",{ok},{day},{hour:.5},{rain:.6},{x}\n")
+    };
+    let rows: String = (0..300).map(row).collect();
+    fs::write(at(&folder, "t.csv"), format!("town,ok,day,hour,rain,x\n{rows}")).unwrap();
+    folder
+}
+
+fn json(folder: &Path, line: &str) -> serde_json::Value {
+    run_in(folder, line).expect(0, &[]).json()
+}
+
+/// The scores of a table, all finite.
+fn finite_scores(folder: &Path, table: &str) -> Vec<f64> {
+    let ran = run_in(folder, &format!("score m.safetensors {table} --quiet")).expect(0, &[]);
+    let scores = ran.stdout.lines().skip(1).map(|line| line.rsplit(',').next().unwrap());
+    let scores: Vec<f64> = scores.map(|score| score.parse().unwrap()).collect();
+    assert!(scores.iter().all(|score| score.is_finite()), "{scores:?}");
+    scores
+}
+
+#[test]
+fn a_table_of_all_kinds_goes_through_all_commands() {
+    let folder = mixed();
+    let run = |line: &str| run_in(folder.path(), line);
+    let kinds = "town,ok,day,hour=periodic[0,24),rain,x";
+    let line = format!("fit t.csv --columns {kinds} --missing model --seed 1 --out m.safetensors");
+    let fit = run(&format!("{line} {}", TINY.replace("--quiet", ""))).expect(
+        0,
+        &[
+            "town=category or missing",
+            "ok=boolean",
+            "day=date",
+            "hour=periodic[0, 24)",
+            "rain=positive+{0}",
+            "beside a point mass at 0 (25% of the rows)",
+            "missing in 20.0% of the rows",
+            "x=real or missing",
+        ],
+    );
+    assert!(!fit.stderr.contains("left out"), "{fit:?}");
+    assert_eq!(finite_scores(folder.path(), "t.csv --threads 1").len(), 300);
+    let mean = json(folder.path(), "evaluate m.safetensors t.csv --json");
+    assert!(mean["log_prob_mean"].as_f64().unwrap().is_finite(), "{mean}");
+    run("check m.safetensors t.csv --rows 200").expect_one_of(&[0, 1]);
+    for kind in ["pairs", "marginals", "calibration"] {
+        run(&format!("plot m.safetensors t.csv --out {kind}.svg --kind {kind}")).expect(0, &[]);
+    }
+    run("plot m.safetensors --out p.png").expect(0, &[]);
+    let inspected = run("inspect m.safetensors").expect(0, &[]).stdout;
+    for text in ["category or missing, 3 levels", "boolean, no and yes", "positive+{0}"] {
+        assert!(inspected.contains(text), "{text}: {inspected}");
+    }
+    // Samples are cells like those of the table, in text and in types, and score as they are.
+    for name in ["s.csv", "s.parquet"] {
+        run(&format!("sample m.safetensors -n 400 --seed 3 --out {name}")).expect(0, &[]);
+        finite_scores(folder.path(), name);
+    }
+    let text = fs::read_to_string(at(&folder, "s.csv")).unwrap().replace("\"Bonn, old\"", "Bonn");
+    let all = |name: &str, good: &dyn Fn(&str) -> bool| {
+        column(&text, name).iter().for_each(|cell| assert!(good(cell), "{name} {cell:?}"));
+    };
+    all("town", &|cell| ["Ulm", "Köln", "Bonn", ""].contains(&cell));
+    all("ok", &|cell| ["yes", "no"].contains(&cell));
+    all("day", &|cell| cell.len() == 10 && cell.starts_with("20"));
+    all("hour", &|cell| (0.0..24.0).contains(&cell.parse::<f64>().unwrap()));
+    all("rain", &|cell| cell.parse::<f64>().unwrap() >= 0.0);
+    let zeros = column(&text, "rain").iter().filter(|cell| *cell == "0.0").count();
+    assert!(zeros > 20, "{zeros}");
+    run("sample m.safetensors -n 5 --out s.npy").expect(3, &["npy holds only numbers", "Parquet"]);
+    run("plot m.safetensors --out d.png --kind density").expect(2, &["two columns of numbers"]);
+}
+
+#[test]
+fn holes_are_drawn_as_often_as_they_are_in_the_table() {
+    let folder = mixed();
+    let line = "fit t.csv --columns town,x --missing model --seed 1 --out m.safetensors --hidden 8 \
+                --transforms 1 --steps 150 --lr 0.02 --quiet";
+    run_in(folder.path(), line).expect(0, &[]);
+    finite_scores(folder.path(), "t.csv");
+    let drawn = run_in(folder.path(), "sample m.safetensors -n 4000 --seed 1 --quiet").stdout;
+    let drawn = drawn.replace("\"Bonn, old\"", "Bonn");
+    // Of 300 rows: within three standard errors of what they tell.
+    for (name, share) in [("town", 0.2), ("x", 0.1)] {
+        let holes = column(&drawn, name).iter().filter(|cell| cell.is_empty()).count() as f64;
+        let error = 3.0 * (share * (1.0 - share) / 300.0_f64).sqrt();
+        assert!((holes / 4000.0 - share).abs() < error, "{name} {holes}");
+    }
+    // Where nothing is said, they are refused or left out as ever.
+    let line = format!("fit t.csv --columns town,x --seed 1 --out n.safetensors {TINY}");
+    run_in(folder.path(), &line).expect(3, &["90 values are missing", "--missing model"]);
+    run_in(folder.path(), &format!("{line} --missing drop")).expect(0, &["rows were left out"]);
+    run_in(folder.path(), "score n.safetensors t.csv").expect(3, &["values are missing"]);
+}
+
+#[test]
+fn a_level_that_no_row_had_has_a_probability() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..98).map(|i| format!("{}\n", ["elm", "oak"][i % 2])).collect();
+    fs::write(at(&folder, "c.csv"), format!("tree\n{rows}")).unwrap();
+    let line = format!("fit c.csv --seed 1 --out m.safetensors {TINY}");
+    run_in(folder.path(), &line).expect(0, &[]);
+    fs::write(at(&folder, "new.csv"), "tree\nelm\noak\nash\n").unwrap();
+    let scores = finite_scores(folder.path(), "new.csv");
+    assert!((scores[2] - (1.0f64 / 100.0).ln()).abs() < 1e-9, "{scores:?}");
+    let sum: f64 = scores.iter().map(|score| score.exp()).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+}
+
+#[test]
+fn a_category_of_thousands_of_levels_is_fitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..9000).map(|i| format!("k{},{:.4}\n", i % 3000, uniform(i))).collect();
+    fs::write(at(&folder, "k.csv"), format!("key,x\n{rows}")).unwrap();
+    let line = format!("fit k.csv --seed 1 --out m.safetensors {TINY}");
+    run_in(folder.path(), &line).expect(0, &[]);
+    let found = json(folder.path(), "inspect m.safetensors --json");
+    assert_eq!(found["schema"]["columns"][0]["levels"].as_array().unwrap().len(), 3000);
+    let drawn = run_in(folder.path(), "sample m.safetensors -n 50 --seed 1 --quiet").stdout;
+    assert!(column(&drawn, "key").iter().all(|key| key.starts_with('k')), "{drawn}");
+    assert_eq!(finite_scores(folder.path(), "k.csv").len(), 9000);
+}
+
+#[test]
+fn dates_come_back_in_their_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |i: usize| {
+        let (month, day) = (1 + i % 12, 1 + i * 5 % 28);
+        format!("2023-{month:02}-{day:02},2023-{month:02}-{day:02}T{:02}:30:00\n", i % 24)
+    };
+    let text: String = (0..200).map(rows).collect();
+    fs::write(at(&folder, "d.csv"), format!("day,at\n{text}")).unwrap();
+    let run = |line: &str| run_in(folder.path(), line).expect(0, &[]);
+    run(&format!("fit d.csv --seed 1 --out m.safetensors {TINY}"));
+    run("sample m.safetensors -n 20 --seed 1 --out s.parquet");
+    run("sample m.safetensors -n 20 --seed 1 --out s.csv");
+    let text = fs::read_to_string(at(&folder, "s.csv")).unwrap();
+    assert!(column(&text, "day").iter().all(|day| day.len() == 10), "{text}");
+    assert!(column(&text, "at").iter().all(|time| time.contains('T')), "{text}");
+    let (csv, parquet) =
+        (finite_scores(folder.path(), "s.csv"), finite_scores(folder.path(), "s.parquet"));
+    assert_eq!(csv.len(), 20);
+    assert!(csv.iter().zip(&parquet).all(|(a, b)| (a - b).abs() < 1e-9), "{csv:?} {parquet:?}");
+    // A fit of the samples sees the same kinds in both formats.
+    for table in ["s.csv", "s.parquet"] {
+        let line = format!(
+            "fit {table} --seed 1 --force --out n.safetensors {}",
+            TINY.replace("--quiet", "")
+        );
+        run_in(folder.path(), &line).expect(0, &["columns day=date,at=time"]);
+    }
+}
+
+#[test]
+fn a_context_may_be_words_angles_and_holes() {
+    let folder = mixed();
+    let line = format!(
+        "fit t.csv --columns x --context town,ok,day,hour=periodic[0,24) --missing model --seed 1 --out m.safetensors {}",
+        TINY.replace("--quiet", "")
+    );
+    run_in(folder.path(), &line)
+        .expect(0, &["context town=category or missing,ok=boolean,day=date,hour=periodic[0, 24)"]);
+    finite_scores(folder.path(), "t.csv");
+    let given =
+        "town,ok,day,hour\nUlm,yes,2024-01-01,0\n,no,2024-01-01,23.9\nnew,no,2025-01-01,24\n";
+    fs::write(at(&folder, "g.csv"), given).unwrap();
+    let line = "sample m.safetensors --context g.csv --repeats 2 --seed 1 --quiet";
+    let drawn = run_in(folder.path(), line).expect(0, &[]).stdout;
+    assert_eq!(column(&drawn, "town"), ["Ulm", "Ulm", "", "", "other", "other"]);
+    assert_eq!(column(&drawn, "day")[5], "2025-01-01");
+    run_in(folder.path(), "plot m.safetensors t.csv --out p.svg").expect(0, &[]);
+}
+
+#[test]
+fn a_configuration_names_kinds_of_columns_and_context() {
+    let folder = mixed();
+    let text = "[fit]\ndata = 't.csv'\nout = 'm.safetensors'\nsteps = 5\nhidden = [4]\nseed = 1\n[read]\nmissing = 'model'\n\
+                [fit.columns]\nrain = '>=0'\nx = 'real'\n[fit.context]\nhour = 'periodic[0, 24)'\n";
+    fs::write(at(&folder, "run.toml"), text).unwrap();
+    run_in(folder.path(), "fit --config run.toml")
+        .expect(0, &["columns rain=[0, inf),x=real or missing", "context hour=periodic[0, 24)"]);
+}
+
+#[test]
+fn stored_types_are_kinds() {
+    let folder = mixed();
+    let columns = [
+        diffeo::Column::category("tree", ["elm", "oak"]),
+        diffeo::Column {
+            levels: vec!["false".into(), "true".into()],
+            ..diffeo::Column::new("ok", diffeo::ColumnKind::Boolean)
+        },
+    ];
+    let rows = (0..80).flat_map(|i| [f64::from(i % 2), f64::from(i / 3 % 2)]).collect();
+    let chunk = Chunk::from_columns(&columns, &diffeo::Rows::new(rows, 2).unwrap(), &[]).unwrap();
+    let schemas = ["t.parquet", "u.csv"].map(|name| {
+        let mut writer = Writer::create(&Output::Path(at(&folder, name)), None, true).unwrap();
+        writer.write(&chunk).unwrap();
+        writer.finish().unwrap();
+        let line = format!("fit {name} --seed 1 --force --out m.safetensors {TINY}");
+        run_in(folder.path(), &line).expect(0, &[]);
+        json(folder.path(), "inspect m.safetensors --json")["schema"].clone()
+    });
+    assert_eq!(schemas[0], schemas[1]);
+    assert_eq!(schemas[0]["columns"][1]["kind"]["kind"], "boolean");
+}
