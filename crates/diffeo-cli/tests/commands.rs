@@ -58,10 +58,8 @@ fn fit_takes_weights_validation_files_and_leaves_out_text() {
     let line = format!(
         "fit more.csv --weight w --valid more.csv --exclude c --out m.safetensors --json {tiny}"
     );
-    let ran = run_in(folder.path(), &line).expect(
-        0,
-        &["\"name\": left out, it seems to name the rows", "columns a=real,b="],
-    );
+    let ran = run_in(folder.path(), &line)
+        .expect(0, &["\"name\": left out, it seems to name the rows", "columns a=real,b="]);
     assert!(!ran.stderr.contains("c=real") && !ran.stderr.contains("w="), "{ran:?}");
 }
 

@@ -22,8 +22,12 @@ fn mixed() -> TempDir {
         let ok = ["yes", "no", "no"][i % 3];
         let day = format!("2024-{:02}-{:02}", 1 + i % 12, 1 + i % 28);
         let hour = 24.0 * uniform(3 * i);
-        let rain = if i % 4 == 0 { 0.0 } else { -uniform(i).ln() };
-        let x = if i % 10 == 0 { String::new() } else { format!("{:.6}", uniform(7 * i) - 0.5) };
+        let rain = if i.is_multiple_of(4) { 0.0 } else { -uniform(i).ln() };
+        let x = if i.is_multiple_of(10) {
+            String::new()
+        } else {
+            format!("{:.6}", uniform(7 * i) - 0.5)
+        };
         format!("\"{town}\",{ok},{day},{hour:.5},{rain:.6},{x}\n")
     };
     let rows: String = (0..300).map(row).collect();

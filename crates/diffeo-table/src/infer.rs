@@ -133,11 +133,11 @@ impl<'a> Draft<'a> {
         };
         self.say(name, &chosen, &x);
         if wish.is_none() && x.are_dates() {
-            self.notes.push(warning(
-                Some(name),
+            let text = format!(
                 "its numbers look like dates, YYYYMMDD, between which there are gaps: most samples will be no dates; see them as such with \
-                 --columns 'NAME=date'",
-            ));
+                 --columns '{name}=date'"
+            );
+            self.notes.push(warning(Some(name), text));
         }
         self.schema.columns.push(chosen.column);
         Ok(())

@@ -90,8 +90,9 @@ impl Need {
 
 /// Whether the numbers of a column are those of its cells.
 pub(crate) fn is_plain(column: &Column) -> bool {
-    !matches!(
-        column.kind,
-        ColumnKind::Category | ColumnKind::Boolean | ColumnKind::Date | ColumnKind::Time
-    )
+    match column.kind {
+        ColumnKind::Category | ColumnKind::Date | ColumnKind::Time => false,
+        ColumnKind::Boolean => column.levels.is_empty(),
+        _ => true,
+    }
 }

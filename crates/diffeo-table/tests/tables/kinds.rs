@@ -24,7 +24,7 @@ fn mixed() -> (Vec<Column>, Rows) {
     ];
     let row = |i: usize| {
         let u = ((i + 1) as f64 * 0.618_033_988_749_894_9).fract();
-        let rain = if i % 3 == 0 { 0.0 } else { u - 0.25 };
+        let rain = if i.is_multiple_of(3) { 0.0 } else { u - 0.25 };
         let tree = [0, 0, 0, 1, 1, 2][i % 6];
         [
             f64::from(tree),
