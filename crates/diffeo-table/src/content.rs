@@ -268,3 +268,135 @@ fn recode(values: &mut [f64], moved: &[usize], beyond: usize, number: impl Fn(us
         *value = moved.get(*value as usize).map_or(beyond, |to| number(*to)) as f64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        BooleanArray, DictionaryArray, Float64Array, LargeStringArray, TimestampSecondArray,
+    };
+    use arrow::datatypes::{Field, Int8Type, Int32Type};
+
+    use super::*;
+    use crate::chunk::{Chunk, batch_of};
+    use crate::options::{Input, MemoryLimit, Output, ReadOptions};
+    use crate::{Writer, read_table};
+
+    /// What cells are that come in parts, and their numbers.
+    fn found(parts: &[ArrayRef]) -> Result<(Content, Vec<f64>), Fault> {
+        let (mut finder, mut values) = (Finder::default(), Vec::new());
+        for part in parts {
+            values.extend(finder.code(part, &Allowed::any())?.values);
+        }
+        let content = finder.finish(&mut values);
+        Ok((content, values))
+    }
+
+    fn text(cells: &[&str]) -> ArrayRef {
+        Arc::new(StringArray::from(cells.to_vec()))
+    }
+
+    #[test]
+    fn text_of_any_layout_is_levels() {
+        let cells = ["b", "a", "b"];
+        let coded: DictionaryArray<Int32Type> = cells.into_iter().collect();
+        let arrays: [ArrayRef; 3] =
+            [text(&cells), Arc::new(LargeStringArray::from(cells.to_vec())), Arc::new(coded)];
+        let levels = vec![("b".to_owned(), 2), ("a".to_owned(), 1)];
+        for array in arrays {
+            let (content, values) = found(&[array]).unwrap();
+            assert_eq!(content, Content::Levels { levels: levels.clone(), other: 0 });
+            assert_eq!(values, [0.0, 1.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn categories_that_another_program_stored_with_a_dictionary_are_read() {
+        let coded: DictionaryArray<Int8Type> =
+            vec![Some("oak"), None, Some("elm"), Some("oak")].into_iter().collect();
+        let fields = vec![Field::new("c", coded.data_type().clone(), true)];
+        let batch = batch_of(fields, vec![Arc::new(coded)], 4).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["c.parquet", "c.arrow"] {
+            let path = folder.path().join(name);
+            let mut writer = Writer::create(&Output::Path(path.clone()), None, false).unwrap();
+            writer.write(&Chunk::of_cells(batch.clone(), vec![None])).unwrap();
+            writer.finish().unwrap();
+            let options = ReadOptions {
+                missing: crate::Missing::Drop,
+                chunk_rows: 2,
+                ..ReadOptions::default()
+            };
+            let limit = MemoryLimit::unlimited();
+            let table = read_table(&Input::Path(path), None, &options, limit).unwrap();
+            assert_eq!(table.rows.values(), [0.0, 1.0, 0.0], "{name}");
+        }
+    }
+
+    #[test]
+    fn words_become_levels_where_another_text_follows_in_any_cut() {
+        let cells = ["yes", "", "no", "yes", "maybe", "no", "yes"];
+        let whole = found(&[text(&cells)]).unwrap();
+        let levels = [("yes", 3), ("no", 2), ("maybe", 1)].map(|(l, n)| (l.to_owned(), n)).to_vec();
+        assert_eq!(whole.0, Content::Levels { levels, other: 0 });
+        for cut in 1..cells.len() {
+            let (content, values) = found(&[text(&cells[..cut]), text(&cells[cut..])]).unwrap();
+            assert_eq!(content, whole.0);
+            let same = |(a, b): (&f64, &f64)| a == b || a.is_nan() && b.is_nan();
+            assert!(values.iter().zip(&whole.1).all(same), "{cut} {values:?}");
+        }
+    }
+
+    #[test]
+    fn too_many_levels_are_counted_as_other() {
+        let many = Column::LEVELS_MAX;
+        let cells: Vec<String> = (0..many + 5).map(|i| format!("{i}k")).collect();
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        let (content, values) = found(&[text(&cells[..many]), text(&cells[many..])]).unwrap();
+        let Content::Levels { levels, other } = content else { panic!("{content:?}") };
+        assert_eq!((levels.len(), other), (many, 5));
+        assert!(values[many..].iter().all(|x| *x == many as f64));
+    }
+
+    #[test]
+    fn types_say_what_cells_are() {
+        let plain = ["false", "true"].map(str::to_owned);
+        let truths: ArrayRef = Arc::new(BooleanArray::from(vec![true, false, true]));
+        let expected = (Content::Truths { words: plain }, vec![1.0, 0.0, 1.0]);
+        assert_eq!(found(&[truths]).unwrap(), expected);
+        let stamps: ArrayRef = Arc::new(TimestampSecondArray::from(vec![0, 90_000]));
+        assert_eq!(found(&[stamps]).unwrap(), (Content::Times, vec![0.0, 90_000.0]));
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![0.5]));
+        let expected = (Content::Numbers { stored_whole: false }, vec![0.5]);
+        assert_eq!(found(&[floats]).unwrap(), expected);
+        // A day beside a time is its midnight; days alone are days.
+        let days = text(&["1970-01-02", "1970-01-03"]);
+        assert_eq!(found(std::slice::from_ref(&days)).unwrap(), (Content::Dates, vec![1.0, 2.0]));
+        let both = found(&[days, text(&["1970-01-01 00:00:01"])]).unwrap();
+        assert_eq!(both, (Content::Times, vec![86_400.0, 172_800.0, 1.0]));
+    }
+
+    #[test]
+    fn cells_of_another_kind_are_named() {
+        for (cells, row) in [
+            (["1", "x"], 1),
+            (["x", "1"], 1),
+            (["yes", "1"], 1),
+            (["yes", "true"], 1),
+            (["x", "2024-01-01"], 1),
+            (["2024-01-01", "x"], 1),
+            (["", "1;2"], 1),
+        ] {
+            for parts in [vec![text(&cells)], vec![text(&cells[..1]), text(&cells[1..])]] {
+                let cut = parts.len() - 1;
+                match found(&parts) {
+                    Err(Fault::Cell { row: found, .. }) => {
+                        assert_eq!(found, row - cut, "{cells:?}")
+                    }
+                    other => panic!("{cells:?} {other:?}"),
+                }
+            }
+        }
+    }
+}

@@ -56,7 +56,8 @@ pub fn infer_schema(
 
 /// A schema for the given columns (all but the context if there are none), and a line about each choice.
 ///
-/// A column whose kind is given keeps it, after a check that the data lies in it. Otherwise
+/// A column whose kind is given keeps it, after a check that the data lies in it (a category must have been read as one, with
+/// [`crate::read_wanted`]). Otherwise
 /// * text is a category, unless nearly every row has a text of its own: then the column is left out with a warning;
 /// * two words for true and false, stored truth values, and numbers that are 0 and 1 are booleans;
 /// * dates are dates, with times of day times;

@@ -117,6 +117,14 @@ fn transforms(report: &mut Report, spec: &Value) {
         let (name, settings) = describe(layer);
         rows.push(vec![format!("  {}", i + 1), name, settings]);
     }
+    let count = |list: &Value| list.as_array().map_or(0, Vec::len);
+    match spec.pointer("/marks/marks").map(count) {
+        Some(marks) if marks > 0 => {
+            let settings = describe(spec.get("marks").unwrap_or(&Value::Null)).1;
+            rows.insert(0, vec!["  first".to_string(), format!("{marks} outcomes"), settings]);
+        }
+        _ => {}
+    }
     let (name, settings) = describe(spec.get("base").unwrap_or(&Value::Null));
     rows.push(vec!["  base".to_string(), name, settings]);
     report.table(&rows);

@@ -6,7 +6,8 @@ use diffeo::{Result, Rows};
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
 /// For each value of `data` the share of `samples` below it, in the same column. Values that samples share (whole numbers)
-/// are spread evenly over the shares that these take, so that a right model is flat for them too.
+/// are spread evenly over the shares that these take, so that a right model is flat for them too. A missing value has no place, and none
+/// among the samples counts.
 pub(super) fn ranks(data: &Rows, samples: &Rows) -> Result<Rows> {
     ranks_from(data, samples, 0)
 }
@@ -17,8 +18,12 @@ fn ranks_from(data: &Rows, samples: &Rows, first: usize) -> Result<Rows> {
     let mut ranks = vec![f64::NAN; data.values().len()];
     for j in 0..width {
         let mut sorted = samples.column(j);
+        sorted.retain(|x| !x.is_nan());
         sorted.sort_unstable_by(f64::total_cmp);
         for (i, value) in data.column(j).into_iter().enumerate() {
+            if value.is_nan() {
+                continue;
+            }
             let below = sorted.partition_point(|s| *s < value);
             let ties = sorted.partition_point(|s| *s <= value) - below;
             let within = ((first + i) as f64 * GOLDEN).fract();
@@ -60,6 +65,15 @@ pub(super) fn with_density(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn missing_values_have_no_place() {
+        let data = Rows::new(vec![2.0, f64::NAN, 4.0], 1).unwrap();
+        let samples = Rows::new(vec![f64::NAN, 1.0, f64::NAN, 3.0, 5.0], 1).unwrap();
+        let ranks = ranks(&data, &samples).unwrap().into_values();
+        assert!((0.25..0.5).contains(&ranks[0]) && ranks[1].is_nan(), "{ranks:?}");
+        assert!((0.5..0.75).contains(&ranks[2]), "{ranks:?}");
+    }
 
     #[test]
     fn equal_data_and_samples_are_flat_also_with_ties() {
