@@ -80,6 +80,8 @@ fn a_table_of_all_kinds_goes_through_all_commands() {
     for text in ["category or missing, 3 levels", "boolean, no and yes", "positive+{0}"] {
         assert!(inspected.contains(text), "{text}: {inspected}");
     }
+    let help = run("fit --help").stdout;
+    assert!(help.contains("positive+{0} ") && help.contains("periodic[0,24) "), "{help}");
     // Samples are cells like those of the table, in text and in types, and score as they are.
     for name in ["s.csv", "s.parquet"] {
         run(&format!("sample m.safetensors -n 400 --seed 3 --out {name}")).expect(0, &[]);

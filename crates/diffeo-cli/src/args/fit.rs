@@ -26,12 +26,12 @@ use crate::duration::Span;
      diffeo fit --config run.toml\n\n\
      Kinds of columns:\n  \
      real, positive          any number, numbers above 0\n  \
-     [0,1] (0,1) [0,inf)     numbers between bounds; a bound with [ or ] has a probability of its own; also >=0 and <=1\n  \
-     integer integer[0,12]   whole numbers; also integer>=0. Those of a small range have a probability each\n  \
+     [0,1] (0,1) [0,inf)     numbers between bounds, of which [ and ] include theirs; also >=0 and <=1\n  \
+     integer integer[0,12]   whole numbers, of a small range with a probability each; also integer>=0\n  \
      boolean category        truth values; text or codes, of which each level has a probability\n  \
      date time               dates such as 2024-01-31, and such with a time of day\n  \
      periodic[0,24)          angles and hours, of which 24 is 0 again; periodic alone is [0, 2 pi)\n  \
-     positive+{{0}}            with point masses: values that have a probability of their own beside the density\n\n\
+     positive+{0}            with point masses, values of a probability of their own\n\n\
      A configuration file has the names of the flags, options of every command at the top:\n\n  \
      threads = 2\n  [read]\n  missing = \"drop\"\n  [fit]\n  data = \"train.csv\"\n  out = \"model.safetensors\"\n  \
      hidden = [128, 128]\n  seed = 7\n  [fit.columns]\n  price = \"positive\"\n  age = [0, 120]\n\n",

@@ -120,8 +120,9 @@ fn transforms(report: &mut Report, spec: &Value) {
     let count = |list: &Value| list.as_array().map_or(0, Vec::len);
     match spec.pointer("/marks/marks").map(count) {
         Some(marks) if marks > 0 => {
-            let settings = describe(spec.get("marks").unwrap_or(&Value::Null)).1;
-            rows.insert(0, vec!["  first".to_string(), format!("{marks} outcomes"), settings]);
+            let network = spec.pointer("/marks/network").unwrap_or(&Value::Null);
+            let settings = format!("of {marks} marks, network=({})", describe(network).1);
+            rows.insert(0, vec!["  first".to_string(), "outcomes".to_string(), settings]);
         }
         _ => {}
     }
