@@ -1,7 +1,7 @@
 //! `diffeo inspect`: what a model file holds, also when the model in it cannot be used.
 
 use diffeo::model::file::{Damage, ModelParts, from_json};
-use diffeo::{Column, ColumnKind, Model, Result, Schema, TrainingSummary, Unit, printable};
+use diffeo::{Column, ColumnKind, Model, Result, TrainingSummary, Unit, printable};
 use serde_json::{Value, json};
 
 use crate::args::{Common, InspectArgs};
@@ -72,7 +72,7 @@ fn schema(report: &mut Report, parts: &ModelParts) {
                 [unit] => format!("centre {:.4}, scale {:.4}", unit.center, unit.scale),
                 _ => String::new(),
             };
-            vec![format!("  {}", printable(&c.name)), printable(&c.describe()), unit, role.into()]
+            vec![format!("  {}", printable(&c.name)), printable(&kind(c)), unit, role.into()]
         };
         columns.iter().map(row).collect::<Vec<_>>()
     };
