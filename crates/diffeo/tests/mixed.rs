@@ -151,6 +151,18 @@ fn outcomes_and_densities_together_are_one() {
 }
 
 #[test]
+fn whole_numbers_without_a_range_may_be_missing() {
+    let schema = of(vec![with_holes(wished("n", "integer")), category("a", 2)]);
+    let model = model_of(Preset::Nsf, &schema, 4);
+    let missing = total(&model, &product(&[vec![f64::NAN], levels(2)]));
+    let whole = (-40..=40).map(f64::from).collect();
+    let counted = total(&model, &product(&[whole, levels(2)]));
+    assert!((missing + counted - 1.0).abs() < 0.05, "{missing} + {counted}");
+    assert!(missing > 0.05, "{missing}");
+    assert_eq!(total(&model, &product(&[vec![0.5, 2.25], levels(2)])), 0.0);
+}
+
+#[test]
 fn closed_bounds_have_probabilities_and_open_sides_none() {
     let model = model_of(Preset::Nsf, &of(vec![wished("u", "[0, 1]"), category("a", 2)]), 2);
     let ends = total(&model, &product(&[vec![0.0, 1.0], levels(2)]));

@@ -86,11 +86,12 @@ impl Cells {
         top + (sum / Self::POINTS as f64).ln()
     }
 
-    /// A number that is not whole has probability 0 in a column of whole numbers.
+    /// A number that is not whole has probability 0 in a column of whole numbers; a missing one has what the marks give it.
     pub(crate) fn refuse_fractions(&self, x: &Rows, log_prob: &mut [f64]) {
         for (i, p) in log_prob.iter_mut().enumerate() {
             let row = x.row(i);
-            if !p.is_nan() && self.whole.iter().any(|&j| row[j].fract() != 0.0) {
+            let is_fraction = |j: &usize| !row[*j].is_nan() && row[*j].fract() != 0.0;
+            if !p.is_nan() && self.whole.iter().any(is_fraction) {
                 *p = f64::NEG_INFINITY;
             }
         }
