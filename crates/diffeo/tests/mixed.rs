@@ -285,6 +285,7 @@ fn files_hold_all_kinds_and_impossible_columns_are_refused() {
         Column { range: Some([3, 2]), ..Column::new("x", ColumnKind::Integer) },
         Column { range: Some([i64::MIN, i64::MAX]), ..Column::new("x", ColumnKind::Integer) },
         Column { range: Some([0, 2]), ..Column::real("x") },
+        Column { range: Some([-2, 4]), ..wished("x", "integer<=0") },
         Column { masses: vec![0.0, 0.0], ..Column::real("x") },
         Column { masses: vec![f64::NAN], ..Column::real("x") },
         Column { masses: vec![1.0], ..wished("x", "[0, 1]") },

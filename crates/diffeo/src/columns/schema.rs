@@ -139,6 +139,9 @@ impl Column {
                 "a range of whole numbers ends after its start, and has 4,096 numbers at most"
             }
             ("", Some(_)) if !self.kind.is_whole() => "only whole numbers have a range",
+            ("", Some(ends)) if !ends.iter().all(|end| self.kind.contains(*end as f64)) => {
+                "a range of whole numbers lies within the bounds of its kind"
+            }
             ("", _) if !(0.0..1.0).contains(&self.unseen) => {
                 "the probability of unseen values is in [0, 1)"
             }
