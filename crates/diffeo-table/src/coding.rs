@@ -79,6 +79,10 @@ impl Coder {
                 (_, Cell::Number(value)) if value == 0.0 || value == 1.0 => {
                     parsed.values.push(value);
                 }
+                (_, Cell::Underflow) => {
+                    parsed.underflows += 1;
+                    parsed.values.push(0.0);
+                }
                 _ => return Err(fault(row, &quoted(text))),
             }
         }
@@ -94,6 +98,16 @@ pub(crate) fn text_of(array: &ArrayRef) -> Result<Option<StringArray>, Fault> {
         DataType::Dictionary(_, value) if is_text(value) => as_text(array).map(Some),
         other if is_text(other) => as_text(array).map(Some),
         _ => Ok(None),
+    }
+}
+
+/// The cells themselves, where they are stored once each in a dictionary.
+fn unpacked(array: &ArrayRef) -> Result<ArrayRef, Fault> {
+    match array.data_type() {
+        DataType::Dictionary(_, value) => {
+            cast(array, value).map_err(|e| Fault::Type(e.to_string()))
+        }
+        _ => Ok(array.clone()),
     }
 }
 
@@ -118,6 +132,7 @@ pub(crate) fn each_level(
         }
         return Ok(());
     }
+    let array = &unpacked(array)?;
     match array.data_type() {
         DataType::Boolean | DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => {
             as_text(array)?.iter().for_each(take);
@@ -187,6 +202,7 @@ pub(crate) fn each_stamp(
         }
         return Ok(());
     }
+    let array = &unpacked(array)?;
     let whole = |to: &DataType| {
         let of_type = cast(array, to).and_then(|a| cast(&a, &DataType::Int64));
         let numbers = of_type.map_err(|e| Fault::Type(e.to_string()))?;
@@ -237,8 +253,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        BooleanArray, Date32Array, DictionaryArray, Float64Array, Int64Array, LargeStringArray,
-        TimestampMillisecondArray,
+        BooleanArray, Date32Array, DictionaryArray, Float64Array, Int32Array, Int64Array,
+        LargeStringArray, TimestampMillisecondArray,
     };
     use arrow::datatypes::Int32Type;
 
@@ -281,11 +297,27 @@ mod tests {
         let text = StringArray::from(vec!["yes", "NO", "true", "0", "", "1.0"]);
         assert_eq!(numbers(&column, text), [1.0, 0.0, 1.0, 0.0, -99.0, 1.0]);
         assert_eq!(numbers(&column, BooleanArray::from(vec![true, false])), [1.0, 0.0]);
+        // Too small for a number, and so 0, as in a column of numbers.
+        assert_eq!(numbers(&column, StringArray::from(vec!["1", "1e-400"])), [1.0, 0.0]);
         for odd in ["2", "maybe"] {
             let array: ArrayRef = Arc::new(StringArray::from(vec!["yes", odd]));
             let fault = Coder::new(&column).code(&array, &Allowed::any()).unwrap_err();
             assert!(matches!(fault, Fault::Cell { row: 1, .. }), "{fault:?}");
         }
+    }
+
+    #[test]
+    fn truth_values_and_dates_in_a_dictionary_are_what_they_are_without() {
+        let keys = || Int32Array::from(vec![1, 0, 1]);
+        let truths: ArrayRef = Arc::new(BooleanArray::from(vec![false, true]));
+        let coded: ArrayRef = Arc::new(DictionaryArray::new(keys(), truths));
+        let mut levels = Vec::new();
+        let take = |level: Option<&str>| levels.push(level.unwrap_or("").to_owned());
+        each_level(&coded, &Allowed::any(), take).unwrap();
+        assert_eq!(levels, ["true", "false", "true"]);
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![7, 9]));
+        let date = Column::new("d", ColumnKind::Date);
+        assert_eq!(numbers(&date, DictionaryArray::new(keys(), days)), [9.0, 7.0, 9.0]);
     }
 
     #[test]

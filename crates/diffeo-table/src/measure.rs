@@ -101,7 +101,8 @@ impl<'a> Values<'a> {
     }
 
     /// The values that make up at least a share of the rows each, beside others that hardly repeat: the most frequent first, with their
-    /// shares. None where there are more than `most` of them, or too few other values to tell.
+    /// shares. None where there are more than `most` of them, or too few other values to tell. An infinity, which a table to be scored may
+    /// hold, is none.
     pub(crate) fn spikes(&self, most: usize) -> Vec<(f64, f64)> {
         let n = self.len();
         let mut sorted: Vec<f64> = self.iter().collect();
@@ -110,7 +111,9 @@ impl<'a> Values<'a> {
         for run in sorted.chunk_by(|a, b| a == b) {
             let share = run.len() as f64 / n as f64;
             match run.first() {
-                Some(value) if share >= TIE_SHARE => spikes.push((*value, share)),
+                Some(value) if share >= TIE_SHARE && value.is_finite() => {
+                    spikes.push((*value, share));
+                }
                 _ => (rest, distinct) = (rest + run.len(), distinct + 1),
             }
         }

@@ -43,9 +43,9 @@ pub(crate) fn is_missing(cell: &str) -> bool {
     cell.is_empty() || cell.len() <= 4 && MARKS.iter().any(|mark| cell.eq_ignore_ascii_case(mark))
 }
 
-/// Reads one cell.
+/// Reads one cell; white space around it counts for nothing.
 pub(crate) fn parse(cell: &str) -> Cell {
-    let cell = cell.trim_matches([' ', '\t']);
+    let cell = cell.trim();
     // A first byte that starts a number cannot start a mark, save "-nan" and "+nan", which fail to parse as digits below.
     match cell.parse::<f64>() {
         Ok(x) if x.is_finite() => classify(cell, x),
@@ -177,7 +177,10 @@ mod tests {
 
     #[test]
     fn a5_marks_of_missing_values() {
-        for text in ["", " ", "NA", "n/a", "#N/A", "null", "None", "nan", "NaN", "-nan", "?"] {
+        for text in [
+            "", " ", "\x0c", "NA\u{a0}", "NA", "n/a", "#N/A", "null", "None", "nan", "NaN", "-nan",
+            "?",
+        ] {
             assert_eq!(parse(text), Cell::Missing, "{text}");
         }
     }

@@ -209,3 +209,17 @@ fn wishes_for_whole_numbers_have_ranges() {
     assert_eq!(of("integer"), (Some([1, 6]), true));
     assert_eq!(of("real"), (None, false));
 }
+
+#[test]
+fn infinities_in_a_table_to_be_scored_are_no_point_masses() {
+    let folder = Folder::new();
+    let cell = |i: usize| match i % 3 {
+        0 => "inf".to_owned(),
+        _ => format!("{}", (i as f64 * 0.618_033_988_749_894_9).fract() - 0.5),
+    };
+    let text: String = (0..150).map(|i| format!("{}\n", cell(i))).collect();
+    let path = folder.file("d.csv", format!("x\n{text}"));
+    let options = ReadOptions { missing: Missing::Keep, ..ReadOptions::default() };
+    let (schema, _) = infer_schema(&read_with(&path, &options).unwrap(), &[], &[]).unwrap();
+    assert!(schema.columns[0].masses.is_empty(), "{schema:?}");
+}
