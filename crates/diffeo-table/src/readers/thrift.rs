@@ -61,7 +61,7 @@ impl<'a> Thrift<'a> {
             let kind = head & 0x0f;
             id = match head >> 4 {
                 0 => self.zigzag()?,
-                delta => id + i64::from(delta),
+                delta => i64::checked_add(id, i64::from(delta)).ok_or(Stop::Bad)?,
             };
             let value = if matches!(kind, I16 | I32 | I64) { Some(self.zigzag()?) } else { None };
             if !field(self, id, kind, value)? && value.is_none() {
@@ -188,6 +188,9 @@ mod tests {
         // A list that claims 2^31 structs.
         let lie = [0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
         assert_eq!(Thrift::new(&lie).skip_struct(), Err(Stop::Bad));
+        // A field after the last number that there is.
+        let last = [&[0x05, 0xfe][..], &[0xff; 8], &[0x01, 2, 0x15, 2, 0]].concat();
+        assert_eq!(Thrift::new(&last).fields(&mut |_, _, _, _| Ok(false)), Err(Stop::Bad));
         // Nested without end.
         assert!(Thrift::new(&[0x1c; 100]).skip_struct().is_err());
     }
