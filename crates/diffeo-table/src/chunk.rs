@@ -12,7 +12,7 @@ use diffeo::{Column, Error, ErrorKind, Result, Rows, printable, quoted};
 
 use crate::coding::Coder;
 use crate::needs::{Need, is_plain};
-use crate::numbers::{Allowed, Fault, Parsed, parse_column};
+use crate::numbers::{Allowed, Fault, Parsed};
 
 /// Rows of a table under the names of its columns.
 ///
@@ -179,23 +179,8 @@ impl Chunk {
     /// [`ErrorKind::Data`] naming the file, the line or row, the column and the cell: for a name that is not there, for a cell
     /// that is missing, not a number, infinite or too large.
     pub fn numbers(&self, columns: &[String]) -> Result<Rows> {
-        let width = columns.len();
-        if width == 0 {
-            return Err(Error::shape("expected at least one column name, found none"));
-        }
-        let mut values = vec![0.0; self.rows() * width];
-        for (j, name) in columns.iter().enumerate() {
-            let i = self.index_of(name)?;
-            if let Some(Known { numbers: Some(numbers), is_plain: true, .. }) = self.known.get(i) {
-                scatter(&mut values, numbers, j, width);
-                continue;
-            }
-            let parsed = parse_column(self.batch.column(i), &self.allowed)
-                .map_err(|fault| self.origin.fault(name, fault))?;
-            self.refuse_missing(name, &parsed)?;
-            scatter(&mut values, &parsed.values, j, width);
-        }
-        Rows::new(values, width)
+        let columns: Vec<Column> = columns.iter().map(Column::real).collect();
+        self.rows_for(&columns)
     }
 
     /// The rows as a model of these columns takes them, in their order: levels by their places (one beyond the last for a level that is not

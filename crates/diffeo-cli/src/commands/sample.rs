@@ -36,6 +36,7 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
     check_context(args, &loaded)?;
     let seed = options::seed_or_drawn(plan.seed, console);
     signals::defer()?;
+    let schema = loaded.model.schema();
     let mut sampler = Sampler {
         loaded: &loaded,
         options: SampleOptions {
@@ -45,14 +46,7 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
             threads: plan.threads,
         },
         with_log_prob: args.with_log_prob,
-        columns: loaded
-            .model
-            .schema()
-            .context
-            .iter()
-            .chain(&loaded.model.schema().columns)
-            .cloned()
-            .collect(),
+        columns: schema.context.iter().chain(&schema.columns).cloned().collect(),
         writer: Writer::create(&plan.out, None, args.force)?,
         progress: Progress::new(console),
         started: Instant::now(),
