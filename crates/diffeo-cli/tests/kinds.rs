@@ -125,6 +125,39 @@ fn holes_are_drawn_as_often_as_they_are_in_the_table() {
 }
 
 #[test]
+fn what_is_missing_is_drawn_given_what_is_there() {
+    let folder = mixed();
+    let run = |line: &str| run_in(folder.path(), line);
+    let kinds = "town,ok,day,hour=periodic[0,24),rain,x";
+    let fit = format!("fit t.csv --columns {kinds} --any-subset --seed 1 --out m.safetensors");
+    run(&format!("{fit} --missing model {TINY}")).expect(2, &["--any-subset", "give one of them"]);
+    run(&format!("{fit} {TINY}")).expect(0, &[]);
+    let shown = run("inspect m.safetensors").stdout;
+    assert!(shown.contains("may be left out or given"), "{shown}");
+    // Rows with holes have the density of what they have.
+    assert_eq!(finite_scores(folder.path(), "t.csv").len(), 300);
+    run("check m.safetensors t.csv --rows 200").expect_one_of(&[0, 1]);
+    let given = "rain,town,ok,note\n0.0,Ulm,,a\n,\"Bonn, old\",yes,b\n,,,c\n";
+    fs::write(at(&folder, "g.csv"), given).unwrap();
+    let line = "sample m.safetensors --given g.csv --repeats 3 --seed 1";
+    let said = ["drawn in every row: \"day\", \"hour\", \"x\"", "no such columns: \"note\""];
+    let drawn = run(&format!("{line} --with-log-prob")).expect(0, &said).stdout;
+    let drawn = drawn.replace("\"Bonn, old\"", "Bonn");
+    let of = |name: &str| column(&drawn, name);
+    assert_eq!(of("town")[..6], ["Ulm", "Ulm", "Ulm", "Bonn", "Bonn", "Bonn"]);
+    assert_eq!([&of("rain")[..3], &of("ok")[3..6]], [&["0.0"; 3], &["yes"; 3]]);
+    let cells = ["town", "ok", "day", "hour", "rain", "x", "log_prob"].map(of);
+    assert!(cells.iter().flatten().all(|cell| !cell.is_empty()), "{drawn}");
+    // What is given must be a value of its column, and there must be such a column.
+    fs::write(at(&folder, "g.csv"), "rain\n-1\n").unwrap();
+    run(line).expect(3, &["\"rain\"", "-1"]);
+    fs::write(at(&folder, "g.csv"), "snow\n1\n").unwrap();
+    run(line).expect(3, &["no column of the model", "\"town\""]);
+    run(&format!("fit t.csv --columns rain --seed 1 --out n.safetensors {TINY}")).expect(0, &[]);
+    run("sample n.safetensors --given g.csv").expect(2, &["fit it with --any-subset"]);
+}
+
+#[test]
 fn a_level_that_no_row_had_has_a_probability() {
     let folder = tempfile::tempdir().unwrap();
     let rows: String = (0..98).map(|i| format!("{}\n", ["elm", "oak"][i % 2])).collect();

@@ -38,7 +38,11 @@ impl Chunk {
         let (mut fields, mut arrays, mut typed) = (Vec::new(), Vec::new(), Vec::new());
         for (j, column) in columns.iter().enumerate() {
             let (cells, of_type) = cells(column, &rows.column(j))?;
-            fields.push(Field::new(&column.name, cells.data_type().clone(), column.holes));
+            fields.push(Field::new(
+                &column.name,
+                cells.data_type().clone(),
+                column.may_be_missing(),
+            ));
             arrays.push(cells);
             typed.push(of_type);
         }
@@ -53,7 +57,7 @@ impl Chunk {
 
 /// The cells of a column, and those of formats with types if they are others.
 fn cells(column: &Column, values: &[f64]) -> Result<(ArrayRef, Option<ArrayRef>)> {
-    let present = || values.iter().map(|x| (!x.is_nan() || !column.holes).then_some(*x));
+    let present = || values.iter().map(|x| (!x.is_nan() || !column.may_be_missing()).then_some(*x));
     let word = |levels: &'_ [String], x: f64| {
         levels.get(x as usize).map_or(OTHER, String::as_str).to_owned()
     };

@@ -207,7 +207,7 @@ impl Chunk {
                 _ => {
                     let parsed = Coder::new(column).code(self.batch.column(i), &self.allowed);
                     let parsed = parsed.map_err(|fault| self.origin.fault(&column.name, fault))?;
-                    if !column.holes {
+                    if !column.may_be_missing() {
                         self.refuse_missing(&column.name, &parsed)?;
                     }
                     scatter(&mut values, &parsed.values, j, width);

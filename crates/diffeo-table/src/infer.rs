@@ -37,6 +37,8 @@ pub struct InferOptions {
     pub drop_constant: bool,
     /// Columns whose whole numbers are to have no probabilities of their own.
     pub dequantize: Vec<String>,
+    /// Make columns that may be left out or given ([`Column::optional`]): missing values are then values that are not known.
+    pub any_subset: bool,
 }
 
 /// A column and the kind that it is to have, if one was asked for.
@@ -125,13 +127,16 @@ impl<'a> Draft<'a> {
             self.notes.push(warning(Some(name), text));
             return Ok(());
         }
-        let chosen = match wish {
+        let mut chosen = match wish {
             wish if self.options.dequantize.iter().any(|other| other == name) => {
                 kinds::dequantized(name, wish, &x)?
             }
             Some(wish) => kinds::wished(name, wish, &x)?,
             None => kinds::inferred(name, &x, true),
         };
+        if self.options.any_subset {
+            (chosen.column.holes, chosen.column.optional) = (false, true);
+        }
         self.say(name, &chosen, &x);
         if wish.is_none() && x.are_dates() {
             let text = format!(
@@ -183,7 +188,7 @@ impl<'a> Draft<'a> {
     fn say(&mut self, name: &str, chosen: &Chosen, x: &Values<'_>) {
         let note = |text| Note { column: Some(name.to_owned()), warning: false, text };
         self.notes.extend(chosen.reason.clone().map(note));
-        if chosen.column.holes {
+        if x.missing() > 0 {
             let share = 100.0 * x.missing() as f64 / self.table.rows.len() as f64;
             self.notes.push(note(format!("missing in {share:.1}% of the rows")));
         }
@@ -250,8 +255,9 @@ fn rank_warnings(table: &Table, schema: &Schema) -> Result<Vec<Note>> {
     let continuous: Vec<&str> = schema
         .columns
         .iter()
-        .filter(|c| !c.kind.is_discrete() && !c.holes)
+        .filter(|c| !c.kind.is_discrete())
         .map(|c| c.name.as_str())
+        .filter(|name| Values::of(table, name).is_ok_and(|x| x.missing() == 0))
         .collect();
     let places = continuous.iter().map(|name| table.index_of(name)).collect::<Result<Vec<_>>>()?;
     let (values, width) = (table.rows.values(), table.rows.width());

@@ -44,7 +44,7 @@ impl Need {
     pub(crate) fn of_column(column: &Column) -> Self {
         Self {
             name: column.name.clone(),
-            holes: column.holes,
+            holes: column.may_be_missing(),
             coding: Coding::Known(Coder::new(column)),
             words: None,
         }

@@ -21,6 +21,7 @@ use crate::duration::Span;
     "Examples:\n  diffeo fit train.csv --out model.safetensors\n  \
      diffeo fit train.parquet --columns 'price=positive,rooms=integer[0,12],age=[0,120]' --context 'city,hour=periodic[0,24)' --out m.safetensors\n  \
      diffeo fit survey.csv --missing model --exclude name,id --out m.safetensors\n  \
+     diffeo fit survey.csv --any-subset --exclude name,id --out m.safetensors\n  \
      diffeo fit train.csv --valid valid.csv --max-time 10m --log train.jsonl --out m.safetensors\n  \
      diffeo fit train.csv --out m.safetensors --resume\n  \
      diffeo fit --config run.toml\n\n\
@@ -74,6 +75,10 @@ pub(crate) struct FitArgs {
     /// samples are whole again
     #[arg(long, value_name = "LIST", help_heading = "Data")]
     pub(crate) dequantize: Option<NameList>,
+    /// Learn the density of any columns given any others: rows with missing values count with what they have, and `sample --given` fills
+    /// them in
+    #[arg(long, help_heading = "Data")]
+    pub(crate) any_subset: bool,
     /// Leave out columns that hold one value only, instead of refusing them
     #[arg(long, help_heading = "Data")]
     pub(crate) drop_constant: bool,

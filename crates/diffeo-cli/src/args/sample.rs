@@ -43,7 +43,11 @@ pub(crate) struct SampleArgs {
     /// Table whose rows to condition on
     #[arg(long, value_name = "FILE")]
     pub(crate) context: Option<PathBuf>,
-    /// Samples for each row of --context [default: 1]
+    /// Table whose rows to complete: what is missing in each is drawn given what is there, for a model that was fitted with --any-subset. Columns
+    /// that are not in the table are missing in every row
+    #[arg(long, value_name = "FILE", conflicts_with = "context")]
+    pub(crate) given: Option<PathBuf>,
+    /// Samples for each row of --context or --given [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) repeats: Option<i128>,
     #[command(flatten)]

@@ -104,6 +104,9 @@ fn kind(column: &Column) -> String {
         (_, Some([low, high])) => text.push_str(&format!(", each of {low} to {high}")),
         _ => {}
     }
+    if column.optional {
+        text.push_str(", may be left out or given");
+    }
     text
 }
 

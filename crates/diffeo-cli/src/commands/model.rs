@@ -6,6 +6,7 @@ use diffeo::{Column, Error, Model, Purpose, Reservoir, Result, Rows, Streams, qu
 use diffeo_table::{Chunk, Input, ReadOptions, Reader};
 
 use crate::output::Console;
+use crate::progress::grouped;
 
 /// A model and the names of the columns that it needs.
 pub(super) struct Loaded {
@@ -87,15 +88,29 @@ impl Loaded {
     /// is kept with a probability in proportion, so that the rows are a sample of what they stand for.
     pub(super) fn gather(&self, mut reader: Reader, most: u64, console: &Console) -> Result<Batch> {
         let mut reservoir = Reservoir::new(usize::try_from(most).unwrap_or(usize::MAX), 0);
+        let columns = &self.model.schema().columns;
+        let is_whole =
+            |row: &[f64]| columns.iter().zip(row).all(|(c, x)| !(c.optional && x.is_nan()));
+        let (mut partial, mut all) = (0, 0);
         while let Some(chunk) = reader.next_chunk()? {
             let batch = self.batch(&chunk)?;
             for i in 0..batch.x.len() {
+                all += 1;
+                if !is_whole(batch.x.row(i)) {
+                    partial += 1;
+                    continue;
+                }
                 let context = batch.context.as_ref().map_or(&[][..], |c| c.row(i));
                 let weight = batch.weights.as_ref().map(|weights| &weights[i]);
                 reservoir.offer(batch.x.row(i).iter().chain(context).chain(weight).copied());
             }
         }
         say_warnings(&reader, console);
+        if partial > 0 {
+            let text =
+                "rows with missing values were left out: whole rows are compared with samples";
+            console.warn(format!("{} of {} {text}", grouped(partial), grouped(all)));
+        }
         let (mut x, mut context) = (Vec::new(), Vec::new());
         let width = self.context.len();
         for row in self.thinned(reservoir.into_rows(), console)? {

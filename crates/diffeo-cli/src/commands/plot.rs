@@ -5,7 +5,7 @@ mod density;
 
 use std::path::{Path, PathBuf};
 
-use diffeo::{ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
+use diffeo::{Column, ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
 use diffeo_plot::{
     CalibrationConfig, Figure, FigureFormat, LossCurveConfig, LossPoint, MarginalsConfig, Matrix,
     PairsConfig, PlotError, draw_calibration, draw_loss_curve, draw_marginals, draw_pairs,
@@ -118,8 +118,8 @@ pub(super) fn check_format(path: &Path) -> Result<()> {
 
 /// The pictures to draw.
 fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
-    let shape = loaded.model.schema().shape();
-    let two = loaded.columns.len() == 2 && shape.marks.is_empty();
+    let mut columns = loaded.model.schema().columns.iter();
+    let two = loaded.columns.len() == 2 && columns.all(Column::is_number_alone);
     let flat = two && loaded.context.is_empty();
     let trained = loaded.model.summary.as_ref().is_some_and(|summary| !summary.history.is_empty());
     let kind = args.kind.unwrap_or(if flat { PlotKind::Density } else { PlotKind::Pairs });
@@ -190,7 +190,7 @@ impl Scene {
         let options =
             SampleOptions { seed: plan.seed, threads: plan.threads, ..SampleOptions::default() };
         let samples = loaded.model.sample(rows, context, &options)?;
-        let column = |column: &diffeo::Column| match column.kind.is_discrete() {
+        let column = |column: &Column| match column.kind.is_discrete() {
             true => diffeo_plot::Column::integer(column.name.clone()),
             false => diffeo_plot::Column::real(column.name.clone()),
         };
@@ -204,7 +204,7 @@ impl Scene {
         let columns = &self.loaded.model.schema().context;
         let means: Vec<f64> =
             columns.iter().enumerate().map(|(j, c)| typical(c, context.column(j))).collect();
-        let name = |(column, mean): (&diffeo::Column, &f64)| {
+        let name = |(column, mean): (&Column, &f64)| {
             let value = match column.levels.get(*mean as usize).filter(|_| !mean.is_nan()) {
                 Some(level) => quoted(level),
                 None => format!("{mean:.4}"),
@@ -280,7 +280,7 @@ impl Scene {
 }
 
 /// The mean of what is there; of levels, truth values and angles the most frequent.
-fn typical(column: &diffeo::Column, mut values: Vec<f64>) -> f64 {
+fn typical(column: &Column, mut values: Vec<f64>) -> f64 {
     let is_circle = matches!(column.kind, ColumnKind::Periodic { .. });
     values.retain(|x| !x.is_nan());
     if !is_circle && column.levels.is_empty() && column.kind != ColumnKind::Boolean {

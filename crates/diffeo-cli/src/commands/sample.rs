@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use diffeo::{Column, Error, Result, Rows, SampleOptions};
-use diffeo_table::{Chunk, Input, Output, ReadOptions, Writer};
+use diffeo::{Column, Error, Result, Rows, SampleOptions, Schema, quoted};
+use diffeo_table::{Chunk, Input, Output, ReadOptions, Reader, Writer};
 
-use super::model::Loaded;
+use super::model::{Loaded, say_warnings};
 use super::score::{LOG_PROB, checked_output, output};
 use crate::args::{Common, SampleArgs};
 use crate::faults::Faults;
@@ -33,7 +33,7 @@ struct Plan {
 pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Result<Report> {
     let plan = plan(args, common, console)?;
     let loaded = Loaded::open(&plan.model)?;
-    check_context(args, &loaded)?;
+    check_conditions(args, &loaded)?;
     let seed = options::seed_or_drawn(plan.seed, console);
     signals::defer()?;
     let schema = loaded.model.schema();
@@ -46,14 +46,15 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
             threads: plan.threads,
         },
         with_log_prob: args.with_log_prob,
+        completes: args.given.is_some(),
         columns: schema.context.iter().chain(&schema.columns).cloned().collect(),
         writer: Writer::create(&plan.out, None, args.force)?,
         progress: Progress::new(console),
         started: Instant::now(),
     };
-    match &args.context {
+    match conditions(args) {
         None => sampler.draw(plan.rows)?,
-        Some(path) => sampler.draw_given(path.clone(), &plan)?,
+        Some(path) => sampler.draw_for(path.clone(), &plan, console)?,
     }
     let rows = sampler.options.first_row;
     sampler.writer.finish()?;
@@ -72,54 +73,100 @@ fn plan(args: &SampleArgs, common: &Common, console: &Console) -> Result<Plan> {
     let mut faults = Faults::default();
     options::device(common, &mut faults)?;
     let model = options::required("MODEL", args.model.as_ref(), &mut faults);
-    match (&args.context, args.rows) {
+    match (conditions(args), args.rows) {
         (None, None) => faults.add("-n is missing: how many rows to draw"),
         (Some(_), Some(_)) => faults.add(
-            "-n has no meaning with --context; --repeats gives the samples for each of its rows",
+            "-n has no meaning with --context or --given; --repeats gives the samples for each of their rows",
         ),
         _ => {}
     }
-    if args.context.is_none() && args.repeats.is_some() {
-        faults.add("--repeats needs --context, the rows to repeat");
+    if conditions(args).is_none() && args.repeats.is_some() {
+        faults.add("--repeats needs --context or --given, the rows to repeat");
     }
     faults.positive("--temperature", args.temperature);
     let plan = Plan {
         rows: faults.count("-n", args.rows, 0, i64::MAX as u64).unwrap_or(0),
         repeats: faults.count("--repeats", args.repeats, 1, 1 << 32).unwrap_or(1),
         seed: options::seed(args.seed, &mut faults),
-        read: options::read_options(&args.read, &mut faults),
+        read: read_options(args, &mut faults),
         threads: options::threads(common, &mut faults),
         out: output(args.out.as_deref(), common.json, &mut faults),
         model,
     };
     faults.finish()?;
     let inputs: Vec<_> =
-        [&plan.model].into_iter().chain(&args.context).map(PathBuf::as_path).collect();
+        [&plan.model].into_iter().chain(conditions(args)).map(PathBuf::as_path).collect();
     let out = checked_output(plan.out.clone(), &inputs, args.force, console)?;
     Ok(Plan { out, ..plan })
 }
 
-fn check_context(args: &SampleArgs, loaded: &Loaded) -> Result<()> {
-    match (loaded.context.is_empty(), args.context.is_some()) {
+/// The table whose rows are to be drawn for.
+fn conditions(args: &SampleArgs) -> Option<&PathBuf> {
+    args.context.as_ref().or(args.given.as_ref())
+}
+
+/// How to read that table: in one of rows to complete, values are missing.
+fn read_options(args: &SampleArgs, faults: &mut Faults) -> ReadOptions {
+    let read = options::read_options(&args.read, faults);
+    match (&args.given, args.read.missing) {
+        (Some(_), None) => ReadOptions { missing: diffeo_table::Missing::Model, ..read },
+        _ => read,
+    }
+}
+
+fn check_conditions(args: &SampleArgs, loaded: &Loaded) -> Result<()> {
+    if args.given.is_some() && !loaded.model.is_of_subsets() {
+        return Err(Error::config(
+            "--given: the model was not fitted for any subset of its columns; fit it with --any-subset",
+        ));
+    }
+    match (loaded.context.is_empty(), conditions(args).is_some()) {
         (false, false) => {
-            let names: Vec<String> =
-                loaded.context.iter().map(|name| diffeo::quoted(name)).collect();
+            let names: Vec<String> = loaded.context.iter().map(|name| quoted(name)).collect();
             Err(Error::data(format!(
                 "the model is conditional on {}; give a table with these columns by --context",
                 names.join(", ")
             )))
         }
-        (true, true) => {
+        (true, true) if args.given.is_none() => {
             Err(Error::config("--context: the model is not conditional, it takes no context"))
         }
         _ => Ok(()),
     }
 }
 
+/// The columns of a table to draw for: all of the context, then those to complete that it has. The others are named.
+fn columns_to_complete(reader: &Reader, schema: &Schema, console: &Console) -> Result<Vec<Column>> {
+    let (found, absent): (Vec<&Column>, Vec<&Column>) =
+        schema.columns.iter().partition(|column| reader.columns().contains(&column.name));
+    let names = |columns: &[&Column]| {
+        columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
+    };
+    if found.is_empty() {
+        return Err(Error::data(format!(
+            "--given: the table has no column of the model, which are {}",
+            names(&absent)
+        )));
+    }
+    if !absent.is_empty() {
+        console.note(format!("not in the table, drawn in every row: {}", names(&absent)));
+    }
+    let known = schema.columns.iter().chain(&schema.context).map(|column| &column.name);
+    let known: Vec<&String> = known.collect();
+    let more = reader.columns().iter().filter(|name| !known.contains(name));
+    let more: Vec<String> = more.map(|name| quoted(name)).collect();
+    if !more.is_empty() {
+        console.warn(format!("left out, the model has no such columns: {}", more.join(", ")));
+    }
+    Ok(schema.context.iter().chain(found).cloned().collect())
+}
+
 struct Sampler<'a> {
     loaded: &'a Loaded,
     options: SampleOptions,
     with_log_prob: bool,
+    /// Whether rows are completed, not drawn whole.
+    completes: bool,
     /// The columns of the output: context, then samples.
     columns: Vec<Column>,
     writer: Writer,
@@ -132,58 +179,93 @@ impl Sampler<'_> {
     fn draw(&mut self, rows: u64) -> Result<()> {
         let block = (BLOCK_VALUES / self.loaded.columns.len().max(1)).clamp(1, BLOCK_ROWS);
         if rows == 0 {
-            return self.write(0, None); // a table with a header and no rows
+            return self.write(0, None, None); // a table with a header and no rows
         }
         let mut left = rows;
         while left > 0 {
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(block);
-            self.write(n, None)?;
+            self.write(n, None, None)?;
             left -= n as u64;
         }
         Ok(())
     }
 
     /// Draws `repeats` rows for each row of the table at `path`.
-    fn draw_given(&mut self, path: PathBuf, plan: &Plan) -> Result<()> {
-        let mut reader = diffeo_table::Reader::open(&Input::from_arg(path), &plan.read)?;
-        let columns = &self.loaded.model.schema().context;
-        reader.select_columns(columns)?;
+    fn draw_for(&mut self, path: PathBuf, plan: &Plan, console: &Console) -> Result<()> {
+        let mut reader = Reader::open(&Input::from_arg(path), &plan.read)?;
+        let schema = self.loaded.model.schema();
+        let columns = match self.completes {
+            true => columns_to_complete(&reader, schema, console)?,
+            false => schema.context.clone(),
+        };
+        reader.select_columns(&columns)?;
         let block = (BLOCK_VALUES / self.columns.len().max(1)).clamp(1, BLOCK_ROWS);
         while let Some(chunk) = reader.next_chunk()? {
-            let given = chunk.rows_for(columns)?;
+            let found = chunk.rows_for(&columns)?;
             let mut repeated = Vec::new();
-            for row in 0..given.len() {
+            for row in 0..found.len() {
                 for _ in 0..plan.repeats {
-                    repeated.extend_from_slice(given.row(row));
-                    if repeated.len() >= block * given.width() {
-                        self.write_given(std::mem::take(&mut repeated), given.width())?;
+                    repeated.extend_from_slice(found.row(row));
+                    if repeated.len() >= block * found.width() {
+                        self.write_for(std::mem::take(&mut repeated), &columns)?;
                     }
                 }
             }
-            self.write_given(repeated, given.width())?;
+            self.write_for(repeated, &columns)?;
         }
+        say_warnings(&reader, console);
         Ok(())
     }
 
-    fn write_given(&mut self, context: Vec<f64>, width: usize) -> Result<()> {
-        if context.is_empty() {
+    /// Draws and writes a row for each of these rows of the given columns.
+    fn write_for(&mut self, values: Vec<f64>, columns: &[Column]) -> Result<()> {
+        if values.is_empty() {
             return Ok(());
         }
-        let context = Rows::new(context, width)?;
-        self.write(context.len(), Some(&context))
+        let rows = Rows::new(values, columns.len())?;
+        let schema = self.loaded.model.schema();
+        let place = |column: &Column| columns.iter().position(|c| c.name == column.name);
+        let part = |of: &[Column]| {
+            let places: Vec<Option<usize>> = of.iter().map(place).collect();
+            let cell = |row: &[f64], at: &Option<usize>| at.map_or(f64::NAN, |at| row[at]);
+            let row = |i| places.iter().map(|at| cell(rows.row(i), at)).collect::<Vec<_>>();
+            Rows::new((0..rows.len()).flat_map(row).collect(), of.len())
+        };
+        let context = match schema.context.as_slice() {
+            [] => None,
+            context => Some(part(context)?),
+        };
+        let given = self.completes.then(|| part(&schema.columns)).transpose()?;
+        self.write(rows.len(), context.as_ref(), given.as_ref())
+    }
+
+    /// `n` rows, and their log-density if it is to be written.
+    fn next(
+        &self,
+        n: usize,
+        context: Option<&Rows>,
+        given: Option<&Rows>,
+    ) -> Result<(Rows, Option<Vec<f64>>)> {
+        let (model, options) = (&self.loaded.model, &self.options);
+        match (given, self.with_log_prob) {
+            (Some(given), scored) => {
+                let rows = model.impute(given, context, options)?;
+                let score = || model.log_prob_given(&rows, given, context, options.threads);
+                let log_prob = scored.then(score).transpose()?;
+                Ok((rows, log_prob))
+            }
+            (None, true) => {
+                let (rows, log_prob) = model.sample_with_log_prob(n, context, options)?;
+                Ok((rows, Some(log_prob)))
+            }
+            (None, false) => Ok((model.sample(n, context, options)?, None)),
+        }
     }
 
     /// Draws and writes the next `n` rows.
-    fn write(&mut self, n: usize, context: Option<&Rows>) -> Result<()> {
+    fn write(&mut self, n: usize, context: Option<&Rows>, given: Option<&Rows>) -> Result<()> {
         signals::check()?;
-        let (rows, log_prob) = match self.with_log_prob {
-            true => {
-                let (rows, log_prob) =
-                    self.loaded.model.sample_with_log_prob(n, context, &self.options)?;
-                (rows, Some(log_prob))
-            }
-            false => (self.loaded.model.sample(n, context, &self.options)?, None),
-        };
+        let (rows, log_prob) = self.next(n, context, given)?;
         let mut values = Vec::with_capacity(n * self.columns.len());
         for row in 0..n {
             values.extend_from_slice(context.map_or(&[], |c| c.row(row)));

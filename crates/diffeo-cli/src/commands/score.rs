@@ -234,7 +234,8 @@ fn without(reader: &Reader, chunk: &Chunk, name: &str) -> Result<Chunk> {
 
 /// The rows that hold an infinity, or NaN where no value may be missing.
 fn nonfinite_rows(schema: &Schema, x: &Rows, context: Option<&Rows>) -> Vec<usize> {
-    let is_bad = |(column, v): (&Column, &f64)| !(v.is_finite() || v.is_nan() && column.holes);
+    let is_bad =
+        |(column, v): (&Column, &f64)| !(v.is_finite() || v.is_nan() && column.may_be_missing());
     let bad = |columns: &[Column], rows: &Rows, i| columns.iter().zip(rows.row(i)).any(is_bad);
     let given = |i| context.is_some_and(|c| bad(&schema.context, c, i));
     (0..x.len()).filter(|&i| bad(&schema.columns, x, i) || given(i)).collect()

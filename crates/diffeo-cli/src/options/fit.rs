@@ -10,7 +10,7 @@ use diffeo::train::{Change, FitOptions, ValidationChoice};
 use diffeo::{BaseSpec, Precision, Preset, PresetOptions, Result, quoted};
 use diffeo_table::{Input, ReadOptions};
 
-use crate::args::{Common, FitArgs, ResumeMode};
+use crate::args::{Common, FitArgs, Missing, ResumeMode};
 use crate::faults::Faults;
 use crate::options;
 
@@ -53,6 +53,14 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
     let data = options::required("DATA", args.data.as_ref(), &mut faults);
     let out = options::required("--out", args.out.as_ref(), &mut faults);
     check_names(args, &mut faults);
+    let mut read = options::read_options(&args.read, &mut faults);
+    match args.read.missing {
+        None if args.any_subset => read.missing = diffeo_table::Missing::Model,
+        Some(Missing::Model) if args.any_subset => faults.add(
+            "--any-subset takes missing values as not known, --missing model as outcomes of their own; give one of them",
+        ),
+        _ => {}
+    }
     let preset = args
         .model
         .as_deref()
@@ -64,7 +72,7 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
     let plan = FitPlan {
         data: Input::from_arg(data),
         out,
-        read: options::read_options(&args.read, &mut faults),
+        read,
         preset: preset.unwrap_or_default(),
         shape: shape(args, &mut faults),
         training: training(args, common, &valid, &mut faults),

@@ -43,7 +43,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
     let of_numbers = flow.of_numbers();
     let errors = parallel::map(n, subject.threads, |i| {
         let (x, context) = (x.slice(i..i + 1), context.as_ref().map(|c| c.slice(i..i + 1)));
-        let encoded = encoding.encode(&x, context.as_ref(), Within::Middle);
+        let encoded = encoding.encode(&x, context.as_ref().into(), Within::Middle);
         let (x, context) = flow.numbers_of(&encoded.x, encoded.context.as_ref())?;
         error_at(&x, context.as_ref(), |x, c| of_numbers.to_base(x, c))
     })?;

@@ -172,7 +172,7 @@ fn fixed(subject: &Subject<'_>) -> Result<Option<Vec<f64>>> {
     let context =
         subject.fixed_context().map(|row| Rows::new(row.clone(), row.len())).transpose()?;
     let x = model.sample(1, context.as_ref(), &subject.sample_options(Samples::Normalisation))?;
-    let encoded = model.encoding().encode(&x, context.as_ref(), Within::Middle);
+    let encoded = model.encoding().encode(&x, context.as_ref().into(), Within::Middle);
     let (_, given) = model.flow().numbers_of(&encoded.x, encoded.context.as_ref())?;
     Ok(given.map(Rows::into_values))
 }

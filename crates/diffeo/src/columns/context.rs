@@ -13,13 +13,33 @@ use crate::host::rows::Rows;
 #[derive(Clone, Debug)]
 pub(crate) struct Contexts {
     columns: Vec<Column>,
+    /// How many of them are the context's own; the others are columns that may be given.
+    own: usize,
+    /// The places of those in a row of the table.
+    optional: Vec<usize>,
     width: usize,
+}
+
+/// What is known of rows beside themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known<'a> {
+    /// The context of each row, if there is one.
+    pub(crate) context: Option<&'a Rows>,
+    /// The values of columns that are given, NaN where they are not; absent if none are.
+    pub(crate) given: Option<&'a Rows>,
+}
+
+impl<'a> From<Option<&'a Rows>> for Known<'a> {
+    fn from(context: Option<&'a Rows>) -> Self {
+        Self { context, given: None }
+    }
 }
 
 impl Column {
     /// Numbers that a value of the column becomes as a context: one, but
     /// * a category one for each level (two digits from 65 levels on), all zero for a level that it does not have;
     /// * a periodic value the sine and the cosine of its angle;
+    /// * one more for each point mass: 1 at it, and zeros elsewhere;
     /// * one more where values may be missing: 1 where it is missing, and zeros in place of the value.
     pub fn context_width(&self) -> usize {
         let value = match self.kind {
@@ -30,7 +50,7 @@ impl Column {
             ColumnKind::Periodic { .. } => 2,
             _ => 1,
         };
-        value + usize::from(self.holes)
+        value + self.masses.len() + usize::from(self.holes)
     }
 
     /// Whether its context is a number with a centre and a scale.
@@ -42,6 +62,7 @@ impl Column {
     pub(crate) fn takes_context(&self, x: f64) -> bool {
         match (x.is_nan(), self.kind) {
             (true, _) => self.holes,
+            _ if self.masses.contains(&x) => true,
             // Where a column was bounded in training, another row may lie beyond.
             (false, ColumnKind::Positive | ColumnKind::Category | ColumnKind::Boolean) => {
                 self.kind.contains(x)
@@ -53,21 +74,38 @@ impl Column {
 
 impl Contexts {
     pub(super) fn new(schema: &Schema) -> Self {
-        Self { columns: schema.context.clone(), width: schema.context_width() }
+        let optional = schema.columns.iter().enumerate().filter(|(_, column)| column.optional);
+        Self {
+            columns: schema.conditions().collect(),
+            own: schema.context.len(),
+            optional: optional.map(|(j, _)| j).collect(),
+            width: schema.context_width(),
+        }
     }
 
-    /// Brings contexts to real numbers of order one.
-    pub(super) fn encode(&self, context: &Rows, units: &Units) -> Rows {
-        let mut out = Rows::zeros(context.len(), self.width);
-        for (i, row) in out.values_mut().chunks_exact_mut(self.width.max(1)).enumerate() {
+    /// The columns that may be given.
+    pub(super) fn optional(&self) -> &[usize] {
+        &self.optional
+    }
+
+    /// Brings what is known of `n` rows to real numbers of order one; nothing if there is nothing to know.
+    pub(super) fn encode(&self, known: Known<'_>, n: usize, units: &Units) -> Option<Rows> {
+        if self.width == 0 {
+            return None;
+        }
+        let mut out = Rows::zeros(n, self.width);
+        for (i, row) in out.values_mut().chunks_exact_mut(self.width).enumerate() {
             let mut at = 0;
-            for (column, &x) in self.columns.iter().zip(context.row(i)) {
+            let context = known.context.map_or(&[][..], |context| context.row(i));
+            let given = |&j: &usize| known.given.map_or(f64::NAN, |given| given.row(i)[j]);
+            let values = context.iter().copied().chain(self.optional.iter().map(given));
+            for (column, x) in self.columns.iter().zip(values) {
                 let width = column.context_width();
                 write(column, x, &mut row[at..at + width], units.context.get(at));
                 at += width;
             }
         }
-        out
+        Some(out)
     }
 }
 
@@ -75,8 +113,8 @@ impl Contexts {
     /// A context in the units of the data: drawn, or the centre of all.
     pub(super) fn some(&self, units: &Units, mut rng: Option<&mut ChaCha8Rng>) -> Vec<f64> {
         let mut at = 0;
-        let mut values = Vec::with_capacity(self.columns.len());
-        for column in &self.columns {
+        let mut values = Vec::with_capacity(self.own);
+        for column in &self.columns[..self.own] {
             let unit = units.context.get(at).copied().unwrap_or_default();
             at += column.context_width();
             let mut share = || rng.as_mut().map_or(0.0, |rng| uniform(*rng));
@@ -101,6 +139,11 @@ fn write(column: &Column, x: f64, to: &mut [f64], unit: Option<&super::units::Un
         if x.is_nan() {
             return;
         }
+    }
+    let masses = column.context_width() - usize::from(column.holes) - column.masses.len();
+    if let Some(mass) = column.masses.iter().position(|mass| *mass == x) {
+        to[masses + mass] = 1.0;
+        return;
     }
     match column.kind {
         ColumnKind::Category => {

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
 use super::cells::Cells;
-use super::context::Contexts;
+use super::context::{Contexts, Known};
 use super::outcomes::{Case, Outcomes, radix};
 use super::schema::{Column, Schema};
 use super::units::Units;
@@ -107,9 +107,9 @@ impl Encoding {
         self.marks == 0
     }
 
-    /// Encodes rows in the units of the data.
-    pub(crate) fn encode(&self, x: &Rows, context: Option<&Rows>, within: Within<'_>) -> Encoded {
-        let context = context.map(|context| self.context(context));
+    /// Encodes rows in the units of the data. Columns that are given must be left out of `x`: their cells are NaN.
+    pub(crate) fn encode(&self, x: &Rows, known: Known<'_>, within: Within<'_>) -> Encoded {
+        let context = self.context(known, x.len());
         let (x, log_det) = match self.is_plain() {
             true => self.encode_numbers(x, within),
             false => self.encode_mixed(x, within),
@@ -117,9 +117,23 @@ impl Encoding {
         Encoded { x, log_det, context }
     }
 
-    /// The contexts of rows as a flow sees them.
-    pub(crate) fn context(&self, context: &Rows) -> Rows {
-        self.contexts.encode(context, &self.units)
+    /// What is known of `n` rows as a flow sees it; absent if there is nothing to know.
+    pub(crate) fn context(&self, known: Known<'_>, n: usize) -> Option<Rows> {
+        self.contexts.encode(known, n, &self.units)
+    }
+
+    /// The columns that may be given, by their places.
+    pub(crate) fn optional(&self) -> &[usize] {
+        self.contexts.optional()
+    }
+
+    /// Makes the marks of columns that are given unknown, in rows of the flow or of its base.
+    pub(crate) fn leave_out(&self, given: &Rows, rows: &mut Rows) {
+        let width = rows.width();
+        for (i, row) in rows.values_mut().chunks_exact_mut(width).enumerate().take(given.len()) {
+            let slots = self.slots.iter().zip(given.row(i)).filter(|(_, x)| !x.is_nan());
+            slots.for_each(|(slot, _)| slot.unmark(f64::NAN, row));
+        }
     }
 
     fn encode_numbers(&self, x: &Rows, within: Within<'_>) -> (Rows, Vec<f64>) {
@@ -212,6 +226,10 @@ impl Slot {
                 f64::NEG_INFINITY
             }
             Case::Unknown => {
+                self.unmark(-1.0, marks);
+                0.0
+            }
+            Case::Undefined => {
                 self.unmark(f64::NAN, marks);
                 0.0
             }

@@ -10,10 +10,12 @@ mod infer;
 mod kind;
 mod outcomes;
 mod schema;
+mod subsets;
 mod support;
 mod units;
 mod wish;
 
+pub(crate) use context::Known;
 pub(crate) use encoding::{Encoded, Encoding, Within};
 pub use infer::{ColumnFacts, choose_kind};
 pub use kind::{ColumnKind, End};

@@ -10,7 +10,7 @@ use crate::marks::MarkSpec;
 /// The outcomes of a column, numbered: its values first, then the rest, then the hole.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcomes {
-    /// How many there are; 0 for a column that is a number and nothing else, or a place on a circle.
+    /// How many there are; 0 for a column that is a number and nothing else, or a place on a circle; 1 for a number that may be left out.
     pub(crate) count: usize,
     /// Point masses, the bounds that belong to the kind among them: the first outcomes.
     pub(crate) masses: Vec<f64>,
@@ -31,8 +31,10 @@ pub(crate) enum Case {
     Unseen(f64),
     /// Something that cannot be.
     Impossible,
-    /// Nothing is known: NaN where values may not be missing.
+    /// Left out: nothing is known, and nothing counts.
     Unknown,
+    /// NaN where values may not be missing.
+    Undefined,
 }
 
 /// Most outcomes that one mark tells apart; more need two, the second within the first.
@@ -53,12 +55,19 @@ impl Column {
         let has_rest = self.has_number() || self.circle().is_some();
         let more = usize::from(has_rest) + usize::from(self.holes);
         let count = values.saturating_add(more);
+        // A place on a circle is a mark itself; a number needs one to say whether it is there.
+        let is_marked = values > 0 || self.holes || (self.optional && self.has_number());
         Outcomes {
-            count: if values == 0 && !self.holes { 0 } else { count },
+            count: if is_marked { count } else { 0 },
             masses,
-            rest: (has_rest && (values > 0 || self.holes)).then_some(values),
+            rest: (has_rest && is_marked).then_some(values),
             hole: self.holes.then(|| count - 1),
         }
+    }
+
+    /// Whether every value is a number that has a density.
+    pub fn is_number_alone(&self) -> bool {
+        self.has_number() && self.outcomes().count <= usize::from(self.optional)
     }
 
     /// Whether there may be a number that has a density.
@@ -99,7 +108,11 @@ impl Column {
     /// What a value of the column is.
     pub(crate) fn case(&self, x: f64, outcomes: &Outcomes) -> Case {
         if x.is_nan() {
-            return outcomes.hole.map_or(Case::Unknown, Case::Outcome);
+            return match outcomes.hole {
+                _ if self.optional => Case::Unknown,
+                Some(hole) => Case::Outcome(hole),
+                None => Case::Undefined,
+            };
         }
         if let Some(mass) = outcomes.masses.iter().position(|mass| *mass == x) {
             return Case::Outcome(mass);

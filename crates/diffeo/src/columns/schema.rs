@@ -34,6 +34,10 @@ pub struct Column {
     /// Whether a value may be missing: that is then an outcome with a probability of its own, and in rows it is NaN.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub holes: bool,
+    /// Whether the column may be left out of a row, or be given: NaN is then a value that is not known, the density is that of what is
+    /// known, and other columns may be drawn given this one. The training rows are shown with columns hidden and given at random.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 fn is_zero(x: &f64) -> bool {
@@ -83,9 +87,18 @@ impl Column {
         Self { levels, ..Self::new(name, ColumnKind::Category) }
     }
 
+    /// Whether NaN may stand in a row: an outcome of its own, or a value that is not known.
+    pub fn may_be_missing(&self) -> bool {
+        self.holes || self.optional
+    }
+
     /// Whether `x` is a value of the column: one of its kind, a point mass, or NaN for a missing one where that may be.
     pub fn contains(&self, x: f64) -> bool {
-        if x.is_nan() { self.holes } else { self.kind.contains(x) || self.masses.contains(&x) }
+        if x.is_nan() {
+            self.may_be_missing()
+        } else {
+            self.kind.contains(x) || self.masses.contains(&x)
+        }
     }
 
     /// Whether no two rows should have the same value: there is a density and nothing beside it.
@@ -145,6 +158,9 @@ impl Column {
             ("", _) if !(0.0..1.0).contains(&self.unseen) => {
                 "the probability of unseen values is in [0, 1)"
             }
+            ("", _) if self.holes && self.optional => {
+                "a missing value is an outcome of its own or is not known, not both"
+            }
             (fault, _) => fault,
         };
         if fault.is_empty() { Ok(()) } else { Err(Error::config(fault)) }
@@ -162,6 +178,21 @@ impl Schema {
     /// Real columns of these names, without context.
     pub fn real<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
         Self { columns: names.into_iter().map(Column::real).collect(), context: Vec::new() }
+    }
+
+    /// The same columns, each of which may be left out or given: a model of them has every marginal and every conditional density, as far as
+    /// it has learned them. Holes are then values that are not known.
+    #[must_use]
+    pub fn any_subset(mut self) -> Self {
+        self.columns.iter_mut().for_each(|c| (c.holes, c.optional) = (false, true));
+        self
+    }
+
+    /// What a flow of these columns is conditional on: the context, then each column that may be given, missing where it is not.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = Column> {
+        let optional = self.columns.iter().filter(|column| column.optional);
+        let optional = optional.map(|c| Column { holes: true, optional: false, ..c.clone() });
+        self.context.iter().cloned().chain(optional)
     }
 
     /// The same columns, given these.
@@ -199,7 +230,7 @@ impl Schema {
 
     /// Numbers in a context of the flow.
     pub fn context_width(&self) -> usize {
-        self.context.iter().map(Column::context_width).sum()
+        self.conditions().map(|column| column.context_width()).sum()
     }
 
     /// The same columns with whole numbers as real ones: nothing is rounded, and a density stays a density.
@@ -225,6 +256,12 @@ impl Schema {
     /// # Errors
     /// [`crate::ErrorKind::Config`] naming the first column at fault.
     pub fn validate(&self) -> Result<()> {
+        if let Some(column) = self.context.iter().find(|column| column.optional) {
+            return Err(Error::config(format!(
+                "column {} is context, which is given in every row",
+                quoted(&column.name)
+            )));
+        }
         let mut seen = std::collections::HashSet::new();
         for column in self.columns.iter().chain(&self.context) {
             if column.name.is_empty() {

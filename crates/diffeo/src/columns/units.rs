@@ -76,13 +76,15 @@ impl Units {
         let columns = columns.map(|(j, column)| modelled_unit(column, x, j, &weight));
         let columns = columns.collect::<Result<_>>()?;
         let mut units = Vec::new();
-        for (j, column) in schema.context.iter().enumerate() {
+        let of_context = (0..schema.context.len()).map(|j| (context, j));
+        let optional = (0..schema.columns.len()).filter(|j| schema.columns[*j].optional);
+        let places = of_context.chain(optional.map(|j| (Some(x), j)));
+        for (column, (rows, j)) in schema.conditions().zip(places) {
             let mut unit = Unit::default();
-            if let (Some(context), true) = (context, column.is_scaled_context()) {
+            if let (Some(rows), true) = (rows, column.is_scaled_context()) {
                 let support = column.kind.context_support();
-                let there = |x: f64| !x.is_nan();
-                let (center, scale) =
-                    spread(column, (support, 0.0), context, j, (&weight, &there))?;
+                let there = |x: f64| !x.is_nan() && !column.masses.contains(&x);
+                let (center, scale) = spread(&column, (support, 0.0), rows, j, (&weight, &there))?;
                 let scale = if is_constant(center, scale) { 1.0 } else { scale };
                 unit = Unit { support, center, scale };
             }

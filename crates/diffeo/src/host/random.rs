@@ -40,6 +40,8 @@ pub enum Purpose {
     Draws = 11,
     /// Which rows a model starts from.
     Start = 12,
+    /// Which columns of a row are hidden and which are given: in training fresh at every step, in validation always the same.
+    Subset = 13,
 }
 
 /// The source of all randomness: a seed.

@@ -67,7 +67,8 @@ impl Marks {
         Ok([z, log_det])
     }
 
-    /// Base numbers to marks, one after another, and the log-slope of each row.
+    /// Base numbers to marks, one after another, and the log-slope of each row. A base number that is NaN is that of a mark which is not
+    /// known, and stays so.
     pub(crate) fn to_data(&self, z: &[f64], context: Option<&Tensor<2>>) -> Result<[Vec<f64>; 2]> {
         let (m, width) = (self.shares.marks(), self.shares.width());
         let n = z.len() / m;
@@ -78,6 +79,9 @@ impl Marks {
             let raw = host_values(self.network.forward(known, context))?;
             for row in 0..n {
                 let (at, raw) = (z[row * m + i], &raw[row * width..][..width]);
+                if at.is_nan() {
+                    continue;
+                }
                 let shares = &mut shares[row * width..][..width];
                 let weights = self.weights(i, raw, shares);
                 let mark = self.quantile(i, cdf(at), &weights);

@@ -6,6 +6,7 @@ pub mod file;
 mod format_1;
 mod persist;
 mod round_trip;
+mod subsets;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 pub use summary::{HistoryPoint, TrainingSummary};
 
-use crate::columns::{Encoded, Encoding, Schema, Units, Within};
+use crate::columns::{Encoded, Encoding, Known, Schema, Units, Within};
 use crate::engine::{Input, Score, padded, scorer};
 use crate::error::{Error, Result};
 use crate::flow::Flow;
@@ -61,6 +62,18 @@ pub struct SampleOptions {
 impl Default for SampleOptions {
     fn default() -> Self {
         Self { seed: 0, first_row: 0, temperature: 1.0, threads: 1 }
+    }
+}
+
+impl SampleOptions {
+    fn validate(&self) -> Result<()> {
+        let temperature = self.temperature;
+        if temperature >= 0.0 && temperature.is_finite() {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "temperature must be a finite number of at least 0, found {temperature}"
+        )))
     }
 }
 
@@ -118,7 +131,8 @@ impl Model {
 
     /// Log-density in nats of each row, in the units of the data.
     ///
-    /// Rows have a number for each column: a category's is that of its level, and NaN is a missing value where there may be one. Outcomes count
+    /// Rows have a number for each column: a category's is that of its level, and NaN is a missing value where there may be one, or one that is
+    /// not known in a column that may be left out: the density is then that of the others, integrated over it. Outcomes count
     /// with their probability, numbers with their density. `-inf` outside the support and at infinity, NaN for a row that holds another NaN or has
     /// a context that is not finite. A whole number that has no probability of its own gets the density averaged over a fixed lattice of points in the
     /// unit cell, and a value that is not whole has probability 0.
@@ -127,14 +141,20 @@ impl Model {
     /// [`crate::ErrorKind::Shape`] if a width or the number of rows is wrong.
     pub fn log_prob(&self, x: &Rows, context: Option<&Rows>, threads: usize) -> Result<Vec<f64>> {
         self.check(x, context)?;
+        self.score(x, context.into(), threads)
+    }
+
+    /// [`Model::log_prob`] of rows from which the columns that are given were taken out.
+    fn score(&self, x: &Rows, known: Known<'_>, threads: usize) -> Result<Vec<f64>> {
         let (scorer, cells) = (self.scorer()?, self.encoding.cells());
         let parts = self.blocks(x.len(), threads, cells.points()).run(|block| {
-            let (x, context) = (block.of(x), context.map(|context| block.of(context)));
+            let (x, context) = (block.of(x), known.context.map(|context| block.of(context)));
+            let given = known.given.map(|given| block.of(given));
+            let known = Known { context: context.as_ref(), given: given.as_ref() };
             let mut points = Vec::with_capacity(cells.points());
             for point in 0..cells.points() {
                 let within = Within::Point(point);
-                let Encoded { x, log_det, context } =
-                    self.encoding.encode(&x, context.as_ref(), within);
+                let Encoded { x, log_det, context } = self.encoding.encode(&x, known, within);
                 let context = context.as_ref();
                 points.push(scorer.log_prob(Input {
                     x: &x,
@@ -231,7 +251,7 @@ impl Model {
             let first = block.start();
             let of_block = scatter.map(|rng| move |i: usize| rng(first + i));
             let within = of_block.as_ref().map_or(Within::Middle, |rng| Within::Scattered(rng));
-            let encoded = self.encoding.encode(&x, context.as_ref(), within);
+            let encoded = self.encoding.encode(&x, context.as_ref().into(), within);
             let rows = padded(block.len());
             let context = encoded.context.map(|context| padded_tensor_of(&context, rows));
             let mapped = self.flow.to_base(padded_tensor_of(&encoded.x, rows), context)?;
@@ -255,7 +275,7 @@ impl Model {
         self.check_context(z.len(), context)?;
         self.map(z.len(), threads, self.schema.columns.len(), |block| {
             let z = padded_tensor_of(&block.of(z), padded(block.len()));
-            self.block_to_data(&block, z, context)
+            self.block_to_data(&block, z, context.into())
         })
     }
 
@@ -341,17 +361,13 @@ impl Model {
         options: &SampleOptions,
     ) -> Result<(Rows, Vec<f64>)> {
         self.check_context(n, context)?;
+        options.validate()?;
         let temperature = options.temperature;
-        if !(temperature >= 0.0 && temperature.is_finite()) {
-            return Err(Error::config(format!(
-                "temperature must be a finite number of at least 0, found {temperature}"
-            )));
-        }
         self.map(n, options.threads, self.schema.columns.len(), |block| {
             let first = options.first_row + block.start() as u64;
             let z = self.flow.draw(padded(block.len()), options.seed, first, temperature)?;
             let log_base = host_values(self.flow.log_base(z.clone()))?;
-            let (x, log_det) = self.block_to_data(&block, z, context)?;
+            let (x, log_det) = self.block_to_data(&block, z, context.into())?;
             Ok((x, log_base.iter().zip(&log_det).map(|(p, d)| p - d).collect()))
         })
     }
@@ -360,22 +376,20 @@ impl Model {
         &self,
         block: &Block,
         z: Tensor<2>,
-        context: Option<&Rows>,
+        known: Known<'_>,
     ) -> Result<(Rows, Vec<f64>)> {
-        let mapped = self.flow.to_data(z, self.context_tensor(block, context))?;
+        let mapped = self.flow.to_data(z, self.context_tensor(block, known))?;
         let mut log_det = host_values(mapped.log_det)?;
         log_det.truncate(block.len());
         let x = self.rows_of(mapped.value, block.len())?;
         Ok((self.encoding.decode(x, &mut log_det), log_det))
     }
 
-    /// The context of a block as the flow sees it.
-    fn context_of(&self, block: &Block, context: Option<&Rows>) -> Option<Rows> {
-        Some(self.encoding.context(&block.of(context?)))
-    }
-
-    fn context_tensor(&self, block: &Block, context: Option<&Rows>) -> Option<Tensor<2>> {
-        let context = self.context_of(block, context)?;
+    fn context_tensor(&self, block: &Block, known: Known<'_>) -> Option<Tensor<2>> {
+        let context = known.context.map(|context| block.of(context));
+        let given = known.given.map(|given| block.of(given));
+        let known = Known { context: context.as_ref(), given: given.as_ref() };
+        let context = self.encoding.context(known, block.len())?;
         Some(padded_tensor_of(&context, padded(block.len())))
     }
 

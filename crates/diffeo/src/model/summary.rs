@@ -26,7 +26,8 @@ pub struct TrainingSummary {
     pub stop_reason: String,
     /// The step whose weights were kept.
     pub best_step: u64,
-    /// Mean log-density of the held-out rows under the weights kept.
+    /// Mean log-density of the held-out rows under the weights kept; for columns that may be left out, where training validates with random
+    /// subsets, of at most 10,000 of these rows with all that is known of them.
     #[serde(with = "finite_or_text")]
     pub valid_log_prob_mean: f64,
     /// The lowest log-density among rows of the run, held out and trained on: 10,000 of each at most. A row below it is unlike all

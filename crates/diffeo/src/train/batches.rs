@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::columns::{Encoded, Encoding, Within};
+use crate::columns::{Encoded, Encoding, Known, Within};
 use crate::engine::Input;
 use crate::host::draws::Draws;
 use crate::host::random::{Purpose, Streams, permutation};
@@ -104,9 +104,12 @@ impl Part {
         let rows: Vec<usize> = positions.iter().map(|&p| self.rows[p as usize] as usize).collect();
         let context = self.data.context.as_ref().map(|c| c.select(&rows));
         let rng = |i: usize| noise.streams.rng(noise.purpose, noise.step, rows[i] as u64);
-        let x = self.data.x.select(&rows);
-        let Encoded { x, log_det, context } =
-            encoding.encode(&x, context.as_ref(), Within::Random(&rng));
+        let mut x = self.data.x.select(&rows);
+        let step = if noise.purpose == Purpose::Validation { u64::MAX } else { noise.step };
+        let given = encoding
+            .draw_subsets(&mut x, |i| noise.streams.rng(Purpose::Subset, step, rows[i] as u64));
+        let known = Known { context: context.as_ref(), given: given.as_ref() };
+        let Encoded { x, log_det, context } = encoding.encode(&x, known, Within::Random(&rng));
         let weights = rows.iter().map(|&i| self.data.weight(i)).collect();
         Batch { x, log_det, context, weights, draws: None }
     }

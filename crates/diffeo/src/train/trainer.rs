@@ -257,7 +257,7 @@ impl Trainer {
         let seen = with_run!(&self.runs, run => run.some_rows(ROWS_SCORED));
         self.warnings.extend(with_run!(&self.runs, run => run.doubt()));
         let plan = &self.identity.plan;
-        let summary = TrainingSummary {
+        let mut summary = TrainingSummary {
             seed: plan.seed,
             rows_train: plan.rows_train,
             rows_valid: plan.rows_valid,
@@ -279,6 +279,11 @@ impl Trainer {
         let mut log_prob = Vec::new();
         for (x, context) in &seen {
             log_prob.extend(model.log_prob(x, context.as_ref(), self.threads)?);
+            // The validations were those of random subsets.
+            if summary.rows_valid > 0 && log_prob.len() == x.len() && model.is_of_subsets() {
+                let sum: f64 = log_prob.iter().sum();
+                summary.valid_log_prob_mean = sum / x.len() as f64;
+            }
         }
         let log_prob_lowest = Some(log_prob.iter().copied().fold(f64::INFINITY, f64::min));
         let log_prob_quantiles = quantiles(log_prob);

@@ -31,6 +31,7 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
     let options = InferOptions {
         drop_constant: args.drop_constant,
         dequantize: args.dequantize.iter().flat_map(|list| list.0.clone()).collect(),
+        any_subset: args.any_subset,
     };
     let (schema, notes) = infer_schema_with(&table, &columns, &context, &options)
         .map_err(|e| of_table(e, &plan.data))?;
