@@ -196,6 +196,33 @@ fn d6_an_implausible_gain_is_said_in_the_summary_also_after_a_resume() {
 }
 
 #[test]
+fn c10_a_checkpoint_that_claims_more_than_it_holds_is_refused_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let mut first = trainer(options(20));
+    first.advance().unwrap();
+    first.save_checkpoint(&path).unwrap();
+    let intact = Container::read(&path).unwrap();
+    let refused = |text: &str, from: &str, to: &str, message: &str| {
+        let mut container = intact.clone();
+        let text = container.metadata.get_mut(text).unwrap();
+        assert!(text.contains(from), "{text}");
+        *text = text.replacen(from, to, 1);
+        fs::write(&path, container.encode().unwrap()).unwrap();
+        let error = resumed(&path, options(20)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ModelFile, "{error}");
+        assert!(error.message().contains(message) && error.path().is_some(), "{error}");
+    };
+    // Two layers of 10^8 weights each.
+    refused("diffeo.run", "\"hidden\":[8]", "\"hidden\":[10000,10000]", "the spec calls for");
+    refused("diffeo.run", "\"hidden\":[8]", "\"hidden\":[]", "cannot be built");
+    for step in [u64::MAX, 1 << 54] {
+        refused("diffeo.state", "\"step\":0", &format!("\"step\":{step}"), "steps and rows");
+    }
+    refused("diffeo.state", "\"updates\":0", "\"updates\":7", "beyond step 0");
+}
+
+#[test]
 fn c1_a_model_is_not_a_checkpoint_and_a_checkpoint_is_not_a_model() {
     let folder = tempfile::tempdir().unwrap();
     let (model, checkpoint) = (folder.path().join("model"), folder.path().join("checkpoint"));

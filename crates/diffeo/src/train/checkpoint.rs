@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::recipe::Plan;
+use super::state::WEIGHTS;
 use crate::columns::Schema;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::file::container::Container;
@@ -174,6 +175,29 @@ pub(crate) fn read(path: &Path) -> Result<Saved> {
     })?;
     let (identity, container) = newest.value;
     Ok(Saved { identity, container, path: newest.path, refused: newest.refused })
+}
+
+impl Saved {
+    /// A file must not make us allocate more than it brings along: refuses a specification of other size than the weights at hand.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelFile`] with both numbers, or for a specification that cannot be built.
+    pub(crate) fn check_size(&self) -> Result<()> {
+        let weights = self.container.tensor(WEIGHTS);
+        let held = weights.map_or(0, |t| (t.data.len() / t.dtype.size()) as u64);
+        let spec = &self.identity.spec;
+        let needed = spec.validate().and_then(|()| spec.parameter_count()).map_err(|e| {
+            let message = format!("the spec in the file cannot be built: {}", e.message());
+            Error::model_file(message).at(&self.path)
+        })?;
+        if needed == held {
+            return Ok(());
+        }
+        let message = format!(
+            "the spec calls for {needed} weights, the checkpoint holds {held}; start the fit anew"
+        );
+        Err(Error::model_file(message).at(&self.path))
+    }
 }
 
 fn identity_of(container: &Container) -> Result<Identity> {

@@ -62,6 +62,31 @@ pub(crate) struct Counters {
     pub(crate) updates: u64,
 }
 
+impl Counters {
+    /// Largest count that a double holds exactly, as a history does; no run comes near it.
+    const MOST: u64 = 1 << 53;
+
+    /// Refuses counts that no run can have come to, with which a run that goes on would overflow.
+    fn check(&self) -> Result<()> {
+        let steps = [self.good_step, self.best_step, self.clips, self.updates];
+        if self.step > Self::MOST || self.train_rows > Self::MOST {
+            return Err(Error::model_file(format!(
+                "checkpoint counters: expected at most {} steps and rows, found {} and {}; start the fit anew",
+                Self::MOST,
+                self.step,
+                self.train_rows
+            )));
+        }
+        if steps.iter().any(|&n| n > self.step) {
+            return Err(Error::model_file(format!(
+                "checkpoint counters: expected nothing counted beyond step {}, found {steps:?}; start the fit anew",
+                self.step
+            )));
+        }
+        Ok(())
+    }
+}
+
 impl<T: Element> State<T> {
     /// A run that has not begun.
     pub(crate) fn new(weights: Vec<T>, averaging: bool) -> Self {
@@ -146,9 +171,10 @@ impl<T: Element> State<T> {
     /// Reads a state of `len` weights back.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::ModelFile`] if something is missing or of another size.
+    /// [`crate::ErrorKind::ModelFile`] if something is missing, of another size or beyond what can be counted.
     pub(crate) fn read_from(container: &Container, len: usize) -> Result<Self> {
         let counters: Counters = container.json(COUNTERS)?;
+        counters.check()?;
         let array = |name: &str, lens: &[usize]| -> Result<Vec<T>> {
             let values = match container.tensor(name) {
                 Some(tensor) => T::from_named(tensor)?,
@@ -185,7 +211,7 @@ impl<T: Element> State<T> {
 }
 
 const COUNTERS: &str = "diffeo.state";
-const WEIGHTS: &str = "weights";
+pub(crate) const WEIGHTS: &str = "weights";
 const FIRST: &str = "moments.first";
 const SECOND: &str = "moments.second";
 const AVERAGE: &str = "average";

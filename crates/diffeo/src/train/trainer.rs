@@ -153,8 +153,10 @@ impl Trainer {
         options: FitOptions,
         resume: &Resume,
     ) -> Result<Self> {
-        let Saved { mut identity, container, path, refused } = checkpoint::read(checkpoint)?;
-        resume.registry.resolve(&mut identity.spec.transforms)?;
+        let mut saved = checkpoint::read(checkpoint)?;
+        resume.registry.resolve(&mut saved.identity.spec.transforms)?;
+        saved.check_size()?;
+        let Saved { identity, container, path, refused } = saved;
         let schema = identity.schema.clone();
         let mut trainer = Self::new(identity.spec.clone(), schema, data, options)?;
         identity.expect_but(&trainer.identity, &resume.changes)?;
