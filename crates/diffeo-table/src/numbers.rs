@@ -142,7 +142,7 @@ fn collect(numbers: impl Iterator<Item = f64>, allowed: &Allowed) -> Result<Pars
         if x.is_nan() {
             parsed.missing.push(row);
         } else if !allowed.contains(x) {
-            return Err(Fault::Cell { row, reason: format!("{x} {}", beyond(x, allowed)) });
+            return Err(Fault::Cell { row, reason: format!("{x:e} {}", beyond(x, allowed)) });
         }
     }
     Ok(parsed)

@@ -103,7 +103,7 @@ fn check_column(file: &mut File, size: u64, column: &ColumnChunkMetaData) -> Res
     );
     let end = start.checked_add(length).filter(|&end| end <= size).ok_or_else(outside)?;
     let (mut position, mut largest, mut dictionary) = (start, 0, 0);
-    let mut values = 0;
+    let mut values: i64 = 0;
     while position < end && values < column.num_values() {
         let page = read_page_header(file, position, end).map_err(|stop| match stop {
             Some(Stop::Short) => damaged("a page header is cut short"),
@@ -134,7 +134,7 @@ fn check_column(file: &mut File, size: u64, column: &ColumnChunkMetaData) -> Res
             }
             dictionary = dictionary.max(unpacked);
         } else {
-            values += page.values;
+            values = page.values.saturating_add(values);
             largest = largest.max(unpacked);
         }
     }
