@@ -110,6 +110,17 @@ fn write_text() {
         ("fortran", b"@@x,y\n1.5D+3,2d-1\n.5,+1E2\n"),
         ("names_of_rows", b"@@\"x\" \"y\"\n\"1\" 0.5 2\n\"2\" 1.5 3\n"),
         ("few_distinct", b"@@d\n20240101\n20240102\n20240103\n"),
+        ("categories", b"@@tree,x\nelm,1\n oak ,2\nelm,2.5\n\"ash, \"\"white\"\"\",4\n"),
+        ("codes", b"@\x00zip\n007\n7\n7.0\n-0.50\n1e3\n007\n"),
+        ("dates", b"@Pday,x\n2024-01-31,1\n2024-02-29,2\n1969-12-31,3\n"),
+        ("times", b"@@at\n2024-01-31T12:30:00.25Z\n2024-01-31 13:30:00+01:00\n1970-01-01\n"),
+        ("digits_as_dates", b"@\x80day\n20240131\n20240229\n20240301\n"),
+        ("words", b"@@flag,word\nTrue,yes\nFalse,no\ntrue,maybe\nFALSE,no\n"),
+        ("numbers_as_words", b"@\xc0flag\n1\n0\n1e-400\n1.0\n"),
+        ("holes", b"@Ba,c,d,t\n1,x,2024-01-31,yes\n,NA,?,null\n4,y,2024-02-01,no\n"),
+        ("holes_dropped", b"@Qa,c,d\n1,x,2024-01-31\n,z,2024-01-30\n4,,2024-02-01\n5,y,1999-01-01\n6,x,1999-01-01\n"),
+        ("hole_of_form_feed", b"@Jc\n\x0c\nelm\noak\n"),
+        ("point_mass", b"@@rain\n0\n0\n0.5\n0\n1.25\n0\n2.75\n0\n0.125\n0\n3.5\n0\n"),
     ] {
         save("csv", "valid", name, text);
     }
@@ -130,6 +141,8 @@ fn write_text() {
         ("ragged", b"@@a,b\n1,2\n3\n"),
         ("slip", b"@@a,b\n1,2\n3,4 kg\n"),
         ("zero_byte", b"@@a,b\n1,\0\n"),
+        ("no_date", b"@\x80day\n2024-01-31\n2024-02-30\n"),
+        ("text_then_number", b"@@c\nelm\n1\n"),
         ("not_utf8", b"@@a,b\n1,\xff\n"),
         ("doubled_name", b"@@a,a\n1,2\n"),
         ("html", b"@@<!DOCTYPE html><html></html>"),

@@ -10,7 +10,7 @@ use diffeo::bases::{MixtureSpec, StudentTSpec, UniformSpec};
 use diffeo::file::container::{Container, NamedTensor};
 use diffeo::laws::Cases;
 use diffeo::{
-    BaseSpec, Column, ColumnKind, FlowSpec, LayerSpec, Model, Place, Precision, Preset,
+    BaseSpec, Column, ColumnKind, FlowSpec, KindWish, LayerSpec, Model, Place, Precision, Preset,
     PresetOptions, Schema, Units,
 };
 
@@ -47,27 +47,61 @@ fn save(folder: &str, name: &str, bytes: impl AsRef<[u8]>) {
     fs::write(folder.join(name), bytes).unwrap();
 }
 
+fn options(precision: Precision) -> PresetOptions {
+    let hidden = vec![3];
+    PresetOptions { transforms: 2, hidden, bins: 3, precision, ..PresetOptions::default() }
+}
+
 fn small(preset: Preset, context: usize, precision: Precision, base: BaseSpec) -> FlowSpec {
-    let options = PresetOptions {
-        transforms: 2,
-        hidden: vec![3],
-        bins: 3,
-        precision,
-        base,
-        ..PresetOptions::default()
-    };
-    preset.spec(2, context, &options).unwrap()
+    preset.spec(2, context, &PresetOptions { base, ..options(precision) }).unwrap()
 }
 
 fn model(spec: FlowSpec) -> Model {
-    let column = |name: &str, kind| Column { name: name.to_owned(), kind };
     let context = (0..spec.context_dims).map(|i| Column::real(format!("c{i}"))).collect();
     let columns = vec![
-        column("share", ColumnKind::Interval { low: 0.0, high: 1.0 }),
-        column("count", ColumnKind::Integer),
+        Column::new("share", ColumnKind::Interval { low: 0.0, high: 1.0 }),
+        Column::new("count", ColumnKind::Integer),
     ];
     let schema = Schema { columns, context };
     let units = Units::of(&schema, &[0.5, 3.0], &[1.0 / 3.0, 7.1]);
+    Model::with_units(spec.build(7).unwrap(), schema, units).unwrap()
+}
+
+fn wished(name: &str, kind: &str) -> Column {
+    let KindWish { kind, masses } = kind.parse().unwrap();
+    Column { masses, ..Column::new(name, kind) }
+}
+
+/// Outcomes alone, outcomes beside numbers, and numbers that may be absent, given columns of kinds.
+fn schemas_of_kinds() -> [(&'static str, Preset, Schema); 4] {
+    let hole = |column| Column { holes: true, ..column };
+    let tree = Column::category("tree", ["elm", "oak", "ash"]);
+    let many = Column::category("many", (0..70).map(|i| format!("level {i}")));
+    let words = vec!["no".to_owned(), "yes".to_owned()];
+    let truth = Column { levels: words, ..Column::new("truth", ColumnKind::Boolean) };
+    let range = Column { range: Some([-2, 4]), unseen: 1e-3, ..wished("count", "integer<=9") };
+    let outcomes = vec![Column { other: true, ..hole(tree.clone()) }, truth.clone(), range];
+    let bounded = wished("share", "[0, 1]");
+    let mixed = vec![
+        Column { unseen: 0.01, ..tree.clone() },
+        hole(wished("rain", "positive+{0, 2}")),
+        wished("hour", "periodic[0, 24)"),
+        bounded,
+    ];
+    let dates = vec![many, hole(wished("day", "date")), wished("at", "time")];
+    let given = [hole(tree), truth, hole(wished("angle", "periodic[0, 1)"))];
+    let of = |columns| Schema { columns, context: Vec::new() };
+    [
+        ("outcomes", Preset::Nsf, of(outcomes)),
+        ("mixed", Preset::Nsf, of(mixed)),
+        ("dates", Preset::Maf, of(dates)),
+        ("given", Preset::RealNvp, Schema::real(["x", "y"]).given(given)),
+    ]
+}
+
+fn model_of(preset: Preset, schema: Schema) -> Model {
+    let spec = preset.spec_for(&schema.shape(), &options(Precision::F32)).unwrap();
+    let units = Units::of(&schema, &vec![0.5; spec.numbers()], &vec![3.0; spec.numbers()]);
     Model::with_units(spec.build(7).unwrap(), schema, units).unwrap()
 }
 
@@ -99,19 +133,29 @@ fn write_seeds() {
         save("valid", name, model(small(preset, context, precision, base)).to_bytes().unwrap());
     }
     save("valid", "layers", model(every_layer()).to_bytes().unwrap());
+    for (name, preset, schema) in schemas_of_kinds() {
+        save("valid", name, model_of(preset, schema).to_bytes().unwrap());
+    }
+    write_checkpoints();
+    write_damaged();
+}
+
+fn write_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fit.checkpoint");
-    for (name, preset, precision) in
-        [("checkpoint_maf", Preset::Maf, single), ("checkpoint_nsf", Preset::Nsf, double)]
-    {
-        let mut trainer = models::fit(small(preset, 0, precision, BaseSpec::default())).unwrap();
+    for (name, preset, precision, schema) in [
+        ("checkpoint_maf", Preset::Maf, Precision::F32, models::numbers()),
+        ("checkpoint_nsf", Preset::Nsf, Precision::F64, models::numbers()),
+        ("checkpoint_mixed", Preset::Maf, Precision::F32, models::mixed()),
+    ] {
+        let spec = preset.spec_for(&schema.shape(), &options(precision)).unwrap();
+        let mut trainer = models::fit(spec, schema).unwrap();
         for _ in 0..4 {
             trainer.advance().unwrap();
         }
         trainer.save_checkpoint(&path).unwrap();
         save("valid", name, fs::read(&path).unwrap());
     }
-    write_damaged();
 }
 
 fn write_damaged() {
