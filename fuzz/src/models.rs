@@ -46,6 +46,14 @@ fn read_model(bytes: &[u8]) -> Result<()> {
             assert!(values.iter().all(|x| column.contains(*x)), "{column:?} {values:?}");
         }
     }
+    if model.is_of_subsets() {
+        let drawn = model.impute(&x, context.as_ref(), &SampleOptions::default());
+        let given = |i: usize| !x.values()[i].is_nan();
+        if let Ok(drawn) = drawn {
+            let changed = |i: &usize| given(*i) && drawn.values()[*i] != x.values()[*i];
+            assert_eq!((0..x.values().len()).find(changed), None, "what is given stays");
+        }
+    }
     let saved = model.to_bytes().expect("what was read can be written");
     let again = Model::from_bytes(&saved, &Registry::new()).and_then(|model| model.to_bytes());
     assert_eq!(again.expect("what was written can be read"), saved);
@@ -72,7 +80,7 @@ fn some_rows(columns: &[Column]) -> Result<Rows> {
             (kind, _) if kind.is_whole() => (3.0, -1.0),
             _ => (0.25, 40.0),
         };
-        let hole = column.holes.then_some(f64::NAN);
+        let hole = column.may_be_missing().then_some(f64::NAN);
         [first, last, column.masses.first().copied().or(hole).unwrap_or(first), 0.5]
     };
     let of_columns: Vec<[f64; 4]> = columns.iter().map(values).collect();

@@ -72,8 +72,8 @@ fn wished(name: &str, kind: &str) -> Column {
     Column { masses, ..Column::new(name, kind) }
 }
 
-/// Outcomes alone, outcomes beside numbers, and numbers that may be absent, given columns of kinds.
-fn schemas_of_kinds() -> [(&'static str, Preset, Schema); 4] {
+/// Outcomes alone, outcomes beside numbers, numbers that may be absent, any of a few columns, and numbers given columns of kinds.
+fn schemas_of_kinds() -> [(&'static str, Preset, Schema); 5] {
     let hole = |column| Column { holes: true, ..column };
     let tree = Column::category("tree", ["elm", "oak", "ash"]);
     let many = Column::category("many", (0..70).map(|i| format!("level {i}")));
@@ -82,6 +82,7 @@ fn schemas_of_kinds() -> [(&'static str, Preset, Schema); 4] {
     let range = Column { range: Some([-2, 4]), unseen: 1e-3, ..wished("count", "integer<=9") };
     let outcomes = vec![Column { other: true, ..hole(tree.clone()) }, truth.clone(), range];
     let bounded = wished("share", "[0, 1]");
+    let any = vec![tree.clone(), wished("rain", "positive+{0}"), wished("x", "real")];
     let mixed = vec![
         Column { unseen: 0.01, ..tree.clone() },
         hole(wished("rain", "positive+{0, 2}")),
@@ -95,6 +96,7 @@ fn schemas_of_kinds() -> [(&'static str, Preset, Schema); 4] {
         ("outcomes", Preset::Nsf, of(outcomes)),
         ("mixed", Preset::Nsf, of(mixed)),
         ("dates", Preset::Maf, of(dates)),
+        ("any_subset", Preset::NsfCoupling, of(any).any_subset()),
         ("given", Preset::RealNvp, Schema::real(["x", "y"]).given(given)),
     ]
 }

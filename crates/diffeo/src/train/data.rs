@@ -161,14 +161,15 @@ fn check_table(
     Ok(())
 }
 
-/// A hash of everything a fit learns from: schema, values, weights and validation.
+/// A hash of everything a fit learns from: schema, values, weights and validation. The schema counts as a file has it, so that a checkpoint stays good
+/// when a later version can say more of a column.
 pub(crate) fn fingerprint(
     schema: &Schema,
     data: &TrainingData,
     valid: &ValidationChoice,
 ) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(format!("{schema:?}").as_bytes());
+    hasher.update(&serde_json::to_vec(schema).expect("a schema is written in every model file"));
     data.hash_into(&mut hasher);
     match valid {
         ValidationChoice::Given(rows) => rows.hash_into(hasher.update(b"given")),
