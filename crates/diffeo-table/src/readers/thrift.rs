@@ -115,9 +115,11 @@ impl<'a> Thrift<'a> {
             return Err(Stop::Bad);
         }
         match kind {
-            // The value of a boolean field is its type; in a list it is a byte.
+            // The value of a boolean field is its type. In a list it is a byte, for which the parquet crate takes none, so that it would read on
+            // elsewhere, beyond the end even, where it skips 2^31 doubles one by one. Neither footers nor page headers have such a list.
             BOOL_TRUE | BOOL_FALSE if in_struct => Ok(()),
-            BOOL_TRUE | BOOL_FALSE | BYTE => self.advance(1),
+            BOOL_TRUE | BOOL_FALSE => Err(Stop::Bad),
+            BYTE => self.advance(1),
             I16 | I32 | I64 => self.varint().map(|_| ()),
             DOUBLE => self.advance(8),
             BINARY => {

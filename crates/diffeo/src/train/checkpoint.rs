@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::recipe::Plan;
 use super::state::WEIGHTS;
 use crate::columns::Schema;
-use crate::error::{Error, ErrorKind, Result, quoted};
+use crate::error::{Error, ErrorKind, Result, printable, quoted};
 use crate::file::container::Container;
 use crate::file::storage::{Disk, load_newest, write_generation};
 use crate::spec::FlowSpec;
@@ -119,7 +119,7 @@ fn differences(path: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
             }
         }
         (a, b) if a != b => {
-            let short = |v: &Value| v.to_string().chars().take(60).collect::<String>();
+            let short = |v: &Value| printable(&v.to_string().chars().take(60).collect::<String>());
             found.push(format!("{path} was {}, is {}", short(a), short(b)));
         }
         _ => {}

@@ -227,7 +227,7 @@ mod tests {
     fn c15_a_state_survives_a_checkpoint_bit_for_bit() {
         let mut state = State::new(vec![1.0f32, -0.0, f32::MIN_POSITIVE / 4.0], true);
         state.best = vec![0.1, 0.2, 0.3];
-        state.counters.step = u64::MAX / 3;
+        state.counters.step = Counters::MOST;
         state.counters.validated_at = Some(7);
         state.counters.train_sum = 0.1 + 0.2;
         state.counters.stopping.best = f64::NEG_INFINITY;
