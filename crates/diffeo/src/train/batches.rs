@@ -105,6 +105,7 @@ impl Part {
         let context = self.data.context.as_ref().map(|c| c.select(&rows));
         let rng = |i: usize| noise.streams.rng(noise.purpose, noise.step, rows[i] as u64);
         let mut x = self.data.x.select(&rows);
+        // Other subsets at each look would make its noise look like progress, or like its end.
         let step = if noise.purpose == Purpose::Validation { u64::MAX } else { noise.step };
         let given = encoding
             .draw_subsets(&mut x, |i| noise.streams.rng(Purpose::Subset, step, rows[i] as u64));
