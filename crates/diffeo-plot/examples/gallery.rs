@@ -36,7 +36,7 @@ fn loss_at(i: u64) -> LossPoint {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::path::PathBuf::from(std::env::args().nth(1).ok_or("expected a folder")?);
     let mut columns = ["x", "y", "income", "cars"].map(Column::real);
-    columns[3].integer = true;
+    columns[3].step = Some(1.0);
     let data: Vec<f64> = (0..20_000).flat_map(|i| row(i, 0.08)).collect();
     let samples: Vec<f64> = (50_000..70_000).flat_map(|i| row(i, 0.1)).collect();
     let (data, samples) = (Matrix::new(&data, 4)?, Matrix::new(&samples, 4)?);

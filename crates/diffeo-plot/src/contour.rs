@@ -22,14 +22,14 @@ pub(crate) struct Contour {
 pub(crate) fn contours(
     points: &[[f64; 2]],
     panel: [Range; 2],
-    integer: [bool; 2],
+    steps: [Option<f64>; 2],
     masses: &[f64],
 ) -> Vec<Contour> {
     let [x, y] = panel.map(|range| Bins::filling(range.padded(MARGIN), CELLS));
     let counts = Counts2d::of(points, x, y).counts;
     let scott = |axis: usize, bins: Bins| {
         let step = bins.edges(0)[1] - bins.edges(0)[0];
-        let least = if integer[axis] { 0.5 / step } else { 0.0 };
+        let least = steps[axis].map_or(0.0, |unit| 0.5 * unit / step);
         (scott_bandwidth(points.iter().map(|p| p[axis]), step), least)
     };
     let density = smoothed(&counts, [scott(0, x), scott(1, y)]);
@@ -259,7 +259,7 @@ mod tests {
                 [r * angle.cos(), r * angle.sin()]
             })
             .collect();
-        let found = contours(&points, [Range::new(-4.0, 4.0); 2], [false; 2], &[0.5]);
+        let found = contours(&points, [Range::new(-4.0, 4.0); 2], [None; 2], &[0.5]);
         let expected = (2.0 * 2.0_f64.ln()).sqrt();
         let radii: Vec<f64> = found[0].lines.concat().iter().map(|[x, y]| x.hypot(*y)).collect();
         let mean = radii.iter().sum::<f64>() / radii.len() as f64;

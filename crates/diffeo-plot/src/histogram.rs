@@ -20,12 +20,17 @@ impl Bins {
     /// Bins for a histogram on an axis: Freedman and Diaconis (1981), at least `least` and at most `most`.
     ///
     /// An edge lies at the smallest value drawn, so that a density that starts abruptly is not smeared
-    /// over a bin that is half empty. Whole numbers lie in the middle of their bins.
-    pub(crate) fn for_axis(values: &Finite, axis: Range, integer: bool, most: usize) -> Self {
+    /// over a bin that is half empty. Numbers of a lattice lie in the middle of their bins.
+    pub(crate) fn for_axis(
+        values: &Finite,
+        axis: Range,
+        lattice: Option<f64>,
+        most: usize,
+    ) -> Self {
         const LEAST: usize = 10;
-        if integer {
-            let step = (axis.span() / most.max(1) as f64).ceil().max(1.0);
-            let low = (axis.low - 0.5).ceil() - 0.5;
+        if let Some(unit) = lattice {
+            let step = (axis.span() / unit / most.max(1) as f64).ceil().max(1.0) * unit;
+            let low = ((axis.low / unit - 0.5).ceil() - 0.5) * unit;
             return Self::covering(low, step, axis);
         }
         let Some([least, lower, upper, largest]) = values.quantiles([0.0, 0.25, 0.75, 1.0]) else {
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn whole_numbers_lie_in_the_middle() {
         let values = Finite::of((0..5).map(f64::from));
-        let bins = Bins::for_axis(&values, Range::new(-0.6, 4.6), true, 40);
+        let bins = Bins::for_axis(&values, Range::new(-0.6, 4.6), Some(1.0), 40);
         let index = bins.index(3.0).unwrap();
         assert_eq!(bins.edges(index), [2.5, 3.5]);
     }
@@ -137,7 +142,7 @@ mod tests {
     fn bins_start_at_the_smallest_value_and_cover_the_axis() {
         let values = Finite::of((0..1000).map(|i| f64::from(i) / 100.0));
         let axis = Range::new(0.0, 9.99).padded(0.05);
-        let bins = Bins::for_axis(&values, axis, false, 40);
+        let bins = Bins::for_axis(&values, axis, None, 40);
         assert!((0..bins.count()).any(|i| bins.edges(i)[0].abs() < 1e-9));
         assert!(
             bins.edges(0)[0] <= axis.low && bins.edges(bins.count() - 1)[1] >= axis.high - 1e-6
@@ -150,8 +155,8 @@ mod tests {
         {
             let values = Finite::of(values.into_iter());
             let axis = Range::of(&values, &Finite::default()).padded(0.05);
-            for integer in [false, true] {
-                assert!((1..=4096).contains(&Bins::for_axis(&values, axis, integer, 40).count()));
+            for lattice in [None, Some(1.0), Some(0.1), Some(1e-300)] {
+                assert!((1..=4096).contains(&Bins::for_axis(&values, axis, lattice, 40).count()));
             }
         }
     }

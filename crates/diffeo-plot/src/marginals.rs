@@ -55,9 +55,9 @@ pub fn draw_marginals(config: &MarginalsConfig) -> Result<Figure, PlotError> {
     let mut missing = [Missing::default(); 2];
     for (j, column) in config.columns.iter().take(shown).enumerate() {
         let frame = panels.frame(j);
-        let marginal = Marginal::new(config.data, config.samples, j, column.integer);
+        let marginal = Marginal::new(config.data, config.samples, j, column.step);
         marginal.count_missing(&mut missing);
-        let x = AxisTicks::new(Axis::horizontal(marginal.range, &frame), column.integer);
+        let x = AxisTicks::new(Axis::horizontal(marginal.range, &frame), column.is_whole());
         draw_grid(&mut scene, &frame, Some(&x), None);
         marginal.draw(&mut scene, &frame);
         draw_bottom(&mut scene, &frame, &x, true);
@@ -95,21 +95,24 @@ pub(crate) fn notes(
 /// One column of data and samples, counted into the same bins.
 pub(crate) struct Marginal {
     pub(crate) range: Range,
-    integer: bool,
+    /// The distance between values that lie on a lattice.
+    step: Option<f64>,
     data: Finite,
     samples: Finite,
 }
 
 impl Marginal {
-    pub(crate) fn new(data: Matrix, samples: Matrix, j: usize, integer: bool) -> Self {
+    pub(crate) fn new(data: Matrix, samples: Matrix, j: usize, step: Option<f64>) -> Self {
         let (data, samples) = (Finite::of(data.column(j)), Finite::of(samples.column(j)));
         let range = Range::of(&data, &samples);
-        let range = if integer && range.span() < 1e9 {
-            Range::new(range.low.floor() - 0.5, range.high.ceil() + 0.5)
-        } else {
-            range.padded(0.04)
+        let range = match step {
+            Some(step) if range.span() / step < 1e9 => Range::new(
+                ((range.low / step).round() - 0.5) * step,
+                ((range.high / step).round() + 0.5) * step,
+            ),
+            _ => range.padded(0.04),
         };
-        Self { range, integer, data, samples }
+        Self { range, step, data, samples }
     }
 
     /// Adds what this column cannot show to the counts of data and samples.
@@ -128,7 +131,7 @@ impl Marginal {
         }
         let reference = if self.data.values.is_empty() { &self.samples } else { &self.data };
         let most = (frame.width / 4.0).clamp(8.0, 60.0) as usize;
-        let bins = Bins::for_axis(reference, self.range, self.integer, most);
+        let bins = Bins::for_axis(reference, self.range, self.step, most);
         let data = bins.shares(&self.data.values);
         let samples = bins.shares(&self.samples.values);
         let largest = |shares: &[f64]| shares.iter().copied().fold(0.0, f64::max);
@@ -165,8 +168,8 @@ impl Marginal {
         height: impl Fn(f64) -> f64,
     ) {
         let bars = edges.iter().zip(shares).filter(|(_, share)| **share > 0.0);
-        // Whole numbers stand apart; real numbers touch, as one area without seams.
-        let gap = if self.integer { 0.12 } else { 0.0 };
+        // Numbers of a lattice stand apart; real numbers touch, as one area without seams.
+        let gap = if self.step.is_some() { 0.12 } else { 0.0 };
         let rings: Vec<Vec<Point>> = bars
             .map(|([left, right], share)| {
                 let room = gap * (right - left);

@@ -3,23 +3,34 @@
 use crate::error::PlotError;
 
 /// A column of a table as a figure sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// The name on the axis; any text, cut where it does not fit.
     pub name: String,
-    /// Whether the values are whole numbers: these get one bar each.
-    pub integer: bool,
+    /// The distance between values that lie on a lattice, such as whole numbers: these get one bar each.
+    pub step: Option<f64>,
 }
 
 impl Column {
     /// A column of real numbers.
     pub fn real(name: impl Into<String>) -> Self {
-        Self { name: name.into(), integer: false }
+        Self { name: name.into(), step: None }
     }
 
     /// A column of whole numbers.
     pub fn integer(name: impl Into<String>) -> Self {
-        Self { name: name.into(), integer: true }
+        Self::stepped(name, 1.0)
+    }
+
+    /// A column of whole multiples of a step; one of real numbers if it is not positive and finite.
+    pub fn stepped(name: impl Into<String>, step: f64) -> Self {
+        let step = Some(step).filter(|step| step.is_normal() && *step > 0.0);
+        Self { name: name.into(), step }
+    }
+
+    /// Whether values are whole numbers.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.step.is_some_and(|step| step.fract() == 0.0)
     }
 }
 

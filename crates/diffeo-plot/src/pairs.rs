@@ -60,7 +60,7 @@ pub fn draw_pairs(config: &PairsConfig) -> Result<Figure, PlotError> {
     let marginals: Vec<Marginal> = columns
         .iter()
         .enumerate()
-        .map(|(j, c)| Marginal::new(config.data, config.samples, j, c.integer))
+        .map(|(j, c)| Marginal::new(config.data, config.samples, j, c.step))
         .collect();
     let mut missing = [Missing::default(); 2];
     marginals.iter().for_each(|m| m.count_missing(&mut missing));
@@ -138,12 +138,12 @@ impl<'a> Triangle<'a> {
     fn x(&self, column: usize) -> AxisTicks {
         let axis = Axis::horizontal(self.ranges[column], &self.frame(column, column))
             .with_overhang(GAP / 2.0);
-        AxisTicks::new(axis, self.columns[column].integer)
+        AxisTicks::new(axis, self.columns[column].is_whole())
     }
 
     fn y(&self, row: usize) -> AxisTicks {
         let axis = Axis::vertical(self.ranges[row], &self.frame(row, row)).with_overhang(GAP / 2.0);
-        AxisTicks::new(axis, self.columns[row].integer)
+        AxisTicks::new(axis, self.columns[row].is_whole())
     }
 
     /// Names along the bottom and the left edge.
@@ -165,7 +165,7 @@ impl<'a> Triangle<'a> {
         let (x, y) = (self.x(column), self.y(row));
         let data = config.data.finite_pairs(column, row);
         let samples = config.samples.finite_pairs(column, row);
-        let integer = [self.columns[column].integer, self.columns[row].integer];
+        let steps = [self.columns[column].step, self.columns[row].step];
         let panel = [self.ranges[column], self.ranges[row]];
         let place = |p: &[f64; 2]| [x.axis.place(p[0]), y.axis.place(p[1])];
         let visible = |points: &[[f64; 2]]| -> Vec<[f64; 2]> {
@@ -175,7 +175,7 @@ impl<'a> Triangle<'a> {
             draw_grid(scene, &frame, Some(&x), Some(&y));
             scene.dots(visible(&data), dot_radius(data.len()), DATA.with_alpha(0.5));
         } else {
-            let picture = shading(&data, &frame, &x, &y, integer);
+            let picture = shading(&data, &frame, &x, &y, steps);
             draw_grid(scene, &frame, Some(&x), Some(&y));
             scene.picture([frame.left, frame.top], picture);
         }
@@ -183,7 +183,7 @@ impl<'a> Triangle<'a> {
             scene.dots(visible(&samples), dot_radius(samples.len()), MODEL.with_alpha(0.7));
         } else {
             let width = if self.side < 170.0 { 0.9 } else { 1.1 };
-            for contour in contours(&samples, panel, integer, &MASSES) {
+            for contour in contours(&samples, panel, steps, &MASSES) {
                 let lines = contour
                     .lines
                     .iter()
@@ -234,12 +234,12 @@ fn shading(
     frame: &Frame,
     x: &AxisTicks,
     y: &AxisTicks,
-    integer: [bool; 2],
+    steps: [Option<f64>; 2],
 ) -> Picture {
     let most = (2.2 * (data.len() as f64).cbrt()).min(frame.width / 2.5).max(12.0) as usize;
     let bins = |axis: usize, range: Range| {
         let values = Finite::of(data.iter().map(|p| p[axis]));
-        Bins::for_axis(&values, range, integer[axis], most)
+        Bins::for_axis(&values, range, steps[axis], most)
     };
     let counts = Counts2d::of(data, bins(0, x.axis.range), bins(1, y.axis.range));
     let largest = counts.largest().max(1.0);

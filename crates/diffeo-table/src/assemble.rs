@@ -7,7 +7,7 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field};
-use diffeo::{Column, ColumnKind, Error, Result, Rows, quoted};
+use diffeo::{Column, ColumnKind, Error, Result, Rows, Step, quoted};
 
 use crate::chunk::{Chunk, batch_of, check_names};
 
@@ -82,7 +82,7 @@ fn cells(column: &Column, values: &[f64]) -> Result<(ArrayRef, Option<ArrayRef>)
             let micros = wholes(column, micros, i64::MAX as f64, "microseconds")?;
             (Arc::new(micros.into_iter().collect::<TimestampMicrosecondArray>()), None)
         }
-        kind if kind.is_discrete() => {
+        kind if kind.is_discrete() && kind.step().is_none_or(Step::is_whole) => {
             let whole = wholes(column, present(), i64::MAX as f64, "whole numbers")?;
             (Arc::new(whole.into_iter().collect::<Int64Array>()), None)
         }

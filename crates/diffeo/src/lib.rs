@@ -52,7 +52,7 @@ pub mod transforms;
 
 pub use bases::{BaseSpec, Distribution, Sampler};
 pub use columns::{
-    Column, ColumnFacts, ColumnKind, End, KindWish, Schema, Support, Unit, Units, choose_kind,
+    Column, ColumnFacts, ColumnKind, End, KindWish, Schema, Step, Support, Unit, Units, choose_kind,
 };
 pub use error::{Error, ErrorKind, Result, printable, quoted};
 pub use flow::Flow;

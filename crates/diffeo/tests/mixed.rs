@@ -414,3 +414,58 @@ fn marks_start_at_the_frequencies_of_the_rows() {
     let expected = [expected(3.0, 5.0), expected(2.0, 1.0), expected(0.0, 5.0)];
     close("start", &model.log_prob(&x, None, 1).unwrap(), &expected, 1e-5);
 }
+
+#[test]
+fn rounded_numbers_and_masses_beside_whole_ones_are_all_there_is() {
+    // Random weights put some of the density far out: what is summed reaches far, too.
+    let tenths = |k: i32| f64::from(k) / 10.0;
+    let whole = |k: i32| f64::from(k);
+    let kinds: [(&str, fn(i32) -> f64); 6] = [
+        ("rounded(0.1)", tenths),
+        ("rounded(0.1)>=-0.5", tenths),
+        ("rounded(0.1)[-1, 4]+{0, 0.7}", tenths),
+        ("integer+{0, 3}", whole),
+        ("integer>=-1+{-1, 0}", whole),
+        ("rounded(5)", |k| 5.0 * f64::from(k)),
+    ];
+    for (kind, value) in kinds {
+        for seed in 0..2 {
+            let schema = of(vec![wished("x", kind), Column::new("b", ColumnKind::Boolean)]);
+            // Cells are narrow beside the spread, as where they have no probability of their own.
+            let model = model_of(Preset::Nsf, &schema, seed);
+            let bounded = schema.columns[0].kind.bounds_in_steps() != [None; 2];
+            let scale = if bounded { 1.0 } else { 20.0 * (value(1) - value(0)) };
+            let units = Units::of(&schema, &[0.1], &[scale]);
+            let model = Model::with_units(model.flow().clone(), schema.clone(), units).unwrap();
+            let values: Vec<f64> = (-20_000..=20_000).map(value).collect();
+            let sum = total(&model, &product(&[values.clone(), levels(2)]));
+            // Next to a bound, random weights bend the density within a cell more than its eight points see.
+            let limit = if bounded { 0.03 } else { 2e-3 };
+            assert!((sum - 1.0).abs() < limit, "{kind}: {sum}");
+            let options = SampleOptions { seed: 3, ..SampleOptions::default() };
+            let (drawn, log_prob) = model.sample_with_log_prob(4000, None, &options).unwrap();
+            close(kind, &model.log_prob(&drawn, None, 1).unwrap(), &log_prob, 1e-12);
+            let column = &schema.columns[0];
+            let column_values = drawn.column(0);
+            for x in &column_values {
+                let is_value = values.binary_search_by(|v| v.total_cmp(x)).is_ok();
+                assert!(is_value || x.abs() > value(20_000), "{kind}: {x}");
+                assert!(column.contains(*x), "{kind}: {x}");
+            }
+            for mass in column.masses.iter().chain([&value(2)]) {
+                let p = total(&model, &product(&[vec![*mass], levels(2)]));
+                let found = column_values.iter().filter(|x| *x == mass).count() as f64 / 4000.0;
+                let error = (p * (1.0 - p) / 4000.0).sqrt();
+                assert!(
+                    (found - p).abs() < 4.5 * error + limit * p,
+                    "{kind} at {mass}: {found}, {p}"
+                );
+            }
+        }
+    }
+    // What lies between steps counts as what is next to it.
+    let model = model_of(Preset::Maf, &of(vec![wished("x", "rounded(0.1)")]), 1);
+    let p = model.log_prob(&rows(vec![0.3, 0.1 + 0.2, 0.34, f64::from(0.3f32)], 1), None, 1);
+    let p = p.unwrap();
+    assert!(p.iter().all(|other| *other == p[0]), "{p:?}");
+}

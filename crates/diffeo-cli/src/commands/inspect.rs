@@ -101,7 +101,10 @@ fn kind(column: &Column) -> String {
         (ColumnKind::Boolean, _) if !column.levels.is_empty() => {
             text.push_str(&format!(", {}", column.levels.join(" and ")));
         }
-        (_, Some([low, high])) => text.push_str(&format!(", each of {low} to {high}")),
+        (kind, Some(ends)) => {
+            let [low, high] = kind.in_values(ends);
+            text.push_str(&format!(", each of {low} to {high}"));
+        }
         _ => {}
     }
     if column.optional {

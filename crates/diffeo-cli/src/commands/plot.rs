@@ -190,9 +190,10 @@ impl Scene {
         let options =
             SampleOptions { seed: plan.seed, threads: plan.threads, ..SampleOptions::default() };
         let samples = loaded.model.sample(rows, context, &options)?;
-        let column = |column: &Column| match column.kind.is_discrete() {
-            true => diffeo_plot::Column::integer(column.name.clone()),
-            false => diffeo_plot::Column::real(column.name.clone()),
+        let column = |column: &Column| match column.kind.step() {
+            Some(step) => diffeo_plot::Column::stepped(column.name.clone(), step.width()),
+            None if column.kind.is_discrete() => diffeo_plot::Column::integer(column.name.clone()),
+            None => diffeo_plot::Column::real(column.name.clone()),
         };
         let columns = loaded.model.schema().columns.iter().map(column).collect();
         Ok(Self { loaded, columns, data, samples, seed: plan.seed, threads: plan.threads })

@@ -58,7 +58,7 @@ impl<'a> Subject<'a> {
         validate(model, data, options)?;
         let streams = Streams::new(options.seed);
         let data = data.map(|data| some_rows(data, options.samples, &streams)).transpose()?;
-        let continuous = unrounded(model)?;
+        let continuous = model.unrounded()?;
         let (threads, samples) = (options.threads, options.samples);
         Ok(Self { model, continuous, threads, samples, streams, data })
     }
@@ -137,12 +137,6 @@ pub(super) fn ranked(rows: &Rows) -> Rows {
     let mut rows = rows.clone();
     rows.values_mut().iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = f64::MIN);
     rows
-}
-
-/// The model with whole numbers as real ones, so that samples are taken as they leave the flow.
-fn unrounded(model: &Model) -> Result<Model> {
-    let (schema, units) = (model.schema().continuous(), model.units().clone());
-    Model::with_units(model.flow().clone(), schema, units)
 }
 
 fn some_rows(data: &CheckData, most: usize, streams: &Streams) -> Result<CheckData> {

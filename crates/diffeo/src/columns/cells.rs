@@ -2,18 +2,75 @@
 
 use rand_chacha::rand_core::Rng;
 
-use super::schema::Schema;
+use super::kind::ColumnKind;
+use super::schema::{Column, Schema};
+use super::step::Step;
 use crate::host::random::uniform;
 use crate::host::rows::Rows;
 
-/// Columns of whole numbers, each of which stands for a cell: `k` for `[k, k + 1)`.
+/// The cells of a column: the whole number `k` stands for `[k, k + 1)`, `k` steps for `[k, k + 1)` of them.
+///
+/// A value that has a mass of its own has no cell. The flow sees a line without gaps: what is above a mass lies a cell lower there.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    kind: ColumnKind,
+    step: Step,
+    /// In steps, the lowest first.
+    masses: Vec<f64>,
+}
+
+impl Cell {
+    /// The cells of a column whose values are whole multiples of a step and have a density for that.
+    pub(super) fn of(column: &Column) -> Option<Self> {
+        let step = column.kind.step().filter(|_| column.has_number())?;
+        let masses = column.masses.iter().map(|mass| column.kind.steps(*mass));
+        let mut masses: Vec<f64> = masses.collect();
+        masses.sort_unstable_by(f64::total_cmp);
+        Some(Self { kind: column.kind, step, masses })
+    }
+
+    pub(super) fn width(&self) -> f64 {
+        self.step.width()
+    }
+
+    /// The point of a value's cell that is `u` of its width above its start; a point mass stays where it is.
+    pub(super) fn point(&self, x: f64, u: f64) -> f64 {
+        let k = self.kind.steps(x);
+        let u = if self.masses.contains(&k) { 0.0 } else { u };
+        let start = if self.step == Step::ONE { k } else { self.step.value(k) };
+        start + u * self.width()
+    }
+
+    /// The value in whose cell a point lies.
+    fn value(&self, point: f64) -> f64 {
+        self.step.value(self.step.count(point).floor())
+    }
+
+    /// A point of a cell on the line without gaps.
+    pub(super) fn onto_line(&self, point: f64) -> f64 {
+        let k = self.step.count(point).floor();
+        let below = self.masses.iter().filter(|mass| **mass <= k).count();
+        point - below as f64 * self.width()
+    }
+
+    /// The point of a cell that has this place on the line without gaps.
+    pub(super) fn off_line(&self, place: f64) -> f64 {
+        let k = self.step.count(place).floor();
+        let above = |gaps: f64, mass: &f64| gaps + f64::from(u8::from(*mass <= k + gaps));
+        place + self.masses.iter().fold(0.0, above) * self.width()
+    }
+}
+
+/// Columns of whole numbers, or of whole multiples of a step, each of which stands for a [`Cell`].
 ///
 /// `P(k) = integral over u in [0,1)^m of p(k + u) du` is approximated by the mean over a rank-1 lattice of 8 points
 /// (Sloan and Joe, 1994) with generators 1, 3, 5, 7 in turn, shifted to the centres of its cells. The points are the same for every row, so
 /// that a probability never depends on chunks or order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cells {
-    whole: Vec<usize>,
+    whole: Vec<(usize, Cell)>,
+    /// Of the volume of a row's cells.
+    log_volume: f64,
 }
 
 impl Cells {
@@ -22,8 +79,15 @@ impl Cells {
 
     pub(crate) fn new(schema: &Schema) -> Self {
         let columns = schema.columns.iter().enumerate();
-        let whole = columns.filter(|(_, c)| c.kind.is_whole() && c.has_number());
-        Self { whole: whole.map(|(j, _)| j).collect() }
+        let whole: Vec<_> =
+            columns.filter_map(|(j, column)| Some((j, Cell::of(column)?))).collect();
+        let log_volume = whole.iter().map(|(_, cell)| cell.width().ln()).sum();
+        Self { whole, log_volume }
+    }
+
+    /// Of the volume of a row's cells: what makes a density that is the same all over them a probability.
+    pub(super) fn log_volume(&self) -> f64 {
+        self.log_volume
     }
 
     /// Where point `point` of the lattice lies in the cell of the `i`-th whole number.
@@ -41,9 +105,9 @@ impl Cells {
     /// The rows, moved to a point of their cells.
     pub(crate) fn at_point(&self, rows: &Rows, point: usize) -> Rows {
         let mut rows = rows.clone();
-        for (i, &j) in self.whole.iter().enumerate() {
+        for (i, (j, cell)) in self.whole.iter().enumerate() {
             let u = Self::offset(i, point);
-            each(&mut rows, j, |v| *v += u);
+            each(&mut rows, *j, |v| *v = cell.point(*v, u));
         }
         rows
     }
@@ -51,7 +115,8 @@ impl Cells {
     /// The rows, moved to the middle of their cells.
     pub(crate) fn middle(&self, rows: &Rows) -> Rows {
         let mut rows = rows.clone();
-        self.whole.iter().for_each(|&j| each(&mut rows, j, |v| *v += 0.5));
+        let whole = self.whole.iter();
+        whole.for_each(|(j, cell)| each(&mut rows, *j, |v| *v = cell.point(*v, 0.5)));
         rows
     }
 
@@ -63,13 +128,14 @@ impl Cells {
         let width = rows.width();
         for (i, values) in rows.values_mut().chunks_exact_mut(width).enumerate() {
             let mut rng = rng(i);
-            self.whole.iter().for_each(|&j| values[j] += uniform(&mut rng));
+            let whole = self.whole.iter();
+            whole.for_each(|(j, cell)| values[*j] = cell.point(values[*j], uniform(&mut rng)));
         }
     }
 
     /// Takes rows back to the whole numbers whose cells they lie in; says whether there is a column of such.
     pub(crate) fn settle(&self, rows: &mut Rows) -> bool {
-        self.whole.iter().for_each(|&j| each(rows, j, |v| *v = v.floor()));
+        self.whole.iter().for_each(|(j, cell)| each(rows, *j, |v| *v = cell.value(*v)));
         !self.whole.is_empty()
     }
 
@@ -86,11 +152,12 @@ impl Cells {
         top + (sum / Self::POINTS as f64).ln()
     }
 
-    /// A number that is not whole has probability 0 in a column of whole numbers; a missing one has what the marks give it.
+    /// A number that is not of its kind has probability 0 in a column of whole numbers; a missing one has what the marks give it.
     pub(crate) fn refuse_fractions(&self, x: &Rows, log_prob: &mut [f64]) {
         for (i, p) in log_prob.iter_mut().enumerate() {
             let row = x.row(i);
-            let is_fraction = |j: &usize| !row[*j].is_nan() && row[*j].fract() != 0.0;
+            let is_fraction =
+                |(j, cell): &(usize, Cell)| !row[*j].is_nan() && !cell.kind.contains(row[*j]);
             if !p.is_nan() && self.whole.iter().any(is_fraction) {
                 *p = f64::NEG_INFINITY;
             }

@@ -141,7 +141,8 @@ fn write(column: &Column, x: f64, to: &mut [f64], unit: Option<&super::units::Un
         }
     }
     let masses = column.context_width() - usize::from(column.holes) - column.masses.len();
-    if let Some(mass) = column.masses.iter().position(|mass| *mass == x) {
+    let value = column.kind.nearest(x);
+    if let Some(mass) = column.masses.iter().position(|mass| *mass == value) {
         to[masses + mass] = 1.0;
         return;
     }

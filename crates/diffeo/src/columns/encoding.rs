@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::cells::Cells;
+use super::cells::{Cell, Cells};
 use super::context::{Contexts, Known};
 use super::outcomes::{Case, Outcomes, radix};
 use super::schema::{Column, Schema};
@@ -59,26 +59,28 @@ struct Slot {
     radix: usize,
     /// Number of knots of a place on a circle, which is the last mark.
     knots: Option<usize>,
-    /// Its place among the numbers, and among those that are cells.
-    number: Option<(usize, Option<usize>)>,
+    /// Its place among the numbers.
+    number: Option<usize>,
+    /// The cells that its values stand for,
+    cell: Option<Cell>,
+    /// and its place among the columns that have cells, unless points of cells are taken as they are.
+    lattice: Option<usize>,
     log_seen: f64,
 }
 
 impl Encoding {
     pub(crate) fn new(schema: &Schema, units: Units) -> Self {
-        let (mut slots, mut marks, mut numbers, mut whole) = (Vec::new(), 0, 0, 0);
+        let (mut slots, mut marks, mut numbers, mut whole) = (Vec::new(), 0, 0, 0..);
         for column in &schema.columns {
             let (outcomes, specs) = (column.outcomes(), column.marks());
             let knots = specs.iter().find_map(|mark| match mark {
                 MarkSpec::Circle { knots } => Some(*knots),
                 MarkSpec::Levels { .. } => None,
             });
-            let number = column.has_number().then(|| {
-                let cell = column.kind.is_whole().then_some(whole);
-                (numbers, cell)
-            });
+            let number = column.has_number().then_some(numbers);
             numbers += usize::from(number.is_some());
-            whole += usize::from(number.is_some_and(|(_, cell)| cell.is_some()));
+            let cell = Cell::of(column);
+            let lattice = cell.as_ref().and_then(|_| whole.next());
             slots.push(Slot {
                 digits: specs.len() - usize::from(knots.is_some()),
                 radix: radix(outcomes.count).unwrap_or(outcomes.count.max(1)),
@@ -88,10 +90,19 @@ impl Encoding {
                 outcomes,
                 knots,
                 number,
+                cell,
+                lattice,
             });
             marks += specs.len();
         }
         Self { slots, marks, cells: Cells::new(schema), contexts: Contexts::new(schema), units }
+    }
+
+    /// The same with points of cells for the values that have them: nothing is rounded, and a density stays a density.
+    pub(crate) fn unrounded(mut self) -> Self {
+        self.slots.iter_mut().for_each(|slot| slot.lattice = None);
+        self.cells = Cells::default();
+        self
     }
 
     pub(crate) fn units(&self) -> &Units {
@@ -146,7 +157,8 @@ impl Encoding {
                 x
             }
         };
-        let log_det = self.units.to_real(&mut x);
+        let mut log_det = self.units.to_real(&mut x);
+        log_det.iter_mut().for_each(|log_det| *log_det += self.cells.log_volume());
         (x, log_det)
     }
 
@@ -171,6 +183,7 @@ impl Encoding {
     pub(crate) fn decode(&self, mut rows: Rows, log_det: &mut [f64]) -> Rows {
         if self.is_plain() {
             self.units.to_data(&mut rows, log_det);
+            log_det.iter_mut().for_each(|log_det| *log_det -= self.cells.log_volume());
             return rows;
         }
         let mut out = Rows::zeros(rows.len(), self.slots.len());
@@ -240,21 +253,12 @@ impl Slot {
         if let (Within::Scattered(_), Some(rng)) = (within, &mut *rng) {
             self.scatter(marks, rng);
         }
-        let Some((number, cell)) = self.number else { return sum };
+        let Some(number) = self.number else { return sum };
         if case == Case::Number {
-            let u = match (cell, within) {
-                (None, _) => 0.0,
-                (Some(i), Within::Point(point)) => Cells::offset(i, point),
-                (Some(_), Within::Middle) => 0.5,
-                (Some(_), _) => rng.as_mut().map_or(0.5, uniform),
-            };
-            let (z, slope) = encoding.units.number_to_real(number, x + u);
+            let (x, log_width) = self.point(x, within, rng);
+            let (z, slope) = encoding.units.number_to_real(number, x);
             numbers[number] = z;
-            sum += slope;
-            // A fraction is no whole number.
-            if cell.is_some() && x.is_finite() && !self.column.kind.contains(x) {
-                sum = f64::NEG_INFINITY;
-            }
+            sum += slope + log_width;
         } else {
             let z = match (within, rng) {
                 (Within::Scattered(_), Some(rng)) => normal(rng),
@@ -264,6 +268,20 @@ impl Slot {
             sum += LN_2PI_HALF + 0.5 * z * z;
         }
         sum
+    }
+
+    /// Where a number is taken, and the logarithm of the width of its cell, if it stands for one; `-inf` for a fraction, which is no whole number.
+    fn point(&self, x: f64, within: Within<'_>, rng: &mut Option<ChaCha8Rng>) -> (f64, f64) {
+        let Some(cell) = &self.cell else { return (x, 0.0) };
+        let Some(i) = self.lattice else { return (cell.onto_line(x), 0.0) };
+        let u = match within {
+            Within::Point(point) => Cells::offset(i, point),
+            Within::Middle => 0.5,
+            Within::Random(_) | Within::Scattered(_) => rng.as_mut().map_or(0.5, uniform),
+        };
+        let is_fraction = x.is_finite() && !self.column.kind.contains(x);
+        let log_width = if is_fraction { f64::NEG_INFINITY } else { cell.width().ln() };
+        (cell.onto_line(cell.point(x, u)), log_width)
     }
 
     /// Marks an outcome, in the middle of its cells.
@@ -321,10 +339,7 @@ impl Slot {
                     true => self.column.value(outcome, &self.outcomes).unwrap_or(f64::NAN),
                     false => f64::NAN,
                 };
-                return (
-                    value,
-                    self.number.map_or(0.0, |(number, _)| absent(number)) - self.log_seen,
-                );
+                return (value, self.number.map_or(0.0, absent) - self.log_seen);
             }
         }
         if let (Some(knots), Some((low, high))) = (self.knots, self.column.circle()) {
@@ -333,9 +348,14 @@ impl Slot {
             let x = if x < high { x } else { low };
             return (x, turn.ln() - (knots as f64).ln());
         }
-        match self.number {
-            Some((number, _)) => units.number_to_data(number, numbers[number]),
-            None => (f64::NAN, 0.0),
+        let Some(number) = self.number else { return (f64::NAN, 0.0) };
+        let (x, slope) = units.number_to_data(number, numbers[number]);
+        match &self.cell {
+            None => (x, slope),
+            Some(cell) => {
+                let log_width = self.lattice.map_or(0.0, |_| cell.width().ln());
+                (cell.off_line(x), slope - log_width)
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::step::Step;
 use super::support::Support;
 use crate::error::{Error, Result};
 
@@ -42,6 +43,17 @@ pub enum ColumnKind {
         /// The largest.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         high: Option<i64>,
+    },
+    /// Multiples of a step, as [`ColumnKind::Integer`] of the steps; another number counts as the multiple next to it.
+    Rounded {
+        /// The distance between values.
+        step: Step,
+        /// The smallest value, a multiple.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        low: Option<f64>,
+        /// The largest value, a multiple.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        high: Option<f64>,
     },
     /// False or true: 0 or 1.
     Boolean,
@@ -117,6 +129,10 @@ impl ColumnKind {
                         && low.is_none_or(|low| x >= low as f64)
                         && high.is_none_or(|high| x <= high as f64)
                 }
+                Self::Rounded { low, high, .. } => {
+                    let x = self.nearest(x);
+                    low.is_none_or(|low| x >= low) && high.is_none_or(|high| x <= high)
+                }
                 Self::Boolean => x == 0.0 || x == 1.0,
                 Self::Category => x >= 0.0 && x.fract() == 0.0,
             }
@@ -125,7 +141,7 @@ impl ColumnKind {
     /// Whether `x` is so near a bound of its interval that rounding `x` moves its logit by more than a millionth.
     pub(super) fn is_at_edge(&self, x: f64) -> bool {
         const GRAINS: f64 = 1e6;
-        let (low, high) = match self.support() {
+        let (low, high) = match self.support(0) {
             Support::Logit { low, high } => (low, high),
             _ => return false,
         };
@@ -139,14 +155,57 @@ impl ColumnKind {
             Self::Interval { .. } => {
                 "the bounds of (low, high) are excluded: write [low, high] where they occur, or widen them"
             }
-            Self::Range { .. } | Self::IntegerRange { .. } => "widen the bounds",
+            Self::Range { .. } | Self::IntegerRange { .. } | Self::Rounded { .. } => {
+                "widen the bounds"
+            }
             _ => "choose another kind for it with --columns",
         }
     }
 
-    /// Whether values are whole numbers, which stand for a cell of the real line each and have probabilities.
+    /// The step that values are whole multiples of: they stand for a cell of the real line each and have probabilities.
+    pub fn step(&self) -> Option<Step> {
+        match self {
+            Self::Integer | Self::IntegerRange { .. } | Self::Date => Some(Step::ONE),
+            Self::Rounded { step, .. } => Some(*step),
+            _ => None,
+        }
+    }
+
+    /// Whether values are whole numbers, or whole multiples of a step.
     pub fn is_whole(&self) -> bool {
-        matches!(self, Self::Integer | Self::IntegerRange { .. } | Self::Date)
+        self.step().is_some()
+    }
+
+    /// The value that `x` counts as: itself, or the multiple next to it.
+    pub(super) fn nearest(&self, x: f64) -> f64 {
+        match self {
+            Self::Rounded { step, .. } => step.value(step.count(x).round()),
+            _ => x,
+        }
+    }
+
+    /// How many steps `x` is, of a kind that has steps: whole but for a number that is not of the kind.
+    pub(super) fn steps(&self, x: f64) -> f64 {
+        match self {
+            Self::Rounded { step, .. } => step.count(x).round(),
+            _ => x,
+        }
+    }
+
+    /// The values of numbers of steps.
+    pub fn in_values(&self, steps: [i64; 2]) -> [f64; 2] {
+        steps.map(|k| self.step().unwrap_or(Step::ONE).value(k as f64))
+    }
+
+    /// The smallest and the largest value, in steps.
+    pub fn bounds_in_steps(&self) -> [Option<i64>; 2] {
+        match *self {
+            Self::IntegerRange { low, high } => [low, high],
+            Self::Rounded { step, low, high } => {
+                [low, high].map(|bound| bound.map(|bound| step.count(bound).round() as i64))
+            }
+            _ => [None, None],
+        }
     }
 
     /// Whether all values have a probability and none a density.
@@ -164,16 +223,18 @@ impl ColumnKind {
         }
     }
 
-    /// The map of a modelled column's support to the real line.
-    pub(super) fn support(&self) -> Support {
-        let whole = |bound: i64| bound as f64;
+    /// The map of a modelled column's support to the real line, where so many values have a mass of their own.
+    pub(super) fn support(&self, masses: usize) -> Support {
         match *self {
             Self::Positive => Support::Log,
             Self::Interval { low, high } => Support::Logit { low, high },
             Self::Range { low, high } => Support::between(low.bound(), high.bound()),
-            // A whole number k stands for the cell from k to k + 1.
-            Self::IntegerRange { low, high } => {
-                Support::between(low.map(whole), high.map(|high| whole(high) + 1.0))
+            // A whole number k stands for the cell from k to k + 1, and those above a point mass lie a cell lower.
+            Self::IntegerRange { .. } | Self::Rounded { .. } => {
+                let step = self.step().unwrap_or(Step::ONE);
+                let [low, high] = self.bounds_in_steps();
+                let high = high.map(|high| step.value(high as f64 + 1.0 - masses as f64));
+                Support::between(low.map(|low| step.value(low as f64)), high)
             }
             _ => Support::Identity,
         }
@@ -197,11 +258,19 @@ impl ColumnKind {
             Self::Interval { low, high } | Self::Periodic { low, high } => (Some(low), Some(high)),
             Self::Range { low, high } => (low.bound(), high.bound()),
             Self::IntegerRange { low, high } => (whole(low), whole(high).map(|high| high + 1.0)),
+            Self::Rounded { step, low, high } => (low, high.map(|high| high + step.width())),
             _ => (None, None),
         };
         let finite = [low, high].into_iter().flatten().all(f64::is_finite);
         let ordered =
             low.zip(high).is_none_or(|(low, high)| low < high && (high - low).is_finite());
+        if let Self::Rounded { step, low, high } = *self
+            && let Some(bound) = [low, high].into_iter().flatten().find(|x| !step.divides(*x))
+        {
+            return Err(Error::config(format!(
+                "bounds must be multiples of {step}, found {bound}"
+            )));
+        }
         if finite && ordered {
             return Ok(());
         }
@@ -233,6 +302,15 @@ impl std::fmt::Display for ColumnKind {
             }
             Self::IntegerRange { low: Some(low), .. } => write!(f, "integer>={low}"),
             Self::IntegerRange { high: Some(high), .. } => write!(f, "integer<={high}"),
+            Self::Rounded { step, low, high } => {
+                write!(f, "rounded({step})")?;
+                match (low, high) {
+                    (None, None) => Ok(()),
+                    (Some(low), Some(high)) => write!(f, "[{low}, {high}]"),
+                    (Some(low), None) => write!(f, ">={low}"),
+                    (None, Some(high)) => write!(f, "<={high}"),
+                }
+            }
             Self::Boolean => f.write_str("boolean"),
             Self::Category => f.write_str("category"),
             Self::Periodic { low, high } => write!(f, "periodic[{low}, {high})"),

@@ -114,12 +114,18 @@ impl Column {
                 None => Case::Undefined,
             };
         }
-        if let Some(mass) = outcomes.masses.iter().position(|mass| *mass == x) {
+        let value = self.kind.nearest(x);
+        if let Some(mass) = outcomes.masses.iter().position(|mass| *mass == value) {
             return Case::Outcome(mass);
+        }
+        if self.kind.is_whole() && self.range.is_none() {
+            // That a fraction is none of them is told where it is brought into a cell.
+            return if x.is_finite() { Case::Number } else { Case::Impossible };
         }
         if !self.kind.contains(x) {
             return Case::Impossible;
         }
+        let x = self.kind.steps(x);
         match (self.kind, self.range) {
             (ColumnKind::Category, _) if x < self.levels.len() as f64 => Case::Outcome(x as usize),
             (ColumnKind::Category, _) if self.other => Case::Outcome(self.levels.len()),
@@ -141,10 +147,7 @@ impl Column {
             None => f64::INFINITY,
             Some(bound) => bound.abs_diff(end) as f64,
         };
-        let (least, most) = match self.kind {
-            ColumnKind::IntegerRange { low: least, high: most } => (least, most),
-            _ => (None, None),
-        };
+        let [least, most] = self.kind.bounds_in_steps();
         let rooms = [room(least, low), room(most, high)];
         let sides = rooms.iter().filter(|room| **room > 0.0).count() as f64;
         let stay = (-1.0 / (high.abs_diff(low) as f64 + 1.0)).exp();
@@ -172,7 +175,10 @@ impl Column {
         }
         Some(match (self.kind, self.range) {
             (ColumnKind::Category | ColumnKind::Boolean, _) => outcome as f64,
-            (_, Some([low, _])) => low as f64 + outcome as f64,
+            (kind, Some([low, _])) => {
+                let k = low as f64 + outcome as f64;
+                kind.step().map_or(k, |step| step.value(k))
+            }
             _ => outcomes.masses.get(outcome).copied().unwrap_or(f64::NAN),
         })
     }

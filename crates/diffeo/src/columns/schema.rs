@@ -24,7 +24,8 @@ pub struct Column {
     /// Values that have a probability of their own beside a density, but for the bounds that belong to the kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masses: Vec<f64>,
-    /// The first and the last of the whole numbers that have a probability each; without, whole numbers are dequantised.
+    /// The first and the last of the whole numbers, or multiples of a step, that have a probability each, in steps; without, they are
+    /// dequantised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[i64; 2]>,
     /// The probability of all that the kind allows and no training row had: a category without `other` on a level that is not in the list, a
@@ -97,7 +98,7 @@ impl Column {
         if x.is_nan() {
             self.may_be_missing()
         } else {
-            self.kind.contains(x) || self.masses.contains(&x)
+            self.kind.contains(x) || self.masses.contains(&self.kind.nearest(x))
         }
     }
 
@@ -140,8 +141,19 @@ impl Column {
             ("", _) if masses.iter().enumerate().any(|(i, a)| masses[..i].contains(a)) => {
                 "a point mass is there twice, or is a bound that belongs to the kind"
             }
-            ("", _) if !self.masses.is_empty() && self.kind.is_discrete() => {
-                "point masses stand beside a density, and this kind has none"
+            ("", range)
+                if !self.masses.is_empty()
+                    && (range.is_some() || self.kind.is_discrete() && !self.kind.is_whole()) =>
+            {
+                "point masses stand beside a density, or whole numbers without a range, and there are none"
+            }
+            ("", _)
+                if self.kind.is_whole()
+                    && !self.masses.iter().all(|mass| {
+                        self.kind.contains(*mass) && self.kind.nearest(*mass) == *mass
+                    }) =>
+            {
+                "a point mass beside whole numbers or multiples of a step is one of them"
             }
             ("", _)
                 if !self.masses.is_empty() && matches!(self.kind, ColumnKind::Periodic { .. }) =>
@@ -152,7 +164,7 @@ impl Column {
                 "a range of whole numbers ends after its start, and has 4,096 numbers at most"
             }
             ("", Some(_)) if !self.kind.is_whole() => "only whole numbers have a range",
-            ("", Some(ends)) if !ends.iter().all(|end| self.kind.contains(*end as f64)) => {
+            ("", Some(ends)) if !ends.iter().all(|end| self.contains_steps(*end)) => {
                 "a range of whole numbers lies within the bounds of its kind"
             }
             ("", _) if !(0.0..1.0).contains(&self.unseen) => {
@@ -164,6 +176,10 @@ impl Column {
             (fault, _) => fault,
         };
         if fault.is_empty() { Ok(()) } else { Err(Error::config(fault)) }
+    }
+
+    fn contains_steps(&self, k: i64) -> bool {
+        self.kind.step().is_some_and(|step| self.kind.contains(step.value(k as f64)))
     }
 
     /// Most levels of a category.
@@ -231,14 +247,6 @@ impl Schema {
     /// Numbers in a context of the flow.
     pub fn context_width(&self) -> usize {
         self.conditions().map(|column| column.context_width()).sum()
-    }
-
-    /// The same columns with whole numbers as real ones: nothing is rounded, and a density stays a density.
-    pub(crate) fn continuous(&self) -> Self {
-        let mut schema = self.clone();
-        let whole = schema.columns.iter_mut().filter(|c| c.kind.is_whole() && c.has_number());
-        whole.for_each(|c| c.kind = ColumnKind::Real);
-        schema
     }
 
     /// Whether rows that are equal in all columns are copies, not values that happen to be the same: two columns of real numbers say so.

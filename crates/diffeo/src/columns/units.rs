@@ -3,6 +3,7 @@
 use diffeo_kernels::sum_rows;
 use serde::{Deserialize, Serialize};
 
+use super::cells::Cell;
 use super::outcomes::Case;
 use super::schema::{Column, Schema};
 use super::support::Support;
@@ -52,7 +53,7 @@ impl Units {
     pub fn of(schema: &Schema, center: &[f64], scale: &[f64]) -> Self {
         let constants = center.iter().zip(scale);
         let unit = |(column, (&center, &scale)): (&Column, (&f64, &f64))| Unit {
-            support: column.kind.support(),
+            support: column.kind.support(column.masses.len()),
             center,
             scale,
         };
@@ -84,7 +85,8 @@ impl Units {
             if let (Some(rows), true) = (rows, column.is_scaled_context()) {
                 let support = column.kind.context_support();
                 let there = |x: f64| !x.is_nan() && !column.masses.contains(&x);
-                let (center, scale) = spread(&column, (support, 0.0), rows, j, (&weight, &there))?;
+                let image = |x: f64| support.image(x);
+                let (center, scale) = spread(&column, &image, rows, j, (&weight, &there))?;
                 let scale = if is_constant(center, scale) { 1.0 } else { scale };
                 unit = Unit { support, center, scale };
             }
@@ -171,11 +173,12 @@ impl Units {
         most: usize,
     ) -> Vec<f64> {
         let (unit, outcomes) = (self.columns[number], column.outcomes());
-        let middle = if column.kind.is_whole() { 0.5 } else { 0.0 };
+        let cell = Cell::of(column);
         let step = x.len().div_ceil(most.max(1)).max(1);
         let values = x.values().iter().skip(j).step_by(x.width() * step);
         let there = values.filter(|x| column.case(**x, &outcomes) == Case::Number);
-        there.map(|&x| (unit.support.image(x + middle) - unit.center) / unit.scale).collect()
+        let image = |x: f64| unit.support.image(on_line(cell.as_ref(), x));
+        there.map(|&x| (image(x) - unit.center) / unit.scale).collect()
     }
 
     /// A number in the units of the data as the flow sees it, and the log-slope of that.
@@ -216,15 +219,18 @@ fn modelled_unit(
     j: usize,
     weight: &impl Fn(usize) -> f64,
 ) -> Result<Unit> {
-    let support = column.kind.support();
+    let support = column.kind.support(column.masses.len());
     let outcomes = column.outcomes();
     let there = |x: f64| column.case(x, &outcomes) == Case::Number;
-    // Whole numbers are seen in the middle of their cells; on a line that is as it is, noise uniform on [0, 1) has variance 1/12.
-    let middle = if column.kind.is_whole() { 0.5 } else { 0.0 };
-    let (center, deviation) = spread(column, (support, middle), x, j, (weight, &there))?;
-    let scale = match column.kind.is_whole() && support == Support::Identity {
-        true => deviation.hypot((1.0f64 / 12.0).sqrt()),
-        false => deviation,
+    let cell = Cell::of(column);
+    let image = |x: f64| support.image(on_line(cell.as_ref(), x));
+    let (center, deviation) = spread(column, &image, x, j, (weight, &there))?;
+    // On a line that is as it is, noise uniform on [0, 1) has variance 1/12.
+    let scale = match &cell {
+        Some(cell) if support == Support::Identity => {
+            deviation.hypot(cell.width() * (1.0f64 / 12.0).sqrt())
+        }
+        _ => deviation,
     };
     let constant = is_constant(center, scale);
     let values = x.values().iter().skip(j).step_by(x.width()).filter(|x| there(**x));
@@ -238,6 +244,11 @@ fn modelled_unit(
     Ok(Unit { support, center, scale: if constant { 1.0 } else { scale } })
 }
 
+/// Where a number is seen: in the middle of its cell, if it stands for one.
+fn on_line(cell: Option<&Cell>, x: f64) -> f64 {
+    cell.map_or(x, |cell| cell.onto_line(cell.point(x, 0.5)))
+}
+
 /// A deviation at the rounding error of the mean is that of a constant.
 fn is_constant(mean: f64, deviation: f64) -> bool {
     deviation <= mean.abs() * 1e-14
@@ -246,14 +257,14 @@ fn is_constant(mean: f64, deviation: f64) -> bool {
 /// Mean and deviation of a column on the real line.
 fn spread(
     column: &Column,
-    (support, middle): (Support, f64),
+    image: &impl Fn(f64) -> f64,
     rows: &Rows,
     j: usize,
     (weight, there): (&impl Fn(usize) -> f64, &impl Fn(f64) -> bool),
 ) -> Result<(f64, f64)> {
     let values = rows.values().iter().skip(j).step_by(rows.width()).enumerate();
     let values = values.filter(|(_, x)| there(**x));
-    let (mean, deviation) = moments(values.map(|(i, &x)| (support.image(x + middle), weight(i))));
+    let (mean, deviation) = moments(values.map(|(i, &x)| (image(x), weight(i))));
     if !(mean.is_finite() && deviation.is_finite()) {
         return Err(Error::data(format!(
             "column {}: its mean or spread is too large for a float; rescale it",

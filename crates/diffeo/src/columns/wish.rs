@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::kind::{ColumnKind, End};
 use super::schema::Column;
+use super::step::Step;
 use crate::error::{Error, Result, quoted};
 
 /// The kind that a column is to have, as it is written:
@@ -11,8 +12,9 @@ use crate::error::{Error, Result, quoted};
 /// * `real`, `positive`, `integer`, `boolean`, `category`, `date`, `time`;
 /// * `[0, 1]`, `(0, 1)`, `[0, inf)` and so on: a bracket includes the bound, which then has a probability of its own; also `>=0`, `>0`, `<=1`, `<1`;
 /// * `integer[0, 12]`, `integer>=0`, `integer<=12`;
+/// * `rounded(0.1)` for multiples of a step, and `rounded(0.1)[0, 12]` and so on with bounds;
 /// * `periodic[0, 24)`, and `periodic` for `[0, 2 pi)`;
-/// * any of them with point masses, values that have a probability of their own beside a density: `positive+{0}`, `real+{0, 99}`.
+/// * any of them with point masses, values that have a probability of their own beside a density, or beside many whole numbers: `positive+{0}`, `real+{0, 99}`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KindWish {
     /// The kind.
@@ -24,9 +26,9 @@ pub struct KindWish {
 impl KindWish {
     /// A column as it was asked for; whole numbers between two bounds have a probability each if there are few enough.
     pub fn column(&self, name: impl Into<String>) -> Column {
-        let range = match self.kind {
-            ColumnKind::IntegerRange { low: Some(low), high: Some(high) }
-                if high.abs_diff(low) < Column::RANGE_MAX =>
+        let range = match self.kind.bounds_in_steps() {
+            [Some(low), Some(high)]
+                if high.abs_diff(low) < Column::RANGE_MAX && self.masses.is_empty() =>
             {
                 Some([low, high])
             }
@@ -76,8 +78,11 @@ impl FromStr for KindWish {
         if let Some(mass) = masses.iter().find(|mass| !mass.is_finite()) {
             return Err(Error::config(format!("a point mass must be finite, found {mass}")));
         }
-        if !masses.is_empty() && (kind.is_discrete() || matches!(kind, ColumnKind::Periodic { .. }))
-        {
+        let has_density = !matches!(
+            kind,
+            ColumnKind::Boolean | ColumnKind::Category | ColumnKind::Periodic { .. }
+        );
+        if !masses.is_empty() && !has_density {
             return Err(Error::config(format!(
                 "a column of kind {kind} has no density beside which there could be point masses, found {}",
                 quoted(text)
@@ -106,7 +111,9 @@ impl FromStr for ColumnKind {
         if let Some((_, kind)) = named.into_iter().find(|(name, _)| *name == text) {
             return Ok(kind);
         }
-        let kind = if let Some(rest) = text.strip_prefix("integer") {
+        let kind = if let Some(rest) = text.strip_prefix("rounded") {
+            rounded(rest)
+        } else if let Some(rest) = text.strip_prefix("integer") {
             integers(rest)
         } else if let Some(rest) = text.strip_prefix("periodic") {
             match ends(rest) {
@@ -127,7 +134,7 @@ impl FromStr for ColumnKind {
 fn not_a_kind(text: &str) -> Error {
     Error::config(format!(
         "a column kind is real, positive, integer, boolean, category, date, time, [low, high], (low, high), >=low, <=high, \
-         integer[low, high], integer>=low or periodic[low, high), with low < high, and +{{0}} behind it for a point mass at 0; not {}",
+         integer[low, high], integer>=low, rounded(step), rounded(step)[low, high] or periodic[low, high), with low < high, and +{{0}} behind it for a point mass at 0; not {}",
         quoted(text)
     ))
 }
@@ -172,6 +179,22 @@ fn ends(text: &str) -> Option<(End, End)> {
     Some((low, high))
 }
 
+/// What follows `rounded`: `(0.1)`, `(0.1)[0, 12]`, `(0.1)>=0`.
+fn rounded(text: &str) -> Option<ColumnKind> {
+    let (step, bounds) = text.trim().strip_prefix('(')?.split_once(')')?;
+    let step = Step::new(step.trim().parse().ok()?).ok()?;
+    let closed = |end: End| match end {
+        End::Unbounded => Some(None),
+        End::Closed(x) => Some(Some(x)),
+        End::Open(_) => None,
+    };
+    let (low, high) = match bounds.trim() {
+        "" => (End::Unbounded, End::Unbounded),
+        bounds => ends(bounds)?,
+    };
+    Some(ColumnKind::Rounded { step, low: closed(low)?, high: closed(high)? })
+}
+
 /// What follows `integer`: `[0, 12]`, `>=0`, `<=12`.
 fn integers(text: &str) -> Option<ColumnKind> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -209,6 +232,11 @@ mod tests {
             "integer[0, 12]",
             "integer>=0",
             "integer<=-3",
+            "integer>=0+{0}",
+            "rounded(0.1)",
+            "rounded(0.25)[0, 12]",
+            "rounded(5)>=-10",
+            "rounded(0.1)+{0, 1.5}",
             "periodic[0, 24)",
             "positive+{0}",
             "real+{0, 99}",
@@ -227,7 +255,11 @@ mod tests {
             "[0, nan)",
             "integer[0.5, 2]",
             "integer(0, 2)",
-            "integer+{0}",
+            "boolean+{0}",
+            "rounded",
+            "rounded(0)",
+            "rounded(0.1)(0, 1)",
+            "rounded(0.1)>=0.25",
             "periodic(0, 1)",
             "periodic[1, 1)",
             "positive+{x}",

@@ -124,6 +124,12 @@ impl Model {
         self.encoding.units()
     }
 
+    /// The same density before whole numbers are rounded: points of their cells are drawn and scored as they are.
+    pub(crate) fn unrounded(&self) -> Result<Self> {
+        let model = Self::with_units(self.flow.clone(), self.schema.clone(), self.units().clone())?;
+        Ok(Self { encoding: model.encoding.unrounded(), ..model })
+    }
+
     /// How rows of a table reach the flow.
     pub(crate) fn encoding(&self) -> &Encoding {
         &self.encoding
