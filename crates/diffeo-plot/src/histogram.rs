@@ -28,7 +28,7 @@ impl Bins {
         most: usize,
     ) -> Self {
         const LEAST: usize = 10;
-        if let Some(unit) = lattice {
+        if let Some(unit) = lattice.filter(|unit| axis.span() / unit < 1e9) {
             let step = (axis.span() / unit / most.max(1) as f64).ceil().max(1.0) * unit;
             let low = ((axis.low / unit - 0.5).ceil() - 0.5) * unit;
             return Self::covering(low, step, axis);

@@ -5,7 +5,7 @@ mod kinds;
 use diffeo::{Column, Error, KindWish, Result, Schema, quoted};
 
 use crate::content::Content;
-use crate::measure::{Ties, Values};
+use crate::measure::Values;
 use crate::ranks::{Dependent, dependent_columns};
 use crate::table::Table;
 use kinds::Chosen;
@@ -63,8 +63,12 @@ pub fn infer_schema(
 /// * text is a category, unless nearly every row has a text of its own: then the column is left out with a warning;
 /// * two words for true and false, stored truth values, and numbers that are 0 and 1 are booleans;
 /// * dates are dates, with times of day times;
-/// * numbers are what [`choose_kind`](diffeo::choose_kind) says; whole numbers of a range of at most 100 have a probability each, if there
-///   are five rows for each of them; values that fill 5% of the rows each, 8 at most, beside others that hardly repeat are point masses.
+/// * numbers are what [`choose_kind`](diffeo::choose_kind) says, and multiples of a step if all whole numbers are, or if there are ten rows for
+///   each different value of a few digits;
+/// * whole numbers and multiples of a range of at most 100 have a probability each, if there are five rows for each of them, or of a range of at
+///   most 1000 if neighbours differ more than those of a smooth density would;
+/// * values that fill 5% of the rows each, or 1% with 20 rows, are point masses beside others that hardly repeat, or beside multiples that are five
+///   times as rare; where there are ten rows for each different value and no step, all that have five rows are.
 ///
 /// A column in which values are missing may have holes. Numbers of the context are real: only a location and a scale are taken from them.
 ///
@@ -215,12 +219,11 @@ fn tie_warnings(table: &Table, schema: &Schema) -> Result<Vec<Note>> {
     let (mut discrete, mut tied) = (Vec::new(), Vec::new());
     let dense = schema.columns.iter().filter(|c| !c.kind.is_discrete() && c.masses.is_empty());
     for column in dense {
-        match Values::of(table, &column.name)?.ties() {
-            Some(Ties::FewDistinct(n)) => discrete.push(format!("{} {n}", quoted(&column.name))),
-            Some(Ties::Heavy { value, share }) => {
-                tied.push(format!("{} {:.0}% equal {value}", quoted(&column.name), 100.0 * share));
-            }
-            None => {}
+        let tally = Values::of(table, &column.name)?.tally();
+        if tally.is_of_few_values() {
+            discrete.push(format!("{} {}", quoted(&column.name), tally.distinct()));
+        } else if let Some((value, share)) = tally.heavy_tie() {
+            tied.push(format!("{} {:.0}% equal {value}", quoted(&column.name), 100.0 * share));
         }
     }
     Ok(tie_notes(&discrete, &tied, table.rows.len()))
@@ -233,7 +236,7 @@ fn tie_notes(discrete: &[String], tied: &[String], rows: usize) -> Vec<Note> {
             None,
             format!(
                 "few distinct values in {rows} rows: {}; the likelihood of rounded values has no bound and cannot be compared, \
-                 see them as integers (--dequantize, or scale them to whole numbers)",
+                 see them as multiples of a step (rounded(0.1), integer)",
                 discrete.join(", ")
             ),
         ));

@@ -54,6 +54,7 @@ mod readers;
 mod report;
 mod source;
 mod table;
+mod tally;
 mod target;
 mod writer;
 mod writers;

@@ -5,29 +5,13 @@ use diffeo::Result;
 use crate::content::Content;
 use crate::moments::moments;
 use crate::table::Table;
+use crate::tally::Tally;
 use diffeo::ColumnFacts;
-
-/// A real column with fewer distinct values than this share of the rows has few of them,
-const DISTINCT_SHARE: f64 = 0.1;
-/// one with a value that fills at least this share of the rows has heavy ties,
-const TIE_SHARE: f64 = 0.05;
-/// if there are so many rows.
-const TIE_ROWS: usize = 50;
-/// Other values that there must be beside those that are frequent.
-const SPIKE_REST: usize = 20;
-/// Rows looked at for these two.
-const TIE_SAMPLE: usize = 100_000;
 
 /// A column of a table.
 pub(crate) struct Values<'a> {
     table: &'a Table,
     j: usize,
-}
-
-/// Values that repeat.
-pub(crate) enum Ties {
-    FewDistinct(usize),
-    Heavy { value: f64, share: f64 },
 }
 
 impl<'a> Values<'a> {
@@ -80,11 +64,13 @@ impl<'a> Values<'a> {
     pub(crate) fn facts(&self, without: &[f64]) -> ColumnFacts {
         let rest = self.iter().filter(|x| !without.contains(x));
         let m = moments(rest.clone());
+        let near_zero = rest.clone().filter(|x| (0.0..0.5 * m.deviation).contains(x)).count();
         ColumnFacts {
             stored_whole: self.table.integer_typed.get(self.j) == Some(&true),
             all_whole: rest.clone().all(|x| x.fract() == 0.0),
             min: m.min,
             max: m.max,
+            near_zero,
             skewness: m.skewness,
             log_skewness: (m.min > 0.0).then(|| moments(rest.map(f64::ln)).skewness),
         }
@@ -100,53 +86,9 @@ impl<'a> Values<'a> {
         self.iter().all(&mut is_date) && months.len() > 1
     }
 
-    /// The values that make up at least a share of the rows each, beside others that hardly repeat: the most frequent first, with their
-    /// shares. None where there are more than `most` of them, or too few other values to tell. An infinity, which a table to be scored may
-    /// hold, is none.
-    pub(crate) fn spikes(&self, most: usize) -> Vec<(f64, f64)> {
-        let n = self.len();
-        let mut sorted: Vec<f64> = self.iter().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let (mut spikes, mut rest, mut distinct) = (Vec::new(), 0, 0);
-        for run in sorted.chunk_by(|a, b| a == b) {
-            let share = run.len() as f64 / n as f64;
-            match run.first() {
-                Some(value) if share >= TIE_SHARE && value.is_finite() => {
-                    spikes.push((*value, share));
-                }
-                _ => (rest, distinct) = (rest + run.len(), distinct + 1),
-            }
-        }
-        let is_dense = rest >= SPIKE_REST && distinct as f64 >= DISTINCT_SHARE * rest as f64;
-        if n < TIE_ROWS || spikes.len() > most || !is_dense {
-            return Vec::new();
-        }
-        spikes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.total_cmp(&b.0)));
-        spikes
-    }
-
-    /// Few distinct values or one that is frequent, if there are rows enough to tell.
-    pub(crate) fn ties(&self) -> Option<Ties> {
-        let n = self.len();
-        if n < TIE_ROWS {
-            return None;
-        }
-        let mut sorted: Vec<f64> = self.iter().step_by(n.div_ceil(TIE_SAMPLE)).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let looked_at = sorted.len() as f64;
-        let (mut distinct, mut longest, mut value) = (0, 0, 0.0);
-        for run in sorted.chunk_by(|a, b| a == b) {
-            distinct += 1;
-            if run.len() > longest {
-                longest = run.len();
-                value = run.first().copied().unwrap_or(0.0);
-            }
-        }
-        if (distinct as f64) < DISTINCT_SHARE * looked_at {
-            return Some(Ties::FewDistinct(distinct));
-        }
-        let share = longest as f64 / looked_at;
-        (share >= TIE_SHARE).then_some(Ties::Heavy { value, share })
+    /// How often each value is there.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally::of(self.iter())
     }
 }
 

@@ -420,7 +420,10 @@ fn rounded_numbers_and_masses_beside_whole_ones_are_all_there_is() {
     // Random weights put some of the density far out: what is summed reaches far, too.
     let tenths = |k: i32| f64::from(k) / 10.0;
     let whole = |k: i32| f64::from(k);
-    let kinds: [(&str, fn(i32) -> f64); 6] = [
+    let many =
+        format!("integer+{{{}}}", (0..90).map(|k| k.to_string()).collect::<Vec<_>>().join(","));
+    let kinds: [(&str, fn(i32) -> f64); 7] = [
+        (&many, whole),
         ("rounded(0.1)", tenths),
         ("rounded(0.1)>=-0.5", tenths),
         ("rounded(0.1)[-1, 4]+{0, 0.7}", tenths),

@@ -1,16 +1,19 @@
 //! The column that a table's cells, and a user's wish, make.
 
-use diffeo::{Column, ColumnKind, Error, KindWish, Result, choose_kind, quoted};
+use diffeo::{Column, ColumnKind, Error, KindWish, Result, Step, choose_kind, quoted};
 
 use crate::content::Content;
 use crate::measure::Values;
+use crate::tally::Tally;
 
 /// Whole numbers have a probability each if there are at most so many from the smallest to the largest
 const RANGE_MAX: f64 = 100.0;
 /// and so many rows for each of them.
 const ROWS_PER_NUMBER: f64 = 5.0;
-/// Most point masses that are found.
-const SPIKES_MAX: usize = 8;
+/// Of those whose counts differ more from neighbour to neighbour than draws of a smooth density, there may be more.
+const ROUGH_RANGE_MAX: f64 = 1000.0;
+/// Most point masses that are found beside a density.
+const SPIKES_MAX: usize = 32;
 /// A text column of more levels than this
 const LEVELS_OF_NAMES: usize = 100;
 /// which are more than this share of the rows holds names of rows, not categories.
@@ -66,14 +69,18 @@ pub(super) fn wished(name: &str, wish: &KindWish, x: &Values<'_>) -> Result<Chos
                 quoted(name)
             )));
         }
-        (kind @ (ColumnKind::Integer | ColumnKind::IntegerRange { .. }), _) => {
-            of_whole(Column::new(name, kind), x)
-        }
         (kind, _) => Column::new(name, kind),
     };
-    let column = with_holes(Column { masses: wish.masses.clone(), ..column }, x);
+    let column = Column { masses: wish.masses.clone(), ..column };
     check_support(&column, wish, x)?;
-    Ok(Chosen { column, reason: None })
+    let column = match column.kind {
+        ColumnKind::Date => column,
+        _ => {
+            let bounds = column.kind.bounds_in_steps();
+            of_whole(column, x, &x.tally(), bounds)
+        }
+    };
+    Ok(Chosen { column: with_holes(column, x), reason: between_steps(wish.kind, x) })
 }
 
 /// A column of whole numbers that have no probability of their own, as was asked for.
@@ -81,10 +88,21 @@ pub(super) fn wished(name: &str, wish: &KindWish, x: &Values<'_>) -> Result<Chos
 /// # Errors
 /// As [`wished`].
 pub(super) fn dequantized(name: &str, wish: Option<&KindWish>, x: &Values<'_>) -> Result<Chosen> {
-    let wish = wish.cloned().unwrap_or(ColumnKind::Integer.into());
+    let step = x.tally().step().unwrap_or(Step::ONE);
+    let found = stepped(ColumnKind::Integer, step);
+    let wish = wish.cloned().unwrap_or(found.into());
     let column = with_holes(Column::new(name, wish.kind), x);
     check_support(&column, &wish, x)?;
-    Ok(Chosen { column, reason: None })
+    Ok(Chosen { column, reason: between_steps(wish.kind, x) })
+}
+
+/// That values are rounded.
+fn between_steps(kind: ColumnKind, x: &Values<'_>) -> Option<String> {
+    let ColumnKind::Rounded { step, .. } = kind else { return None };
+    let count = x.iter().filter(|x| !step.divides(*x)).count();
+    (count > 0).then(|| {
+        format!("{count} of {} values lie between multiples of {step}: each counts as the one next to it", x.len())
+    })
 }
 
 fn with_holes(column: Column, x: &Values<'_>) -> Column {
@@ -106,52 +124,113 @@ fn of_unseen(rows: usize) -> f64 {
 }
 
 fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String) {
-    let facts = x.facts(&[]);
-    let (kind, reason) = choose_kind(&facts, None);
+    let (kind, reason) = choose_kind(&x.facts(&[]), None);
     let reason = reason.unwrap_or_default();
     if kind == ColumnKind::Boolean {
         return (Column::new(name, kind), reason);
     }
-    if kind.is_whole() {
-        let column = of_whole(Column::new(name, kind), x);
-        let reason = match column.range {
-            Some([low, high]) => {
-                format!("integer, each of {low} to {high} with a probability of its own")
+    let tally = x.tally();
+    if let Some(step) = lattice(kind, &tally) {
+        let reason = if step == Step::ONE { reason } else { of_step(step, &tally) };
+        let column = of_whole(Column::new(name, stepped(kind, step)), x, &tally, [None; 2]);
+        if let Some(ends) = column.range {
+            let [low, high] = column.kind.in_values(ends);
+            let named = if step == Step::ONE { "integer" } else { reason.as_str() };
+            let reason = format!("{named}, each of {low} to {high} with a probability of its own");
+            return (column, reason);
+        }
+        let masses = match with_masses {
+            true if tally.is_of_few_values() && !tally.fills(step) => {
+                tally.repeated(Column::MASSES_MAX)
             }
-            None => reason,
+            true => tally.peaks(step, SPIKES_MAX),
+            false => Vec::new(),
         };
-        return (column, reason);
+        return beside_masses(column, reason, masses, &tally);
     }
-    let spikes = if with_masses { x.spikes(SPIKES_MAX) } else { Vec::new() };
-    let masses: Vec<f64> = spikes.iter().map(|(value, _)| *value).collect();
-    let (of_rest, _) = choose_kind(&x.facts(&masses), None);
+    let masses = match with_masses {
+        true if tally.is_of_few_values() => tally.repeated(Column::MASSES_MAX),
+        true => tally.spikes(SPIKES_MAX),
+        false => Vec::new(),
+    };
+    if masses.len() == tally.distinct() {
+        let is_positive = x.iter().all(|x| x >= 0.0);
+        let kind = if is_positive { ColumnKind::Positive } else { ColumnKind::Real };
+        let reason = format!("{kind} with a mass at each of its {} values", masses.len());
+        return (Column { masses, ..Column::new(name, kind) }, reason);
+    }
+    let rest = x.facts(&masses);
+    let (of_rest, of_rest_reason) = match choose_kind(&rest, None) {
+        // What is never below 0 is not without its masses either.
+        (ColumnKind::Real, _) if kind != ColumnKind::Real && rest.min > 0.0 => {
+            (ColumnKind::Positive, None)
+        }
+        found => found,
+    };
     if masses.is_empty() || of_rest.is_discrete() {
         return (Column::new(name, kind), reason);
     }
-    let list: Vec<String> = spikes
-        .iter()
-        .map(|(value, share)| format!("{value} ({:.0}% of the rows)", 100.0 * share))
-        .collect();
-    let mass = if list.len() == 1 { "a point mass" } else { "point masses" };
-    let reason = format!("{of_rest} beside {mass} at {}", list.join(", "));
-    (Column { masses, ..Column::new(name, of_rest) }, reason)
+    let reason = of_rest_reason.unwrap_or_default();
+    beside_masses(Column::new(name, of_rest), reason, masses, &tally)
 }
 
-/// Gives each whole number a probability of its own where there are rows enough for that, or where both bounds were asked for.
-fn of_whole(column: Column, x: &Values<'_>) -> Column {
-    let facts = x.facts(&[]);
-    let (low, high) = match column.kind {
-        ColumnKind::IntegerRange { low, high } => (low, high),
-        _ => (None, None),
-    };
+/// The step of which numbers are multiples: all whole numbers are, others if there are few different ones that fill enough of the lattice.
+fn lattice(kind: ColumnKind, tally: &Tally) -> Option<Step> {
+    match kind.is_whole() {
+        true => Some(tally.step().filter(|step| step.is_whole()).unwrap_or(Step::ONE)),
+        false if tally.is_of_few_values() => tally.step().filter(|step| tally.fills(*step)),
+        false => None,
+    }
+}
+
+/// Multiples of a step that have the bound of a kind.
+fn stepped(kind: ColumnKind, step: Step) -> ColumnKind {
+    let is_bounded = !matches!(kind, ColumnKind::Integer | ColumnKind::Real);
+    match (step == Step::ONE, is_bounded) {
+        (true, _) if kind.is_whole() => kind,
+        (_, bounded) => ColumnKind::Rounded { step, low: bounded.then_some(0.0), high: None },
+    }
+}
+
+fn of_step(step: Step, tally: &Tally) -> String {
+    format!("multiples of {step} ({} different values)", tally.distinct())
+}
+
+fn beside_masses(
+    column: Column,
+    reason: String,
+    masses: Vec<f64>,
+    tally: &Tally,
+) -> (Column, String) {
+    const LISTED: usize = 4;
+    if masses.is_empty() {
+        return (column, reason);
+    }
+    let list = masses.iter().take(LISTED);
+    let list = list.map(|x| format!("{x} ({:.0}% of the rows)", 100.0 * tally.share(*x)));
+    let more = masses.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let mass = if masses.len() == 1 { "a point mass" } else { "point masses" };
+    let list: Vec<String> = list.collect();
+    let reason = format!("{} beside {mass} at {}{more}", column.kind, list.join(", "));
+    (Column { masses, ..column }, reason)
+}
+
+/// Gives each whole number, or multiple of a step, a probability of its own where there are rows enough for that, or where both bounds were
+/// asked for: from the smallest value to the largest, or between the bounds that were asked for.
+fn of_whole(column: Column, x: &Values<'_>, tally: &Tally, bounds: [Option<i64>; 2]) -> Column {
+    let [low, high] = bounds;
+    let Some(step) = column.kind.step().filter(|_| column.masses.is_empty()) else { return column };
     if let (Some(low), Some(high)) = (low, high) {
         let range = (high.abs_diff(low) < Column::RANGE_MAX).then_some([low, high]);
         return Column { range, ..column };
     }
-    let from = low.map_or(facts.min, |low| low as f64);
-    let to = high.map_or(facts.max, |high| high as f64);
+    let facts = x.facts(&[]);
+    let from = low.map_or(step.count(facts.min).round(), |low| low as f64);
+    let to = high.map_or(step.count(facts.max).round(), |high| high as f64);
     let count = to - from + 1.0;
-    if facts.all_whole && count <= RANGE_MAX && x.len() as f64 >= ROWS_PER_NUMBER * count {
+    let most = if tally.is_rough(step) { ROUGH_RANGE_MAX } else { RANGE_MAX };
+    if count <= most && x.len() as f64 >= ROWS_PER_NUMBER * count {
         let range = Some([from as i64, to as i64]);
         return Column { range, unseen: of_unseen(x.len()), ..column };
     }

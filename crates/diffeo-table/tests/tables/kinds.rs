@@ -52,7 +52,7 @@ fn the_schema_is_the_same_in_every_format_and_cut() {
     names.iter().for_each(|path| write(path, &chunk).unwrap());
     let schema = schema_of(&names[0], 65_536);
     let kinds: Vec<String> = schema.columns.iter().map(Column::describe).collect();
-    assert_eq!(kinds, ["category", "boolean", "date", "time", "real+{0}", "integer"]);
+    assert_eq!(kinds, ["category", "boolean", "date", "time", "real+{0}", "integer>=0"]);
     assert_eq!(schema.columns[0].levels, ["elm", "oak", "ash"]);
     assert_eq!(schema.columns[0].unseen, 1.0 / 302.0);
     assert_eq!(schema.columns[1].levels, ["false", "true"]);

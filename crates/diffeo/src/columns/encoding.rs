@@ -5,7 +5,7 @@ use rand_chacha::rand_core::Rng;
 
 use super::cells::{Cell, Cells};
 use super::context::{Contexts, Known};
-use super::outcomes::{Case, Outcomes, radix};
+use super::outcomes::{Case, Outcomes};
 use super::schema::{Column, Schema};
 use super::units::Units;
 use crate::host::normal::LN_2PI_HALF;
@@ -83,7 +83,7 @@ impl Encoding {
             let lattice = cell.as_ref().and_then(|_| whole.next());
             slots.push(Slot {
                 digits: specs.len() - usize::from(knots.is_some()),
-                radix: radix(outcomes.count).unwrap_or(outcomes.count.max(1)),
+                radix: outcomes.radix().unwrap_or(outcomes.count.max(1)),
                 mark: marks,
                 log_seen: column.log_seen(),
                 column: column.clone(),

@@ -1,6 +1,6 @@
 //! Inference: the rule that says what kind of values a column holds.
 
-use super::kind::ColumnKind;
+use super::kind::{ColumnKind, End};
 
 /// What the rule knows of a column of finite numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +13,8 @@ pub struct ColumnFacts {
     pub min: f64,
     /// Largest value.
     pub max: f64,
+    /// How many values are at least 0 and less than half a deviation.
+    pub near_zero: usize,
     /// Skewness of `x`.
     pub skewness: f64,
     /// Skewness of `ln x`, if all values are positive.
@@ -22,13 +24,18 @@ pub struct ColumnFacts {
 /// Whole numbers up to this magnitude, 2^53, are exact in `f64`.
 const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 /// Skewness above which a column of positive numbers is taken as [`ColumnKind::Positive`], if its logarithm is less skewed.
-const SKEWED: f64 = 1.0;
+pub(super) const SKEWED: f64 = 1.0;
+
+/// So many values next to 0, and none below, say that there can be none below: the chance that as many, which might as well lie on either side,
+/// all lie above is a thousandth.
+const NEAR_ZERO: usize = 10;
 
 /// The kind of a column, and why it was chosen. A wish is kept and gets no reason; whether the data lies in it is for the
 /// caller to check. Without one it is
 /// * [`ColumnKind::Boolean`] if all values are 0 or 1;
-/// * [`ColumnKind::Integer`] if the file stores whole numbers or all values are whole and at most 2^53;
-/// * [`ColumnKind::Positive`] if all values are positive, the skewness of x is above 1, and that of ln x is closer to 0;
+/// * [`ColumnKind::Integer`] if the file stores whole numbers or all values are whole and at most 2^53, at least 0 if ten are next to it;
+/// * [`ColumnKind::Positive`] if all values are positive, the skewness of x is above 1, and that of ln x is closer to 0, or if ten are next to 0;
+///   at least 0 instead if one is 0;
 /// * [`ColumnKind::Real`] otherwise.
 pub fn choose_kind(facts: &ColumnFacts, wish: Option<ColumnKind>) -> (ColumnKind, Option<String>) {
     if let Some(kind) = wish {
@@ -42,11 +49,22 @@ fn infer_kind(facts: &ColumnFacts) -> (ColumnKind, String) {
     if facts.all_whole && facts.min == 0.0 && facts.max == 1.0 {
         return (ColumnKind::Boolean, "boolean (all values are 0 or 1)".to_owned());
     }
-    if facts.stored_whole {
-        return (ColumnKind::Integer, "integer (the file stores whole numbers)".to_owned());
-    }
-    if facts.all_whole && facts.min.abs().max(facts.max.abs()) <= EXACT_INTEGER {
-        return (ColumnKind::Integer, "integer (all values are whole)".to_owned());
+    let never_below = facts.min >= 0.0 && facts.near_zero >= NEAR_ZERO;
+    let whole = match (facts.stored_whole, facts.all_whole) {
+        (true, _) => Some("the file stores whole numbers"),
+        (_, true) if facts.min.abs().max(facts.max.abs()) <= EXACT_INTEGER => {
+            Some("all values are whole")
+        }
+        _ => None,
+    };
+    if let Some(why) = whole {
+        return match never_below {
+            true => (
+                ColumnKind::IntegerRange { low: Some(0), high: None },
+                format!("integer>=0 ({why}, and none is below 0)"),
+            ),
+            false => (ColumnKind::Integer, format!("integer ({why})")),
+        };
     }
     if let Some(of_logarithm) = facts.log_skewness
         && facts.skewness > SKEWED
@@ -57,6 +75,17 @@ fn infer_kind(facts: &ColumnFacts) -> (ColumnKind, String) {
             facts.skewness
         );
         return (ColumnKind::Positive, text);
+    }
+    if never_below {
+        let near = facts.near_zero;
+        let why = format!("{near} values within half a deviation of 0, none below");
+        return match facts.min > 0.0 {
+            true => (ColumnKind::Positive, format!("positive ({why})")),
+            false => {
+                let kind = ColumnKind::Range { low: End::Closed(0.0), high: End::Unbounded };
+                (kind, format!("at least 0 ({why})"))
+            }
+        };
     }
     (ColumnKind::Real, "real".to_owned())
 }
@@ -71,6 +100,7 @@ mod tests {
         all_whole: false,
         min: 1e-3,
         max: 7.0,
+        near_zero: 0,
         skewness: 2.0,
         log_skewness: Some(-1.139_547_099_404_648_7),
     };

@@ -20,6 +20,14 @@ pub(crate) struct Outcomes {
     pub(crate) hole: Option<usize>,
 }
 
+impl Outcomes {
+    /// How many outcomes the second of two marks tells apart; `None` if there is one mark, as there is where an outcome says that a number is
+    /// there: one entry of a mark's code is then 1.
+    pub(crate) fn radix(&self) -> Option<usize> {
+        radix(self.count).filter(|_| self.rest.is_none())
+    }
+}
+
 /// What is the case in a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Case {
@@ -88,8 +96,9 @@ impl Column {
 
     /// The marks of the column, in order: its outcomes in one or two digits, then its place on a circle.
     pub(crate) fn marks(&self) -> Vec<MarkSpec> {
-        let count = self.outcomes().count;
-        let mut marks = match radix(count) {
+        let outcomes = self.outcomes();
+        let count = outcomes.count;
+        let mut marks = match outcomes.radix() {
             _ if count == 0 => Vec::new(),
             None => vec![MarkSpec::Levels { count, last: None }],
             Some(radix) => {

@@ -135,7 +135,7 @@ impl Column {
         masses.extend(&self.masses);
         let fault = match (fault, self.range) {
             ("", _) if self.masses.len() > Self::MASSES_MAX => {
-                "there may be 32 point masses at most"
+                "there may be 256 point masses at most"
             }
             ("", _) if !masses.iter().all(|mass| mass.is_finite()) => "point masses must be finite",
             ("", _) if masses.iter().enumerate().any(|(i, a)| masses[..i].contains(a)) => {
@@ -185,7 +185,7 @@ impl Column {
     /// Most levels of a category.
     pub const LEVELS_MAX: usize = 1 << 16;
     /// Most point masses.
-    pub const MASSES_MAX: usize = 32;
+    pub const MASSES_MAX: usize = 256;
     /// Most whole numbers that have a probability each.
     pub const RANGE_MAX: u64 = 4096;
 }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 ///
 /// * to the real line: `z = ln x` (log-slope `-ln x`) or `z = ln((x - low) / (high - x))` (log-slope
 ///   `ln(high - low) - ln(x - low) - ln(high - x)`).
+/// * softplus: `z = s ln(e^t - 1)` with `t = (x - low) / s` (log-slope `-ln(1 - e^-t)`): as it is far above the bound, a logarithm next to it.
 /// * back: `x = e^z`, or `x = low + (high - low) / (1 + e^-z)`, kept strictly inside the support.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "map", rename_all = "snake_case", deny_unknown_fields)]
@@ -21,6 +22,13 @@ pub enum Support {
     LogAbove {
         /// Lower bound.
         low: f64,
+    },
+    /// `z = scale ln(exp((x - low) / scale) - 1)` for `x > low`.
+    Softplus {
+        /// Lower bound.
+        low: f64,
+        /// How far above the bound it has an effect.
+        scale: f64,
     },
     /// `z = -ln(high - x)` for `x < high`.
     LogBelow {
@@ -47,6 +55,15 @@ impl Support {
         }
     }
 
+    /// The same for a column of this spread that is not skewed: a logarithm would skew it.
+    pub(super) fn unskewed(self, deviation: f64) -> Self {
+        match self {
+            Self::Log => Self::Softplus { low: 0.0, scale: deviation },
+            Self::LogAbove { low } => Self::Softplus { low, scale: deviation },
+            other => other,
+        }
+    }
+
     /// # Errors
     /// [`crate::ErrorKind::Config`] if an interval is empty or not finite.
     pub(super) fn validate(&self) -> Result<()> {
@@ -54,6 +71,13 @@ impl Support {
             Self::Logit { low, high } if !(low.is_finite() && high.is_finite() && low < high) => {
                 Err(Error::config(format!(
                     "support: expected finite bounds with low < high, found [{low}, {high}]"
+                )))
+            }
+            Self::Softplus { low, scale }
+                if !(low.is_finite() && scale.is_normal() && scale > 0.0) =>
+            {
+                Err(Error::config(format!(
+                    "support: expected a finite bound and a positive scale, found {low} and {scale}"
                 )))
             }
             Self::LogAbove { low: bound } | Self::LogBelow { high: bound }
@@ -74,6 +98,12 @@ impl Support {
             Self::Log => (x.ln(), -x.ln()),
             Self::LogAbove { low } if x <= low => OUTSIDE,
             Self::LogAbove { low } => ((x - low).ln(), -(x - low).ln()),
+            Self::Softplus { low, .. } if x <= low => OUTSIDE,
+            Self::Softplus { low, scale } => {
+                let t = (x - low) / scale;
+                let log_share = (-(-t).exp_m1()).ln();
+                ((x - low) + scale * log_share, -log_share)
+            }
             Self::LogBelow { high } if x >= high => OUTSIDE,
             Self::LogBelow { high } => (-(high - x).ln(), -(high - x).ln()),
             Self::Logit { low, high } if x <= low || x >= high => OUTSIDE,
@@ -105,6 +135,13 @@ impl Support {
             Self::LogAbove { low } => {
                 let z = z.clamp(-LOG_MAX, LOG_MAX);
                 (if z.is_nan() { z } else { (low + z.exp()).max(low.next_up()) }, z)
+            }
+            Self::Softplus { low, scale } => {
+                let t = (z / scale).max(-LOG_MAX);
+                // ln(1 + e^t) and ln(1 + e^-t) without overflow.
+                let near = (-t.abs()).exp().ln_1p();
+                let x = low + scale * (t.max(0.0) + near);
+                (if z.is_nan() { z } else { x.max(low.next_up()) }, t.min(0.0) - near)
             }
             Self::LogBelow { high } => {
                 let z = z.clamp(-LOG_MAX, LOG_MAX);

@@ -4,6 +4,7 @@ use diffeo_kernels::sum_rows;
 use serde::{Deserialize, Serialize};
 
 use super::cells::Cell;
+use super::infer::SKEWED;
 use super::outcomes::Case;
 use super::schema::{Column, Schema};
 use super::support::Support;
@@ -223,7 +224,16 @@ fn modelled_unit(
     let outcomes = column.outcomes();
     let there = |x: f64| column.case(x, &outcomes) == Case::Number;
     let cell = Cell::of(column);
-    let image = |x: f64| support.image(on_line(cell.as_ref(), x));
+    let line = |x: f64| on_line(cell.as_ref(), x);
+    let (mean, deviation) = spread(column, &line, x, j, (weight, &there))?;
+    let values = x.values().iter().skip(j).step_by(x.width()).filter(|x| there(**x));
+    let skewed = values.clone().map(|x| ((line(*x) - mean) / deviation).powi(3)).sum::<f64>();
+    let is_skewed = skewed > SKEWED * values.clone().count() as f64;
+    let support = match !is_skewed && deviation.is_normal() {
+        true => support.unskewed(deviation),
+        false => support,
+    };
+    let image = |x: f64| support.image(line(x));
     let (center, deviation) = spread(column, &image, x, j, (weight, &there))?;
     // On a line that is as it is, noise uniform on [0, 1) has variance 1/12.
     let scale = match &cell {
@@ -233,7 +243,6 @@ fn modelled_unit(
         _ => deviation,
     };
     let constant = is_constant(center, scale);
-    let values = x.values().iter().skip(j).step_by(x.width()).filter(|x| there(**x));
     if constant && values.clone().count() > 1 {
         return Err(Error::data(format!(
             "column {} is constant ({}): its density would be infinite; leave it out",
