@@ -89,11 +89,11 @@ def replace_cuda_libraries():
         link.symlink_to(library.name)
 
 
-def versions():
+def versions(packages=("torch", "zuko", "nflows", "jax", "flowjax", "numpy")):
     """The versions that a table of results must name."""
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("torch", "zuko", "nflows", "jax", "flowjax", "numpy")}
+    return {name: version(name) for name in packages}
 
 
 if __name__ == "__main__":
