@@ -137,7 +137,8 @@ def compare(name, options, results):
         shape = {"set": name, "rows": len(train) + len(test), "columns": len(columns), "utility_is": "F1" if is_class else "R2"}
         count = min(len(train), SAMPLE_ROWS)
         subset = train[np.random.default_rng(1).permutation(len(train))[:count]]
-        result = {**shape, "peer": "train rows", **measures.all_measures(columns, scale, target, logarithm, test, subset)}
+        judge = lambda rows: measures.all_measures(columns, scale, target, logarithm, (train, test), rows)
+        result = {**shape, "peer": "train rows", **judge(subset)}
         report(result, results, options)
         for peer_name in PEERS:
             if peer_name not in options.only or (peer_name in NUMBERS_ONLY and not numbers):
@@ -149,15 +150,15 @@ def compare(name, options, results):
                     samples, found = diffeo(peer_name, folder, columns, count, options)
                 else:
                     samples, found = peer(peer_name, folder, count, options)
-                found |= measures.all_measures(columns, scale, target, logarithm, test, samples)
+                found |= judge(samples)
             except (Failed, KeyError, ValueError) as fault:
                 found = {"fault": str(fault)}
             report({**shape, "peer": peer_name, **found}, results, options)
 
 
 HEAD = (
-    f"{'set':<16}{'rows x columns':<14}{'':<11}{'W1':>7}{'cover':>7}{'F1/R2':>8}{'C2ST':>7}{'invalid':>9}{'holes':>7}"
-    f"{'nats':>10}{'-inf':>7}{'density':>9}{'fit s':>8}{'draw s':>7}{'MB':>7}  used"
+    f"{'set':<16}{'rows x columns':<14}{'':<11}{'W1':>7}{'cover':>7}{'copies':>8}{'F1/R2':>8}{'C2ST':>7}{'invalid':>9}"
+    f"{'holes':>7}{'nats':>10}{'-inf':>7}{'density':>9}{'fit s':>8}{'draw s':>7}{'MB':>7}  used"
 )
 
 
@@ -175,6 +176,7 @@ def cells(result):
     widths = {
         "w1": (7, "3f"),
         "coverage": (7, "3f"),
+        "copies": (8, "3f"),
         "utility": (8, "3f"),
         "c2st": (7, "3f"),
         "invalid": (9, "2%"),
