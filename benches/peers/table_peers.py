@@ -32,6 +32,8 @@ import mixed_sets
 # Of the time, what the trial may plan for: the machine is not always as quick as it was.
 PLANNED = 0.8
 N_T, DUPLICATES = 50, 100
+# Rows of the trial, and of the smallest fit.
+TRIAL_ROWS = 1000
 
 
 def forestflow(columns, train, _test, options):
@@ -68,13 +70,13 @@ def forestflow(columns, train, _test, options):
     n_t = options.n_t or N_T
     fit(min(100, len(rows)), 1, 2)
     # A level costs something for its trees and something for each of its pairs.
-    small, large = min(1000, len(rows)), min(len(rows), 4000)
+    small, large = min(TRIAL_ROWS, len(rows)), min(len(rows), 4000)
     pairs = [small, large * (4 if large < 4000 else 1)]
     level = [fit(small, 1, 2)[1] / 2, fit(large, pairs[1] // large, 2)[1] / 2]
     slope = max((level[1] - level[0]) / (pairs[1] - pairs[0]), 1e-9)
     fixed = max(level[0] - slope * pairs[0], 0)
     affordable = (PLANNED * options.seconds / n_t - fixed) / slope
-    count = int(min(len(rows), max(affordable, 200)))
+    count = int(min(len(rows), max(affordable, TRIAL_ROWS)))
     duplicates = int(np.clip(affordable // count, 1, DUPLICATES))
     model, spent = fit(count, duplicates, n_t)
     start = time.perf_counter()
@@ -120,7 +122,7 @@ def arf(columns, train, test, options):
         model.forde()
         return model, time.perf_counter() - start, part
 
-    trial = min(1000, len(train))
+    trial = min(TRIAL_ROWS, len(train))
     _, rate, _ = fit(trial)
     count = int(min(len(train), PLANNED * options.seconds * trial / rate))
     model, spent, part = fit(count)
