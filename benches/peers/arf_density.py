@@ -4,10 +4,10 @@ call to score rows.
 ARF's density is, averaged over the trees, the share of training rows in the row's leaf times a product over the columns: a
 level's share of the leaf, or a normal of the leaf's mean and deviation cut off at its box. Two densities can be compared only
 in one measure, and `measure.json` says which diffeo took: for a column the values that have a probability (`masses`: point
-masses and included bounds), and whether it counts whole numbers. So a column's part in a leaf is here
+masses and included bounds), and the step of whose multiples each has a probability. So a column's part in a leaf is here
 
     a hole or a mass v     the share of the leaf's rows that have it
-    a whole number k       (share of the rest) x the cut normal's probability of [k - 1/2, k + 1/2]
+    a multiple x of step s (share of the rest) x the cut normal's probability of [x - s/2, x + s/2]
     another number x       (share of the rest) x the cut normal's density at x
 
 as R's arf does for holes (it keeps each leaf's share of them). It too is where the deviation of a leaf of one value comes from:
@@ -66,10 +66,10 @@ def tree_density(columns, measure, names, box, train, test, leaf, test_leaf):
         part[new_atom] = shares(real, new[new_atom], leaf, test_leaf[new_atom], count)
         rest = np.bincount(leaf[~is_atom], minlength=nodes)
         sides = [bound[:, names.index(column.name)] for bound in box]
-        whole = measure[column.name]["whole"]
-        fitted = normals(real[~is_atom], leaf[~is_atom], rest, sides, whole)
+        step = measure[column.name]["step"]
+        fitted = normals(real[~is_atom], leaf[~is_atom], rest, sides, step)
         where = test_leaf[~new_atom]
-        inside = cut_normal(new[~new_atom], *(values[where] for values in fitted), whole)
+        inside = cut_normal(new[~new_atom], *(values[where] for values in fitted), step)
         part[~new_atom] = rest[where] / np.maximum(count[where], 1) * inside
         density *= part
     return density
@@ -86,16 +86,16 @@ def shares(real, new, leaf, test_leaf, count):
     return np.where(known, table[test_leaf, found] / np.maximum(count[test_leaf], 1), 0)
 
 
-def normals(values, leaf, rest, sides, whole):
+def normals(values, leaf, rest, sides, step):
     """Mean, deviation and box of each leaf's normal, with R's rule where the deviation is 0."""
     n = np.maximum(rest, 1)
     mean = np.bincount(leaf, values, len(rest)) / n
     squares = np.bincount(leaf, (values - mean[leaf]) ** 2, len(rest))
     deviation = np.sqrt(squares / np.maximum(n - 1, 1))
     low, high = sides
-    if whole:
-        # A cut between two whole numbers, wherever it is, is one between their cells.
-        low, high = np.floor(low) + 0.5, np.floor(high) + 0.5
+    if step:
+        # A cut between two multiples, wherever it is, is one between their cells.
+        low, high = ((np.floor(side / step) + 0.5) * step for side in (low, high))
     if len(values):
         width = np.minimum(high, values.max()) - np.maximum(low, values.min())
         prior = np.sqrt(2 / n) * np.maximum(width, 1e-12) / 2 / norm.ppf(0.975)
@@ -103,12 +103,12 @@ def normals(values, leaf, rest, sides, whole):
     return mean, np.maximum(deviation, 1e-300), low, high
 
 
-def cut_normal(x, mean, deviation, low, high, whole):
+def cut_normal(x, mean, deviation, low, high, step):
     z = lambda value: (value - mean) / deviation
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         mass = between(z(low), z(high))
-        if whole:
-            value = between(z(np.maximum(x - 0.5, low)), z(np.minimum(x + 0.5, high))) / mass
+        if step:
+            value = between(z(np.maximum(x - step / 2, low)), z(np.minimum(x + step / 2, high))) / mass
         else:
             value = np.exp(-0.5 * z(x) ** 2) / np.sqrt(2 * np.pi) / deviation / mass
     return np.where((x >= low) & (x <= high) & (mass > 0), value, 0)

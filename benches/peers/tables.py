@@ -16,7 +16,7 @@ process of its own; MB is the largest resident size of one process (ForestFlow h
 is what a perfect sampler would have: training rows measured as if they were samples, and models trained on them.
 
 Likelihoods are means over test rows, in nats; `-inf` is the share of test rows with density 0, which the mean leaves out.
-`nats` is taken in the measure of diffeo's kinds (probabilities for levels, holes, whole numbers and point masses, densities in
+`nats` is taken in the measure of diffeo's kinds (probabilities for levels, holes, multiples of a step and point masses, densities in
 the data's units for the rest), which arf_density.py gives ARF too. KernelDensity and GaussianMixture have no point masses: on
 their tables there is a row `plain` for diffeo with `--columns 'x=real,...'` without any, and `density` compares these three,
 where everything is a density. Columns of rounded numbers have no bound on a likelihood: `density` of tables with many repeats
@@ -113,11 +113,11 @@ def diffeo(name, folder, columns, count, options):
 
 
 def measure(column):
-    """Which values of a number have a probability in a model's schema, and whether whole numbers are counted."""
+    """Which values of a number have a probability in a model's schema, and the step of which the others are multiples, 0 if there is a density."""
     kind = column["kind"]
     bounds = [end["closed"] for end in (kind.get("low"), kind.get("high")) if isinstance(end, dict) and "closed" in end]
-    whole = kind["kind"] in ("integer", "integer_range")
-    return {"masses": [*column.get("masses", []), *bounds], "whole": whole}
+    step = 1 if kind["kind"] in ("integer", "integer_range") else kind.get("step", 0)
+    return {"masses": [*column.get("masses", []), *bounds], "step": step}
 
 
 def peer(name, folder, count, options):

@@ -23,7 +23,9 @@ const MANY: usize = 20;
 const STANDS_OUT: f64 = 5.0;
 /// Rows from which on a value may have a mass of its own where there are few different ones.
 const ROWS_PER_VALUE: usize = 5;
-/// Counts of neighbours that differ so many times as much as those of draws of a smooth density are not smooth.
+/// Rows for each different value from which on all have a mass.
+const ROWS_FOR_ALL: usize = 20;
+/// Counts whose squared distance from the mean of their neighbours is so many times its variance are not those of a smooth density.
 const ROUGH: f64 = 3.0;
 
 /// The different values of a column in order, and how often each is there.
@@ -80,20 +82,26 @@ impl Tally {
         Step::new(if is_believed { divisor } else { 1.0 } / per).ok()
     }
 
-    /// How many times as much neighbours on a lattice differ in their counts as those of draws of a smooth density would: about 1 for such.
-    pub(crate) fn is_rough(&self, step: Step) -> bool {
-        let (mut squares, mut sum) = (0.0, 0.0);
-        for pair in self.runs.windows(2) {
-            let [(a, count), (b, next)] = pair else { continue };
-            let (count, next) = (*count as f64, *next as f64);
-            if (step.count(*b) - step.count(*a)).round() == 1.0 {
-                (squares, sum) = (squares + (count - next).powi(2), sum + count + next);
-            } else {
-                // There are zeros between them.
-                (squares, sum) = (squares + count.powi(2) + next.powi(2), sum + count + next);
-            }
+    /// Whether counts on a lattice of at most `most` numbers differ from the mean of their neighbours more than those of draws of a smooth
+    /// density would.
+    pub(crate) fn is_rough(&self, step: Step, most: usize) -> bool {
+        let Some((low, _)) = self.runs.first() else { return false };
+        let place = |x: f64| step.count(x - low).round() as usize;
+        if self.runs.last().is_none_or(|(high, _)| place(*high) >= most) {
+            return false;
         }
-        squares > ROUGH * sum
+        let mut counts = vec![0.0; most];
+        let runs = self.runs.iter();
+        runs.for_each(|(x, count)| {
+            counts.iter_mut().skip(place(*x)).take(1).for_each(|c| *c += *count as f64)
+        });
+        let (mut squares, mut variance) = (0.0, 0.0);
+        for near in counts.windows(3) {
+            let [before, here, after] = near else { continue };
+            squares += (here - 0.5 * (before + after)).powi(2);
+            variance += here + 0.25 * (before + after);
+        }
+        squares > ROUGH * variance
     }
 
     /// The values of a lattice that are much more frequent than those around them, `most` at most: the most frequent first.
@@ -107,7 +115,7 @@ impl Tally {
             let sides =
                 before.iter().rev().take_while(near).chain(after.iter().skip(1).take_while(near));
             let around: usize = sides.map(|(_, count)| count).sum();
-            self.is_frequent(*count) && *count as f64 > STANDS_OUT * around as f64 / AROUND
+            self.is_frequent(*count) && *count as f64 > STANDS_OUT * around as f64 / (2.0 * AROUND)
         };
         let peaks = self.runs.iter().enumerate().filter(is_peak).map(|(_, run)| *run);
         self.masses(peaks, most).unwrap_or_default()
@@ -135,9 +143,10 @@ impl Tally {
         self.distinct() as f64 >= FILLED * step.count(high - low)
     }
 
-    /// All values where there are few different ones, `most` at most, or those that repeat: the most frequent first.
+    /// All values where there are very few different ones, `most` at most, or those that repeat: the most frequent first.
     pub(crate) fn repeated(&self, most: usize) -> Vec<f64> {
-        let least = if self.distinct() <= most { 1 } else { ROWS_PER_VALUE };
+        let all = self.distinct() <= most && self.rows >= ROWS_FOR_ALL * self.distinct();
+        let least = if all { 1 } else { ROWS_PER_VALUE };
         let repeated = self.runs.iter().copied().filter(|(_, count)| *count >= least);
         let mut repeated: Vec<_> = repeated.filter(|(x, _)| x.is_finite()).collect();
         most_frequent(&mut repeated, most)
@@ -210,7 +219,7 @@ mod tests {
         }
         let smooth = of(|i| (bell(i) + bell(i).sqrt() * (f64::from(i) * 2.4).sin()) as usize);
         let rough = of(|i| (bell(i) * if i % 5 == 0 { 6.0 } else { 1.0 }) as usize);
-        assert!(!smooth.is_rough(Step::ONE) && rough.is_rough(Step::ONE));
+        assert!(!smooth.is_rough(Step::ONE, 100) && rough.is_rough(Step::ONE, 100));
         assert!(smooth.peaks(Step::ONE, 8).is_empty());
         let inflated = Tally::of(
             (0..1000).map(|i| if i % 3 == 0 { 0.0 } else { f64::from(1 + i * 37 % 5000) }),

@@ -6,12 +6,12 @@ use crate::content::Content;
 use crate::measure::Values;
 use crate::tally::Tally;
 
-/// Whole numbers have a probability each if there are at most so many from the smallest to the largest
-const RANGE_MAX: f64 = 100.0;
-/// and so many rows for each of them.
+/// Whole numbers have a probability each if there are at most so many from the smallest to the largest,
+const RANGE_MAX: f64 = 16.0;
+/// or so many that are not distributed smoothly: what is, a density learns from fewer rows, as it knows which numbers are neighbours.
+const ROUGH_RANGE_MAX: usize = 1000;
+/// There must be so many rows for each.
 const ROWS_PER_NUMBER: f64 = 5.0;
-/// Of those whose counts differ more from neighbour to neighbour than draws of a smooth density, there may be more.
-const ROUGH_RANGE_MAX: f64 = 1000.0;
 /// Most point masses that are found beside a density.
 const SPIKES_MAX: usize = 32;
 /// A text column of more levels than this
@@ -229,8 +229,8 @@ fn of_whole(column: Column, x: &Values<'_>, tally: &Tally, bounds: [Option<i64>;
     let from = low.map_or(step.count(facts.min).round(), |low| low as f64);
     let to = high.map_or(step.count(facts.max).round(), |high| high as f64);
     let count = to - from + 1.0;
-    let most = if tally.is_rough(step) { ROUGH_RANGE_MAX } else { RANGE_MAX };
-    if count <= most && x.len() as f64 >= ROWS_PER_NUMBER * count {
+    let is_separate = count <= RANGE_MAX || tally.is_rough(step, ROUGH_RANGE_MAX);
+    if is_separate && x.len() as f64 >= ROWS_PER_NUMBER * count {
         let range = Some([from as i64, to as i64]);
         return Column { range, unseen: of_unseen(x.len()), ..column };
     }
