@@ -268,3 +268,54 @@ fn stored_types_are_kinds() {
     assert_eq!(schemas[0], schemas[1]);
     assert_eq!(schemas[0]["columns"][1]["kind"]["kind"], "boolean");
 }
+
+/// A bell in tenths, fives of which some are frequent, amounts of which half are nothing, and few different logarithms.
+fn rounded(folder: &TempDir) {
+    let row = |i: usize| {
+        let bell: f64 = (0..6).map(|k| uniform(i * 7 + k * 31)).sum();
+        let often = if i.is_multiple_of(3) { 4.0 } else { 1.0 };
+        let five = (uniform(3 * i) * 8.0).floor() * 5.0 * often;
+        let amount = 1.0 + (-900.0 * uniform(5 * i).ln()).floor();
+        let claim = if i.is_multiple_of(2) { 0.0 } else { amount };
+        let log = (2.0 + (i * 7 % 5) as f64).ln();
+        format!("{:.1},{five},{claim},{log:.6}\n", 8.0 * bell)
+    };
+    let rows: String = (0..6000).map(row).collect();
+    fs::write(at(folder, "t.csv"), format!("tenth,five,claim,log\n{rows}")).unwrap();
+}
+
+#[test]
+fn rounded_numbers_come_back_as_they_are_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    rounded(&folder);
+    let run = |line: &str| run_in(folder.path(), line);
+    let tiny = TINY.replace("--quiet", "");
+    run(&format!("fit t.csv --seed 1 --out m.safetensors {tiny}")).expect(
+        0,
+        &[
+            "\"tenth\": multiples of 0.1",
+            "\"five\": multiples of 5 (14 different values), each of 0 to 140 with a probability",
+            "\"claim\": integer>=0 beside a point mass at 0 (50% of the rows)",
+            "\"log\": positive with a mass at each of its 5 values",
+        ],
+    );
+    assert_eq!(finite_scores(folder.path(), "t.csv --threads 1").len(), 6000);
+    for end in ["csv", "parquet"] {
+        run(&format!("sample m.safetensors -n 2000 --seed 2 --out s.{end}")).expect(0, &[]);
+        assert_eq!(finite_scores(folder.path(), &format!("s.{end}")).len(), 2000);
+    }
+    let text = fs::read_to_string(at(&folder, "s.csv")).unwrap();
+    let numbers = |name| column(&text, name).into_iter().map(|x| x.parse::<f64>().unwrap());
+    let digits = |x: &String| x.split('.').nth(1).map_or(0, str::len);
+    assert!(column(&text, "tenth").iter().all(|x| digits(x) <= 1));
+    assert!(numbers("five").all(|x| x.rem_euclid(5.0) == 0.0 && x >= 0.0));
+    assert!(numbers("claim").all(|x| x.fract() == 0.0 && x >= 0.0));
+    run("plot m.safetensors t.csv --out p.svg").expect(0, &[]);
+    let inspected = run("inspect m.safetensors").expect(0, &[]).stdout;
+    for text in ["rounded(0.1)", "rounded(5)>=0, each of 0 to 140", "integer>=0+{0}"] {
+        assert!(inspected.contains(text), "{text}: {inspected}");
+    }
+    // Asked for: what lies between counts as what is next to it, and that is said.
+    let line = "fit t.csv --columns tenth=rounded(0.5)[0,50] --seed 1 --force --out m.safetensors";
+    run(&format!("{line} {tiny}")).expect(0, &["values lie between multiples of 0.5"]);
+}

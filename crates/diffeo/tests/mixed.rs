@@ -401,6 +401,27 @@ fn a_fit_comes_near_the_truth_and_passes_its_check() {
 }
 
 #[test]
+fn outcomes_and_numbers_are_each_kept_where_they_were_best() {
+    // Few rows: a number that nothing tells is soon learned by heart, and a level that another one tells goes on being learned.
+    let mut rng = Streams::new(4).rng(Purpose::Shuffle, 0, 0);
+    let row = |_| {
+        let level = (3.0 * uniform(&mut rng)).floor();
+        let turned = (level + f64::from(u8::from(uniform(&mut rng) < 0.1))) % 3.0;
+        [level, turned, normal(&mut rng)]
+    };
+    let x = rows((0..150).flat_map(row).collect(), 3);
+    let schema = of(vec![category("a", 3), category("b", 3), Column::real("x")]);
+    let options = PresetOptions { hidden: vec![48, 48], transforms: 4, ..PresetOptions::default() };
+    let fit = Fit::new(Preset::Nsf).schema(schema).rows(x).seed(1);
+    let model = fit.preset_options(options).steps(400).run().unwrap();
+    let summary = model.summary.unwrap();
+    let whole = summary.history.iter().filter_map(|point| point.valid_loss);
+    let whole = whole.fold(f64::INFINITY, f64::min);
+    let kept = -summary.valid_log_prob_mean;
+    assert!(kept < whole - 1e-3, "{kept} kept, {whole} at one step");
+}
+
+#[test]
 fn marks_start_at_the_frequencies_of_the_rows() {
     let schema = of(vec![category("a", 4), Column::new("b", ColumnKind::Boolean)]);
     let spec = Preset::Nsf.spec_for(&schema.shape(), &PresetOptions::default()).unwrap();

@@ -28,7 +28,8 @@ use crate::duration::Span;
      Kinds of columns:\n  \
      real, positive          any number, numbers above 0\n  \
      [0,1] (0,1) [0,inf)     numbers between bounds, of which [ and ] include theirs; also >=0 and <=1\n  \
-     integer integer[0,12]   whole numbers, of a small range with a probability each; also integer>=0\n  \
+     integer integer[0,12]   whole numbers, between two bounds with a probability each; also integer>=0\n  \
+     rounded(0.1)            tenths, and other multiples of a step; also rounded(5)[0,100] and rounded(5)>=0\n  \
      boolean category        truth values; text or codes, of which each level has a probability\n  \
      date time               dates such as 2024-01-31, and such with a time of day\n  \
      periodic[0,24)          angles and hours, of which 24 is 0 again; periodic alone is [0, 2 pi)\n  \

@@ -50,6 +50,19 @@ impl Layout {
         self.parts.iter().map(range).collect()
     }
 
+    /// Where the parameters of a part of the flow lie, if they are there, side by side, and not all there is.
+    pub(crate) fn part(&self, name: &str) -> Option<Range<usize>> {
+        let is_within = |part: &Part| part.name.split('.').next() == Some(name);
+        let before = self.parts.iter().take_while(|part| !is_within(part));
+        let start: usize = before.map(|part| part.len).sum();
+        let len: usize = self.parts.iter().filter(|p| is_within(p)).map(|part| part.len).sum();
+        let first = self.parts.iter().position(is_within)?;
+        let many = self.parts.iter().filter(|part| is_within(part)).count();
+        let is_whole =
+            self.parts[first..].iter().take_while(|part| is_within(part)).count() == many;
+        (is_whole && len < self.len).then_some(start..start + len)
+    }
+
     /// Number of elements.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -131,6 +144,7 @@ mod tests {
         assert_eq!(runs, expected);
         assert_eq!([0, 4, 5, 8].map(|i| layout.name_at(i)), ["a", "a", "c", "c"]);
         assert_eq!(layout.len(), 9);
+        assert_eq!([layout.part("c"), layout.part("d")], [Some(5..9), None]);
     }
 
     #[test]

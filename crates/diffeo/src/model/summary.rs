@@ -24,7 +24,7 @@ pub struct TrainingSummary {
     pub seconds: f64,
     /// Why the run ended.
     pub stop_reason: String,
-    /// The step whose weights were kept.
+    /// The last step of which weights were kept: those of outcomes and those of numbers may be of two.
     pub best_step: u64,
     /// Mean log-density of the held-out rows under the weights kept; for columns that may be left out, where training validates with random
     /// subsets, of at most 10,000 of these rows with all that is known of them.

@@ -227,7 +227,7 @@ impl<T: Element> Run<T> {
         counters.validated_at = Some(step);
         self.state.history.push(Record { step, train_loss, valid_loss, learning_rate });
         let usable = match self.valid {
-            Some(_) => self.judge(step, [train_loss, valid_loss], &bad),
+            Some(_) => self.judge(step, [train_loss, valid_loss], &bad)?,
             None => true,
         };
         if usable {
@@ -238,12 +238,13 @@ impl<T: Element> Run<T> {
     }
 
     /// Compares a validation with those before, keeps the weights if they are the best; says whether it was finite.
-    fn judge(&mut self, step: u64, [train_loss, valid_loss]: [f64; 2], bad: &[u64]) -> bool {
-        let best = self.state.counters.stopping.observe(valid_loss);
-        if best {
-            self.state.best = self.state.candidate().to_vec();
-            self.state.counters.best_step = self.state.step_of_weights();
-        }
+    fn judge(
+        &mut self,
+        step: u64,
+        [train_loss, valid_loss]: [f64; 2],
+        bad: &[u64],
+    ) -> Result<bool> {
+        let best = self.keep_best(valid_loss)?;
         let epoch = step as f64 / self.plan.steps_per_epoch as f64;
         self.tell(Event::Validated { step, epoch, train_loss, valid_loss, best });
         if !valid_loss.is_finite() {
@@ -253,7 +254,7 @@ impl<T: Element> Run<T> {
                  finite, among them {rows:?} (counted from 0)",
                 bad.len()
             )));
-            return false;
+            return Ok(false);
         }
         let counters = &mut self.state.counters;
         if !counters.first_loss.is_finite() {
@@ -264,7 +265,38 @@ impl<T: Element> Run<T> {
             counters.warned = true;
             self.doubt().into_iter().for_each(|text| self.tell(Event::Warning(text)));
         }
-        true
+        Ok(true)
+    }
+
+    /// Keeps the weights of now if they are the best so far: those of the marks and those of the numbers each by themselves, as the loss is a sum
+    /// of what the ones and the others make it. Says whether some were kept.
+    fn keep_best(&mut self, valid_loss: f64) -> Result<bool> {
+        let mut kept = (self.state.candidate().to_vec(), valid_loss);
+        let marks = self.layout.part("marks").filter(|_| !self.state.best.is_empty());
+        if let Some(marks) = marks.filter(|_| valid_loss.is_finite()) {
+            let (now, best) = (kept.0.clone(), self.state.best.clone());
+            let best_loss = self.state.counters.stopping.best;
+            let with = |from: &[T], mut into: Vec<T>| {
+                into[marks.clone()].copy_from_slice(&from[marks.clone()]);
+                into
+            };
+            let new_marks = with(&now, best.clone());
+            let new_marks_loss = self.validation_loss(&new_marks)?.0;
+            if valid_loss >= new_marks_loss {
+                kept = (new_marks, new_marks_loss);
+            } else if new_marks_loss >= best_loss {
+                let new_numbers = with(&best, now);
+                let loss = self.validation_loss(&new_numbers)?.0;
+                kept = (new_numbers, loss);
+            }
+        }
+        let (weights, loss) = kept;
+        let is_best = self.state.counters.stopping.observe(loss);
+        if is_best {
+            self.state.best = weights;
+            self.state.counters.best_step = self.state.step_of_weights();
+        }
+        Ok(is_best)
     }
 
     /// Why the likelihood is not to be believed, if it gained more than it plausibly can.
