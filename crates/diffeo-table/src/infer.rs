@@ -65,8 +65,8 @@ pub fn infer_schema(
 /// * dates are dates, with times of day times;
 /// * numbers are what [`choose_kind`](diffeo::choose_kind) says, and multiples of a step if all whole numbers are, or if there are ten rows for
 ///   each different value of a few digits;
-/// * whole numbers and multiples have a probability each, if there are five rows for each of them, and 16 at most from the smallest to the largest,
-///   or 1000 whose counts differ from those of their neighbours more than draws of a smooth density would;
+/// * whole numbers and multiples have a probability each, if there are 16 at most from the smallest to the largest and five rows for each, or 1000
+///   and 25 rows for each, and their counts differ from those of their neighbours more than draws of a smooth density would;
 /// * values that fill 5% of the rows each, or 1% with 20 rows, are point masses beside others that hardly repeat, or beside multiples that are five
 ///   times as rare; where there are ten rows for each different value and no step, all that have five rows are.
 ///

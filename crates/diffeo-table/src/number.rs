@@ -37,10 +37,11 @@ const WORDS: [Words; 4] =
 /// Whole numbers up to this magnitude are exact in `f64`.
 pub(crate) const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
-/// Whether a trimmed cell marks a missing value.
+/// Whether a trimmed cell marks a missing value. `None` does as Python writes it; `none` is a word, of a category often enough.
 pub(crate) fn is_missing(cell: &str) -> bool {
-    const MARKS: [&str; 9] = ["na", "n/a", "#n/a", "null", "none", "nan", "-nan", "+nan", "?"];
-    cell.is_empty() || cell.len() <= 4 && MARKS.iter().any(|mark| cell.eq_ignore_ascii_case(mark))
+    const MARKS: [&str; 8] = ["na", "n/a", "#n/a", "null", "nan", "-nan", "+nan", "?"];
+    let is_mark = || MARKS.iter().any(|mark| cell.eq_ignore_ascii_case(mark)) || cell == "None";
+    cell.is_empty() || cell.len() <= 4 && is_mark()
 }
 
 /// Reads one cell; white space around it counts for nothing.
@@ -134,7 +135,7 @@ pub(crate) fn not_a_number(cell: &str) -> String {
     } else if trimmed.contains([';', '\t']) {
         "is the delimiter another one? see --delimiter"
     } else {
-        "mark missing values as empty, NA or ?, or see all cells of the column as text with --columns 'NAME=category'"
+        "mark missing values as empty, NA or ?, name their mark with --missing-as, or see all cells of the column as text with --columns 'NAME=category'"
     };
     format!("{} is not a number ({hint})", quoted(cell))
 }
@@ -183,6 +184,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Cell::Missing, "{text}");
         }
+        assert_eq!([parse("none"), parse("NONE")], [Cell::Text, Cell::Text]);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::tally::Tally;
 const RANGE_MAX: f64 = 16.0;
 /// or so many that are not distributed smoothly: what is, a density learns from fewer rows, as it knows which numbers are neighbours.
 const ROUGH_RANGE_MAX: usize = 1000;
-/// There must be so many rows for each.
-const ROWS_PER_NUMBER: f64 = 5.0;
+/// There must be so many rows for each, of few numbers and of many: what has fewer is better told by its neighbours, rough as they are.
+const ROWS_PER_NUMBER: [f64; 2] = [5.0, 25.0];
 /// Most point masses that are found beside a density.
 const SPIKES_MAX: usize = 32;
 /// A text column of more levels than this
@@ -229,8 +229,10 @@ fn of_whole(column: Column, x: &Values<'_>, tally: &Tally, bounds: [Option<i64>;
     let from = low.map_or(step.count(facts.min).round(), |low| low as f64);
     let to = high.map_or(step.count(facts.max).round(), |high| high as f64);
     let count = to - from + 1.0;
-    let is_separate = count <= RANGE_MAX || tally.is_rough(step, ROUGH_RANGE_MAX);
-    if is_separate && x.len() as f64 >= ROWS_PER_NUMBER * count {
+    let few = count <= RANGE_MAX;
+    let is_separate = few || tally.is_rough(step, ROUGH_RANGE_MAX);
+    let rows = ROWS_PER_NUMBER[usize::from(!few)];
+    if is_separate && x.len() as f64 >= rows * count {
         let range = Some([from as i64, to as i64]);
         return Column { range, unseen: of_unseen(x.len()), ..column };
     }
