@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """How often `diffeo check` fails default fits of known truths: no failure is due.
 
-    cargo build --release && python3 benches/false_alarms.py 50     # 50 fits of each truth, about 20 minutes; needs numpy
+    cargo build --release && python3 benches/false_alarms.py 50     # 50 fits of each truth, about 25 minutes; needs numpy
+    python3 benches/false_alarms.py 50 mixed,counts                 # of some truths
 
 Each fit sees 3,000 rows of a truth and is judged on 2,000 fresh ones. A line for each check says how many of its verdicts were failures,
 and the largest value as a share of its limit.
@@ -42,21 +43,46 @@ def counts(rng, n):
     return {"k": rng.poisson(3 * rate), "w": rng.exponential(rate)}
 
 
-TRUTHS = {gaussian: [], moons: [], conditional: ["--columns", "x,y", "--context", "c"], counts: []}
+def mixed(rng, n):
+    level = rng.choice(3, n, p=[1 / 2, 1 / 3, 1 / 6])
+    angle = (rng.vonmises(level, 1.5) % (2 * np.pi)) * 24 / (2 * np.pi)
+    x = level + np.cos(angle * np.pi / 12) + 0.5 * rng.normal(size=n)
+    case = rng.uniform(size=n)
+    x = np.where(case < 0.2, 0, np.where(case < 0.3, np.nan, x))
+    tenth = np.round(20 + 3 * level + 2 * rng.normal(size=n), 1)
+    return {"level": np.array(["elm", "oak", "ash"])[level], "hour": angle, "x": x, "tenth": tenth}
+
+
+TRUTHS = {
+    gaussian: [],
+    moons: [],
+    conditional: ["--columns", "x,y", "--context", "c"],
+    counts: [],
+    mixed: ["--columns", "level,hour=periodic[0,24),x,tenth", "--missing", "model"],
+}
+
+
+def cell(value):
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{value:.9g}"
 
 
 def write(columns, path):
-    lines = [",".join(columns)] + [",".join(f"{value:.9g}" for value in row) for row in zip(*columns.values())]
+    lines = [",".join(columns)] + [",".join(map(cell, row)) for row in zip(*columns.values())]
     path.write_text("\n".join(lines) + "\n")
 
 
 def main():
     fits = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    names = sys.argv[2].split(",") if len(sys.argv) > 2 else [truth.__name__ for truth in TRUTHS]
     found = {}
     with tempfile.TemporaryDirectory() as name:
         seen, fresh, model = (Path(name) / file for file in ("seen.csv", "fresh.csv", "model.safetensors"))
         for seed in range(fits):
             for truth, options in TRUTHS.items():
+                if truth.__name__ not in names:
+                    continue
                 rng = np.random.default_rng(seed)
                 write(truth(rng, ROWS), seen)
                 write(truth(rng, JUDGED), fresh)
