@@ -230,6 +230,21 @@ def ratios(name, done, sets):
             print(f"  {one:<16}{spent[0] / spent[1]:8.2f}   {full:10.0f} s {full / ours['fit']:9.1f}   ({theirs['used']})")
 
 
+def markdown(results):
+    """The results as a table: what a perfect sampler, diffeo and the others reach on each set."""
+    head = ["set", "rows x columns", "", "W1", "coverage", "F1/R2", "C2ST", "invalid", "nats", "fit s", "draw s", "MB"]
+    lines = [head, ["---", "---", "---", *["--:"] * 9]]
+    forms = {"w1": ".3f", "coverage": ".3f", "utility": ".3f", "c2st": ".3f", "invalid": ".1%"}
+    forms |= {"log_prob": ".3f", "fit": ".1f", "sample": ".1f", "megabytes": ".0f"}
+    for result in results:
+        is_first = result["peer"] == "train rows"
+        shape = [result["set"], f"{result['rows']:,} x {result['columns']}"] if is_first else ["", ""]
+        cells = [format(result[key], form) if result.get(key) is not None else "" for key, form in forms.items()]
+        cells = cells if "fault" not in result else [result["fault"], *[""] * 8]
+        lines.append([*shape, result["peer"], *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description="samples and densities of mixed tables, diffeo beside ForestFlow and ARF")
     parser.add_argument("--data", type=Path, default=None, help="folder with the tables as NAME.csv.gz (made if not given)")
@@ -239,6 +254,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="threads of every competitor (2)")
     parser.add_argument("--quick", action="store_true", help="two small sets, 8 s a fit, 10 noise levels for ForestFlow")
     parser.add_argument("--json", type=Path, default=None, help="write the results to this file")
+    parser.add_argument("--markdown", type=Path, default=None, help="write the table to this file")
     parser.add_argument("--binary", default=None, help="the diffeo to run (built with cargo when not given)")
     options = parser.parse_args()
     names = options.sets.split(",") if options.sets else mixed_sets.QUICK if options.quick else mixed_sets.NAMES
@@ -260,6 +276,8 @@ def main():
         if name not in missing:
             compare(name, options, results)
     summarise(results)
+    if options.markdown:
+        options.markdown.write_text(markdown(results))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom};
 use diffeo::{Error, ErrorKind, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
-use super::thrift::{Stop, Thrift};
+use super::thrift::{BOOL_FALSE, BOOL_TRUE, STRUCT, Stop, Thrift};
 
 /// Largest footer.
 const FOOTER_BYTES: u64 = 1 << 26;
@@ -142,6 +142,9 @@ fn check_column(file: &mut File, size: u64, column: &ColumnChunkMetaData) -> Res
 }
 
 const DICTIONARY_PAGE: i64 = 2;
+/// Of the fields 5 to 8 of a page header: the last of the whole numbers that they begin with, and which fields are a truth value and statistics; 0
+/// for none. Index pages have no fields.
+const FIELDS: [(i64, i64, i64); 4] = [(4, 0, 5), (0, 0, 0), (2, 3, 0), (6, 7, 8)];
 
 /// What is needed of a page header.
 #[derive(Default)]
@@ -169,8 +172,17 @@ fn read_page_header(file: &mut File, position: u64, end: u64) -> Result<Page, Op
 
 /// `PageHeader` of parquet.thrift: 1 type, 2 uncompressed size, 3 compressed size, then one of 5 (data page: 1 values,
 /// 2 encoding), 7 (dictionary page: the same) and 8 (data page v2: 1 values, 4 encoding).
+///
+/// The decoder reads a field that it knows as what it should be, whatever its type says, and would read on elsewhere, beyond the end even, where it
+/// skips lists of 2^31 elements one by one. So each must be what it should be.
 fn parse_page_header(bytes: &[u8]) -> Result<Page, Stop> {
     let mut page = Page { encoding: -1, ..Page::default() };
+    let mut walk = Thrift::new(bytes);
+    walk.fields(&mut |_, id, kind, value| match (id, value) {
+        (1..=4, None) => Err(Stop::Bad),
+        (5..=8, _) if kind != STRUCT => Err(Stop::Bad),
+        _ => Ok(false),
+    })?;
     let mut walk = Thrift::new(bytes);
     walk.fields(&mut |inner, id, kind, value| match (id, value) {
         (1, Some(v)) => {
@@ -185,9 +197,19 @@ fn parse_page_header(bytes: &[u8]) -> Result<Page, Stop> {
             page.packed = v;
             Ok(false)
         }
-        (5 | 7 | 8, None) if kind == 12 => {
+        (5 | 7 | 8, None) if kind == STRUCT => {
             let encoding = if id == 8 { 4 } else { 2 };
-            inner.fields(&mut |_, field, _, value| {
+            inner.fields(&mut |_, field, kind, value| {
+                let (numbers, truth, statistics) = FIELDS[(id - 5) as usize];
+                let is_sound = match field {
+                    1.. if field <= numbers => value.is_some(),
+                    _ if field == truth => matches!(kind, BOOL_TRUE | BOOL_FALSE),
+                    _ if field == statistics => kind == STRUCT,
+                    _ => true,
+                };
+                if !is_sound {
+                    return Err(Stop::Bad);
+                }
                 match value {
                     Some(v) if field == 1 => page.values = v,
                     Some(v) if field == encoding => page.encoding = v,
@@ -210,4 +232,27 @@ fn read_at(file: &mut File, position: u64, n: usize) -> Result<Vec<u8>> {
     file.seek(SeekFrom::Start(position)).map_err(fail)?;
     file.read_exact(&mut bytes).map_err(fail)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_headers_have_fields_of_their_types() {
+        // Type 0, 8 bytes, 8 bytes; a data page of 1 value, encoding 0, and two more numbers.
+        let sound = [0x15, 0, 0x15, 16, 0x15, 16, 0x2c, 0x15, 2, 0x15, 0, 0x15, 6, 0x15, 6, 0, 0];
+        let page = parse_page_header(&sound).unwrap();
+        assert_eq!((page.kind, page.unpacked, page.packed, page.values), (0, 8, 8, 1));
+        assert_eq!(page.header_bytes, sound.len() as u64);
+        let bad = |header: &[u8]| parse_page_header(header).map(|_| ()) == Err(Stop::Bad);
+        // A type that is a list, a data page that is a number, one whose count is text or whose statistics are a number.
+        assert!(bad(&[0x19, 0x00, 0x15, 16, 0x15, 16, 0]));
+        assert!(bad(&[0x15, 0, 0x15, 16, 0x15, 16, 0x25, 2, 0]));
+        assert!(bad(&[0x15, 0, 0x15, 16, 0x15, 16, 0x2c, 0x18, 1, 65, 0, 0]));
+        assert!(bad(&[0x15, 0, 0x15, 16, 0x15, 16, 0x2c, 0x55, 2, 0, 0]));
+        // An index page, which nothing reads, that is a list; a dictionary whose order is a number.
+        assert!(bad(&[0x15, 0, 0x15, 16, 0x15, 16, 0x39, 0x15, 2, 0]));
+        assert!(bad(&[0x15, 4, 0x15, 16, 0x15, 16, 0x4c, 0x15, 2, 0x15, 0, 0x15, 2, 0, 0]));
+    }
 }

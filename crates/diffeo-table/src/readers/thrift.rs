@@ -7,8 +7,8 @@ const DEPTH_MAX: u32 = 32;
 /// Most elements of a list. The widest and longest files stay far below.
 const LIST_MAX: u64 = 1 << 20;
 
-const BOOL_TRUE: u8 = 1;
-const BOOL_FALSE: u8 = 2;
+pub(crate) const BOOL_TRUE: u8 = 1;
+pub(crate) const BOOL_FALSE: u8 = 2;
 const BYTE: u8 = 3;
 const I16: u8 = 4;
 const I32: u8 = 5;
@@ -18,7 +18,7 @@ const BINARY: u8 = 8;
 const LIST: u8 = 9;
 const SET: u8 = 10;
 const MAP: u8 = 11;
-const STRUCT: u8 = 12;
+pub(crate) const STRUCT: u8 = 12;
 
 /// Unread bytes.
 pub(crate) struct Thrift<'a> {
@@ -63,6 +63,10 @@ impl<'a> Thrift<'a> {
                 0 => self.zigzag()?,
                 delta => i64::checked_add(id, i64::from(delta)).ok_or(Stop::Bad)?,
             };
+            // The decoder keeps the last 16 bits, which may be those of a field that it knows.
+            if i16::try_from(id).is_err() {
+                return Err(Stop::Bad);
+            }
             let value = if matches!(kind, I16 | I32 | I64) { Some(self.zigzag()?) } else { None };
             if !field(self, id, kind, value)? && value.is_none() {
                 self.skip(kind, true, 0)?;
@@ -193,6 +197,9 @@ mod tests {
         // A field after the last number that there is.
         let last = [&[0x05, 0xfe][..], &[0xff; 8], &[0x01, 2, 0x15, 2, 0]].concat();
         assert_eq!(Thrift::new(&last).fields(&mut |_, _, _, _| Ok(false)), Err(Stop::Bad));
+        // Field 65,537, whose last 16 bits are those of field 1.
+        let far = [0x05, 0x82, 0x80, 0x08, 2, 0];
+        assert_eq!(Thrift::new(&far).fields(&mut |_, _, _, _| Ok(false)), Err(Stop::Bad));
         // Nested without end.
         assert!(Thrift::new(&[0x1c; 100]).skip_struct().is_err());
     }
