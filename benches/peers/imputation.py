@@ -216,15 +216,12 @@ def main():
 
         options.binary = find_binary()
     options.data = options.data or mixed_sets.make_folder(environment.ENVIRONMENT / "mixed")
-    missing = [name for name in names if not mixed_sets.path_of(name, options.data).exists()]
-    if missing:
-        print(f"not on this machine, left out: {', '.join(missing)}")
+    names = mixed_sets.there(names, options.data)
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(f"{'set':<14}{'rows x columns':<13}{'':<11}{'error':>9}{'levels':>9}{'in 90 %':>9}{'seconds':>9}")
     results = []
     for name in names:
-        if name not in missing:
-            compare(name, options, results)
+        compare(name, options, results)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -105,6 +105,14 @@ def path_of(name, folder):
     return folder / f"{name}.csv.gz"
 
 
+def there(names, folder):
+    """Those of the tables that are in the folder; the others are said."""
+    missing = [name for name in names if not path_of(name, folder).exists()]
+    if missing:
+        print(f"not on this machine, left out: {', '.join(missing)}")
+    return [name for name in names if name not in missing]
+
+
 def read(name, folder):
     table = pd.read_csv(path_of(name, folder), keep_default_na=False, na_values=["", "NA"])
     table = table.drop(columns=list(LEFT_OUT.get(name, {})))

@@ -266,15 +266,12 @@ def main():
 
         options.binary = find_binary()
     options.data = options.data or mixed_sets.make_folder(environment.ENVIRONMENT / "mixed")
-    missing = [name for name in names if not mixed_sets.path_of(name, options.data).exists()]
-    if missing:
-        print(f"not on this machine, left out: {', '.join(missing)}")
+    names = mixed_sets.there(names, options.data)
     print(f"{options.seconds:g} s a fit, {options.threads} threads; {environment.versions(VERSIONS)}")
     print(HEAD)
     results = []
     for name in names:
-        if name not in missing:
-            compare(name, options, results)
+        compare(name, options, results)
     summarise(results)
     if options.markdown:
         options.markdown.write_text(markdown(results))
