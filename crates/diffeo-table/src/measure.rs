@@ -62,7 +62,12 @@ impl<'a> Values<'a> {
 
     /// What its kind is chosen by, but for the values that are left out of the account.
     pub(crate) fn facts(&self, without: &[f64]) -> ColumnFacts {
-        let rest = self.iter().filter(|x| !without.contains(x));
+        let mut without = without.to_vec();
+        without.sort_unstable_by(f64::total_cmp);
+        // Not by `total_cmp`: to it 0 and -0 are two.
+        let order = |a: &f64, b: &f64| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Less);
+        let is_left = |x: &f64| without.binary_search_by(|other| order(other, x)).is_err();
+        let rest = self.iter().filter(is_left);
         let m = moments(rest.clone());
         let near_zero = rest.clone().filter(|x| (0.0..0.5 * m.deviation).contains(x)).count();
         ColumnFacts {

@@ -52,15 +52,12 @@ impl Layout {
 
     /// Where the parameters of a part of the flow lie, if they are there, side by side, and not all there is.
     pub(crate) fn part(&self, name: &str) -> Option<Range<usize>> {
-        let is_within = |part: &Part| part.name.split('.').next() == Some(name);
-        let before = self.parts.iter().take_while(|part| !is_within(part));
-        let start: usize = before.map(|part| part.len).sum();
-        let len: usize = self.parts.iter().filter(|p| is_within(p)).map(|part| part.len).sum();
-        let first = self.parts.iter().position(is_within)?;
-        let many = self.parts.iter().filter(|part| is_within(part)).count();
-        let is_whole =
-            self.parts[first..].iter().take_while(|part| is_within(part)).count() == many;
-        (is_whole && len < self.len).then_some(start..start + len)
+        let ranges = self.ranges();
+        let within = ranges.iter().filter(|(whole, _)| whole.split('.').next() == Some(name));
+        let (start, end, len) = within.fold((usize::MAX, 0, 0), |(start, end, len), (_, range)| {
+            (start.min(range.start), end.max(range.end), len + range.len())
+        });
+        (len > 0 && len < self.len && end - start == len).then_some(start..end)
     }
 
     /// Number of elements.
