@@ -27,6 +27,7 @@ import argparse
 import json
 import math
 
+import golden_curves
 import jax
 import mpmath
 import numpy as np
@@ -391,6 +392,7 @@ def files():
     )
     yield "householder", lambda: flow("products of reflections", 5, 0, [Householder(5, 1), Householder(5, 4)], library=NFLOWS)
     yield "cholesky", lambda: flow("triangular maps with a positive diagonal", 4, 0, [Cholesky(4), Cholesky(4)], library=FLOWJAX)
+    yield "curves", lambda: golden_curves.curves(ZUKO)
 
 
 def differences(old, new, path=""):

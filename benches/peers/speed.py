@@ -43,7 +43,16 @@ ROWS = [
     ("nsf", 43, 256, 5, (512, 64, 4096)),
     ("maf", 200, 512, 5, (64,)),
     ("nsf", 200, 256, 5, (64,)),
+    ("bernstein", 6, 256, 5, (512, 4096)),
+    ("sos", 6, 256, 5, (512, 4096)),
 ]
+# Parameters that the scalar map of a column needs.
+PER_COLUMN = {
+    "maf": 2,
+    "nsf": 3 * BINS - 1,
+    "bernstein": BINS + 1,
+    "sos": 3 * (-(-BINS // 2) + 1) + 1,
+}
 # What is asked for: at least so many times as fast as zuko and FlowJAX.
 TARGETS = {"train": (3, 2), "log_prob": (3, 3)}
 SAMPLE_TARGETS = {6: 10, 43: 30, 200: 100}
@@ -99,13 +108,12 @@ def build():
 
 def necessary_operations(model, d, hidden, transforms, batch, op):
     """Operations of the products of a batch, zeros of the masks left out; degrees as MADE's, spread evenly over the units."""
-    per_column = 2 if model == "maf" else 3 * BINS - 1
     lowest = min(1, d - 1)
     degrees = [lowest + unit * max(1, d - lowest) // hidden for unit in range(hidden)]
     at_most = [sum(degree <= m for degree in degrees) for m in range(d + 1)]
     inputs = sum(min(degree, d) for degree in degrees)
     between = (LAYERS - 1) * sum(at_most[degree] for degree in degrees)
-    outputs = per_column * sum(at_most[column] for column in range(d))
+    outputs = PER_COLUMN[model] * sum(at_most[column] for column in range(d))
     weights = inputs + between + outputs
     if op != "train":
         return 2 * batch * transforms * weights

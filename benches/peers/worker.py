@@ -7,7 +7,8 @@ request is one line of JSON on stdin, an answer one line on stdout; the process 
     {"ms": [14.61, 14.55, ...]}
 
 - `model`: `maf` (affine) or `nsf` (rational-quadratic spline, `bins` bins, bound 5), both autoregressive, f32, ReLU networks
-  with `layers` hidden layers of `hidden` units, `transforms` of them, columns reordered in between.
+  with `layers` hidden layers of `hidden` units, `transforms` of them, columns reordered in between. diffeo and zuko also have
+  `bernstein` (degree `bins`) and `sos` (three polynomials of half that degree).
 - `op`: `train` is loss, gradient and Adam's step on one batch that is in memory already; `log_prob` is without gradient;
   `sample` draws `batch` rows, new ones each time.
 - Calls are repeated for `seconds`, at least once; `ms` has the time of each. What happens once (building, compiling, the
@@ -63,12 +64,24 @@ class Zuko(Torch):
         import zuko
 
         options = {"transforms": transforms, "hidden_features": (hidden,) * layers}
-        flow = zuko.flows.NSF(d, bins=bins, **options) if model == "nsf" else zuko.flows.MAF(d, **options)
+        kinds = {
+            "maf": lambda: zuko.flows.MAF(d, **options),
+            "nsf": lambda: zuko.flows.NSF(d, bins=bins, **options),
+            "bernstein": lambda: zuko.flows.BPF(d, degree=bins, **options),
+            "sos": lambda: zuko.flows.SOSPF(d, degree=-(-bins // 2), polynomials=3, **options),
+        }
+        flow = kinds[model]()
         return self.calls(flow, d, batch, flow, lambda: flow().sample((batch,)))
+
+
+def expect(model):
+    if model not in ("maf", "nsf"):
+        raise ValueError(f"no {model} to compare with")
 
 
 class NFlows(Torch):
     def build(self, model, d, hidden, layers, transforms, bins, batch):
+        expect(model)
         from nflows import distributions, flows
         from nflows import transforms as maps
 
@@ -95,6 +108,7 @@ class FlowJax:
         self.key = jax.random.key(0)
 
     def build(self, model, d, hidden, layers, transforms, bins, batch):
+        expect(model)
         import equinox as eqx
         import jax
         import jax.numpy as jnp

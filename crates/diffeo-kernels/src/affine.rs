@@ -102,7 +102,7 @@ impl<T: Real> ColumnInverter<T> for &Affine {
 
 /// `S tanh(raw / S)` and its slope.
 #[inline(always)]
-fn bounded<T: Real>(raw: T, limit: T, limit_inverse: T) -> (T, T) {
+pub(crate) fn bounded<T: Real>(raw: T, limit: T, limit_inverse: T) -> (T, T) {
     let t = (raw * limit_inverse).tanh();
     (limit * t, t.fma(-t, T::ONE))
 }

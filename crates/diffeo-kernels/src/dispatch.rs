@@ -54,27 +54,27 @@ fn detect() -> Level {
     Level::Baseline
 }
 
-/// Defines a function over `T: Real` that is compiled for every [`Level`] and dispatches to the
+/// Defines a function over `T: Real`, and one other type if need be, that is compiled for every [`Level`] and dispatches to the
 /// machine's best. The body must call only `#[inline(always)]` functions to gain from it.
 macro_rules! dispatched {
     (
         $(#[$meta:meta])*
-        $vis:vis fn $name:ident<$T:ident: Real>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block
+        $vis:vis fn $name:ident<$T:ident: Real $(, $C:ident: $bound:path)?>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block
     ) => {
         $(#[$meta])*
-        $vis fn $name<$T: $crate::Real>($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name<$T: $crate::Real $(, $C: $bound)?>($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            fn body<$T: $crate::Real>($($arg: $ty),*) $(-> $ret)? $body
+            fn body<$T: $crate::Real $(, $C: $bound)?>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi2,avx512f,avx512bw,avx512dq,avx512vl")]
-            fn avx512<$T: $crate::Real>($($arg: $ty),*) $(-> $ret)? {
+            fn avx512<$T: $crate::Real $(, $C: $bound)?>($($arg: $ty),*) $(-> $ret)? {
                 body($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2<$T: $crate::Real>($($arg: $ty),*) $(-> $ret)? {
+            fn avx2<$T: $crate::Real $(, $C: $bound)?>($($arg: $ty),*) $(-> $ret)? {
                 body($($arg),*)
             }
 

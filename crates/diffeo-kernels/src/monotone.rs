@@ -1,5 +1,10 @@
 //! What the scalar maps have in common: the contract of a map, shapes, and where gradients come from and go.
 
+pub(crate) mod columns;
+pub(crate) mod curve;
+mod rows;
+pub(crate) mod slope;
+
 use std::fmt::Debug;
 
 use crate::TILE_ROWS;

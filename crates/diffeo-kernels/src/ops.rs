@@ -79,19 +79,24 @@ pub fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
     composed::activate(x, activation)
 }
 
-/// Applies a scalar map to `[n, d]` with parameters `[n, d k]`: value and log-slope, both `[n, d]`.
+/// Applies a scalar map to `[n, d]` with parameters `[n, d k]`: value and log-slope, both `[n, d]`. `None` for an inverse that has neither a kernel on the device
+/// nor a formula.
 pub fn scalar_map(
     map: &Arc<dyn AnyMap>,
     direction: Direction,
     x: Tensor<2>,
     params: Tensor<2>,
-) -> [Tensor<2>; 2] {
+) -> Option<[Tensor<2>; 2]> {
     let [n, d] = x.dims();
-    if !is_fused(&x) || n * d == 0 {
-        return map.composed(direction, x, params);
+    if is_fused(&x) && n * d > 0 {
+        let op = map::MapOp { map: Arc::clone(map), direction };
+        return Some(halves(extension::apply2([x, params], Arc::new(op))));
     }
-    let op = map::MapOp { map: Arc::clone(map), direction };
-    halves(extension::apply2([x, params], Arc::new(op)))
+    match direction {
+        // Nothing is the same in both directions.
+        Direction::Inverse if n * d > 0 => map.composed_inverse(x, params),
+        _ => Some(map.composed(x, params)),
+    }
 }
 
 /// The two matrices of `[2, n, d]`.
@@ -114,6 +119,16 @@ pub fn sum_rows(t: Tensor<2>) -> Tensor<1> {
         return composed::sum_rows(t);
     }
     extension::apply1(t, Arc::new(rows::RowsOp::Sum))
+}
+
+/// `limit tanh(raw / limit)`.
+pub(crate) fn bounded<const D: usize>(raw: Tensor<D>, limit: f64) -> Tensor<D> {
+    composed::bounded(raw, limit)
+}
+
+/// `ln sum e^t` over the last axis, `[n, d, 1]`.
+pub(crate) fn log_sum_exp(t: Tensor<3>) -> Tensor<3> {
+    composed::log_sum_exp(t)
 }
 
 /// `ln(1 + e^p)` without overflow, with the right slope at zero.

@@ -2,15 +2,13 @@
 
 mod block;
 mod composed;
-mod rows;
 mod segment;
 mod tiles;
 
 use crate::Real;
-use crate::monotone::{
-    ArgumentGradients, ColumnInverter, MapGradients, MapKernel, ScalarMap, check, check_tile,
-};
-use tiles::{Kernel, Params};
+use crate::monotone::ScalarMap;
+use crate::monotone::columns::ByColumns;
+use tiles::Kernel;
 
 /// Monotone rational-quadratic spline on `[-bound, bound]`, identity outside.
 ///
@@ -49,7 +47,7 @@ impl RationalQuadratic {
         Self { bins, bound, min_size: 1e-3, min_slope: 1e-3 }
     }
 
-    /// Panics unless the description makes sense; every method starts with this.
+    /// Panics unless the description makes sense; a kernel starts with this.
     fn check(&self) {
         assert!(
             self.bins > 0
@@ -70,69 +68,12 @@ impl ScalarMap for RationalQuadratic {
     }
 }
 
-impl<T: Real> MapKernel<T> for RationalQuadratic {
-    fn forward(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
-        self.check();
-        check(x, params, self.params_per_dim(), [value.len(), log_slope.len()]);
-        rows::map(self, x, params, value, log_slope, false);
-    }
+impl ByColumns for RationalQuadratic {
+    type Kernel<T: Real> = Kernel<T>;
 
-    fn forward_tile(&self, x: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
+    fn kernel<T: Real>(&self) -> Kernel<T> {
         self.check();
-        check_tile(x, params, self.params_per_dim(), [value.len(), log_slope.len()]);
-        let params = Params::of_tile(params, self.params_per_dim());
-        tiles::map(&mut Kernel::new(self), x, params, value, log_slope, false);
-    }
-
-    fn inverse(&self, z: &[T], params: &[T], value: &mut [T], log_slope: &mut [T]) {
-        self.check();
-        check(z, params, self.params_per_dim(), [value.len(), log_slope.len()]);
-        rows::map(self, z, params, value, log_slope, true);
-    }
-
-    fn forward_backward(
-        &self,
-        x: &[T],
-        params: &[T],
-        from: MapGradients<'_, T>,
-        to: ArgumentGradients<'_, T>,
-    ) {
-        self.check();
-        check(x, params, self.params_per_dim(), [from.value.len(), from.log_slope.len()]);
-        check(to.input, to.params, self.params_per_dim(), [x.len(), x.len()]);
-        rows::backward(self, x, params, from, to, false);
-    }
-
-    fn forward_backward_tile(
-        &self,
-        x: &[T],
-        params: &[T],
-        from: MapGradients<'_, T>,
-        to: ArgumentGradients<'_, T>,
-    ) {
-        self.check();
-        check_tile(x, params, self.params_per_dim(), [from.value.len(), from.log_slope.len()]);
-        check_tile(to.input, to.params, self.params_per_dim(), [x.len(), x.len()]);
-        let params = Params::of_tile(params, self.params_per_dim());
-        tiles::backward(&mut Kernel::new(self), x, params, from, to, false);
-    }
-
-    fn inverse_backward(
-        &self,
-        x: &[T],
-        params: &[T],
-        from: MapGradients<'_, T>,
-        to: ArgumentGradients<'_, T>,
-    ) {
-        self.check();
-        check(x, params, self.params_per_dim(), [from.value.len(), from.log_slope.len()]);
-        check(to.input, to.params, self.params_per_dim(), [x.len(), x.len()]);
-        rows::backward(self, x, params, from, to, true);
-    }
-
-    fn inverter(&self) -> Box<dyn ColumnInverter<T> + '_> {
-        self.check();
-        Box::new(Kernel::new(self))
+        Kernel::new(self)
     }
 }
 

@@ -82,7 +82,7 @@ fn rows(n: usize, d: usize) -> Result<Rows> {
 }
 
 fn parts(request: &Request) -> Result<(diffeo::FlowSpec, Schema)> {
-    let preset = if request.model == "nsf" { Preset::Nsf } else { Preset::Maf };
+    let preset: Preset = request.model.parse()?;
     let options = PresetOptions {
         transforms: request.transforms,
         hidden: vec![request.hidden; request.layers],

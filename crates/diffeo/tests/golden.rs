@@ -278,6 +278,36 @@ fn affine_maps_agree_with_zuko() {
 }
 
 #[derive(Deserialize)]
+struct CurveCase {
+    map: MonotoneSpec,
+    params: Vec<f64>,
+    x: Vec<f64>,
+    z: Vec<f64>,
+    log_slope: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Curves {
+    cases: Vec<CurveCase>,
+}
+
+#[test]
+fn smooth_maps_agree_with_zuko_and_with_50_digits() {
+    for case in load::<Curves>("curves").cases {
+        let what = format!("{:?}", case.map);
+        let map = case.map.build(&mut Init::new(0, DType::F64, Device::flex()));
+        let n = case.x.len();
+        let params = tensor(case.params.repeat(n), [n, case.params.len()]);
+        let mapped = map.forward(tensor(case.x.clone(), [n, 1]), params.clone()).unwrap();
+        close(&what, &host(mapped.value), &case.z, TOLERANCE);
+        close(&format!("{what}, log_slope"), &host(mapped.log_slope), &case.log_slope, TOLERANCE);
+        let back = map.inverse(tensor(case.z.clone(), [n, 1]), params).unwrap();
+        let stretch = case.log_slope.iter().fold(0.0, |worst: f64, v| worst.max(-v)).exp();
+        close(&format!("{what}, inverse"), &host(back.value), &case.x, TOLERANCE * stretch);
+    }
+}
+
+#[derive(Deserialize)]
 struct BaseCase {
     #[serde(default)]
     parameters: BTreeMap<String, Numbers>,

@@ -5,11 +5,15 @@
 mod support;
 
 use burn::tensor::{DType, Tensor};
-use diffeo::monotone::{Affine, Monotone, MonotoneSpec, RationalQuadratic};
+use diffeo::monotone::{
+    Affine, Bernstein, LogisticMixture, Monotone, MonotoneSpec, RationalQuadratic, SumOfSquares,
+};
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
 use diffeo::transforms::{ActNorm, Plu};
-use diffeo::transforms::{ActNormSpec, CouplingSpec, ElementwiseSpec, Gates, PluSpec};
+use diffeo::transforms::{
+    ActNormSpec, CouplingSpec, ElementwiseSpec, Gates, PlanarSpec, PluSpec, RadialSpec,
+};
 use diffeo::{
     ColumnKind, ErrorKind, FlowSpec, Given, Init, LayerSpec, Model, Precision, Preset,
     PresetOptions, Rows, SampleOptions, Transform, Units,
@@ -254,6 +258,62 @@ fn p10_zuko_55_a_spline_cannot_beat_the_entropy_its_density_integrates_to_one() 
             let model = model(randomised(&spec, seed, size), &[ColumnKind::Real]);
             let found = total_between(&model, 10.0, 20_001);
             assert!((found - 1.0).abs() < 1e-3, "size {size} seed {seed}: {found}");
+        }
+    }
+}
+
+/// Smooth maps, none of which has a formula for its inverse.
+fn curves() -> [Box<dyn Monotone>; 3] {
+    [
+        scalar_map(LogisticMixture { components: 6, depth: 2 }),
+        scalar_map(Bernstein { degree: 9, bound: 3.0 }),
+        scalar_map(SumOfSquares { polynomials: 2, degree: 4, bound: 3.0 }),
+    ]
+}
+
+#[test]
+fn p09_zuko_20_samples_of_logistic_mixtures_are_finite_and_are_what_was_asked_for() {
+    let x = rows(normals(2 * 3000, 1).iter().map(|v| 5.0 * v).collect(), 2);
+    let options = PresetOptions { hidden: vec![16], ..PresetOptions::default() };
+    let spec = Preset::Flowpp.spec(2, 0, &options).unwrap();
+    let options = FitOptions { epochs: Some(1.0), ..FitOptions::default() };
+    let model = fit(spec, &[ColumnKind::Real; 2], TrainingData::rows(x), options);
+    let drawn = model.sample(10_000, None, &SampleOptions::default()).unwrap();
+    assert!(drawn.values().iter().all(|v| v.is_finite()));
+    let (back, _) = model.to_base(&drawn, None, 1).unwrap();
+    let (again, _) = model.to_data(&back, None, 1).unwrap();
+    let missed = |(a, b): (&f64, &f64)| (a - b).abs() / (1.0 + a.abs());
+    let worst = drawn.values().iter().zip(again.values()).map(missed).fold(0.0, f64::max);
+    assert!(worst < 1e-3, "{worst}");
+}
+
+#[test]
+fn p31_tonyduan_2_no_weight_makes_a_planar_layer_fold() {
+    for (dims, size) in [(1, 3.0), (2, 10.0), (5, 100.0)] {
+        let spec = spec(dims, Precision::F64, vec![PlanarSpec {}.into(), RadialSpec {}.into()]);
+        for seed in 0..20 {
+            let flow = randomised(&spec, seed, size);
+            let z = tensor(normals(200 * dims, seed), [200, dims]);
+            let x = flow.to_data(z.clone(), None).unwrap();
+            let back = flow.to_base(x.value, None).unwrap();
+            all_finite("log-determinant", back.log_det.clone());
+            // The volume may shrink a thousandfold a layer, and rounding grows by as much.
+            close("round trip", &host(back.value), &host(z), 1e-6);
+        }
+    }
+}
+
+#[test]
+fn p42_p44_umnn_zuko_nflows_values_far_out_are_neither_clipped_nor_lost() {
+    for map in curves() {
+        for far in [15.0, -400.0, 1e5, -1e9] {
+            let params = params(&*map, 5, 1.0, DType::F64);
+            let z: Vec<f64> = (0..5).map(|i| far * (1.0 + 0.3 * f64::from(i))).collect();
+            let x = map.inverse(column(&z, DType::F64), params.clone()).unwrap();
+            let again = map.forward(x.value, params).unwrap();
+            close(&format!("{map:?} at {far}"), &host(again.value), &z, 1e-9);
+            let sums = again.log_slope + x.log_slope;
+            close("slopes", &host(sums), &[0.0; 5], 1e-9);
         }
     }
 }

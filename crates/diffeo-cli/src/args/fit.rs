@@ -97,10 +97,10 @@ pub(crate) struct FitArgs {
     /// Widths of the hidden layers, such as 128,128
     #[arg(long, value_name = "LIST", allow_hyphen_values = true, help_heading = "Model")]
     pub(crate) hidden: Option<CountList>,
-    /// Bins of each spline
+    /// Bins of each spline, components of each mixture, degree of each polynomial
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) bins: Option<i128>,
-    /// Splines act on [-X, X] of the standardised data and are linear outside
+    /// Splines and polynomials act on [-X, X] of the standardised data and are linear outside
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) bound: Option<f64>,
     /// Use residual blocks in the networks, or with =false do not [default: from 10,000 rows up]

@@ -3,14 +3,15 @@
 use burn::tensor::Tensor;
 
 use super::Affine;
-use crate::ops::{AnyMap, Direction};
+use crate::ops::{AnyMap, bounded};
 
 impl AnyMap for Affine {
-    fn composed(&self, direction: Direction, x: Tensor<2>, params: Tensor<2>) -> [Tensor<2>; 2] {
-        match direction {
-            Direction::Forward => forward(self, x, params),
-            Direction::Inverse => inverse(self, x, params),
-        }
+    fn composed(&self, x: Tensor<2>, params: Tensor<2>) -> [Tensor<2>; 2] {
+        forward(self, x, params)
+    }
+
+    fn composed_inverse(&self, z: Tensor<2>, params: Tensor<2>) -> Option<[Tensor<2>; 2]> {
+        Some(inverse(self, z, params))
     }
 }
 
@@ -31,6 +32,5 @@ fn params_of(map: &Affine, x: &Tensor<2>, params: Tensor<2>) -> (Tensor<2>, Tens
     let params: Tensor<3> = params.reshape([n, d, 2]);
     let shift = params.clone().narrow(2, 0, 1).reshape([n, d]);
     let raw = params.narrow(2, 1, 1).reshape([n, d]);
-    let limit = map.log_scale_max;
-    (shift, raw.div_scalar(limit).tanh().mul_scalar(limit))
+    (shift, bounded(raw, map.log_scale_max))
 }

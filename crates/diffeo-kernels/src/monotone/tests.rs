@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dispatch::tests::at_each_level;
-use crate::{Affine, RationalQuadratic, Real};
+use crate::{Affine, Bernstein, LogisticMixture, RationalQuadratic, Real, SumOfSquares};
 
 fn numbers<T: Real>(n: usize, speed: f64, size: f64) -> Vec<T> {
     (0..n).map(|i| T::from_f64((i as f64 * speed + 1.0).sin() * size)).collect()
@@ -66,6 +66,16 @@ fn at_both_types(check: impl Fn(&dyn MapKernel<f32>, &dyn MapKernel<f64>)) {
             let spline = RationalQuadratic::new(bins, 5.0);
             check(&spline, &spline);
         }
+        for [components, depth] in [[1, 1], [8, 2]] {
+            let mixture = LogisticMixture { components, depth };
+            check(&mixture, &mixture);
+        }
+        for degree in [2, 9] {
+            let polynomial = Bernstein { degree, bound: 5.0, min_slope: 1e-3 };
+            check(&polynomial, &polynomial);
+        }
+        let squares = SumOfSquares { polynomials: 2, degree: 3, bound: 5.0, min_slope: 1e-3 };
+        check(&squares, &squares);
     });
 }
 
@@ -90,4 +100,38 @@ fn d9_a_column_has_the_bits_of_its_rows() {
 fn part_of_a_tile_is_refused() {
     let map = RationalQuadratic::new(2, 5.0);
     map.forward_tile(&[0.0; 8], &[0.0; 40], &mut [0.0; 8], &mut [0.0; 8]);
+}
+
+/// Maps without a formula for the inverse come back from wherever they have been, or to a neighbour of it.
+fn round_trip<T: Real>(map: &dyn MapKernel<T>, size: f64) {
+    const N: usize = 4 * TILE_ROWS;
+    let far = [1e-8, 0.3, -2.0, 5.0, -40.0, 1e3, -1e6, 1e6];
+    let x: Vec<T> = (0..N).map(|i| T::from_f64(far[i % far.len()])).collect();
+    let params = numbers::<T>(N * map.params_per_dim(), 2.3, size);
+    let zeros = || (vec![T::ZERO; N], vec![T::ZERO; N]);
+    let (mut there, mut back) = (zeros(), zeros());
+    map.forward(&x, &params, &mut there.0, &mut there.1);
+    map.inverse(&there.0, &params, &mut back.0, &mut back.1);
+    for i in 0..N {
+        let [x, z, slope] = [x[i], there.0[i], there.1[i].exp()].map(T::to_f64);
+        // What rounding of the forward pass does to the way back.
+        let unit = T::EPSILON.to_f64() * (1.0 + x.abs() + (1.0 + z.abs()) / slope);
+        let miss = (back.0[i].to_f64() - x).abs();
+        assert!(miss < 300.0 * unit, "{map:?}: {x} to {z} and back to {}", back.0[i]);
+    }
+}
+
+#[test]
+fn what_has_no_formula_comes_back() {
+    for size in [0.3, 1.0, 3.0] {
+        let mixture = LogisticMixture { components: 5, depth: 1 };
+        let polynomial = Bernstein { degree: 9, bound: 5.0, min_slope: 1e-3 };
+        let squares = SumOfSquares { polynomials: 1, degree: 1, bound: 2.0, min_slope: 1e-3 };
+        round_trip::<f32>(&mixture, size);
+        round_trip::<f64>(&mixture, size);
+        round_trip::<f32>(&polynomial, size);
+        round_trip::<f64>(&polynomial, size);
+        round_trip::<f32>(&squares, size);
+        round_trip::<f64>(&squares, size);
+    }
 }

@@ -13,6 +13,19 @@ pub(super) fn softplus<const D: usize>(p: Tensor<D>) -> Tensor<D> {
     p.clamp_max(LINEAR).exp().log1p() + excess
 }
 
+/// See [`super::bounded`].
+pub(super) fn bounded<const D: usize>(raw: Tensor<D>, limit: f64) -> Tensor<D> {
+    // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
+    let limits = raw.full_like(limit);
+    (raw / limits).tanh().mul_scalar(limit)
+}
+
+/// See [`super::log_sum_exp`].
+pub(super) fn log_sum_exp(t: Tensor<3>) -> Tensor<3> {
+    let top = t.clone().detach().max_dim(2);
+    (t - top.clone()).exp().sum_dim(2).log() + top
+}
+
 /// `-(d ln 2 pi + |z|^2) / 2` per row.
 pub(super) fn standard_normal_log_prob(z: Tensor<2>) -> Tensor<1> {
     let d = z.dims()[1];

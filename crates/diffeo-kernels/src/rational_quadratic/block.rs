@@ -9,34 +9,10 @@ use super::RationalQuadratic;
 use super::segment::Segment;
 use crate::Real;
 use crate::monotone::MapGradients;
+use crate::monotone::columns::{BlockParams as Params, lanes, lanes_mut};
+use crate::monotone::slope::{RAW_SLOPE_MAX, SLOPE_SHIFT};
 use std::array::from_fn;
 use std::hint::select_unpredictable as pick;
-
-/// Parameters of a block: parameter `p` of lane `l` is at `p * stride + l`.
-#[derive(Clone, Copy)]
-pub(super) struct Params<'a, T> {
-    pub(super) data: &'a [T],
-    pub(super) stride: usize,
-}
-
-impl<T> Params<'_, T> {
-    #[inline(always)]
-    fn row<const L: usize>(&self, p: usize) -> &[T; L] {
-        lanes(&self.data[p * self.stride..])
-    }
-}
-
-/// The first `L` numbers of a slice.
-#[inline(always)]
-pub(super) fn lanes<T, const L: usize>(slice: &[T]) -> &[T; L] {
-    slice.first_chunk().expect("a slice is shorter than a block")
-}
-
-/// The first `L` numbers of a slice, to write.
-#[inline(always)]
-pub(super) fn lanes_mut<T, const L: usize>(slice: &mut [T]) -> &mut [T; L] {
-    slice.first_chunk_mut().expect("a slice is shorter than a block")
-}
 
 /// The spline's constants in the kernel's type.
 #[derive(Clone, Debug)]
@@ -59,11 +35,6 @@ const STEPS: usize = 8;
 pub(super) fn rows(bins: usize) -> usize {
     2 * (1 + (bins - 1).next_multiple_of(STEPS))
 }
-
-/// `ln(e - 1)`: softplus of it is one.
-pub(super) const SLOPE_SHIFT: f64 = 0.541_324_854_612_918_1;
-/// Beyond this a raw slope is held, so that squares of slopes stay finite in `f32`.
-const RAW_SLOPE_MAX: f64 = 1e6;
 
 impl<T: Real> Shape<T> {
     pub(super) fn new(spline: &RationalQuadratic) -> Self {

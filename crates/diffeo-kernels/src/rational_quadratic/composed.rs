@@ -3,15 +3,16 @@
 use burn::tensor::{Bool, Int, Tensor};
 
 use super::RationalQuadratic;
-use super::block::SLOPE_SHIFT;
-use crate::ops::{AnyMap, Direction, softplus};
+use crate::monotone::slope::SLOPE_SHIFT;
+use crate::ops::{AnyMap, softplus};
 
 impl AnyMap for RationalQuadratic {
-    fn composed(&self, direction: Direction, x: Tensor<2>, params: Tensor<2>) -> [Tensor<2>; 2] {
-        match direction {
-            Direction::Forward => forward(self, x, params),
-            Direction::Inverse => inverse(self, x, params),
-        }
+    fn composed(&self, x: Tensor<2>, params: Tensor<2>) -> [Tensor<2>; 2] {
+        forward(self, x, params)
+    }
+
+    fn composed_inverse(&self, z: Tensor<2>, params: Tensor<2>) -> Option<[Tensor<2>; 2]> {
+        Some(inverse(self, z, params))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The spline against the paper's formulas written out in `f64`, and its laws.
 
 use super::*;
+use crate::Real;
 use crate::dispatch::tests::at_each_level;
+use crate::monotone::{ArgumentGradients, MapGradients, MapKernel};
 use proptest::prelude::*;
 
 /// Numbers in `(-1, 1)` that depend on the seed only.

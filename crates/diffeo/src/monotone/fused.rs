@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use diffeo_kernels::ops::{AnyMap, Direction, scalar_map};
 
-use super::{Monotone, Scalarwise};
+use super::{Monotone, Scalarwise, root};
 use crate::error::Result;
 
 /// A map that a kernel computes, both ways and backwards.
@@ -15,24 +15,23 @@ pub(super) struct Fused {
     pub(super) log_slope_max: f64,
 }
 
-impl Fused {
-    fn apply(&self, direction: Direction, x: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
-        let [value, log_slope] = scalar_map(&self.kernel, direction, x, params);
-        Ok(Scalarwise { value, log_slope })
-    }
-}
-
 impl Monotone for Fused {
     fn params_per_dim(&self) -> usize {
         self.kernel.params_per_dim()
     }
 
     fn forward(&self, x: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
-        self.apply(Direction::Forward, x, params)
+        match scalar_map(&self.kernel, Direction::Forward, x, params) {
+            Some([value, log_slope]) => Ok(Scalarwise { value, log_slope }),
+            None => unreachable!("every map has a formula in one direction"),
+        }
     }
 
     fn inverse(&self, z: Tensor<2>, params: Tensor<2>) -> Result<Scalarwise> {
-        self.apply(Direction::Inverse, z, params)
+        match scalar_map(&self.kernel, Direction::Inverse, z.clone(), params.clone()) {
+            Some([value, log_slope]) => Ok(Scalarwise { value, log_slope }),
+            None => root::inverse(&|x, params| self.forward(x, params), z, params),
+        }
     }
 
     fn kernel(&self) -> Option<&Arc<dyn AnyMap>> {

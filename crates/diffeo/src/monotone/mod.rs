@@ -3,9 +3,12 @@
 //! A new one is a file like these, a line in [`MonotoneSpec`] and, if it is to be fast, a kernel.
 
 mod affine;
+mod bernstein;
 mod fused;
+mod logistic_mixture;
 mod rational_quadratic;
-mod root;
+pub(crate) mod root;
+mod sum_of_squares;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use diffeo_kernels::ops::AnyMap;
 use dyn_clone::DynClone;
 
 use crate::catalog::catalog;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parameter::{Init, Visitor};
 
 catalog! {
@@ -23,7 +26,37 @@ catalog! {
     pub enum MonotoneSpec: DescribeMap {
         affine::Affine(Affine),
         rational_quadratic::RationalQuadratic(RationalQuadratic),
+        logistic_mixture::LogisticMixture(LogisticMixture),
+        bernstein::Bernstein(Bernstein),
+        sum_of_squares::SumOfSquares(SumOfSquares),
     }
+}
+
+/// Smallest slope of a map that could be flat (Durkan et al. *Neural Spline Flows*, appendix B).
+const MIN_SLOPE: f64 = 1e-3;
+/// Largest half-width of an interval.
+const BOUND_MAX: f64 = 1e6;
+
+/// Refuses a number that is out of range.
+fn expect_within(
+    of: &str,
+    what: &str,
+    found: usize,
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<()> {
+    if range.contains(&found) {
+        return Ok(());
+    }
+    let (low, high) = (range.start(), range.end());
+    Err(Error::config(format!("{of}: {what} must be in {low}..={high}, found {found}")))
+}
+
+/// Refuses an interval that is none.
+fn expect_bound(of: &str, bound: f64) -> Result<()> {
+    if bound > 0.0 && bound <= BOUND_MAX {
+        return Ok(());
+    }
+    Err(Error::config(format!("{of}: bound must be in (0, {BOUND_MAX:e}], found {bound}")))
 }
 
 /// A scalar map as plain data.

@@ -6,8 +6,8 @@ use diffeo_kernels as kernels;
 use serde::{Deserialize, Serialize};
 
 use super::fused::Fused;
-use super::{DescribeMap, Monotone};
-use crate::error::{Error, Result};
+use super::{DescribeMap, MIN_SLOPE, Monotone, expect_bound, expect_within};
+use crate::error::Result;
 use crate::parameter::Init;
 #[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
@@ -47,8 +47,6 @@ impl RationalQuadratic {
     pub const BINS_MAX: usize = 256;
     /// Smallest width and height of a bin, as a share of the box (NSF, appendix B).
     pub const MIN_SIZE: f64 = 1e-3;
-    /// Smallest slope at a knot (NSF, appendix B).
-    pub const MIN_SLOPE: f64 = 1e-3;
 }
 
 #[cfg(feature = "laws")]
@@ -60,20 +58,8 @@ impl Cases for RationalQuadratic {
 
 impl DescribeMap for RationalQuadratic {
     fn validate(&self) -> Result<()> {
-        if !(2..=Self::BINS_MAX).contains(&self.bins) {
-            return Err(Error::config(format!(
-                "spline: bins must be in 2..={}, found {}",
-                Self::BINS_MAX,
-                self.bins
-            )));
-        }
-        if !(self.bound > 0.0 && self.bound <= 1e6) {
-            return Err(Error::config(format!(
-                "spline: bound must be in (0, 1e6], found {}",
-                self.bound
-            )));
-        }
-        Ok(())
+        expect_within("spline", "bins", self.bins, 2..=Self::BINS_MAX)?;
+        expect_bound("spline", self.bound)
     }
 
     fn params_per_dim(&self) -> usize {
@@ -87,7 +73,7 @@ impl DescribeMap for RationalQuadratic {
             bins: self.bins,
             bound: self.bound,
             min_size: Self::MIN_SIZE,
-            min_slope: Self::MIN_SLOPE,
+            min_slope: MIN_SLOPE,
         };
         Box::new(Fused { kernel: Arc::new(kernel), log_slope_max })
     }

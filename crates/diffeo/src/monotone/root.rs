@@ -22,7 +22,7 @@ const STEPS: usize = 200;
 ///
 /// # Errors
 /// [`ErrorKind::NotConverged`] with the residual where the map does not reach `z`.
-pub(super) fn inverse(
+pub(crate) fn inverse(
     forward: &dyn Fn(Tensor<2>, Tensor<2>) -> Result<Scalarwise>,
     z: Tensor<2>,
     params: Tensor<2>,

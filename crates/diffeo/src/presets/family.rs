@@ -3,8 +3,9 @@
 use super::options::{ColumnOrder, PresetOptions};
 use crate::bases::BaseSpec;
 use crate::host::random::{Purpose, Streams, permutation};
+use crate::monotone::MonotoneSpec;
 use crate::spec::Precision;
-use crate::transforms::LayerSpec;
+use crate::transforms::{AutoregressiveSpec, CouplingSpec, Gates, LayerSpec, PluSpec};
 
 /// A named model.
 pub(super) struct Family {
@@ -49,6 +50,19 @@ impl Draft<'_> {
     /// The same, as an order in any case.
     pub(super) fn turn_or_stay(&self, i: usize) -> Vec<usize> {
         self.turn(i).unwrap_or_else(|| (0..self.dims).collect())
+    }
+
+    /// Transform `i` of a model that mixes the columns linearly, then maps each given those before it.
+    pub(super) fn autoregressive(&self, i: usize, map: impl Into<MonotoneSpec>) -> Vec<LayerSpec> {
+        let layer = AutoregressiveSpec::new(map, self.options.network());
+        vec![PluSpec { order: self.turn_or_stay(i) }.into(), layer.into()]
+    }
+
+    /// Transform `i` of a model that mixes the columns linearly, then maps half of them given the others.
+    pub(super) fn coupling(&self, i: usize, map: impl Into<MonotoneSpec>) -> Vec<LayerSpec> {
+        let (monotone, network) = (map.into(), self.options.network());
+        let layer = CouplingSpec { monotone, network, kept: self.kept(i), gates: Gates::default() };
+        vec![PluSpec { order: self.turn_or_stay(i) }.into(), layer.into()]
     }
 
     /// Which columns transform `i` leaves as they are, every second one.

@@ -2,14 +2,20 @@
 //!
 //! A new one is a file like these and a line in [`Preset`].
 
+mod bernstein;
 mod family;
+mod flowpp;
 mod gaussian;
 mod iaf;
 mod maf;
 mod nsf;
 mod nsf_coupling;
 mod options;
+mod planar;
+mod radial;
 mod realnvp;
+mod sos;
+mod sylvester;
 
 use std::fmt;
 use std::str::FromStr;
@@ -62,6 +68,18 @@ presets! {
     Nsf = nsf::NSF,
     /// Spline couplings with PLU layers between: fast in both directions (Durkan et al. 2019).
     NsfCoupling = nsf_coupling::NSF_COUPLING,
+    /// Couplings of logistic mixtures with PLU layers between (Ho et al. 2019).
+    Flowpp = flowpp::FLOWPP,
+    /// Autoregressive layers of Bernstein polynomials with PLU layers between (Ramasinghe et al. 2021).
+    Bernstein = bernstein::BERNSTEIN,
+    /// Autoregressive layers of sum-of-squares polynomials with PLU layers between (Jaini et al. 2019).
+    Sos = sos::SOS,
+    /// Planar layers (Rezende, Mohamed 2015).
+    Planar = planar::PLANAR,
+    /// Radial layers (Rezende, Mohamed 2015).
+    Radial = radial::RADIAL,
+    /// Sylvester layers (van den Berg et al. 2018).
+    Sylvester = sylvester::SYLVESTER,
 }
 
 impl Preset {
@@ -147,15 +165,20 @@ impl Preset {
                     "columns with point masses or missing values need the normal base; leave --base out",
                 ));
             }
-            spec.transforms = gated(spec.transforms, shape.gates.clone());
+            spec.transforms = gated(spec.transforms, shape.gates.clone()).ok_or_else(|| {
+                Error::config(format!(
+                    "{self}: mixes columns, of which some may be absent here (point masses, missing values); use an autoregressive or coupling model such \
+                     as nsf, or leave the point masses out with --columns"
+                ))
+            })?;
         }
         spec.validate()?;
         Ok(spec)
     }
 }
 
-/// The same layers where some columns may be absent. A product of matrices mixes columns, so only its permutation is left.
-fn gated(layers: Vec<LayerSpec>, mut gates: Vec<Option<usize>>) -> Vec<LayerSpec> {
+/// The same layers where some columns may be absent; `None` if they cannot be. A product of matrices mixes columns, so only its permutation is left.
+fn gated(layers: Vec<LayerSpec>, mut gates: Vec<Option<usize>>) -> Option<Vec<LayerSpec>> {
     let mut result = Vec::with_capacity(layers.len());
     for layer in layers {
         let layer = match layer {
@@ -165,10 +188,10 @@ fn gated(layers: Vec<LayerSpec>, mut gates: Vec<Option<usize>>) -> Vec<LayerSpec
                 layer
             }
         };
-        gates = layer.gates_after(&gates).unwrap_or(gates);
+        gates = layer.gates_after(&gates)?;
         result.push(layer);
     }
-    result
+    Some(result)
 }
 
 fn gate(layer: &mut LayerSpec, gates: &[Option<usize>]) {

@@ -2,7 +2,6 @@
 
 use super::family::Family;
 use super::options::ColumnOrder;
-use crate::transforms::{AutoregressiveSpec, PluSpec};
 
 pub(super) const NSF: Family = Family {
     name: "nsf",
@@ -11,8 +10,5 @@ pub(super) const NSF: Family = Family {
     takes_context: true,
     order: Some(ColumnOrder::Random),
     fixed: None,
-    layers: |draft, i| {
-        let spline = AutoregressiveSpec::new(draft.options.spline(), draft.options.network());
-        vec![PluSpec { order: draft.turn_or_stay(i) }.into(), spline.into()]
-    },
+    layers: |draft, i| draft.autoregressive(i, draft.options.spline()),
 };

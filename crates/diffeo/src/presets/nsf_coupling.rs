@@ -2,7 +2,6 @@
 
 use super::family::Family;
 use super::options::ColumnOrder;
-use crate::transforms::{CouplingSpec, Gates, PluSpec};
 
 pub(super) const NSF_COUPLING: Family = Family {
     name: "nsf-coupling",
@@ -11,10 +10,5 @@ pub(super) const NSF_COUPLING: Family = Family {
     takes_context: true,
     order: Some(ColumnOrder::Random),
     fixed: None,
-    layers: |draft, i| {
-        let (monotone, network) = (draft.options.spline().into(), draft.options.network());
-        let spline =
-            CouplingSpec { monotone, network, kept: draft.kept(i), gates: Gates::default() };
-        vec![PluSpec { order: draft.turn_or_stay(i) }.into(), spline.into()]
-    },
+    layers: |draft, i| draft.coupling(i, draft.options.spline()),
 };

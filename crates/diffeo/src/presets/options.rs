@@ -48,9 +48,9 @@ pub struct PresetOptions {
     pub transforms: usize,
     /// Widths of the hidden layers of each network.
     pub hidden: Vec<usize>,
-    /// Bins of each spline.
+    /// Pieces of each scalar map: bins of a spline, components of a mixture, degree of a polynomial.
     pub bins: usize,
-    /// Half-width of the splines' box, in standard deviations of the data.
+    /// Half-width of the interval outside of which splines and polynomials are linear, in standard deviations of the data.
     pub bound: f64,
     /// Residual networks instead of plain ones.
     pub residual: bool,

@@ -74,7 +74,7 @@ impl Householder {
     }
 
     /// `H_1 H_2 ... H_k`, `[d, d]`.
-    fn matrix(&self) -> Tensor<2> {
+    pub(super) fn matrix(&self) -> Tensor<2> {
         let [k, d] = self.vectors.value.dims();
         let vectors = self.vectors.value.clone();
         // The length of a vector has no influence: its largest element is made one, so that no square overflows or vanishes.

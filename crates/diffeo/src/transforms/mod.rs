@@ -15,7 +15,10 @@ mod inverted;
 mod linear;
 mod own;
 mod permutation;
+mod planar;
 mod plu;
+mod radial;
+mod sylvester;
 
 pub use describe::Describe;
 
@@ -33,6 +36,9 @@ catalog! {
         plu::Plu(PluSpec),
         cholesky::Cholesky(CholeskySpec),
         householder::Householder(HouseholderSpec),
+        planar::Planar(PlanarSpec),
+        radial::Radial(RadialSpec),
+        sylvester::Sylvester(SylvesterSpec),
         actnorm::ActNorm(ActNormSpec),
         elementwise::Elementwise(ElementwiseSpec),
         coupling::Coupling(CouplingSpec),

@@ -2,7 +2,10 @@
 
 use burn::tensor::{DType, Device};
 use diffeo::laws::{around, host, tensor_as};
-use diffeo::monotone::{Affine, DescribeMap, Monotone, MonotoneSpec, RationalQuadratic};
+use diffeo::monotone::{
+    Affine, Bernstein, DescribeMap, LogisticMixture, Monotone, MonotoneSpec, RationalQuadratic,
+    SumOfSquares,
+};
 use diffeo::{Init, burn};
 
 fn built(map: &dyn DescribeMap) -> Box<dyn Monotone> {
@@ -12,8 +15,15 @@ fn built(map: &dyn DescribeMap) -> Box<dyn Monotone> {
 #[test]
 fn d3_log_slopes_of_scalar_maps_are_finite_at_infinity_and_at_subnormals() {
     let spline = |bins, bound| RationalQuadratic { bins, bound };
-    let maps: [MonotoneSpec; 3] =
-        [Affine::default().into(), spline(8, 3.0).into(), spline(2, 1e6).into()];
+    let maps: [MonotoneSpec; 7] = [
+        Affine::default().into(),
+        spline(8, 3.0).into(),
+        spline(2, 1e6).into(),
+        LogisticMixture { components: 5, depth: 2 }.into(),
+        Bernstein::default().into(),
+        Bernstein { degree: 64, bound: 1e6 }.into(),
+        SumOfSquares::default().into(),
+    ];
     let x = [f64::INFINITY, f64::NEG_INFINITY, f64::from_bits(1), -0.0, 1e30, -1e30];
     for (map, dtype) in maps.iter().flat_map(|m| [DType::F64, DType::F32].map(|t| (m, t))) {
         let k = map.params_per_dim();

@@ -50,8 +50,13 @@ fn check_structure(case: &Case, flow: &Flow, way: Way) {
 }
 
 #[test]
-fn a_new_flow_of_splines_and_affine_maps_is_the_identity_up_to_order() {
+fn a_new_flow_of_scalar_maps_is_the_identity_up_to_order_or_near_it() {
     for case in cases() {
+        // Components that start alike would stay alike.
+        let description = serde_json::to_string(&case.spec).unwrap();
+        let is_near =
+            ["logistic_mixture", "sum_of_squares"].iter().any(|m| description.contains(m));
+        let tolerance = if is_near { 0.2 } else { 1e-12 };
         let identity = matches!(
             case.layer(),
             Some(
@@ -65,8 +70,9 @@ fn a_new_flow_of_splines_and_affine_maps_is_the_identity_up_to_order() {
             let flow = case.spec.build(9).unwrap();
             for way in WAYS {
                 let mapped = way.apply(&flow, case.x(), case.context());
-                close(&case.name, &host(mapped.value), &case.points.concat(), 1e-12);
-                close(&case.name, &host(mapped.log_det), &vec![0.0; case.points.len()], 1e-12);
+                close(&case.name, &host(mapped.value), &case.points.concat(), tolerance);
+                let zero = vec![0.0; case.points.len()];
+                close(&case.name, &host(mapped.log_det), &zero, tolerance * case.spec.dims as f64);
             }
         }
     }

@@ -111,23 +111,40 @@ impl ConditionalStep {
 
 /// Makes zero what belongs to columns that are absent, of each of which `values` has `each` numbers.
 fn close<T: Real>(pass: &Pass<'_, T>, gates: &[Option<usize>], each: usize, values: &mut [T]) {
-    if gates.is_empty() {
-        return;
-    }
-    let half = T::from_f64(0.5);
-    let width = pass.context.len() / pass.tiles.max(1);
-    let tiles = values.chunks_exact_mut((gates.len() * each * TILE_ROWS).max(1));
-    for (values, context) in tiles.zip(pass.context.chunks_exact(width.max(1))) {
-        for (values, gate) in values.chunks_exact_mut(each * TILE_ROWS).zip(gates) {
-            let Some(gate) = gate else { continue };
-            let gate = &context[gate * TILE_ROWS..][..TILE_ROWS];
-            for values in values.chunks_exact_mut(TILE_ROWS) {
-                for (value, gate) in values.iter_mut().zip(gate) {
-                    *value = if *gate > half { *value } else { T::ZERO };
-                }
+    for (tile, column, there) in closing(pass, gates) {
+        let at = (tile * gates.len() + column) * each * TILE_ROWS;
+        for values in values[at..][..each * TILE_ROWS].chunks_exact_mut(TILE_ROWS) {
+            for (value, there) in values.iter_mut().zip(there) {
+                *value = if *there > T::from_f64(0.5) { *value } else { T::ZERO };
             }
         }
     }
+}
+
+/// Leaves columns that are absent as they were.
+fn keep<T: Real>(pass: &Pass<'_, T>, gates: &[Option<usize>], from: &[T], to: &mut [T]) {
+    for (tile, column, there) in closing(pass, gates) {
+        let at = (tile * gates.len() + column) * TILE_ROWS;
+        let both = to[at..][..TILE_ROWS].iter_mut().zip(&from[at..][..TILE_ROWS]);
+        for ((to, from), there) in both.zip(there) {
+            *to = if *there > T::from_f64(0.5) { *to } else { *from };
+        }
+    }
+}
+
+/// Tile and column of what may be absent, and whether it is there, above one half, for each row.
+fn closing<'a, T>(
+    pass: &Pass<'a, T>,
+    gates: &'a [Option<usize>],
+) -> impl Iterator<Item = (usize, usize, &'a [T])> {
+    let (context, tiles) = (pass.context, pass.tiles);
+    let width = context.len() / tiles.max(1);
+    let columns = gates.iter().enumerate().filter_map(|(column, gate)| Some((column, (*gate)?)));
+    columns.flat_map(move |(column, gate)| {
+        (0..tiles).map(move |tile| {
+            (tile, column, &context[tile * width + gate * TILE_ROWS..][..TILE_ROWS])
+        })
+    })
 }
 
 /// The columns of `x` that are meant, copied into `buffer` unless they are all.
@@ -162,19 +179,22 @@ impl<T: Real> Step<T> for ConditionalStep {
         let moved = columns_of(self.structure.moved.as_deref(), x, pass.tiles, moved);
         let params = params.sized(moved.len() * self.map.params_per_dim());
         self.network.forward(pass, kept.loaded, seen, params, (nodes, addend));
-        // Parameters of zero are the identity.
-        close(pass, &self.moved_gates, self.map.params_per_dim(), params);
         let log_slope = log_slope.sized(moved.len());
         match &self.structure.moved {
-            None => self.map_tiles(moved, params, z, log_slope, pass.tiles),
+            None => {
+                self.map_tiles(moved, params, z, log_slope, pass.tiles);
+                keep(pass, &self.moved_gates, moved, z);
+            }
             Some(columns) => {
                 let images = images.sized(moved.len());
                 self.map_tiles(moved, params, images, log_slope, pass.tiles);
+                keep(pass, &self.moved_gates, moved, images);
                 let width = x.len() / (pass.tiles * TILE_ROWS).max(1);
                 z.copy_from_slice(x);
                 scatter(images, columns, z, width);
             }
         }
+        close(pass, &self.moved_gates, 1, log_slope);
         add_tiled_columns(log_slope, log_det);
     }
 
@@ -205,6 +225,7 @@ impl<T: Real> Step<T> for ConditionalStep {
         let (to_moved, by_params) = (to_moved.sized(len), by_params.sized(params.len()));
         let to = ArgumentGradients { input: &mut *to_moved, params: &mut *by_params };
         self.map_tiles_back(pass, (x_moved, params), value, log_slope, to);
+        keep(pass, &self.moved_gates, value, to_moved);
         close(pass, &self.moved_gates, self.map.params_per_dim(), by_params);
         let mut by_seen = wanted.then(|| to_seen.sized(seen_len));
         let work = Work { nodes, more, linear };

@@ -1,8 +1,7 @@
 //! Row-major arguments: brought into tile layout, and the results back.
 
-use super::RationalQuadratic;
-use super::tiles::{self, Kernel, Params};
-use crate::monotone::{ArgumentGradients, MapGradients, ScalarMap};
+use super::columns::{ColumnKernel, Params};
+use super::{ArgumentGradients, MapGradients};
 use crate::{Real, TILE_ROWS};
 
 /// Elements that are transposed together; their parameters stay in the caches.
@@ -46,17 +45,15 @@ fn to_rows<T: Copy>(columns: &[T], width: usize, rows: &mut [T]) {
     }
 }
 
-/// The map or its inverse of `[n]` elements with parameters `[n, 3K - 1]`.
+/// The map or its inverse of `[n]` elements with parameters `[n, width]`.
 pub(super) fn map<T: Real>(
-    spline: &RationalQuadratic,
+    (kernel, width): (&mut impl ColumnKernel<T>, usize),
     input: &[T],
     params: &[T],
     value: &mut [T],
     log_slope: &mut [T],
     inverse: bool,
 ) {
-    let width = spline.params_per_dim();
-    let mut kernel = Kernel::new(spline);
     let mut columns = vec![T::ZERO; width * CHUNK.min(input.len().next_multiple_of(TILE_ROWS))];
     let [mut padded, mut values, mut log_slopes] = [[T::ZERO; CHUNK]; 3];
     let out = value.chunks_mut(CHUNK).zip(log_slope.chunks_mut(CHUNK));
@@ -67,7 +64,7 @@ pub(super) fn map<T: Real>(
         to_columns(params, width, &mut columns);
         let params = Params::of_tile(&columns, width);
         let to = (&mut values[..all], &mut log_slopes[..all]);
-        tiles::map(&mut kernel, &padded[..all], params, to.0, to.1, inverse);
+        kernel.map(&padded[..all], params, to.0, to.1, inverse);
         value.copy_from_slice(&values[..n]);
         log_slope.copy_from_slice(&log_slopes[..n]);
     }
@@ -75,15 +72,13 @@ pub(super) fn map<T: Real>(
 
 /// Backward pass of the map or its inverse, at the forward map's input.
 pub(super) fn backward<T: Real>(
-    spline: &RationalQuadratic,
+    (kernel, width): (&mut impl ColumnKernel<T>, usize),
     x: &[T],
     params: &[T],
     from: MapGradients<'_, T>,
     to: ArgumentGradients<'_, T>,
     inverse: bool,
 ) {
-    let width = spline.params_per_dim();
-    let mut kernel = Kernel::new(spline);
     let mut columns = vec![T::ZERO; width * CHUNK.min(x.len().next_multiple_of(TILE_ROWS))];
     let mut to_columns_of_params = columns.clone();
     let [mut padded, mut gv, mut gl, mut to_padded] = [[T::ZERO; CHUNK]; 4];
@@ -100,7 +95,7 @@ pub(super) fn backward<T: Real>(
         let to =
             ArgumentGradients { input: &mut to_padded[..all], params: &mut to_columns_of_params };
         let params = Params::of_tile(&columns, width);
-        tiles::backward(&mut kernel, &padded[..all], params, from, to, inverse);
+        kernel.backward(&padded[..all], params, from, to, inverse);
         to_input.copy_from_slice(&to_padded[..n]);
         to_rows(&to_columns_of_params, width, to_params);
     }

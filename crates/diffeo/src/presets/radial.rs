@@ -1,0 +1,14 @@
+//! Swellings about points (Rezende, Mohamed. ICML 2015, arXiv:1505.05770).
+
+use super::family::Family;
+use crate::transforms::RadialSpec;
+
+pub(super) const RADIAL: Family = Family {
+    name: "radial",
+    summary: "swellings about points, tiny; take many transforms",
+    columns_min: 1,
+    takes_context: true,
+    order: None,
+    fixed: None,
+    layers: |_, _| vec![RadialSpec {}.into()],
+};
