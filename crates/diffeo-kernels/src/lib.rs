@@ -46,6 +46,7 @@ pub use logistic_mixture::LogisticMixture;
 pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward};
 pub use masked_linear::{LinearGradients, MaskedLinear};
 pub use mixture::{LOGIT_MAX, MixtureTile, mixture_tile, mixture_tile_backward};
+pub use monotone::slope::SLOPE_SHIFT;
 pub use monotone::{ArgumentGradients, ColumnInverter, MapGradients, MapKernel, ScalarMap};
 pub use optimizer::{AdamW, AdamWStep, Moments, add_gradient, average_weights, l2_norm};
 pub use rational_quadratic::RationalQuadratic;

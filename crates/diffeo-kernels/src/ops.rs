@@ -121,8 +121,8 @@ pub fn sum_rows(t: Tensor<2>) -> Tensor<1> {
     extension::apply1(t, Arc::new(rows::RowsOp::Sum))
 }
 
-/// `limit tanh(raw / limit)`.
-pub(crate) fn bounded<const D: usize>(raw: Tensor<D>, limit: f64) -> Tensor<D> {
+/// `limit tanh(raw / limit)`: about the value itself when small, never beyond the limit.
+pub fn bounded<const D: usize>(raw: Tensor<D>, limit: f64) -> Tensor<D> {
     composed::bounded(raw, limit)
 }
 

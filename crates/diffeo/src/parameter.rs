@@ -41,10 +41,7 @@ impl Parameter {
 
     /// `limit tanh(value / limit)`: about the value itself when small, never beyond the limit.
     pub fn bounded(&self, limit: f64) -> Tensor<2> {
-        // Not `div_scalar`: its gradient takes the scalar's reciprocal in single precision.
-        let raw = self.value.clone();
-        let limits = raw.full_like(limit);
-        (raw / limits).tanh().mul_scalar(limit)
+        diffeo_kernels::ops::bounded(self.value.clone(), limit)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::Real;
 
 /// `ln(e - 1)`: softplus of it is one.
-pub(crate) const SLOPE_SHIFT: f64 = 0.541_324_854_612_918_1;
+pub const SLOPE_SHIFT: f64 = 0.541_324_854_612_918_1;
 /// Beyond this a raw slope is held, so that squares of slopes stay finite in `f32`.
 pub(crate) const RAW_SLOPE_MAX: f64 = 1e6;
 

@@ -71,4 +71,8 @@ impl DescribeMap for Bernstein {
     fn bound(&self) -> f64 {
         self.bound
     }
+
+    fn bends_far_out(&self) -> bool {
+        true
+    }
 }

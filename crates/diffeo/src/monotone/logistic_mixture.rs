@@ -70,4 +70,12 @@ impl DescribeMap for LogisticMixture {
         let kernel = kernels::LogisticMixture { components: self.components, depth: self.depth };
         Box::new(Fused { kernel: Arc::new(kernel), log_slope_max: f64::INFINITY })
     }
+
+    fn starts_as_identity(&self) -> bool {
+        false
+    }
+
+    fn bends_far_out(&self) -> bool {
+        true
+    }
 }

@@ -82,6 +82,16 @@ pub trait DescribeMap: Debug + Send + Sync {
     fn bound(&self) -> f64 {
         f64::INFINITY
     }
+
+    /// Whether parameters of zero make the identity, to rounding; else they make something near it.
+    fn starts_as_identity(&self) -> bool {
+        true
+    }
+
+    /// Whether the slope far out is bent by the parameters of every piece of the map: then it may differ from column to column by many powers of ten.
+    fn bends_far_out(&self) -> bool {
+        false
+    }
 }
 
 /// A strictly increasing map of the real line, applied to every element with parameters of its own. Built with whatever columns there are:

@@ -83,4 +83,12 @@ impl DescribeMap for SumOfSquares {
     fn bound(&self) -> f64 {
         self.bound
     }
+
+    fn starts_as_identity(&self) -> bool {
+        false
+    }
+
+    fn bends_far_out(&self) -> bool {
+        true
+    }
 }

@@ -1,6 +1,7 @@
 //! A bend across a hyperplane.
 
 use burn::tensor::Tensor;
+use diffeo_kernels::SLOPE_SHIFT;
 use diffeo_kernels::ops::{softplus, sum_rows};
 use serde::{Deserialize, Serialize};
 
@@ -58,13 +59,12 @@ pub struct Planar {
     context: Option<Parameter>,
 }
 
-/// `e` and `ln(e - 1)`.
+/// `e`.
 const MARGIN: f64 = 1e-3;
-const ONE: f64 = 0.541_324_854_612_918_1;
 
 /// `m(s)`: above `-1 + e`, and 0 at 0.
 pub(super) fn held_above(s: Tensor<2>) -> Tensor<2> {
-    softplus(s.add_scalar(ONE)).mul_scalar(1.0 - MARGIN).add_scalar(MARGIN - 1.0)
+    softplus(s.add_scalar(SLOPE_SHIFT)).mul_scalar(1.0 - MARGIN).add_scalar(MARGIN - 1.0)
 }
 
 /// `a + p tanh(a + b)` of `a` with parameters `[b, p]`, `p > -1`.
