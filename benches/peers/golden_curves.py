@@ -1,9 +1,12 @@
-"""Numbers for diffeo's smooth scalar maps: polynomials by zuko's arithmetic, mixtures of logistics with 50 digits."""
+"""Numbers for diffeo's scalar maps without a formula for the inverse: polynomials by zuko's arithmetic, splines by nflows', mixtures of logistics and networks with 50 digits."""
 
 import math
 
 import mpmath
 import torch
+from nflows.transforms.splines.cubic import cubic_spline
+from nflows.transforms.splines.linear import linear_spline
+from nflows.transforms.splines.quadratic import quadratic_spline
 from torch.nn.functional import softplus
 from zuko.transforms import BernsteinTransform, SOSPolynomialTransform
 
@@ -83,11 +86,105 @@ def logistic_mixture(components, depth, size):
     return case({"type": "logistic_mixture", "components": components, "depth": depth}, raw, x, values, slopes)
 
 
+def softplus_inverse(value):
+    return value + torch.log(-torch.expm1(-value))
+
+
+def raw_slopes(slopes):
+    """Parameters whose slopes are these without being scaled, because they reach the end."""
+    return softplus_inverse((slopes - MIN) / (1 - MIN)) - SLOPE_SHIFT
+
+
+def spline_case(degree, bins, bound, raw, transform):
+    x = torch.cat((torch.linspace(-bound, bound, 23)[1:-1], torch.tensor([1e-8, -0.999 * bound, 0.999 * bound])))
+    box = {"left": -bound, "right": bound, "bottom": -bound, "top": bound}
+    z, log_slope = transform(x, box)
+    spec = {"type": "polynomial_spline", "degree": degree, "bins": bins, "bound": bound}
+    return case(spec, raw, x, z.tolist(), log_slope.tolist())
+
+
+def spread(row, x):
+    return row.expand(len(x), -1)
+
+
+def linear(bins, bound, size):
+    """nflows' bins are equally wide."""
+    slopes = (size * torch.randn(bins)).softmax(-1) * bins
+    raw = torch.cat((torch.zeros(bins), raw_slopes(slopes)))
+    return spline_case(1, bins, bound, raw, lambda x, box: linear_spline(x, spread((slopes / bins).log(), x), **box))
+
+
+def quadratic(bins, bound, size):
+    """`raw`: widths, then inner slopes, to be scaled so that the spline ends at the bound; nflows is given the scaled ones."""
+    raw = size * torch.randn(2 * bins - 1)
+    widths = MIN + (1 - MIN * bins) * raw[:bins].softmax(-1)
+    free = MIN + (1 - MIN) * softplus(raw[bins:] + SLOPE_SHIFT)
+    reach = (widths[:-1] * free).sum() / 2 + (widths[1:] * free).sum() / 2
+    inner = free * (1 - (widths[0] + widths[-1]) / 2) / reach
+    heights = softplus_inverse(torch.cat((torch.ones(1), inner, torch.ones(1))) - 1e-3)
+
+    def transform(x, box):
+        box = {"min_bin_width": MIN, "min_bin_height": 0.0, **box}
+        return quadratic_spline(x, spread(raw[:bins], x), spread(heights, x), **box)
+
+    return spline_case(2, bins, bound, raw, transform)
+
+
+def cubic(bins, bound, size):
+    """nflows' slopes at knots are Steffen's; some of its splines have a slope of 1 at the ends and Bernstein coefficients that are positive."""
+    while True:
+        raw_widths, raw_heights = size * torch.randn(2, bins)
+        widths, heights = (MIN + (1 - MIN * bins) * row.softmax(-1) for row in (raw_widths, raw_heights))
+        chords = heights / widths
+        mean = (widths[1:] * chords[:-1] + widths[:-1] * chords[1:]) / (widths[:-1] + widths[1:])
+        inner = 2 * torch.minimum(torch.minimum(chords[:-1], chords[1:]), mean / 2)
+        slopes = torch.cat((torch.ones(1), inner, torch.ones(1)))
+        middles = (3 * chords - slopes[:-1] - slopes[1:])
+        if middles.min() > 0.02 and chords[[0, -1]].min() > 0.4:
+            break
+    ends = torch.logit(1 / (3 * chords[[0, -1]]))
+    raw = torch.cat((raw_widths, raw_slopes(inner), raw_slopes(middles)))
+
+    def transform(x, box):
+        rows = [spread(row, x) for row in (raw_widths, raw_heights, ends[:1], ends[1:])]
+        return cubic_spline(x, *rows, min_bin_width=MIN, min_bin_height=MIN, **box)
+
+    return spline_case(3, bins, bound, raw, transform)
+
+
+def monotonic_network(units, nodes, bound, size):
+    """`raw`: shift and bias, then for each unit weight (held to 2), place from a start side by side, log-steepness (held to ln 2). The integral has 50 digits."""
+    raw = size * torch.randn(3 * units + 2)
+    x = torch.cat((torch.linspace(-bound, bound, 9), torch.tensor([1e-8, 40.0, -1e3])))
+    mp = mpmath.mp
+    held = lambda value, limit: limit * mp.tanh(mp.mpf(value) / limit)
+    numbers = raw.tolist()
+    weights = [held(v, 2) for v in numbers[2 : 2 + units]]
+    places = [mp.mpf(0.5 * bound) * (mp.mpf(2 * j + 1) / units - 1) + mp.mpf(numbers[2 + units + j]) for j in range(units)]
+    steepness = [5 / mp.mpf(bound) * mp.exp(held(v, mp.log(2))) for v in numbers[2 + 2 * units :]]
+
+    def steep(t):
+        s = mp.mpf(numbers[1]) + sum(v * mp.tanh((t - p) * k) for v, p, k in zip(weights, places, steepness))
+        return mp.mpf(MIN) + (1 - mp.mpf(MIN)) * mp.exp(held(s, 7))
+
+    values, slopes = [], []
+    for start in x.tolist():
+        end = mp.mpf(max(-bound, min(bound, start)))
+        inside = mp.quad(steep, mp.linspace(0, end, 7))
+        values.append(float(mp.mpf(numbers[0]) + inside + steep(end) * (mp.mpf(start) - end)))
+        slopes.append(float(mp.log(steep(end))))
+    return case({"type": "monotonic_network", "units": units, "nodes": nodes, "bound": bound}, raw, x, values, slopes)
+
+
 def curves(library):
     return {
         "library": library,
-        "about": "polynomials by zuko; mixtures of logistics by the formula, with 50 digits; params are raw",
+        "about": "polynomials by zuko, splines by nflows; mixtures of logistics and integrals of networks by the formula, with 50 digits; params are raw",
         "cases": [
+            *(monotonic_network(*settings) for settings in [(3, 64, 3.0, 1.0), (16, 96, 5.0, 1.0)]),
+            *(linear(*settings) for settings in [(4, 3.0, 1.0), (16, 5.0, 0.7)]),
+            *(quadratic(*settings) for settings in [(3, 2.0, 1.0), (8, 5.0, 1.0), (16, 3.0, 2.0)]),
+            *(cubic(*settings) for settings in [(3, 2.0, 0.5), (8, 5.0, 0.4)]),
             *(bernstein(*settings) for settings in [(5, 3.0, 1.0), (16, 5.0, 1.0), (30, 2.0, 3.0)]),
             *(sum_of_squares(*settings) for settings in [(1, 1, 2.0, 1.0), (3, 4, 5.0, 0.5), (2, 8, 3.0, 2.0)]),
             *(logistic_mixture(*settings) for settings in [(1, 1, 1.0), (8, 1, 1.0), (5, 3, 0.5), (16, 2, 3.0)]),

@@ -140,8 +140,16 @@ impl<T: Real> Curve<T> for Polynomial<T> {
         self.degree() + 1
     }
 
+    /// The slopes, then the polynomials of a lower degree.
     fn room(&self) -> usize {
-        self.degree()
+        2 * self.degree() - 1
+    }
+
+    #[inline(always)]
+    fn load<const L: usize>(&self, room: &mut [[T; L]], params: BlockParams<'_, T>) {
+        for (j, row) in room[..self.degree()].iter_mut().enumerate() {
+            *row = params.row::<L>(1 + j).map(|raw| slope(raw, self.min_slope));
+        }
     }
 
     #[inline(always)]
@@ -153,15 +161,14 @@ impl<T: Real> Curve<T> for Polynomial<T> {
     ) -> ([T; L], [T; L]) {
         let Place { share: t, beyond } = self.place(x);
         let n = self.degree();
-        let lower = &mut room[..n - 1];
+        let (slopes, lower) = room.split_at_mut(n);
         self.basis(lower, &t);
         let zero = [T::ZERO; L];
         let (mut rise, mut steep, mut above, mut next) = (zero, zero, zero, zero);
         for j in (0..n).rev() {
-            let raw = *params.row::<L>(1 + j);
             let own = raised(lower, j, &t);
             for l in 0..L {
-                let g = slope(raw[l], self.min_slope);
+                let g = slopes[j][l];
                 above[l] += t[l].fma(own[l], (T::ONE - t[l]) * next[l]);
                 rise[l] = g.fma(above[l], rise[l]);
                 steep[l] = g.fma(own[l], steep[l]);
@@ -189,17 +196,16 @@ impl<T: Real> Curve<T> for Polynomial<T> {
     ) -> [T; L] {
         let Place { share: t, beyond } = self.place(x);
         let (n, stride) = (self.degree(), params.stride);
-        let lower = &mut room[..n - 1];
+        let (slopes, lower) = room.split_at_mut(n);
         self.basis(lower, &t);
         let zero = [T::ZERO; L];
         let (mut steep, mut bend) = (zero, zero);
         for j in 0..n {
-            let raw = *params.row::<L>(1 + j);
             let own = raised(lower, j, &t);
             let after = lower.get(j).unwrap_or(&zero);
             let before = if j > 0 { &lower[j - 1] } else { &zero };
             for l in 0..L {
-                let g = slope(raw[l], self.min_slope);
+                let g = slopes[j][l];
                 steep[l] = g.fma(own[l], steep[l]);
                 bend[l] = g.fma(before[l] - after[l], bend[l]);
             }

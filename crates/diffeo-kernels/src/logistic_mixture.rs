@@ -84,15 +84,23 @@ pub(crate) struct Mixture<T> {
     depth: usize,
 }
 
-/// Rows of working memory of a layer for each component.
-const ROWS: usize = 6;
+/// Rows for each component of a layer that follow from its parameters.
+const LOADED: usize = 3;
+/// Rows of working memory for each component.
+const WORKING: usize = 4;
+
+/// What follows from a layer's parameters, for each component of each lane.
+struct Loaded<'a, T, const L: usize> {
+    /// Logit relative to the largest, `e` to that, and `1 / s`.
+    logit: &'a [[T; L]],
+    weight: &'a [[T; L]],
+    scale: &'a [[T; L]],
+    /// The sum of the weights.
+    total: &'a [T; L],
+}
 
 /// What a layer computes of each component of each lane.
 struct Parts<'a, T, const L: usize> {
-    /// `e^l` relative to the largest.
-    weight: &'a mut [[T; L]],
-    /// `1 / s`.
-    scale: &'a mut [[T; L]],
     /// `u = (y - m) / s`.
     place: &'a mut [[T; L]],
     /// `sigmoid(u)`.
@@ -104,8 +112,6 @@ struct Parts<'a, T, const L: usize> {
 
 /// What a layer computes of each lane.
 struct Sums<T, const L: usize> {
-    /// Sum of the weights.
-    weight: [T; L],
     left: [T; L],
     right: [T; L],
     /// `ln F` and `ln (1 - F)`.
@@ -124,13 +130,26 @@ impl<T: Real, const L: usize> Sums<T, L> {
     }
 }
 
+#[inline(always)]
 fn parts<T, const L: usize>(room: &mut [[T; L]], count: usize) -> Parts<'_, T, L> {
-    let (weight, room) = room.split_at_mut(count);
-    let (scale, room) = room.split_at_mut(count);
     let (place, room) = room.split_at_mut(count);
     let (below, room) = room.split_at_mut(count);
     let (left, room) = room.split_at_mut(count);
-    Parts { weight, scale, place, below, left, right: &mut room[..count] }
+    Parts { place, below, left, right: &mut room[..count] }
+}
+
+/// The rows of a layer, of a mixture of `count` components.
+#[inline(always)]
+fn loaded<T, const L: usize>(room: &[[T; L]], count: usize, layer: usize) -> Loaded<'_, T, L> {
+    let room = &room[layer * rows_of_layer(count)..][..rows_of_layer(count)];
+    let (logit, room) = room.split_at(count);
+    let (weight, room) = room.split_at(count);
+    let (scale, room) = room.split_at(count);
+    Loaded { logit, weight, scale, total: &room[0] }
+}
+
+fn rows_of_layer(count: usize) -> usize {
+    LOADED * count + 1
 }
 
 #[inline(always)]
@@ -144,49 +163,63 @@ fn logit<T: Real>(raw: T) -> (T, T) {
 }
 
 impl<T: Real> Mixture<T> {
-    /// The layer whose parameters start at `first`, at `y`.
+    /// Computes the rows of the layer whose parameters start at `first`.
     #[inline(always)]
-    fn layer<const L: usize>(
+    fn load_layer<const L: usize>(
         &self,
-        parts: &mut Parts<'_, T, L>,
-        y: &[T; L],
+        room: &mut [[T; L]],
         params: BlockParams<'_, T>,
         first: usize,
-    ) -> Sums<T, L> {
+    ) {
         let count = self.places.len();
         let mut top = [-T::INFINITY; L];
         for k in 0..count {
             let raw = *params.row::<L>(first + k);
+            let raw_scale = *params.row::<L>(first + 2 * count + k);
             for l in 0..L {
                 let logit = logit(raw[l]).0;
-                parts.left[k][l] = logit;
+                room[k][l] = logit;
                 top[l] = pick(logit > top[l], logit, top[l]);
+                room[2 * count + k][l] = (-(log_scale(raw_scale[l]).0 + self.log_scale)).exp();
             }
         }
-        let mut weight = [T::ZERO; L];
+        let mut total = [T::ZERO; L];
         for k in 0..count {
             for l in 0..L {
-                let e = (parts.left[k][l] - top[l]).exp_nonpositive();
-                parts.weight[k][l] = e;
-                weight[l] += e;
+                let logit = room[k][l] - top[l];
+                let e = logit.exp_nonpositive();
+                (room[k][l], room[count + k][l]) = (logit, e);
+                total[l] += e;
             }
         }
+        room[LOADED * count] = total;
+    }
+
+    /// A layer, whose parameters start at `first`, at `y`.
+    #[inline(always)]
+    fn layer<const L: usize>(
+        &self,
+        loaded: &Loaded<'_, T, L>,
+        parts: &mut Parts<'_, T, L>,
+        y: &[T; L],
+        (params, first): (BlockParams<'_, T>, usize),
+    ) -> Sums<T, L> {
+        let count = self.places.len();
         let (mut top_left, mut top_right) = ([-T::INFINITY; L], [-T::INFINITY; L]);
         for k in 0..count {
             let shift = *params.row::<L>(first + count + k);
-            let raw = *params.row::<L>(first + 2 * count + k);
             for l in 0..L {
-                let scale = (-(log_scale(raw[l]).0 + self.log_scale)).exp();
+                let scale = loaded.scale[k][l];
                 let max = T::from_f64(PLACE_MAX);
                 let u = ((y[l] - (self.places[k] + shift[l])) * scale).held(-max, max);
                 let e = (-u.abs()).exp_nonpositive();
                 let small = T::ONE / (T::ONE + e);
                 let tail = e.ln_1p_unit();
-                let logit = parts.left[k][l] - top[l];
+                let logit = loaded.logit[k][l];
                 let (up, down) = (u.upper(T::ZERO), u.lower(T::ZERO));
                 // A sum, so that NaN goes through.
                 let taint = u * T::ZERO;
-                (parts.scale[k][l], parts.place[k][l]) = (scale, u);
+                parts.place[k][l] = u;
                 parts.below[k][l] = small * pick(u < T::ZERO, e, T::ONE);
                 let (left, right) = (logit + (down - tail) + taint, logit - (up + tail) + taint);
                 (parts.left[k][l], parts.right[k][l]) = (left, right);
@@ -203,23 +236,24 @@ impl<T: Real> Mixture<T> {
                 (parts.left[k][l], parts.right[k][l]) = (e, f);
                 left[l] += e;
                 right[l] += f;
-                slope[l] += e * (f * (parts.scale[k][l] / parts.weight[k][l]));
+                slope[l] += e * (f * (loaded.scale[k][l] / loaded.weight[k][l]));
             }
         }
         let (mut ln_below, mut ln_above) = (zero, zero);
         for l in 0..L {
-            let total = weight[l].ln_normal();
+            let total = loaded.total[l].ln_normal();
             ln_below[l] = top_left[l] + (left[l].ln_normal() - total);
             ln_above[l] = top_right[l] + (right[l].ln_normal() - total);
-            slope[l] = slope[l] * weight[l] / (left[l] * right[l]);
+            slope[l] = slope[l] * loaded.total[l] / (left[l] * right[l]);
         }
-        Sums { weight, left, right, ln_below, ln_above, slope }
+        Sums { left, right, ln_below, ln_above, slope }
     }
 
     /// Backward pass of a layer: the gradient by `y`, and those by its parameters.
     #[inline(always)]
     fn layer_backward<const L: usize>(
         &self,
+        loaded: &Loaded<'_, T, L>,
         parts: &Parts<'_, T, L>,
         sums: &Sums<T, L>,
         [gv, gl]: [&[T; L]; 2],
@@ -246,7 +280,7 @@ impl<T: Real> Mixture<T> {
             for l in 0..L {
                 let (left, right) =
                     (parts.left[k][l] / sums.left[l], parts.right[k][l] / sums.right[l]);
-                let (weight, scale) = (parts.weight[k][l] / sums.weight[l], parts.scale[k][l]);
+                let (weight, scale) = (loaded.weight[k][l] / loaded.total[l], loaded.scale[k][l]);
                 let both = left * right / weight;
                 let share = by_slope[l] * both * scale;
                 let bend = T::ONE - (parts.below[k][l] + parts.below[k][l]);
@@ -277,8 +311,19 @@ impl<T: Real> Curve<T> for Mixture<T> {
         3 * self.places.len() * self.depth + 2
     }
 
+    /// What is loaded, layer after layer, then the inputs of the layers, then working memory.
     fn room(&self) -> usize {
-        ROWS * self.places.len() + self.depth
+        let count = self.places.len();
+        (rows_of_layer(count) + 1) * self.depth + WORKING * count
+    }
+
+    #[inline(always)]
+    fn load<const L: usize>(&self, room: &mut [[T; L]], params: BlockParams<'_, T>) {
+        let count = self.places.len();
+        let layers = room.chunks_exact_mut(rows_of_layer(count)).take(self.depth);
+        for (i, rows) in layers.enumerate() {
+            self.load_layer(rows, params, 3 * count * i);
+        }
     }
 
     #[inline(always)]
@@ -289,12 +334,14 @@ impl<T: Real> Curve<T> for Mixture<T> {
         params: BlockParams<'_, T>,
     ) -> ([T; L], [T; L]) {
         let count = self.places.len();
-        let (room, inputs) = room.split_at_mut(ROWS * count);
+        let (rows, room) = room.split_at_mut(rows_of_layer(count) * self.depth);
+        let (inputs, room) = room.split_at_mut(self.depth);
         let mut parts = parts(room, count);
         let (mut y, mut log_slope) = (*x, [T::ZERO; L]);
         for (i, input) in inputs.iter_mut().enumerate() {
             *input = y;
-            let sums = self.layer(&mut parts, &y, params, 3 * count * i);
+            let loaded = loaded(rows, count, i);
+            let sums = self.layer(&loaded, &mut parts, &y, (params, 3 * count * i));
             for l in 0..L {
                 let (value, slope) = sums.layer(l, y[l], self.linear);
                 y[l] = value;
@@ -321,14 +368,24 @@ impl<T: Real> Curve<T> for Mixture<T> {
         to_params: &mut [T],
     ) -> [T; L] {
         let (count, stride) = (self.places.len(), params.stride);
-        self.forward(room, x, params);
-        let (room, inputs) = room.split_at_mut(ROWS * count);
+        let (rows, room) = room.split_at_mut(rows_of_layer(count) * self.depth);
+        let (inputs, room) = room.split_at_mut(self.depth);
         let mut parts = parts(room, count);
+        inputs[0] = *x;
+        for i in 1..self.depth {
+            let loaded = loaded(rows, count, i - 1);
+            let before = inputs[i - 1];
+            let sums = self.layer(&loaded, &mut parts, &before, (params, 3 * count * (i - 1)));
+            for l in 0..L {
+                inputs[i][l] = sums.layer(l, before[l], self.linear).0;
+            }
+        }
         let last = 3 * count * self.depth;
         let raw = params.row::<L>(last + 1);
         let mut grad = *gv;
         for i in (0..self.depth).rev() {
-            let sums = self.layer(&mut parts, &inputs[i], params, 3 * count * i);
+            let (loaded, params) = (loaded(rows, count, i), (params, 3 * count * i));
+            let sums = self.layer(&loaded, &mut parts, &inputs[i], params);
             if i + 1 == self.depth {
                 let mut to_raw = [T::ZERO; L];
                 for l in 0..L {
@@ -341,7 +398,7 @@ impl<T: Real> Curve<T> for Mixture<T> {
                 *lanes_mut(&mut to_params[(last + 1) * stride..]) = to_raw;
             }
             let from = [&grad, gl];
-            grad = self.layer_backward(&parts, &sums, from, (params, 3 * count * i), to_params);
+            grad = self.layer_backward(&loaded, &parts, &sums, from, params, to_params);
         }
         grad
     }

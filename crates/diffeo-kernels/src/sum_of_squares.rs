@@ -112,16 +112,6 @@ impl<T: Real> Squares<T> {
         self.nodes.len()
     }
 
-    #[inline(always)]
-    fn load<const L: usize>(&self, room: &mut [[T; L]], params: BlockParams<'_, T>) {
-        for (i, (row, &start)) in room.iter_mut().zip(&self.starts).enumerate() {
-            let raw = params.row::<L>(1 + i);
-            for l in 0..L {
-                row[l] = start + coefficient(raw[l]).0;
-            }
-        }
-    }
-
     /// The integrand at `v`, and half its derivative.
     #[inline(always)]
     fn steepness<const L: usize>(&self, rows: &[[T; L]], v: &[T; L]) -> ([T; L], [T; L]) {
@@ -178,8 +168,19 @@ impl<T: Real> Curve<T> for Squares<T> {
         self.starts.len() + 1
     }
 
+    /// The coefficients, then their gradients.
     fn room(&self) -> usize {
         2 * self.starts.len()
+    }
+
+    #[inline(always)]
+    fn load<const L: usize>(&self, room: &mut [[T; L]], params: BlockParams<'_, T>) {
+        for (i, (row, &start)) in room.iter_mut().zip(&self.starts).enumerate() {
+            let raw = params.row::<L>(1 + i);
+            for l in 0..L {
+                row[l] = start + coefficient(raw[l]).0;
+            }
+        }
     }
 
     #[inline(always)]
@@ -189,8 +190,7 @@ impl<T: Real> Curve<T> for Squares<T> {
         x: &[T; L],
         params: BlockParams<'_, T>,
     ) -> ([T; L], [T; L]) {
-        let rows = &mut room[..self.starts.len()];
-        self.load(rows, params);
+        let rows = &room[..self.starts.len()];
         let [held, v, beyond] = self.place(x);
         let mut mean = [T::ZERO; L];
         for &[node, weight] in &self.nodes {
@@ -219,7 +219,6 @@ impl<T: Real> Curve<T> for Squares<T> {
         to_params: &mut [T],
     ) -> [T; L] {
         let (rows, to) = room.split_at_mut(self.starts.len());
-        self.load(rows, params);
         to.fill([T::ZERO; L]);
         let [held, v, beyond] = self.place(x);
         for &[node, weight] in &self.nodes {

@@ -292,7 +292,7 @@ struct Curves {
 }
 
 #[test]
-fn smooth_maps_agree_with_zuko_and_with_50_digits() {
+fn maps_without_a_formula_for_the_inverse_agree_with_zuko_nflows_and_50_digits() {
     for case in load::<Curves>("curves").cases {
         let what = format!("{:?}", case.map);
         let map = case.map.build(&mut Init::new(0, DType::F64, Device::flex()));

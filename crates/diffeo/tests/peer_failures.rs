@@ -6,7 +6,8 @@ mod support;
 
 use burn::tensor::{DType, Tensor};
 use diffeo::monotone::{
-    Affine, Bernstein, LogisticMixture, Monotone, MonotoneSpec, RationalQuadratic, SumOfSquares,
+    Affine, Bernstein, LogisticMixture, Monotone, MonotoneSpec, MonotonicNetwork, PolynomialSpline,
+    RationalQuadratic, SumOfSquares,
 };
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
@@ -262,12 +263,16 @@ fn p10_zuko_55_a_spline_cannot_beat_the_entropy_its_density_integrates_to_one() 
     }
 }
 
-/// Smooth maps, none of which has a formula for its inverse.
-fn curves() -> [Box<dyn Monotone>; 3] {
+/// Maps none of which has a formula for its inverse.
+fn curves() -> [Box<dyn Monotone>; 7] {
     [
         scalar_map(LogisticMixture { components: 6, depth: 2 }),
         scalar_map(Bernstein { degree: 9, bound: 3.0 }),
         scalar_map(SumOfSquares { polynomials: 2, degree: 4, bound: 3.0 }),
+        scalar_map(MonotonicNetwork { units: 6, nodes: 48, bound: 3.0 }),
+        scalar_map(PolynomialSpline { degree: 1, bins: 8, bound: 3.0 }),
+        scalar_map(PolynomialSpline { degree: 2, bins: 8, bound: 3.0 }),
+        scalar_map(PolynomialSpline { degree: 3, bins: 8, bound: 3.0 }),
     ]
 }
 

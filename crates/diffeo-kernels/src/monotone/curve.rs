@@ -17,6 +17,11 @@ pub(crate) trait Curve<T: Real>: Send + Sync {
     /// Rows of `L` numbers of working memory.
     fn room(&self) -> usize;
 
+    /// Computes what follows from the parameters alone, once for all that is asked of a block: the other methods find it in the room, and must leave it there.
+    fn load<const L: usize>(&self, room: &mut [[T; L]], params: BlockParams<'_, T>) {
+        let _ = (room, params);
+    }
+
     /// `x -> (z, ln dz/dx)`.
     fn forward<const L: usize>(
         &self,
@@ -110,6 +115,7 @@ fn map_lanes<T: Real, C: Curve<T>, const L: usize>(
         let input = lanes::<T, L>(&input[at..]);
         let params = params.from(params.start(at));
         let safe = finite_or_zero(input);
+        curve.load(room, params);
         let (v, s) = match inverse {
             true => root(curve, room, &safe, params),
             false => curve.forward(room, &safe, params),
@@ -154,6 +160,7 @@ fn backward_lanes<T: Real, C: Curve<T>, const L: usize>(
         let start = params.start(at);
         let (params, to_params) = (params.from(start), &mut to.params[start..]);
         let safe = finite_or_zero(x);
+        curve.load(room, params);
         let (gv, gl) = (lanes(&from.value[at..]), lanes(&from.log_slope[at..]));
         let to_x = match inverse {
             true => implicit(curve, room, &safe, params, [gv, gl], to_params),

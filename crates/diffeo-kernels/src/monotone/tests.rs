@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::dispatch::tests::at_each_level;
-use crate::{Affine, Bernstein, LogisticMixture, RationalQuadratic, Real, SumOfSquares};
+use crate::{
+    Affine, Bernstein, LogisticMixture, MonotonicNetwork, PolynomialSpline, RationalQuadratic,
+    Real, SumOfSquares,
+};
 
 fn numbers<T: Real>(n: usize, speed: f64, size: f64) -> Vec<T> {
     (0..n).map(|i| T::from_f64((i as f64 * speed + 1.0).sin() * size)).collect()
@@ -59,6 +62,10 @@ fn compare_columns<T: Real>(map: &dyn MapKernel<T>) {
     assert!(rows == columns, "{map:?}");
 }
 
+fn polynomial_spline(degree: usize, bins: usize) -> PolynomialSpline {
+    PolynomialSpline { degree, bins, bound: 5.0, min_size: 1e-3, min_slope: 1e-3 }
+}
+
 fn at_both_types(check: impl Fn(&dyn MapKernel<f32>, &dyn MapKernel<f64>)) {
     at_each_level(|| {
         check(&Affine { log_scale_max: 7.0 }, &Affine { log_scale_max: 7.0 });
@@ -76,6 +83,12 @@ fn at_both_types(check: impl Fn(&dyn MapKernel<f32>, &dyn MapKernel<f64>)) {
         }
         let squares = SumOfSquares { polynomials: 2, degree: 3, bound: 5.0, min_slope: 1e-3 };
         check(&squares, &squares);
+        let network = MonotonicNetwork { units: 3, nodes: 8, bound: 5.0, min_slope: 1e-3 };
+        check(&network, &network);
+        for (degree, bins) in [(1, 2), (1, 9), (2, 2), (2, 9), (3, 2), (3, 9)] {
+            let spline = polynomial_spline(degree, bins);
+            check(&spline, &spline);
+        }
     });
 }
 
@@ -133,5 +146,32 @@ fn what_has_no_formula_comes_back() {
         round_trip::<f64>(&polynomial, size);
         round_trip::<f32>(&squares, size);
         round_trip::<f64>(&squares, size);
+        let network = MonotonicNetwork { units: 4, nodes: 32, bound: 5.0, min_slope: 1e-3 };
+        round_trip::<f32>(&network, size);
+        round_trip::<f64>(&network, size);
+        for degree in 1..=3 {
+            round_trip::<f32>(&polynomial_spline(degree, 8), size);
+            round_trip::<f64>(&polynomial_spline(degree, 8), size);
+        }
     }
+}
+
+#[test]
+fn the_error_of_a_network_s_quadrature_is_as_documented() {
+    const N: usize = 200;
+    let x: Vec<f64> = (0..N).map(|i| if i % 2 == 0 { 5.0 } else { -5.0 }).collect();
+    for (nodes, limit) in [(32, 1e-6), (48, 1e-9), (64, 1e-11)] {
+        let map = MonotonicNetwork { units: 16, nodes, bound: 5.0, min_slope: 1e-3 };
+        for size in [0.3, 1.0, 3.0, 30.0] {
+            let params = numbers::<f64>(N * map.params_per_dim(), 2.3, size);
+            let (mut z, mut slope) = (vec![0.0; N], vec![0.0; N]);
+            map.forward(&x, &params, &mut z, &mut slope);
+            let scale = z.iter().fold(1.0f64, |top, z| top.max(z.abs()));
+            let error = map.error(&x, &params) / scale;
+            assert!(error < limit, "{nodes} nodes, size {size}: {error:e}");
+        }
+    }
+    // Too few are found out.
+    let map = MonotonicNetwork { units: 16, nodes: 4, bound: 5.0, min_slope: 1e-3 };
+    assert!(map.error(&x, &numbers(N * map.params_per_dim(), 2.3, 1.0)) > 1e-3);
 }

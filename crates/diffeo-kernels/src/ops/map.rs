@@ -92,7 +92,10 @@ mod tests {
 
     use super::super::scalar_map;
     use super::*;
-    use crate::{Affine, Bernstein, LogisticMixture, RationalQuadratic, SumOfSquares};
+    use crate::{
+        Affine, Bernstein, LogisticMixture, MonotonicNetwork, PolynomialSpline, RationalQuadratic,
+        SumOfSquares,
+    };
 
     const SHAPE: [usize; 2] = [40, 3];
 
@@ -115,7 +118,14 @@ mod tests {
 
     #[test]
     fn kernels_equal_the_map_of_tensor_primitives() {
-        let maps: [Arc<dyn AnyMap>; 8] = [
+        let spline = |degree, bins| PolynomialSpline {
+            degree,
+            bins,
+            bound: 3.0,
+            min_size: 1e-3,
+            min_slope: 1e-3,
+        };
+        let maps: [Arc<dyn AnyMap>; 16] = [
             Arc::new(Affine { log_scale_max: 7.0 }),
             Arc::new(RationalQuadratic::new(2, 3.0)),
             Arc::new(RationalQuadratic::new(6, 3.0)),
@@ -124,6 +134,14 @@ mod tests {
             Arc::new(Bernstein { degree: 2, bound: 3.0, min_slope: 1e-3 }),
             Arc::new(Bernstein { degree: 7, bound: 2.5, min_slope: 1e-3 }),
             Arc::new(SumOfSquares { polynomials: 3, degree: 4, bound: 3.0, min_slope: 1e-3 }),
+            Arc::new(MonotonicNetwork { units: 1, nodes: 64, bound: 3.0, min_slope: 1e-3 }),
+            Arc::new(MonotonicNetwork { units: 5, nodes: 80, bound: 2.0, min_slope: 1e-3 }),
+            Arc::new(spline(1, 2)),
+            Arc::new(spline(1, 7)),
+            Arc::new(spline(2, 2)),
+            Arc::new(spline(2, 7)),
+            Arc::new(spline(3, 2)),
+            Arc::new(spline(3, 7)),
         ];
         for (map, direction) in
             maps.iter().flat_map(|map| [Direction::Forward, Direction::Inverse].map(|d| (map, d)))

@@ -6,6 +6,8 @@ mod affine;
 mod bernstein;
 mod fused;
 mod logistic_mixture;
+mod monotonic_network;
+mod polynomial_spline;
 mod rational_quadratic;
 pub(crate) mod root;
 mod sum_of_squares;
@@ -26,6 +28,8 @@ catalog! {
     pub enum MonotoneSpec: DescribeMap {
         affine::Affine(Affine),
         rational_quadratic::RationalQuadratic(RationalQuadratic),
+        polynomial_spline::PolynomialSpline(PolynomialSpline),
+        monotonic_network::MonotonicNetwork(MonotonicNetwork),
         logistic_mixture::LogisticMixture(LogisticMixture),
         bernstein::Bernstein(Bernstein),
         sum_of_squares::SumOfSquares(SumOfSquares),

@@ -8,14 +8,17 @@ mod flowpp;
 mod gaussian;
 mod iaf;
 mod maf;
+mod naf;
 mod nsf;
 mod nsf_coupling;
 mod options;
 mod planar;
+mod qnsf;
 mod radial;
 mod realnvp;
 mod sos;
 mod sylvester;
+mod umnn;
 
 use std::fmt;
 use std::str::FromStr;
@@ -68,8 +71,14 @@ presets! {
     Nsf = nsf::NSF,
     /// Spline couplings with PLU layers between: fast in both directions (Durkan et al. 2019).
     NsfCoupling = nsf_coupling::NSF_COUPLING,
+    /// Autoregressive layers of quadratic splines with PLU layers between (Müller et al. 2019, Durkan et al. 2019).
+    Qnsf = qnsf::QNSF,
     /// Couplings of logistic mixtures with PLU layers between (Ho et al. 2019).
     Flowpp = flowpp::FLOWPP,
+    /// Autoregressive layers of deep sigmoids with PLU layers between (Huang et al. 2018).
+    Naf = naf::NAF,
+    /// Autoregressive layers of monotonic networks with PLU layers between (Wehenkel, Louppe 2019).
+    Umnn = umnn::UMNN,
     /// Autoregressive layers of Bernstein polynomials with PLU layers between (Ramasinghe et al. 2021).
     Bernstein = bernstein::BERNSTEIN,
     /// Autoregressive layers of sum-of-squares polynomials with PLU layers between (Jaini et al. 2019).

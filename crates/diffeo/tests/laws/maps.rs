@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Device};
 use diffeo::laws::{around, host, tensor_as};
 use diffeo::monotone::{
-    Affine, Bernstein, DescribeMap, LogisticMixture, Monotone, MonotoneSpec, RationalQuadratic,
-    SumOfSquares,
+    Affine, Bernstein, DescribeMap, LogisticMixture, Monotone, MonotoneSpec, MonotonicNetwork,
+    PolynomialSpline, RationalQuadratic, SumOfSquares,
 };
 use diffeo::{Init, burn};
 
@@ -15,7 +15,7 @@ fn built(map: &dyn DescribeMap) -> Box<dyn Monotone> {
 #[test]
 fn d3_log_slopes_of_scalar_maps_are_finite_at_infinity_and_at_subnormals() {
     let spline = |bins, bound| RationalQuadratic { bins, bound };
-    let maps: [MonotoneSpec; 7] = [
+    let maps: [MonotoneSpec; 11] = [
         Affine::default().into(),
         spline(8, 3.0).into(),
         spline(2, 1e6).into(),
@@ -23,6 +23,10 @@ fn d3_log_slopes_of_scalar_maps_are_finite_at_infinity_and_at_subnormals() {
         Bernstein::default().into(),
         Bernstein { degree: 64, bound: 1e6 }.into(),
         SumOfSquares::default().into(),
+        MonotonicNetwork::default().into(),
+        PolynomialSpline { degree: 1, bins: 8, bound: 3.0 }.into(),
+        PolynomialSpline { degree: 2, bins: 2, bound: 1e6 }.into(),
+        PolynomialSpline { degree: 3, bins: 8, bound: 3.0 }.into(),
     ];
     let x = [f64::INFINITY, f64::NEG_INFINITY, f64::from_bits(1), -0.0, 1e30, -1e30];
     for (map, dtype) in maps.iter().flat_map(|m| [DType::F64, DType::F32].map(|t| (m, t))) {
