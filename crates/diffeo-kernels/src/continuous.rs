@@ -44,6 +44,8 @@ pub enum Smooth {
 #[derive(Clone, Debug)]
 pub struct Field {
     layers: Vec<Staircase>,
+    /// Where weight, bias and rate of each layer lie.
+    places: Vec<[Range<usize>; 3]>,
     context: Option<Staircase>,
     activation: Smooth,
     speed: f64,
@@ -63,9 +65,16 @@ impl Field {
         assert!(!hidden.is_empty(), "a field needs a hidden layer");
         let widths = [&[dims], hidden, &[dims]].concat();
         assert!(widths.iter().all(|&width| width > 0), "a field has a layer of width 0");
+        let mut end = 0;
+        let mut next = |len: usize| {
+            end += len;
+            end - len..end
+        };
+        let place = |w: &[usize]| [next(w[0] * w[1]), next(w[1]), next(w[1])];
+        let places = widths.windows(2).map(place).collect();
         let layers = widths.windows(2).map(|w| Staircase::dense(w[0], w[1])).collect();
         let context = (context > 0).then(|| Staircase::dense(context, hidden[0]));
-        Self { layers, context, activation, speed }
+        Self { layers, places, context, activation, speed }
     }
 
     /// Coordinates.
@@ -79,19 +88,10 @@ impl Field {
     }
 
     /// Where weight, bias and rate of each layer lie in the flat weights; behind them lies the context's matrix, if there is one.
-    pub fn places(&self) -> (Vec<[Range<usize>; 3]>, Range<usize>) {
-        let mut end = 0;
-        let mut next = |len: usize| {
-            end += len;
-            end - len..end
-        };
-        let of = |layer: &Staircase| [layer.inputs() * layer.outputs(), layer.outputs()];
-        let mut layers = Vec::with_capacity(self.layers.len());
-        for [weight, bias] in self.layers.iter().map(of) {
-            layers.push([next(weight), next(bias), next(bias)]);
-        }
-        let context = next(self.context.as_ref().map_or(0, |layer| of(layer)[0]));
-        (layers, context)
+    pub fn places(&self) -> (&[[Range<usize>; 3]], Range<usize>) {
+        let end = self.places.last().map_or(0, |[.., rate]| rate.end);
+        let context = self.context.as_ref();
+        (&self.places, end..end + context.map_or(0, |layer| layer.inputs() * layer.outputs()))
     }
 
     /// How many arrays [`Self::pack`] fills.
@@ -108,7 +108,7 @@ impl Field {
         assert_eq!(flat.len(), context.end, "a field has other weights");
         assert_eq!(packed.len(), self.packed(), "weights are packed into other arrays");
         for ((layer, [weight, ..]), packed) in self.layers.iter().zip(places).zip(&mut *packed) {
-            pack_weight(&flat[weight], layer, packed);
+            pack_weight(&flat[weight.clone()], layer, packed);
         }
         if let Some(layer) = &self.context {
             pack_weight(&flat[context], layer, &mut packed[self.layers.len()]);

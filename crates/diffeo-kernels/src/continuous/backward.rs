@@ -110,9 +110,12 @@ impl Field {
         work: &mut FieldWork<T>,
     ) {
         let (places, place) = self.places();
-        for ([_, bias, rate], sums) in places.into_iter().zip(&sums.layers) {
+        for ([_, bias, rate], sums) in places.iter().zip(&sums.layers) {
             for (place, sums) in [bias, rate].into_iter().zip(sums) {
-                gradient[place].iter_mut().zip(sums).for_each(|(to, sum)| *to += T::from_f64(*sum));
+                gradient[place.clone()]
+                    .iter_mut()
+                    .zip(sums)
+                    .for_each(|(to, sum)| *to += T::from_f64(*sum));
             }
         }
         let Some(staircase) = &self.context else { return };

@@ -78,12 +78,11 @@ impl Field {
         [k, kept]: [usize; 2],
         work: &mut FieldWork<T>,
     ) {
-        let (places, _) = self.places();
         let (d, tiles) = (self.dims(), self.tiles(tile));
         let slot =
             |width: usize| kept * tiles * width * TILE_ROWS..(kept + 1) * tiles * width * TILE_ROWS;
         enter(x, tile.probes, &mut work.nodes[0][slot(d)]);
-        for (i, [_, bias, rate]) in places.into_iter().enumerate() {
+        for (i, [_, bias, rate]) in self.places.iter().enumerate() {
             let (below, above) = work.nodes.split_at_mut(i + 1);
             let (inputs, outputs) = (self.layers[i].inputs(), self.layers[i].outputs());
             let from = &below[i][slot(inputs)];
@@ -91,10 +90,10 @@ impl Field {
             let addend = &mut work.addend[..outputs * TILE_ROWS];
             let context = (i == 0 && self.context.is_some())
                 .then(|| &work.from_context[..outputs * TILE_ROWS]);
-            write_addend(&weights.flat[rate], t, context, addend);
+            write_addend(&weights.flat[rate.clone()], t, context, addend);
             let (values, tangents) = from.split_at(inputs * TILE_ROWS);
             let (to_values, to_tangents) = to.split_at_mut(outputs * TILE_ROWS);
-            let layer = self.layer(i, weights, &weights.flat[bias]);
+            let layer = self.layer(i, weights, &weights.flat[bias.clone()]);
             layer.forward(values, Some(addend), to_values);
             self.layer(i, weights, &work.zeros).forward(tangents, None, to_tangents);
             if i + 1 < self.layers.len() {
@@ -159,7 +158,7 @@ impl Field {
         gradient: &mut [T],
     ) {
         let tiles = self.tiles(tile);
-        for (i, [weight, ..]) in self.places().0.into_iter().enumerate() {
+        for (i, [weight, ..]) in self.places.iter().enumerate() {
             let (inputs, outputs) = (self.layers[i].inputs(), self.layers[i].outputs());
             let all = stages * tiles * TILE_ROWS;
             let (x, output) = (&work.nodes[i][..all * inputs], &work.nodes[i + 1][..all * outputs]);
@@ -168,7 +167,7 @@ impl Field {
                 work.weight.sized(weight.len() + outputs).split_at_mut(weight.len());
             let layer = self.layer(i, weights, &work.zeros);
             layer.backward_of_weights(x, output, grad, (product, bias), &mut work.linear);
-            add(product, &mut gradient[weight]);
+            add(product, &mut gradient[weight.clone()]);
         }
     }
 }

@@ -295,3 +295,6 @@ impl Transform for Continuous {
         Some(vec![Box::new(step::ContinuousStep::new(self, weights)?)])
     }
 }
+
+#[cfg(test)]
+mod tests;
