@@ -15,6 +15,7 @@ mod affine;
 mod aligned;
 mod base;
 mod bernstein;
+mod continuous;
 pub mod dispatch;
 mod graph;
 mod idle;
@@ -42,6 +43,10 @@ pub use affine::Affine;
 pub use aligned::Aligned;
 pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
 pub use bernstein::Bernstein;
+pub use continuous::{
+    Field, FieldGradients, FieldWeights, FieldWork, Smooth, Solver, Stalled, Taken, Tape, Tile,
+    unit_probes,
+};
 pub use graph::{Graph, Node};
 pub use idle::Idle;
 pub use logistic_mixture::LogisticMixture;

@@ -6,6 +6,7 @@
 //! Each has a twin, in `composed` or with a map's kernels, which runs on every device; tests hold the two equal.
 
 mod composed;
+mod continuous;
 mod custom;
 mod extension;
 mod flex;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 
+pub use continuous::{Course, continuous};
 pub use custom::{Argument, CustomOp, custom};
 pub use extension::{FlowOps, FusedOp};
 pub use made::MadeSampler;

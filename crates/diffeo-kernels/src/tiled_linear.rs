@@ -153,13 +153,28 @@ impl<T: Real> TiledLinear<'_, T> {
         output: &[T],
         grad: &mut [T],
         to: LinearGradients<'_, T>,
+        scratch: &mut LinearScratch<T>,
+    ) {
+        self.backward_of_weights(x, output, grad, (to.weight, to.bias), scratch);
+        if let Some(grad_x) = to.x {
+            self.backward_of_input(x, grad, grad_x);
+        }
+    }
+
+    /// The part of [`Self::backward`] that concerns weight and bias.
+    pub(crate) fn backward_of_weights(
+        &self,
+        x: &[T],
+        output: &[T],
+        grad: &mut [T],
+        (weight, bias): (&mut [T], &mut [T]),
         LinearScratch { columns, runs }: &mut LinearScratch<T>,
     ) {
         let tiles = self.tiles(x, grad.len());
         let (inputs, outputs) = (self.staircase.inputs(), self.staircase.outputs());
         assert_eq!(output.len(), grad.len(), "output and its gradient differ in length");
-        assert_eq!(to.weight.len(), inputs * outputs, "weight gradient has the wrong length");
-        assert_eq!(to.bias.len(), outputs, "bias gradient has the wrong length");
+        assert_eq!(weight.len(), inputs * outputs, "weight gradient has the wrong length");
+        assert_eq!(bias.len(), outputs, "bias gradient has the wrong length");
         let columns = columns.sized(tiles * TILE_ROWS * TILE_ROWS);
         runs.clear();
         runs.extend((0..tiles).map(|tile| Run {
@@ -179,13 +194,18 @@ impl<T: Real> TiledLinear<'_, T> {
                 transpose(grad, columns);
                 add_columns(columns, &mut sums);
             }
-            let bias = &mut to.bias[units.clone()];
+            let bias = &mut bias[units.clone()];
             bias.iter_mut().zip(sums).for_each(|(bias, sum)| *bias = T::from_f64(sum));
             let depth = self.staircase.prefix()[units.end - 1];
-            weight_columns((x, columns, runs), outputs, (units, depth), to.weight);
+            weight_columns((x, columns, runs), outputs, (units, depth), weight);
         }
-        self.staircase.clear_overhang_of_strips(to.weight, TILE_ROWS);
-        let Some(grad_x) = to.x else { return };
+        self.staircase.clear_overhang_of_strips(weight, TILE_ROWS);
+    }
+
+    /// The part of [`Self::backward`] that concerns the input, given the gradient by the pre-activation.
+    pub(crate) fn backward_of_input(&self, x: &[T], grad: &[T], grad_x: &mut [T]) {
+        let tiles = self.tiles(x, grad.len());
+        let (inputs, outputs) = (self.staircase.inputs(), self.staircase.outputs());
         assert_eq!(grad_x.len(), tiles * inputs * TILE_ROWS, "x gradient has the wrong length");
         let sizes = (inputs * TILE_ROWS, outputs * TILE_ROWS);
         for tile in 0..tiles {

@@ -10,6 +10,9 @@ use std::ops::Range;
 
 use diffeo_kernels::{Aligned, LinearScratch, Real, TILE_ROWS};
 
+use crate::error::Result;
+use crate::host::draws::Draws;
+
 /// A layer's steps, the data end first.
 pub type Steps = Vec<Box<dyn AnyStep>>;
 
@@ -24,6 +27,8 @@ pub struct Pass<'a, T> {
     pub context: &'a [T],
     /// Gradient of the loss by each row's log-determinant, `[tiles, TILE_ROWS]`; empty when there is no backward pass.
     pub log_det_gradient: &'a [T],
+    /// Random numbers in a training step, for layers that estimate; [`Weights::draws`] are those of a layer.
+    pub draws: Option<Draws>,
 }
 
 /// A bijection of rows in one precision, with its backward pass.
@@ -34,6 +39,9 @@ pub trait Step<T>: Send + Sync + Debug {
     }
 
     /// Maps `x` to `z`, adds to the log-determinants, and leaves on the tape what [`Step::backward`] needs.
+    ///
+    /// # Errors
+    /// As [`crate::Transform::forward`].
     fn forward(
         &self,
         pass: &Pass<'_, T>,
@@ -41,7 +49,7 @@ pub trait Step<T>: Send + Sync + Debug {
         z: &mut [T],
         log_det: &mut [f64],
         kept: Kept<'_, T>,
-    );
+    ) -> Result<()>;
 
     /// Turns the gradient by `z` into that by `x`, in place (if it is wanted), and writes the gradient of the step's weights.
     fn backward(
@@ -113,18 +121,34 @@ impl<T: Real> Arena<T> {
 pub struct Weights<'a> {
     ranges: &'a BTreeMap<String, Range<usize>>,
     prefix: String,
+    /// Which layer of several it is, from the outermost on.
+    layer: Vec<usize>,
 }
 
 impl<'a> Weights<'a> {
     /// All weights of a flow.
     pub fn new(ranges: &'a BTreeMap<String, Range<usize>>) -> Self {
-        Self { ranges, prefix: String::new() }
+        Self { ranges, prefix: String::new(), layer: Vec::new() }
     }
 
     /// The weights of a part, as [`crate::visit_part`] shows it.
     #[must_use]
     pub fn part(&self, name: &str) -> Self {
-        Self { prefix: format!("{}{name}.", self.prefix), ..*self }
+        Self { prefix: format!("{}{name}.", self.prefix), layer: self.layer.clone(), ..*self }
+    }
+
+    /// The weights of the `i`-th of several layers, as [`Self::part`].
+    #[must_use]
+    pub fn layer(&self, i: usize) -> Self {
+        let mut layer = self.part(&i.to_string());
+        layer.layer.push(i);
+        layer
+    }
+
+    /// What makes of the random numbers of a pass those of this layer: the same as [`crate::transform::Given::part`] of each layer that it is inside of.
+    pub fn draws(&self) -> impl Fn(Draws) -> Draws + Send + Sync + use<> {
+        let layer = self.layer.clone();
+        move |draws| layer.iter().fold(draws, |draws, i| draws.part(*i))
     }
 
     /// Where a parameter lies among the flat weights; `None` if there is none of that name.

@@ -98,7 +98,7 @@ impl<T: Element> Engine<T> {
 
     fn log_prob_of_finite(&self, weights: &[T], input: Input<'_>) -> Result<Vec<f64>> {
         if let Some(program) = &self.program {
-            return Ok(program.log_prob(weights, input));
+            return program.log_prob(weights, input);
         }
         let rows = padded(input.x.len());
         let context = input.context.map(|c| padded_tensor_of(c, rows));
@@ -122,7 +122,7 @@ impl<T: Element> Engine<T> {
         gradient: &mut [T],
     ) -> Result<Vec<f64>> {
         if let Some(program) = &self.program {
-            return Ok(program.gradient(weights, input, row_weights, gradient));
+            return program.gradient(weights, input, row_weights, gradient);
         }
         let (flow, leaves) = tracked(&self.flow);
         let context = input.context.map(tensor_of);

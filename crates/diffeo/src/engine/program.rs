@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use super::Input;
 use super::element::Element;
 use super::flat::layout_of;
+use crate::error::Result;
 use crate::flow::Flow;
 use crate::host::rows::Rows;
 use crate::marks::{MarksProgram, MarksTape, SplitRows};
@@ -116,15 +117,18 @@ impl<T: Element> Program<T> {
     }
 
     /// Log-density of every row; all must be finite.
-    pub(super) fn log_prob(&self, weights: &[T], input: Input<'_>) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// As the steps.
+    pub(super) fn log_prob(&self, weights: &[T], input: Input<'_>) -> Result<Vec<f64>> {
         self.with_workspace(|work| {
             let mut log_prob = Vec::with_capacity(input.x.len());
             for start in (0..input.x.len()).step_by(ROWS_AT_ONCE) {
                 let rows = start..input.x.len().min(start + ROWS_AT_ONCE);
-                let part = self.run(weights, input, rows.clone(), work);
+                let part = self.run(weights, input, rows.clone(), work)?;
                 log_prob.extend_from_slice(&part[..rows.len()]);
             }
-            log_prob
+            Ok(log_prob)
         })
     }
 
@@ -134,37 +138,42 @@ impl<T: Element> Program<T> {
         input: Input<'_>,
         rows: Range<usize>,
         work: &mut Workspace<T>,
-    ) -> Vec<f64> {
+    ) -> Result<Vec<f64>> {
         let tiles = tile_count(rows.len());
         let len = tiles * TILE_ROWS * self.dims;
         let Workspace { tapes, values, entered, marks: tape, .. } = work;
         self.reserve(tapes, 1, values, 2);
         let mut log_prob = self.enter(input, rows, &mut values[0], entered);
         if let Some((marks, arrays)) = &self.marks {
-            let pass = Pass { tiles, weights, context: &entered.context, log_det_gradient: &[] };
+            let context = &entered.context;
+            let pass = Pass { tiles, weights, context, log_det_gradient: &[], draws: None };
             marks.forward(&pass, &entered.shares, &mut log_prob, (arrays, tape));
         }
-        let pass = Pass { tiles, weights, context: entered.of_numbers(), log_det_gradient: &[] };
+        let context = entered.of_numbers();
+        let pass = Pass { tiles, weights, context, log_det_gradient: &[], draws: None };
         let [from, to, ..] = &mut values[..] else { unreachable!("two values were reserved") };
         for Loaded { step, arrays } in &self.steps {
             let kept = Kept { loaded: arrays, tape: &mut tapes[0] };
-            step.forward(&pass, &from[..len], to.sized(len), &mut log_prob, kept);
+            step.forward(&pass, &from[..len], to.sized(len), &mut log_prob, kept)?;
             std::mem::swap(from, to);
         }
         add_tiled_normal(&from[..len], &mut log_prob);
-        log_prob
+        Ok(log_prob)
     }
 
     /// Log-density of every row, and the gradient of `-sum_i row_weights_i log_prob_i` over `gradient`.
     ///
     /// Masked elements of `gradient` must be zero before, and are after.
+    ///
+    /// # Errors
+    /// As the steps.
     pub(super) fn gradient(
         &self,
         weights: &[T],
         input: Input<'_>,
         row_weights: &[f64],
         gradient: &mut [T],
-    ) -> Vec<f64> {
+    ) -> Result<Vec<f64>> {
         self.with_workspace(|work| self.run_back(weights, input, row_weights, gradient, work))
     }
 
@@ -175,7 +184,7 @@ impl<T: Element> Program<T> {
         row_weights: &[f64],
         gradient: &mut [T],
         work: &mut Workspace<T>,
-    ) -> Vec<f64> {
+    ) -> Result<Vec<f64>> {
         let n = input.x.len();
         let tiles = tile_count(n);
         let len = tiles * TILE_ROWS * self.dims;
@@ -187,15 +196,17 @@ impl<T: Element> Program<T> {
         log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
         log_det_gradient.resize(tiles * TILE_ROWS, T::ZERO);
         if let Some((marks, arrays)) = &self.marks {
-            let pass = Pass { tiles, weights, context: &entered.context, log_det_gradient };
+            let (context, draws) = (&entered.context, None);
+            let pass = Pass { tiles, weights, context, log_det_gradient, draws };
             marks.forward(&pass, &entered.shares, &mut log_prob, (arrays, tape));
             marks.backward(&pass, &entered.shares, (arrays, tape), scratch, gradient);
         }
-        let pass = Pass { tiles, weights, context: entered.of_numbers(), log_det_gradient };
+        let (context, draws) = (entered.of_numbers(), input.draws);
+        let pass = Pass { tiles, weights, context, log_det_gradient, draws };
         for (i, (Loaded { step, arrays }, tape)) in self.steps.iter().zip(&mut *tapes).enumerate() {
             let (before, after) = values.split_at_mut(i + 1);
             let (to, kept) = (after[0].sized(len), Kept { loaded: arrays, tape });
-            step.forward(&pass, &before[i][..len], to, &mut log_prob, kept);
+            step.forward(&pass, &before[i][..len], to, &mut log_prob, kept)?;
         }
         let last = &values[self.steps.len()][..len];
         add_tiled_normal(last, &mut log_prob);
@@ -206,7 +217,7 @@ impl<T: Element> Program<T> {
             let (x, kept) = (&values[i][..len], Kept { loaded: arrays, tape });
             step.backward(&pass, x, grad, i > 0, (kept, scratch), gradient);
         }
-        log_prob
+        Ok(log_prob)
     }
 
     /// Runs something with buffers that were used before, if there are any.

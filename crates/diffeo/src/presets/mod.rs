@@ -4,6 +4,7 @@
 
 mod bernstein;
 mod family;
+mod ffjord;
 mod flowpp;
 mod gaussian;
 mod iaf;
@@ -89,6 +90,8 @@ presets! {
     Radial = radial::RADIAL,
     /// Sylvester layers (van den Berg et al. 2018).
     Sylvester = sylvester::SYLVESTER,
+    /// Continuous layers (Grathwohl et al. 2019).
+    Ffjord = ffjord::FFJORD,
 }
 
 impl Preset {

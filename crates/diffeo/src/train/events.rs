@@ -42,7 +42,7 @@ pub enum Event {
         to_step: u64,
         /// The rate of the next step.
         learning_rate: f64,
-        /// What was not finite, and where.
+        /// What was not finite or not solved, and where.
         reason: String,
         /// Rows of the data (counted from 0) whose log-density was not finite; empty if only the gradient was at fault.
         rows: Vec<u64>,

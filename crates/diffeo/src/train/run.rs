@@ -169,13 +169,21 @@ impl<T: Element> Run<T> {
         batch.draws = Some(Draws::new(Streams::new(self.plan.seed), step, 0));
 
         self.objective.load(&self.state.weights)?;
-        let (losses, grad_norm) =
-            self.shards.gradient(&*self.objective, &self.state.weights, &batch)?;
+        let found = self.shards.gradient(&*self.objective, &self.state.weights, &batch);
+        let (losses, grad_norm) = match found {
+            Err(e) if e.kind() == ErrorKind::NotConverged => {
+                self.state.counters.step += 1;
+                self.roll_back(step, e.message().to_owned(), Vec::new());
+                return Ok(());
+            }
+            found => found?,
+        };
         let total: f64 = batch.weights.iter().sum();
         let loss = losses.iter().zip(&batch.weights).map(|(l, w)| l * w).sum::<f64>() / total;
         self.state.counters.step += 1;
         if !(loss.is_finite() && grad_norm.is_finite()) {
-            self.roll_back(step, &losses);
+            let (reason, rows) = self.what_is_not_finite(step, &losses);
+            self.roll_back(step, reason, rows);
             return Ok(());
         }
 
@@ -199,8 +207,8 @@ impl<T: Element> Run<T> {
         Ok(())
     }
 
-    /// Takes the last good weights back and lowers the rate. Order and noise go on, so the next batch is another one.
-    fn roll_back(&mut self, step: u64, losses: &[f64]) {
+    /// What a step cannot be taken for, and the rows that it is so for.
+    fn what_is_not_finite(&mut self, step: u64, losses: &[f64]) -> (String, Vec<u64>) {
         let bad = losses.iter().zip(self.batches.positions(step)).filter(|(l, _)| !l.is_finite());
         let all: Vec<u64> = bad.map(|(_, &p)| u64::from(self.train.rows[p as usize])).collect();
         let reason = if all.is_empty() {
@@ -209,7 +217,11 @@ impl<T: Element> Run<T> {
         } else {
             format!("the log-density of {} of {} rows is not finite", all.len(), losses.len())
         };
-        let rows = all.into_iter().take(ROWS_LISTED).collect();
+        (reason, all.into_iter().take(ROWS_LISTED).collect())
+    }
+
+    /// Takes the last good weights back and lowers the rate. Order and noise go on, so the next batch is another one.
+    fn roll_back(&mut self, step: u64, reason: String, rows: Vec<u64>) {
         self.state.roll_back();
         let (to_step, learning_rate) = (self.state.counters.good_step, self.learning_rate());
         self.tell(Event::RolledBack { step: step + 1, to_step, learning_rate, reason, rows });

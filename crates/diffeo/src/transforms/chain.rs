@@ -186,7 +186,7 @@ impl Transform for Chain {
 
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
         let layers = self.layers.iter().enumerate();
-        let steps = layers.map(|(i, layer)| layer.steps(&weights.part(&i.to_string())));
+        let steps = layers.map(|(i, layer)| layer.steps(&weights.layer(i)));
         Some(steps.collect::<Option<Vec<Steps>>>()?.into_iter().flatten().collect())
     }
 }

@@ -7,6 +7,7 @@ mod autoregressive;
 mod chain;
 mod cholesky;
 mod conditional;
+mod continuous;
 mod coupling;
 mod describe;
 mod elementwise;
@@ -44,6 +45,7 @@ catalog! {
         coupling::Coupling(CouplingSpec),
         autoregressive::Autoregressive(AutoregressiveSpec),
         conditional::Conditional(ConditionalSpec),
+        continuous::Continuous(ContinuousSpec),
         own::Own(Own),
     }
 }

@@ -124,8 +124,9 @@ impl<T: Real> Step<T> for Permute {
         z: &mut [T],
         _log_det: &mut [f64],
         _kept: Kept<'_, T>,
-    ) {
+    ) -> Result<()> {
         gather(x, self.order.len(), &self.order, z);
+        Ok(())
     }
 
     fn backward(

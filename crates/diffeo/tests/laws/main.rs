@@ -142,6 +142,7 @@ fn law11_engine_and_tensors() {
                     | LayerSpec::Plu(_)
                     | LayerSpec::Coupling(_)
                     | LayerSpec::Autoregressive(_)
+                    | LayerSpec::Continuous(_)
             )
         );
         let expected = fast && case.spec.base.name() == "Normal";

@@ -8,6 +8,7 @@ use diffeo_kernels::{
 };
 
 use crate::conditioner::Structure;
+use crate::error::Result;
 use crate::network::{NetworkProgram, Seen, Work};
 use crate::step::{Arena, Kept, Pass, Scratch, Step, gather, scatter};
 
@@ -172,7 +173,7 @@ impl<T: Real> Step<T> for ConditionalStep {
         z: &mut [T],
         log_det: &mut [f64],
         kept: Kept<'_, T>,
-    ) {
+    ) -> Result<()> {
         let ([seen, moved, images, log_slope, params, addend], nodes) =
             kept.tape.arrays::<TAPE>(self.network.inner_nodes());
         let seen = self.seen(pass, x, seen);
@@ -196,6 +197,7 @@ impl<T: Real> Step<T> for ConditionalStep {
         }
         close(pass, &self.moved_gates, 1, log_slope);
         add_tiled_columns(log_slope, log_det);
+        Ok(())
     }
 
     fn backward(

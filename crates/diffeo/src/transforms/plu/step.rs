@@ -6,6 +6,7 @@ use diffeo_kernels::product::{Matrix, multiply};
 use diffeo_kernels::{Activation, LinearGradients, Real, Staircase, TiledLinear, pack_weight};
 
 use super::Plu;
+use crate::error::Result;
 use crate::step::{Arena, Kept, Pass, Scratch, Step, Weights, gather, scatter};
 
 /// `z = x P (I + N) (D + M) + b`.
@@ -88,7 +89,7 @@ impl<T: Real> Step<T> for PluStep {
         z: &mut [T],
         log_det: &mut [f64],
         kept: Kept<'_, T>,
-    ) {
+    ) -> Result<()> {
         let d = self.order.len();
         let ([permuted], _) = kept.tape.arrays(0);
         let permuted = permuted.sized(x.len());
@@ -96,6 +97,7 @@ impl<T: Real> Step<T> for PluStep {
         self.layer(pass.weights, kept.loaded).forward(permuted, None, z);
         let sum: f64 = kept.loaded.array(SCALES)[..d].iter().map(|s| s.to_f64()).sum();
         log_det.iter_mut().for_each(|log_det| *log_det += sum);
+        Ok(())
     }
 
     fn backward(

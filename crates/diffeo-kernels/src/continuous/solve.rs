@@ -1,0 +1,264 @@
+//! The solution of a tile of rows, step by step.
+
+use super::control::{Lanes, power};
+use super::lanes::{add_errors, combine};
+use super::tableau::Control;
+use super::{Field, FieldWeights, FieldWork, Solver, Stalled, Tape, Tile};
+use crate::Real;
+use crate::ops::Direction;
+use crate::tiles::TILE_ROWS;
+
+/// A step of every row, as it was tried.
+struct Tried<'a, T> {
+    /// Where the rows are.
+    x: &'a [T],
+    log_det: &'a [f64; TILE_ROWS],
+    /// Their log-determinants at the end of the step.
+    next_log_det: &'a [f64; TILE_ROWS],
+    h: [T; TILE_ROWS],
+}
+
+impl Field {
+    /// Brings rows, `x: [d, TILE_ROWS]`, to the other side, in place, and writes the log-determinant of that map, `[TILE_ROWS]`. The steps are added to a tape that
+    /// is cleared before. Returns how often the field was evaluated.
+    ///
+    /// A row with NaN becomes NaN, and no other does.
+    ///
+    /// # Errors
+    /// [`Stalled`] for the first row whose steps become too small or too many.
+    ///
+    /// # Panics
+    /// If a slice has the wrong length.
+    pub fn solve<T: Real>(
+        &self,
+        weights: FieldWeights<'_, T>,
+        tile: Tile<'_, T>,
+        (direction, solver): (Direction, &Solver),
+        (x, log_det): (&mut [T], &mut [f64; TILE_ROWS]),
+        mut tape: Option<Tape<'_, T>>,
+        work: &mut FieldWork<T>,
+    ) -> Result<u64, Stalled> {
+        let tableau = solver.tableau();
+        let (stages, size) = (tableau.result.len(), self.dims() * TILE_ROWS);
+        assert_eq!(x.len(), size, "rows of another width");
+        self.prepare(weights, tile, 1, work);
+        work.fields.sized((stages + 1) * size);
+        work.divergences.sized((stages + 1) * TILE_ROWS);
+        work.stage.sized(size);
+        if let Some(tape) = &mut tape {
+            tape.starts.resize(0);
+            tape.times.resize(0);
+            tape.sizes.resize(0);
+        }
+        *log_det = [0.0; TILE_ROWS];
+        let mut lanes = Lanes::new(direction);
+        let lost = lost_rows(x);
+        let mut evaluations = 1;
+        self.evaluate(weights, tile, (x, &lanes.times(0.0)), [0, 0], work);
+        self.set_first_steps(weights, tile, (x, solver), (&mut lanes, &lost), work);
+        evaluations += u64::from(tableau.control.is_some());
+        while !lanes.is_done() {
+            let h = lanes.steps::<T>();
+            for s in 1..stages {
+                let stage = &mut work.stage[..size];
+                combine(x, &h, tableau.stages[s], &work.fields[..s * size], stage);
+                self.evaluate_stage(weights, tile, &lanes.times(tableau.nodes[s]), s, work);
+            }
+            combine(x, &h, tableau.result, &work.fields[..stages * size], &mut work.stage[..size]);
+            self.evaluate_stage(weights, tile, &lanes.times(1.0), stages, work);
+            evaluations += stages as u64;
+            let next_log_det = advanced(log_det, &h, tableau.result, &work.divergences);
+            let before = (lanes.time, lanes.accepted);
+            let mut moved = lanes.step.map(|step| step != 0.0);
+            match (solver, &tableau.control) {
+                (Solver::Adaptive { steps_max, .. }, Some(control)) => {
+                    let tried = Tried { x, log_det, next_log_det: &next_log_det, h };
+                    let errors = errors(tried, control, solver, work);
+                    for lane in (0..TILE_ROWS).filter(|lane| h[*lane] != T::ZERO) {
+                        moved[lane] = lanes.decide::<T>(lane, errors[lane], control, *steps_max)?;
+                    }
+                }
+                (Solver::Fixed(steps), _) => lanes.go_on::<T>((*steps as f64).recip(), *steps),
+                _ => unreachable!("an adaptive method estimates its error"),
+            }
+            if let Some(tape) = &mut tape {
+                record(tape, x, &h, before, &moved);
+            }
+            go((x, log_det), &next_log_det, &moved, stages, work);
+        }
+        for lane in (0..TILE_ROWS).filter(|lane| lost[*lane]) {
+            x.iter_mut().skip(lane).step_by(TILE_ROWS).for_each(|x| *x = T::from_f64(f64::NAN));
+            log_det[lane] = f64::NAN;
+        }
+        Ok(evaluations)
+    }
+
+    /// The field at `work.stage` as stage `s`.
+    fn evaluate_stage<T: Real>(
+        &self,
+        weights: FieldWeights<'_, T>,
+        tile: Tile<'_, T>,
+        t: &[T; TILE_ROWS],
+        s: usize,
+        work: &mut FieldWork<T>,
+    ) {
+        let stage = std::mem::take(&mut work.stage);
+        self.evaluate(weights, tile, (&stage[..self.dims() * TILE_ROWS], t), [s, 0], work);
+        work.stage = stage;
+    }
+
+    /// The first step of each row, by what an explicit step of Euler's method shows of the second derivative (Hairer, Norsett, Wanner, II.4); rows that are lost take none.
+    fn set_first_steps<T: Real>(
+        &self,
+        weights: FieldWeights<'_, T>,
+        tile: Tile<'_, T>,
+        (x, solver): (&[T], &Solver),
+        (lanes, lost): (&mut Lanes, &[bool; TILE_ROWS]),
+        work: &mut FieldWork<T>,
+    ) {
+        let awake: Vec<usize> = (0..TILE_ROWS).filter(|lane| !lost[*lane]).collect();
+        let Some(control) = &solver.tableau().control else {
+            let Solver::Fixed(steps) = solver else { unreachable!("only these have no control") };
+            return awake.iter().for_each(|&lane| {
+                let size = if *steps == 1 { 1.0 } else { (*steps as f64).recip() };
+                lanes.set::<T>(lane, size);
+            });
+        };
+        let (tolerance, size, none) = (solver.tolerance(), x.len(), [T::ZERO; TILE_ROWS]);
+        let ones = [T::ONE; TILE_ROWS];
+        let norm = |sums: [f64; TILE_ROWS]| sums.map(|sum| (sum / (self.dims() + 1) as f64).sqrt());
+        let (mut of_x, mut of_field) = ([0.0; TILE_ROWS], [0.0; TILE_ROWS]);
+        add_errors((&ones, &[1.0], x), [x, x], tolerance, &mut of_x);
+        let (field, divergence) = (&work.fields[..size], &work.divergences[..TILE_ROWS]);
+        add_errors((&ones, &[1.0], field), [x, x], tolerance, &mut of_field);
+        add_errors((&ones, &[1.0], divergence), [&none, &none], tolerance, &mut of_field);
+        let (of_x, of_field) = (norm(of_x), norm(of_field));
+        let guess: [f64; TILE_ROWS] = std::array::from_fn(|lane| {
+            let is_small = of_x[lane] < 1e-5 || of_field[lane] < 1e-5;
+            let guess = if is_small { 1e-6 } else { 0.01 * of_x[lane] / of_field[lane] };
+            guess.min(1.0)
+        });
+        let h = guess.map(|guess| T::from_f64(lanes.sign() * guess));
+        let t: [T; TILE_ROWS] = std::array::from_fn(|i| T::from_f64(lanes.time[i]) + h[i]);
+        combine(x, &h, &[1.0], &work.fields[..size], &mut work.stage[..size]);
+        self.evaluate_stage(weights, tile, &t, 1, work);
+        let mut bent = [0.0; TILE_ROWS];
+        let (fields, divergences) = (&work.fields[..2 * size], &work.divergences[..2 * TILE_ROWS]);
+        add_errors((&ones, &[-1.0, 1.0], fields), [x, x], tolerance, &mut bent);
+        add_errors((&ones, &[-1.0, 1.0], divergences), [&none, &none], tolerance, &mut bent);
+        let bent = norm(bent);
+        for lane in awake {
+            let steepest = of_field[lane].max(bent[lane] / guess[lane]);
+            let by_slope = match steepest <= 1e-15 {
+                true => (1e-3 * guess[lane]).max(1e-6),
+                false => power(0.01 / steepest, control.order.recip()),
+            };
+            // No shorter than what single precision can add to the time.
+            lanes.set::<T>(
+                lane,
+                (100.0 * guess[lane]).min(by_slope).max(16.0 * T::EPSILON.to_f64()),
+            );
+        }
+    }
+}
+
+/// Rows with a number that is none.
+fn lost_rows<T: Real>(x: &[T]) -> [bool; TILE_ROWS] {
+    std::array::from_fn(|lane| x.iter().skip(lane).step_by(TILE_ROWS).any(|x| x.is_nan()))
+}
+
+/// The log-determinants at the end of a step.
+fn advanced<T: Real>(
+    log_det: &[f64; TILE_ROWS],
+    h: &[T; TILE_ROWS],
+    result: &[f64],
+    divergences: &[T],
+) -> [f64; TILE_ROWS] {
+    let mut next = *log_det;
+    for (lane, next) in next.iter_mut().enumerate() {
+        let stages = result.iter().zip(divergences.chunks_exact(TILE_ROWS));
+        let sum: f64 = stages.map(|(factor, divergence)| factor * divergence[lane].to_f64()).sum();
+        *next += h[lane].to_f64() * sum;
+    }
+    next
+}
+
+/// The error of a step of each row, in units of what is allowed: the mean square over coordinates and log-determinant.
+fn errors<T: Real>(
+    Tried { x, log_det, next_log_det, h }: Tried<'_, T>,
+    control: &Control,
+    solver: &Solver,
+    work: &FieldWork<T>,
+) -> [f64; TILE_ROWS] {
+    let tolerance = solver.tolerance();
+    let count = control.error.len();
+    let (fields, divergences) =
+        (&work.fields[..count * x.len()], &work.divergences[..count * TILE_ROWS]);
+    let [from, to] = [log_det, next_log_det].map(|v| v.map(T::from_f64));
+    let sums_of = |factors: &[f64]| {
+        let mut sums = [0.0; TILE_ROWS];
+        add_errors((&h, factors, fields), [x, &work.stage[..x.len()]], tolerance, &mut sums);
+        add_errors((&h, factors, divergences), [&from, &to], tolerance, &mut sums);
+        sums.map(|sum| sum / (x.len() / TILE_ROWS + 1) as f64)
+    };
+    let squares = sums_of(control.error);
+    match control.lower {
+        None => squares.map(f64::sqrt),
+        Some(lower) => {
+            let lower = sums_of(lower);
+            std::array::from_fn(|lane| {
+                let below = (0.01f64.mul_add(lower[lane], squares[lane])).sqrt();
+                if below == 0.0 { 0.0 } else { squares[lane] / below }
+            })
+        }
+    }
+}
+
+/// Notes down the steps of the rows that moved.
+fn record<T: Real>(
+    tape: &mut Tape<'_, T>,
+    x: &[T],
+    h: &[T; TILE_ROWS],
+    (times, numbers): ([f64; TILE_ROWS], [usize; TILE_ROWS]),
+    moved: &[bool; TILE_ROWS],
+) {
+    for lane in (0..TILE_ROWS).filter(|lane| moved[*lane]) {
+        let at = numbers[lane];
+        if tape.times.len() <= at * TILE_ROWS {
+            // Of rows that never take so many steps a place on their way is kept, with a step of size zero.
+            tape.starts.resize((at + 1) * x.len());
+            tape.starts[at * x.len()..].copy_from_slice(x);
+            tape.times.resize((at + 1) * TILE_ROWS);
+            let there = times.map(T::from_f64);
+            tape.times[at * TILE_ROWS..].copy_from_slice(&there);
+            tape.sizes.resize((at + 1) * TILE_ROWS);
+            tape.sizes[at * TILE_ROWS..].fill(T::ZERO);
+        }
+        for i in (lane..x.len()).step_by(TILE_ROWS) {
+            tape.starts[at * x.len() + i] = x[i];
+        }
+        tape.times[at * TILE_ROWS + lane] = T::from_f64(times[lane]);
+        tape.sizes[at * TILE_ROWS + lane] = h[lane];
+    }
+}
+
+/// Moves rows to the end of their step; the field there is the first stage of the next.
+fn go<T: Real>(
+    (x, log_det): (&mut [T], &mut [f64; TILE_ROWS]),
+    next_log_det: &[f64; TILE_ROWS],
+    moved: &[bool; TILE_ROWS],
+    stages: usize,
+    work: &mut FieldWork<T>,
+) {
+    let size = x.len();
+    let (fields, next_fields) = work.fields.split_at_mut(stages * size);
+    let (divergences, next_divergences) = work.divergences.split_at_mut(stages * TILE_ROWS);
+    for lane in (0..TILE_ROWS).filter(|lane| moved[*lane]) {
+        log_det[lane] = next_log_det[lane];
+        divergences[lane] = next_divergences[lane];
+        for i in (lane..size).step_by(TILE_ROWS) {
+            x[i] = work.stage[i];
+            fields[i] = next_fields[i];
+        }
+    }
+}

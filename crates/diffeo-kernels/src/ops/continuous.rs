@@ -1,0 +1,207 @@
+//! The solution of a differential equation as one operation, with its backward pass.
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+
+use super::extension::{DenseOp, apply2, apply3};
+use super::flex::{Scalar, elements, extents, tensor};
+use super::{Direction, is_fused};
+use crate::tiles::TILE_ROWS;
+use crate::{
+    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Solver, Stalled, Taken, Tape, Tile,
+    tile_count, unit_probes,
+};
+
+/// How rows are brought from one side to the other.
+#[derive(Clone, Debug)]
+pub struct Course {
+    /// The equation.
+    pub field: Arc<Field>,
+    /// Which way.
+    pub direction: Direction,
+    /// How it is solved.
+    pub solver: Solver,
+    /// A direction for each row, `[n, d]`, which the divergence is estimated by; `None` for the exact one.
+    pub probes: Option<Arc<Vec<f64>>>,
+}
+
+/// Inputs: `x: [n, d]`, all weights as `[1, total]`, and optionally the context `[n, c]`. The output is `[n, d + 1]`: where the rows came to, and their log-determinants.
+#[derive(Debug)]
+struct ContinuousOp {
+    course: Course,
+    /// The steps of each tile, a `Vec<Steps<T>>`, from the forward pass.
+    steps: OnceLock<Box<dyn Any + Send + Sync>>,
+    stalled: OnceLock<Stalled>,
+}
+
+/// The arrays of a [`Tape`].
+type Steps<T> = [Aligned<T>; 3];
+
+/// `[n, d]` and log-determinants `[n, 1]`, with gradients by `x`, the flat weights `[1, total]` in the order of [`Field::places`], and the context. `None` where there is no
+/// kernel: on other devices, or without rows.
+///
+/// The gradient takes some three evaluations of the field and its divergence for each of the forward pass.
+///
+/// # Errors
+/// [`Stalled`] for the first row whose equation was not solved.
+///
+/// # Panics
+/// If the inputs do not fit the field.
+pub fn continuous(
+    course: &Course,
+    x: &Tensor<2>,
+    weights: &Tensor<2>,
+    context: Option<&Tensor<2>>,
+) -> Option<Result<[Tensor<2>; 2], Stalled>> {
+    let [n, d] = x.dims();
+    let fits = |t: &Tensor<2>| is_fused(t) && t.dtype() == x.dtype();
+    if n == 0 || !fits(x) || !fits(weights) || !context.is_none_or(fits) {
+        return None;
+    }
+    let (steps, stalled) = (OnceLock::new(), OnceLock::new());
+    let op = Arc::new(ContinuousOp { course: course.clone(), steps, stalled });
+    let both: Tensor<2> = match context {
+        Some(context) => apply3([x.clone(), weights.clone(), context.clone()], op.clone()),
+        None => apply2([x.clone(), weights.clone()], op.clone()),
+    };
+    Some(match op.stalled.get() {
+        Some(stalled) => Err(*stalled),
+        None => Ok([both.clone().narrow(1, 0, d), both.narrow(1, d, 1)]),
+    })
+}
+
+/// Some columns of the rows of a tile; rows that fill it up are copies of the last, or zero.
+fn tile_of<T: Scalar>(
+    rows: &[T],
+    (width, columns): (usize, std::ops::Range<usize>),
+    tile: usize,
+    is_copied: bool,
+) -> Vec<T> {
+    let n = rows.len().checked_div(width).unwrap_or(0);
+    let mut to = vec![T::ZERO; columns.len() * TILE_ROWS];
+    for lane in 0..TILE_ROWS {
+        let row = tile * TILE_ROWS + lane;
+        if row < n || is_copied {
+            let row = &rows[row.min(n - 1) * width..][columns.clone()];
+            row.iter().enumerate().for_each(|(column, v)| to[column * TILE_ROWS + lane] = *v);
+        }
+    }
+    to
+}
+
+/// Columns of a tile back to rows, of which there may be fewer.
+fn rows_of<T: Scalar>(from: &[T], rows: &mut [T], (width, first): (usize, usize), tile: usize) {
+    let rows = rows.chunks_exact_mut(width).skip(tile * TILE_ROWS).take(TILE_ROWS);
+    for (lane, row) in rows.enumerate() {
+        let values = from.iter().skip(lane).step_by(TILE_ROWS);
+        row[first..].iter_mut().zip(values).for_each(|(to, v)| *to = *v);
+    }
+}
+
+/// What a tile is given beside its rows.
+struct GivenTile<T> {
+    context: Vec<T>,
+    probes: Vec<T>,
+}
+
+impl<T: Scalar> GivenTile<T> {
+    fn tile(&self) -> Tile<'_, T> {
+        Tile { context: &self.context, probes: &self.probes }
+    }
+}
+
+impl ContinuousOp {
+    fn given<T: Scalar>(&self, inputs: &[FlexTensor], tile: usize) -> GivenTile<T> {
+        let (c, d) = (self.course.field.context(), self.course.field.dims());
+        let context = inputs.get(2).map_or(&[][..], elements::<T>);
+        let context = if c == 0 { vec![] } else { tile_of(context, (c, 0..c), tile, true) };
+        let probes = match &self.course.probes {
+            None => unit_probes(d),
+            Some(probes) => tile_of(probes, (d, 0..d), tile, true)
+                .into_iter()
+                .map(<T as crate::Real>::from_f64)
+                .collect(),
+        };
+        GivenTile { context, probes }
+    }
+
+    fn packed<T: Scalar>(&self, flat: &[T]) -> Vec<Aligned<T>> {
+        let mut packed = vec![Aligned::default(); self.course.field.packed()];
+        self.course.field.pack(flat, &mut packed);
+        packed
+    }
+}
+
+impl DenseOp for ContinuousOp {
+    fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
+        let Course { field, direction, solver, .. } = &self.course;
+        let [n, d] = extents(&inputs[0]);
+        let (rows, flat) = (elements::<T>(&inputs[0]), elements::<T>(&inputs[1]));
+        let packed = self.packed(flat);
+        let weights = FieldWeights { flat, packed: &packed };
+        let mut out = vec![T::ZERO; n * (d + 1)];
+        let mut taken: Vec<Steps<T>> = Vec::with_capacity(tile_count(n));
+        let mut work = FieldWork::default();
+        for tile in 0..tile_count(n) {
+            let given = self.given::<T>(inputs, tile);
+            let (mut x, mut log_det) = (tile_of(rows, (d, 0..d), tile, true), [0.0; TILE_ROWS]);
+            let mut steps = Steps::<T>::default();
+            let [starts, times, sizes] = &mut steps;
+            let tape = Some(Tape { starts, times, sizes });
+            let (how, to) = ((*direction, solver), (&mut x[..], &mut log_det));
+            if let Err(stalled) = field.solve(weights, given.tile(), how, to, tape, &mut work) {
+                let row = (tile * TILE_ROWS + stalled.row).min(n - 1);
+                self.stalled.get_or_init(|| Stalled { row, ..stalled });
+                break;
+            }
+            taken.push(steps);
+            rows_of(&x, &mut out, (d + 1, 0), tile);
+            rows_of(&log_det.map(<T as crate::Real>::from_f64), &mut out, (d + 1, d), tile);
+        }
+        self.steps.get_or_init(|| Box::new(taken));
+        tensor(out, [n, d + 1])
+    }
+
+    fn run_backward<T: Scalar>(
+        &self,
+        inputs: &[FlexTensor],
+        _output: &FlexTensor,
+        grad: &FlexTensor,
+        _needed: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let Course { field, solver, .. } = &self.course;
+        let [n, d] = extents(&inputs[0]);
+        let (flat, grad) = (elements::<T>(&inputs[1]), elements::<T>(grad));
+        let packed = self.packed(flat);
+        let weights = FieldWeights { flat, packed: &packed };
+        let steps = self.steps.get().and_then(|steps| steps.downcast_ref::<Vec<Steps<T>>>());
+        let steps = steps.expect("a backward pass comes after a forward pass");
+        let mut by_weights = vec![T::ZERO; flat.len()];
+        let (mut by_x, c) = (vec![T::ZERO; n * d], field.context());
+        let mut by_context = vec![T::ZERO; n * c];
+        let mut work = FieldWork::default();
+        for (tile, [starts, times, sizes]) in steps.iter().enumerate() {
+            let given = self.given::<T>(inputs, tile);
+            let mut x = tile_of(grad, (d + 1, 0..d), tile, false);
+            let by_log_det = tile_of(grad, (d + 1, d..d + 1), tile, false);
+            let mut context = vec![T::ZERO; c * TILE_ROWS];
+            let weights_gradient = &mut by_weights;
+            let to = FieldGradients { x: &mut x, context: &mut context, weights: weights_gradient };
+            let taken = (Taken { starts, times, sizes }, solver);
+            field.backward(weights, given.tile(), taken, &by_log_det, to, &mut work);
+            rows_of(&x, &mut by_x, (d, 0), tile);
+            if c > 0 {
+                rows_of(&context, &mut by_context, (c, 0), tile);
+            }
+        }
+        let mut gradients = vec![Some(tensor(by_x, [n, d]))];
+        gradients.push(Some(tensor(by_weights, extents(&inputs[1]))));
+        if inputs.len() > 2 {
+            gradients.push(Some(tensor(by_context, [n, c])));
+        }
+        gradients
+    }
+}

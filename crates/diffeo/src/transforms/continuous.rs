@@ -1,0 +1,300 @@
+//! A bijection as the solution of a differential equation.
+
+mod step;
+
+use std::sync::Arc;
+
+use burn::tensor::{DType, Tensor};
+use diffeo_kernels::ops::{Course, Direction, continuous, sum_rows};
+use diffeo_kernels::{Field, Smooth, Solver};
+use serde::{Deserialize, Serialize};
+
+use super::{Describe, Place, no_log_det};
+#[cfg(feature = "laws")]
+use crate::catalog::Cases;
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::draws::Draws;
+use crate::host::random::uniform;
+use crate::network::NetworkSpec;
+use crate::parameter::{Init, Parameter, Visitor, visit_part};
+use crate::step::{Steps, Weights};
+use crate::transform::{Given, Mapped, Transform};
+
+/// A [`Continuous`] layer, described.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContinuousSpec {
+    /// Widths of the hidden layers of the field's network.
+    pub hidden: Vec<usize>,
+    /// The non-linearity of the field's network.
+    #[serde(default)]
+    pub activation: FieldActivation,
+    /// How the equation is solved.
+    #[serde(default)]
+    pub solver: SolverSpec,
+    /// Up to so many columns the divergence is exact in training, too; for more it is estimated along one random direction.
+    #[serde(default = "ContinuousSpec::exact_columns")]
+    pub exact_columns: usize,
+}
+
+/// The non-linearity of a field's network: a smooth one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldActivation {
+    /// `tanh x`.
+    #[default]
+    Tanh,
+    /// `ln(1 + e^x)`.
+    Softplus,
+}
+
+/// How an equation is solved.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SolverSpec {
+    /// So many steps of the classical Runge-Kutta method of order 4.
+    Fixed(usize),
+    /// Steps of the size that keeps the estimated error within a tolerance.
+    Adaptive(ToleranceSpec),
+}
+
+/// The errors that are allowed in a step: relative to each coordinate and to the log-determinant, and as much beside that.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ToleranceSpec {
+    /// In training.
+    pub training: f64,
+    /// Else; `None` for what the precision of the weights can hold, 1e-6 or 1e-13.
+    pub exact: Option<f64>,
+    /// Most steps of a row.
+    pub steps_max: usize,
+}
+
+impl Default for ToleranceSpec {
+    fn default() -> Self {
+        Self { training: 1e-5, exact: None, steps_max: 50_000 }
+    }
+}
+
+impl Default for SolverSpec {
+    fn default() -> Self {
+        Self::Adaptive(ToleranceSpec::default())
+    }
+}
+
+impl SolverSpec {
+    /// Most steps of a row.
+    pub const STEPS_MAX: usize = 1_000_000;
+
+    fn validate(&self) -> Result<()> {
+        let (steps, most) = match self {
+            Self::Fixed(steps) => (*steps, Self::STEPS_MAX),
+            Self::Adaptive(ToleranceSpec { training, exact, steps_max }) => {
+                let in_range = |tolerance: &f64| (1e-14..=0.1).contains(tolerance);
+                let all = std::iter::once(training).chain(exact);
+                if let Some(tolerance) = all.into_iter().find(|tolerance| !in_range(tolerance)) {
+                    return Err(Error::config(format!(
+                        "continuous: tolerances must be in 1e-14..=0.1, found {tolerance}"
+                    )));
+                }
+                (*steps_max, Self::STEPS_MAX)
+            }
+        };
+        match (1..=most).contains(&steps) {
+            true => Ok(()),
+            false => Err(Error::config(format!(
+                "continuous: the number of steps must be in 1..={most}, found {steps}"
+            ))),
+        }
+    }
+
+    /// The solver in a precision; `is_estimate` where an estimate is enough, in training.
+    fn solver(&self, is_estimate: bool, is_double: bool) -> Solver {
+        match *self {
+            Self::Fixed(steps) => Solver::Fixed(steps),
+            Self::Adaptive(ToleranceSpec { training, exact, steps_max }) => {
+                let finest = if is_double { 1e-13 } else { 1e-6 };
+                let tolerance = if is_estimate { training } else { exact.unwrap_or(finest) };
+                Solver::Adaptive { relative: tolerance, absolute: tolerance, steps_max }
+            }
+        }
+    }
+}
+
+impl ContinuousSpec {
+    /// The usual field and solver with hidden layers of these widths.
+    pub fn new(hidden: Vec<usize>) -> Self {
+        let (activation, solver) = (FieldActivation::default(), SolverSpec::default());
+        Self { hidden, activation, solver, exact_columns: Self::exact_columns() }
+    }
+
+    fn exact_columns() -> usize {
+        16
+    }
+
+    fn network(&self) -> NetworkSpec {
+        NetworkSpec { hidden: self.hidden.clone(), residual: false, activation: Default::default() }
+    }
+}
+
+impl Describe for ContinuousSpec {
+    fn validate(&self, _at: Place) -> Result<()> {
+        self.network().validate()?;
+        self.solver.validate()
+    }
+
+    fn count(&self, at: Place) -> Option<u64> {
+        let d = at.dims as u64;
+        let rates = self.hidden.iter().try_fold(d, |sum, width| sum.checked_add(*width as u64))?;
+        self.network().count(d, at.context as u64, d)?.checked_add(rates)
+    }
+
+    fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
+        self.validate(at)?;
+        Ok(Box::new(Continuous::new(at, self, init)))
+    }
+}
+
+#[cfg(feature = "laws")]
+impl Cases for ContinuousSpec {
+    fn cases(at: Place) -> Vec<Self> {
+        let of = |hidden, activation| Self { activation, ..Self::new(hidden) };
+        match at.context {
+            0 => vec![of(vec![8], FieldActivation::Tanh), of(vec![8], FieldActivation::Softplus)],
+            _ => vec![of(vec![6, 5], FieldActivation::Tanh)],
+        }
+    }
+}
+
+/// `dx/dt = v(t, x, c)`, from `t = 0`, data, to `t = 1`, base; `log|det|` is the integral of the divergence of `v`.
+///
+/// * forward and inverse: the same equation, solved one way or the other, each row with time and steps of its own: some 6 evaluations of the field and its divergence a step, some 10 steps in
+///   training. `v = L tanh(o / L)` with `L = 10`, where `o` is a network in whose layers `t w` is added, and in the first the context's part: no weights can move a row
+///   further than `L`.
+/// * The divergence costs a pass of the network for each column; with more columns than [`ContinuousSpec::exact_columns`] it is `e . J e` in training, with one vector
+///   of random signs `e` for a row (Hutchinson), and exact in scoring.
+/// * The gradient is that of the steps that were taken, and as costly as some three times the way there.
+/// * A field that is too steep for its tolerance is an error ([`crate::ErrorKind::NotConverged`]).
+///
+/// Starts as the identity. Runs on the CPU.
+///
+/// Reference: Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud. *FFJORD*. ICLR 2019, arXiv:1810.01367; Chen, Rubanova, Bettencourt, Duvenaud. *Neural
+/// ordinary differential equations*. NeurIPS 2018, theorem 1, arXiv:1806.07366.
+#[derive(Clone, Debug)]
+pub struct Continuous {
+    /// Weight, bias and rate of each layer.
+    layers: Vec<[Parameter; 3]>,
+    /// `[c, hidden]`.
+    context: Option<Parameter>,
+    field: Arc<Field>,
+    solver: SolverSpec,
+    exact_columns: usize,
+}
+
+/// The names of a layer's parameters.
+const NAMES: [&str; 3] = ["weight", "bias", "rate"];
+
+impl Continuous {
+    /// Bound of the speed of each coordinate.
+    pub const SPEED_MAX: f64 = 10.0;
+
+    /// The identity.
+    pub fn new(at: Place, spec: &ContinuousSpec, init: &mut Init) -> Self {
+        let widths = [&[at.dims], &spec.hidden[..], &[at.dims]].concat();
+        let last = spec.hidden.len();
+        let matrix = |init: &mut Init, [rows, columns]: [usize; 2], is_zero: bool| {
+            let bound = 1.0 / (rows.max(1) as f64).sqrt();
+            let value = match is_zero {
+                true => init.full([rows, columns], 0.0),
+                false => init.uniform([rows, columns], bound),
+            };
+            Parameter { value, mask: None, decay: true }
+        };
+        let mut layers = Vec::with_capacity(widths.len());
+        for (i, width) in widths.windows(2).enumerate() {
+            let weight = matrix(init, [width[0], width[1]], i == last);
+            let [bias, rate] = [(); 2].map(|()| match i == last {
+                true => Parameter::new(init.full([1, width[1]], 0.0)),
+                false => Parameter::new(init.uniform([1, width[1]], 1.0)),
+            });
+            layers.push([weight, bias, rate]);
+        }
+        let context = (at.context > 0).then(|| matrix(init, [at.context, spec.hidden[0]], false));
+        let activation = match spec.activation {
+            FieldActivation::Tanh => Smooth::Tanh,
+            FieldActivation::Softplus => Smooth::Softplus,
+        };
+        let place = [at.dims, at.context];
+        let field = Arc::new(Field::new(place, &spec.hidden, activation, Self::SPEED_MAX));
+        Self { layers, context, field, solver: spec.solver, exact_columns: spec.exact_columns }
+    }
+
+    /// All weights in the order of the field.
+    fn flat(&self) -> Tensor<2> {
+        let all = self.layers.as_flattened().iter().chain(&self.context);
+        Tensor::cat(all.map(|p| p.value.clone().reshape([1, -1])).collect(), 1)
+    }
+
+    fn map(&self, direction: Direction, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
+        let [n, d] = x.dims();
+        if n == 0 {
+            return Ok(Mapped { log_det: no_log_det(&x), value: x });
+        }
+        let probes = given.draws.filter(|_| d > self.exact_columns).map(|draws| {
+            Arc::new((0..n).flat_map(|row| signs(&draws, row, d)).collect::<Vec<f64>>())
+        });
+        let solver = self.solver.solver(given.draws.is_some(), x.dtype() == DType::F64);
+        let course = Course { field: Arc::clone(&self.field), direction, solver, probes };
+        let context = given.context.filter(|_| self.context.is_some());
+        match continuous(&course, &x, &self.flat(), context) {
+            Some(Ok([value, log_det])) => Ok(Mapped { value, log_det: sum_rows(log_det) }),
+            Some(Err(stalled)) => Err(not_solved(&stalled)),
+            None => Err(Error::new(
+                ErrorKind::Device,
+                "a continuous layer runs on the CPU only; choose another model for this device",
+            )),
+        }
+    }
+}
+
+/// The random direction of a row.
+fn signs(draws: &Draws, row: usize, d: usize) -> impl Iterator<Item = f64> + use<> {
+    let mut rng = draws.rng(row);
+    (0..d).map(move |_| if uniform(&mut rng) < 0.5 { -1.0 } else { 1.0 })
+}
+
+fn not_solved(stalled: &diffeo_kernels::Stalled) -> Error {
+    Error::new(ErrorKind::NotConverged, format!("continuous: {stalled}"))
+}
+
+impl Transform for Continuous {
+    fn dims(&self) -> usize {
+        self.field.dims()
+    }
+
+    fn forward(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
+        self.map(Direction::Forward, x, given)
+    }
+
+    fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
+        self.map(Direction::Inverse, z, given)
+    }
+
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            visit_part(&format!("layer.{i}"), visitor, |visitor| {
+                NAMES.iter().zip(layer).for_each(|(name, parameter)| visitor(name, parameter));
+            });
+        }
+        if let Some(context) = &mut self.context {
+            visitor("context", context);
+        }
+    }
+
+    fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
+        Some(vec![Box::new(step::ContinuousStep::new(self, weights)?)])
+    }
+}
+
+#[cfg(test)]
+mod tests;
