@@ -14,6 +14,7 @@ mod options;
 mod planar;
 mod radial;
 mod realnvp;
+mod resflow;
 mod sos;
 mod sylvester;
 
@@ -80,6 +81,8 @@ presets! {
     Radial = radial::RADIAL,
     /// Sylvester layers (van den Berg et al. 2018).
     Sylvester = sylvester::SYLVESTER,
+    /// Contractive residual layers with ActNorm layers between (Chen et al. 2019).
+    ResFlow = resflow::RESFLOW,
 }
 
 impl Preset {
