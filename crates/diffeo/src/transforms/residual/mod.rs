@@ -59,7 +59,7 @@ fn terms() -> usize {
 }
 
 impl ResidualSpec {
-    /// Largest `k`: an inverse by the plain iteration would lose a digit in 230 steps.
+    /// Largest `k`: the plain iteration then gains a digit in 230 steps.
     pub const LIPSCHITZ_MAX: f64 = 0.99;
     /// Most columns: an exact density takes a Jacobian for each row.
     pub const DIMS_MAX: usize = 1024;
@@ -198,8 +198,8 @@ impl Residual {
         held: &Held,
     ) -> Result<Tensor<2>> {
         let [n, d] = z.dims();
-        let (still, target) = (held.detached(), z.clone().detach());
-        let without = addend.clone().map(Tensor::detach);
+        let (still, target) = (held.detached(), z.clone().inner());
+        let without = addend.clone().map(Tensor::inner);
         let found = fixed_point::solve(&still, &target, without.as_ref(), &self.spec)?;
         let slopes = still.at(found.clone(), without).slopes;
         let inverses = determinant::inverses(still.jacobian(&slopes))?.concat();

@@ -170,12 +170,12 @@ impl Held {
         self.layers[0].weight.dims()[0]
     }
 
-    /// The same network without gradients.
+    /// The same network without autodiff: what is computed with it leaves no graph.
     pub(super) fn detached(&self) -> Self {
         let detached = |layer: &HeldLayer| HeldLayer {
-            weight: layer.weight.clone().detach(),
-            bias: layer.bias.clone().detach(),
-            beta: layer.beta.clone().map(Tensor::detach),
+            weight: layer.weight.clone().inner(),
+            bias: layer.bias.clone().inner(),
+            beta: layer.beta.clone().map(Tensor::inner),
             shape: Arc::clone(&layer.shape),
         };
         Self { layers: self.layers.iter().map(detached).collect(), activation: self.activation }
@@ -188,11 +188,6 @@ impl Held {
             layer.weight.is_tracked() || layer.bias.is_tracked() || beta
         };
         self.layers.iter().any(tracked)
-    }
-
-    #[cfg(test)]
-    pub(super) fn weights(&self) -> Vec<Tensor<2>> {
-        self.layers.iter().map(|layer| layer.weight.clone()).collect()
     }
 }
 
@@ -225,9 +220,9 @@ impl Slopes {
         self.0.iter().any(Tensor::is_tracked)
     }
 
-    /// The same without gradients.
+    /// The same without autodiff.
     pub(super) fn detached(&self) -> Self {
-        Self(self.0.iter().map(|slope| slope.clone().detach()).collect())
+        Self(self.0.iter().map(|slope| slope.clone().inner()).collect())
     }
 
     /// Those of some points.
