@@ -57,7 +57,8 @@ def build(full):
         subprocess.run([*pip, torch], check=True)
     else:
         replace_cuda_libraries()
-    subprocess.run([str(PYTHON), "-c", "import torch, zuko, nflows, flowjax; torch.ones(2, 2) @ torch.ones(2, 2)"], check=True)
+    trial = "import torch, zuko, nflows, normflows, flowjax; torch.ones(2, 2) @ torch.ones(2, 2)"
+    subprocess.run([str(PYTHON), "-c", trial], check=True)
     STAMP.write_text(fingerprint())
 
 
@@ -89,7 +90,7 @@ def replace_cuda_libraries():
         link.symlink_to(library.name)
 
 
-def versions(packages=("torch", "zuko", "nflows", "jax", "flowjax", "numpy")):
+def versions(packages=("torch", "zuko", "nflows", "normflows", "jax", "flowjax", "numpy")):
     """The versions that a table of results must name."""
     from importlib.metadata import version
 

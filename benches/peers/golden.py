@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the numbers that diffeo's differential tests compare with, from zuko, nflows, FlowJAX and PyTorch in double precision.
+"""Writes the numbers that diffeo's differential tests compare with, from zuko, nflows, normflows, FlowJAX and PyTorch in double precision.
 
     python3 benches/peers/golden.py          # writes crates/diffeo/tests/golden/*.json, under 100 KB each
     python3 benches/peers/golden.py --check  # compares with the files that are there instead, to 1e-12
@@ -28,6 +28,7 @@ import json
 import math
 
 import golden_curves
+import golden_residual
 import jax
 import mpmath
 import numpy as np
@@ -43,6 +44,7 @@ from zuko.transforms import LULinearTransform, MonotonicAffineTransform, Monoton
 FOLDER = environment.HERE.parents[1] / "crates" / "diffeo" / "tests" / "golden"
 VERSIONS = environment.versions()
 PYTORCH = f"PyTorch {torch.__version__} in float64"
+NORMFLOWS = f"normflows {VERSIONS['normflows']} on {PYTORCH}"
 NFLOWS = f"nflows {VERSIONS['nflows']} on {PYTORCH}"
 FLOWJAX = f"FlowJAX {VERSIONS['flowjax']} on JAX {jax.__version__} in float64"
 ZUKO = f"zuko {VERSIONS['zuko']} on {PYTORCH}"
@@ -393,6 +395,9 @@ def files():
     yield "householder", lambda: flow("products of reflections", 5, 0, [Householder(5, 1), Householder(5, 4)], library=NFLOWS)
     yield "cholesky", lambda: flow("triangular maps with a positive diagonal", 4, 0, [Cholesky(4), Cholesky(4)], library=FLOWJAX)
     yield "curves", lambda: golden_curves.curves(ZUKO)
+    residual = lambda dims, context: golden_residual.layers(dims, context, numbers)
+    yield "residual", lambda: flow("residual layers of two columns", 2, 0, residual(2, 0), library=NORMFLOWS)
+    yield "residual_context", lambda: flow("residual layers, whole Jacobians", 3, 2, residual(3, 2), library=PYTORCH)
 
 
 def differences(old, new, path=""):

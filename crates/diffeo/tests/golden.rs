@@ -1,4 +1,4 @@
-//! Differential tests: fixed models, with log-densities from zuko, nflows, PyTorch and 50-digit arithmetic.
+//! Differential tests: fixed models, with log-densities from zuko, nflows, normflows, PyTorch and 50-digit arithmetic.
 //!
 //! The numbers and the script that made them: `tests/golden/`, `benches/peers/golden.py`.
 
@@ -211,6 +211,12 @@ fn linear_maps_agree_with_zuko_nflows_and_flowjax() {
     check("plu");
     check("householder");
     check("cholesky");
+}
+
+#[test]
+fn residual_layers_agree_with_normflows_and_pytorch() {
+    check("residual");
+    check("residual_context");
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ mod train_support;
 
 use diffeo::monotone::Affine;
 use diffeo::train::{Event, FitOptions, StopReason, Trainer, TrainingData, ValidationChoice};
-use diffeo::transforms::AutoregressiveSpec;
+use diffeo::transforms::{ActNormSpec, AutoregressiveSpec, ResidualSpec};
 use diffeo::{Column, ColumnKind, ErrorKind, FlowSpec, LayerSpec, Precision, Preset, Rows, Schema};
 use serde_json::json;
 use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
@@ -66,6 +66,31 @@ fn an_inverse_autoregressive_flow_learns_it_through_its_inverse() {
     events(&mut trainer);
     let found = -trainer.finish().unwrap().summary.unwrap().valid_log_prob_mean;
     assert!(found < 2.1, "{found} nats against 1.634");
+}
+
+#[test]
+fn a_residual_flow_learns_it_by_exact_and_by_estimated_log_determinants_on_any_number_of_threads() {
+    let fit = |exact_dims: usize, options: FitOptions| {
+        let residual = ResidualSpec { exact_dims, ..ResidualSpec::new(vec![16]) };
+        let pair = [LayerSpec::from(residual), ActNormSpec {}.into()];
+        let spec = FlowSpec::new(2, [pair.clone(), pair].concat());
+        let mut trainer = Trainer::new(spec, schema(), correlated(600, 1), options).unwrap();
+        events(&mut trainer);
+        trainer.finish().unwrap()
+    };
+    let nats = |exact_dims: usize| {
+        let options = FitOptions { learning_rate: Some(5e-3), ..options(400) };
+        -fit(exact_dims, options).summary.unwrap().valid_log_prob_mean
+    };
+    let [exact, estimated] = [8, 0].map(nats);
+    assert!(exact < 2.1 && estimated < 2.1, "{exact} and {estimated} nats against 1.634");
+    assert!((exact - estimated).abs() < 0.1, "{exact} and {estimated} nats");
+    let weights = |threads: usize, exact_dims: usize| {
+        let options = FitOptions { threads, batch: Some(600), ..options(10) };
+        bits(&fit(exact_dims, options))
+    };
+    assert_eq!(weights(1, 0), weights(2, 0));
+    assert_ne!(weights(1, 0), weights(1, 8), "an estimate is another number");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod planar;
 mod qnsf;
 mod radial;
 mod realnvp;
+mod resflow;
 mod sos;
 mod sylvester;
 mod umnn;
@@ -92,6 +93,8 @@ presets! {
     Sylvester = sylvester::SYLVESTER,
     /// Continuous layers (Grathwohl et al. 2019).
     Ffjord = ffjord::FFJORD,
+    /// Contractive residual layers with ActNorm layers between (Chen et al. 2019).
+    ResFlow = resflow::RESFLOW,
 }
 
 impl Preset {

@@ -19,6 +19,7 @@ mod permutation;
 mod planar;
 mod plu;
 mod radial;
+mod residual;
 mod sylvester;
 
 pub use describe::Describe;
@@ -40,6 +41,7 @@ catalog! {
         planar::Planar(PlanarSpec),
         radial::Radial(RadialSpec),
         sylvester::Sylvester(SylvesterSpec),
+        residual::Residual(ResidualSpec),
         actnorm::ActNorm(ActNormSpec),
         elementwise::Elementwise(ElementwiseSpec),
         coupling::Coupling(CouplingSpec),
