@@ -13,11 +13,14 @@ mod elementwise;
 mod householder;
 mod inverted;
 mod linear;
+mod orthogonal;
 mod own;
 mod permutation;
 mod planar;
 mod plu;
+mod qr;
 mod radial;
+mod svd;
 mod sylvester;
 
 pub use describe::Describe;
@@ -36,6 +39,9 @@ catalog! {
         plu::Plu(PluSpec),
         cholesky::Cholesky(CholeskySpec),
         householder::Householder(HouseholderSpec),
+        orthogonal::Orthogonal(OrthogonalSpec),
+        qr::Qr(QrSpec),
+        svd::Svd(SvdSpec),
         planar::Planar(PlanarSpec),
         radial::Radial(RadialSpec),
         sylvester::Sylvester(SylvesterSpec),

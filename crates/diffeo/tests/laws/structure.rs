@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use diffeo::burn;
 use diffeo::laws::{Case, SEEDS, WAYS, Way, built, cases, close, host, tensor};
 use diffeo::monotone::Affine;
-use diffeo::transforms::{ElementwiseSpec, PermutationSpec, PluSpec};
+use diffeo::transforms::{ElementwiseSpec, PermutationSpec, PluSpec, Qr, Svd};
 use diffeo::{Flow, FlowSpec, LayerSpec};
 
 #[test]
@@ -95,6 +95,63 @@ fn law6_the_gradient_through_the_inverse_of_a_plu_layer_is_exact() {
         close("z", &host(z.grad(&grads).unwrap()), &expected.repeat(n), 1e-12);
         let minus: Vec<f64> = expected.iter().map(|g| -g * n as f64).collect();
         close("shift", &host(shift.unwrap().grad(&grads).unwrap()), &minus, 1e-12);
+    }
+}
+
+/// `a b` of square matrices.
+fn times(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let d = a.len();
+    let at = |i: usize, j: usize| (0..d).map(|k| a[i][k] * b[k][j]).sum();
+    (0..d).map(|i| (0..d).map(|j| at(i, j)).collect()).collect()
+}
+
+#[test]
+fn qr_and_svd_layers_are_the_factors_that_they_say() {
+    for case in cases() {
+        let Some(layer) = case.layer() else { continue };
+        let d = case.spec.dims;
+        for seed in SEEDS {
+            let flow = built(&case.spec, seed);
+            let weights = flow.parameters();
+            let of = |end: &str| {
+                let mut named = weights.iter().filter(|(name, _)| name.ends_with(end));
+                host(named.next().unwrap_or_else(|| panic!("{end}")).1.clone())
+            };
+            let log_scales = |end: &str, limit: f64| -> Vec<f64> {
+                of(end).iter().map(|raw| limit * (raw / limit).tanh()).collect()
+            };
+            // z = x W: the Jacobian is W^T.
+            let jacobian = || Way::ToBase.jacobians(&flow, &case.x(), &None).swap_remove(0);
+            let transposed = |m: &[Vec<f64>]| -> Vec<Vec<f64>> {
+                (0..d).map(|i| (0..d).map(|j| m[j][i]).collect()).collect()
+            };
+            match layer {
+                LayerSpec::Qr(_) => {
+                    let (upper, s) = (of("upper"), log_scales("log_diagonal", Qr::LOG_SCALE_MAX));
+                    let at =
+                        |i: usize, j: usize| if i == j { s[i].exp() } else { upper[i * d + j] };
+                    let r: Vec<Vec<f64>> =
+                        (0..d).map(|i| (0..d).map(|j| at(i, j)).collect()).collect();
+                    let jacobian = jacobian();
+                    let found = times(&jacobian, &transposed(&jacobian)).concat();
+                    close(&case.name, &found, &times(&transposed(&r), &r).concat(), 1e-13);
+                }
+                LayerSpec::Svd(_) => {
+                    let s = log_scales("log_scale", Svd::LOG_SCALE_MAX);
+                    let jacobian = jacobian();
+                    let gram = times(&jacobian, &transposed(&jacobian));
+                    let mut power = gram.clone();
+                    // As many sums of powers as there are columns fix all singular values.
+                    for k in 1..=d {
+                        let found: f64 = (0..d).map(|i| power[i][i]).sum();
+                        let expected: f64 = s.iter().map(|s| (2.0 * k as f64 * s).exp()).sum();
+                        close(&case.name, &[found], &[expected], 1e-12);
+                        power = times(&power, &gram);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 }
 
