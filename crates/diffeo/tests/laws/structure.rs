@@ -1,7 +1,10 @@
 //! What some layers promise beyond the laws of all.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::Device;
 use diffeo::burn;
+use diffeo::conditioner::ConditionerSpec;
 use diffeo::laws::{Case, SEEDS, WAYS, Way, built, cases, close, host, tensor};
 use diffeo::monotone::Affine;
 use diffeo::transforms::{ElementwiseSpec, PermutationSpec, PluSpec, Qr, Svd};
@@ -45,7 +48,35 @@ fn check_structure(case: &Case, flow: &Flow, way: Way) {
                 }
             }
         }
+        LayerSpec::Conditional(layer) => {
+            if let ConditionerSpec::Graph(graph) = &layer.conditioner {
+                check_graph(case, &graph.parents, way, &jacobians());
+            }
+        }
         _ => {}
+    }
+}
+
+/// One way a column follows from its parents, the other way from its ancestors, each of which matters somewhere.
+fn check_graph(case: &Case, parents: &[Vec<usize>], way: Way, jacobians: &[Vec<Vec<f64>>]) {
+    let d = parents.len();
+    let mut seen: Vec<BTreeSet<usize>> =
+        parents.iter().map(|parents| parents.iter().copied().collect()).collect();
+    let is_there = !matches!(case.layer(), Some(LayerSpec::Inverted(_))) == (way == Way::ToBase);
+    if !is_there {
+        for _ in 0..d {
+            for i in 0..d {
+                let above: Vec<usize> = seen[i].iter().flat_map(|&j| seen[j].clone()).collect();
+                seen[i].extend(above);
+            }
+        }
+    }
+    for (i, j) in (0..d).flat_map(|i| (0..d).map(move |j| (i, j))).filter(|(i, j)| i != j) {
+        let all: Vec<f64> = jacobians.iter().map(|jacobian| jacobian[i][j]).collect();
+        match seen[i].contains(&j) {
+            true => assert!(all.iter().any(|v| *v != 0.0), "{} {way:?}: {j} to {i}", case.name),
+            false => assert!(all.iter().all(|v| *v == 0.0), "{} {way:?}: {j} to {i}", case.name),
+        }
     }
 }
 
