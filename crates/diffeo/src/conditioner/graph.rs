@@ -72,9 +72,19 @@ pub fn depths(parents: &[Vec<usize>]) -> std::result::Result<Vec<usize>, Vec<usi
 }
 
 impl GraphSpec {
+    /// Most edges: a file says each of them.
+    pub const EDGES_MAX: usize = 1 << 17;
+
     /// Checks that the parents make a graph without cycles.
     fn check(parents: &[Vec<usize>]) -> Result<Vec<usize>> {
         let dims = parents.len();
+        let edges: usize = parents.iter().map(Vec::len).sum();
+        if edges > Self::EDGES_MAX {
+            return Err(Error::config(format!(
+                "graph: expected at most {} edges, found {edges}",
+                Self::EDGES_MAX
+            )));
+        }
         for (column, parents) in parents.iter().enumerate() {
             let mut sorted = parents.clone();
             sorted.sort_unstable();
@@ -182,6 +192,8 @@ mod tests {
         assert!(fault(&spec(8, &[&[0], &[]])).contains("column 0 is a parent of itself"));
         assert!(fault(&spec(8, &[&[], &[0, 0]])).contains("column 1 has the parent 0 twice"));
         assert!(spec(8, &[&[]]).validate(Place::new(2, 0)).is_err());
+        let all: Vec<usize> = (0..GraphSpec::EDGES_MAX + 1).collect();
+        assert!(fault(&spec(8, &[&[], &all])).contains("edges"));
         // Column 0 hangs below the cycle, column 4 is not part of it.
         let found = fault(&spec(8, &[&[1], &[2], &[3, 4], &[1], &[]]));
         assert!(found.contains("the columns 3 -> 2 -> 1 -> 3"), "{found}");
