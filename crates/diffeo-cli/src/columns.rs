@@ -94,7 +94,8 @@ fn split_outside(text: &str, separator: char) -> Vec<&str> {
     items
 }
 
-fn unquote(item: &str) -> Result<String, String> {
+/// The name that an item of a list is.
+pub(crate) fn unquote(item: &str) -> Result<String, String> {
     let item = item.trim();
     let inner = item.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let name = inner.map_or_else(|| item.to_string(), |inner| inner.replace("\"\"", "\""));

@@ -13,6 +13,7 @@ mod config;
 mod duration;
 mod exit;
 mod faults;
+mod graph;
 mod memory;
 mod options;
 mod output;

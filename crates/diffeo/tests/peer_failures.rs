@@ -11,9 +11,10 @@ use diffeo::monotone::{
 };
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
-use diffeo::transforms::{ActNorm, Plu};
+use diffeo::transforms::{ActNorm, Plu, Qr, Svd};
 use diffeo::transforms::{
-    ActNormSpec, CouplingSpec, ElementwiseSpec, Gates, PlanarSpec, PluSpec, RadialSpec,
+    ActNormSpec, CouplingSpec, ElementwiseSpec, Gates, PlanarSpec, PluSpec, QrSpec, RadialSpec,
+    SvdSpec,
 };
 use diffeo::{
     ColumnKind, ErrorKind, FlowSpec, Given, Init, LayerSpec, Model, Precision, Preset,
@@ -228,6 +229,8 @@ fn d5_p08_no_weight_of_any_layer_takes_a_scale_beyond_its_bound() {
     let layers = [
         (elementwise_affine(7.0), "params", 7.0),
         (LayerSpec::Plu(PluSpec { order: vec![1, 0] }), "log_scale", Plu::LOG_SCALE_MAX),
+        (LayerSpec::Qr(QrSpec { reflections: 2 }), "log_diagonal", Qr::LOG_SCALE_MAX),
+        (LayerSpec::Svd(SvdSpec { reflections: 1 }), "log_scale", Svd::LOG_SCALE_MAX),
         (LayerSpec::ActNorm(ActNormSpec {}), "log_scale", ActNorm::LOG_SCALE_MAX),
     ];
     for ((layer, name, bound), precision) in

@@ -13,6 +13,7 @@ use diffeo_table::Input;
 
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
+use crate::graph::Graph;
 use crate::options::fit::{FitPlan, Valid, plan};
 use crate::output::{Console, Report};
 use crate::preflight::{self, Target};
@@ -40,8 +41,10 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     let plan = plan(args, common)?;
     let files = Files::check(&plan, console)?;
     let journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
+    let graph = args.graph.as_deref().map(Graph::read).transpose()?;
     let prepared = tables::prepare(&plan, console)?;
-    let mut trainer = start(&plan, &files, prepared, console)?;
+    let graph = graph.map(|graph| graph.parents(&prepared.schema, console)).transpose()?;
+    let mut trainer = start(&plan, &files, prepared, graph, console)?;
     preflight::check_space(
         &files.out,
         trainer.plan().parameters.saturating_mul(BYTES_PER_PARAMETER),
@@ -101,7 +104,8 @@ impl Files {
     /// Checks that all files can be written.
     fn check(plan: &FitPlan, console: &Console) -> Result<Self> {
         let args = &plan.args;
-        let mut inputs: Vec<&Path> = args.data.iter().map(PathBuf::as_path).collect();
+        let inputs = args.data.iter().chain(&args.graph);
+        let mut inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
         if let Valid::Table(path) = &plan.valid {
             inputs.push(path);
         }
@@ -133,8 +137,14 @@ impl Files {
     }
 }
 
-/// A new trainer, or the one of the checkpoint.
-fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -> Result<Trainer> {
+/// A new trainer, or the one of the checkpoint; `graph` has the parents of each number.
+fn start(
+    plan: &FitPlan,
+    files: &Files,
+    prepared: Prepared,
+    graph: Option<Vec<Vec<usize>>>,
+    console: &Console,
+) -> Result<Trainer> {
     let Prepared { schema, data, validation } = prepared;
     let mut training = plan.training.clone();
     if let Some(validation) = validation {
@@ -148,13 +158,14 @@ fn start(plan: &FitPlan, files: &Files, prepared: Prepared, console: &Console) -
     let equal = plan.shape.hidden.windows(2).all(|w| w[0] == w[1]);
     let residual =
         plan.args.residual.unwrap_or(equal && PresetOptions::for_rows(data.x.len()).residual);
-    let shape = PresetOptions { seed: training.seed, residual, ..plan.shape.clone() };
+    let shape = PresetOptions { seed: training.seed, residual, graph, ..plan.shape.clone() };
     // One row has no covariance; the others would be singular.
     let shape_of = schema.shape();
     let is_plain = shape_of.marks.is_empty() && schema.context.is_empty();
     let few = (2..=schema.width()).contains(&data.x.len()) && is_plain;
     let args = &plan.args;
-    let is_free = args.model.is_none() && args.base.is_none() && args.order.is_none();
+    let is_free =
+        args.model.is_none() && args.base.is_none() && args.order.is_none() && args.graph.is_none();
     let preset = match few && is_free {
         true => {
             console.warn("there are no more rows than columns: fitted with --model gaussian; any other --model is taken as it is given");

@@ -65,6 +65,7 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
         .model
         .as_deref()
         .map_or(Some(Preset::default()), |name| faults.take("--model", name.parse()));
+    check_graph(args, preset, &mut faults);
     let valid = faults.take("--valid", valid(args.valid.as_deref())).unwrap_or(Valid::Default);
     if valid == Valid::Table("-".into()) {
         faults.add("--valid: validation rows come from a file, not from stdin");
@@ -90,6 +91,24 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
     };
     faults.finish()?;
     Ok(plan)
+}
+
+/// Refuses a graph together with what it excludes.
+fn check_graph(args: &FitArgs, preset: Option<Preset>, faults: &mut Faults) {
+    if args.graph.is_none() {
+        return;
+    }
+    if let Some(Err(error)) = preset.map(Preset::expect_graph) {
+        faults.add(format!("--graph: {}", error.message()));
+    }
+    if args.order.is_some() {
+        faults.add("--graph says itself in which order columns are taken; leave --order out");
+    }
+    if args.any_subset {
+        faults.add(
+            "--any-subset makes every column depend on all that are given, which --graph forbids; give one of them",
+        );
+    }
 }
 
 fn check_names(args: &FitArgs, faults: &mut Faults) {

@@ -3,6 +3,7 @@
 //! A new one is a file like these and a line in [`ConditionerSpec`].
 
 mod constant;
+mod graph;
 mod half;
 mod masked;
 mod networked;
@@ -28,6 +29,7 @@ catalog! {
     pub enum ConditionerSpec: DescribeConditioner {
         masked::Masked(MaskedSpec),
         half::Half(HalfSpec),
+        graph::Graph(GraphSpec),
         constant::Constant(ConstantSpec),
     }
 }

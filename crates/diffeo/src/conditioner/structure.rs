@@ -76,8 +76,8 @@ impl Structure {
         &self.levels
     }
 
-    /// Whether all columns are mapped, one after another, each from those before it in the order in which they are seen.
+    /// Whether all columns are mapped, each from some of those before it in the order in which they are seen.
     pub fn is_sequential(&self) -> bool {
-        self.seen == self.moved && self.levels.len() == self.dims
+        self.seen == self.moved && self.moved() == self.dims
     }
 }

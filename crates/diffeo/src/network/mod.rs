@@ -1,7 +1,9 @@
-//! The network inside a conditioner: dense for couplings, masked by degrees for autoregressive flows (MADE).
+//! The network inside a conditioner: dense for couplings, masked by degrees for autoregressive flows (MADE), by sets of inputs for graphs.
 
 mod linear;
+mod mask;
 mod program;
+mod sets;
 
 use burn::tensor::Tensor;
 use std::sync::Arc;
@@ -16,7 +18,9 @@ use crate::step::Weights;
 #[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 pub use linear::Linear;
+pub use mask::Mask;
 pub(crate) use program::{NetworkProgram, Seen, Work};
+pub(crate) use sets::InputSets;
 
 /// The non-linearity between layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +118,14 @@ pub enum Degrees {
     Sequential,
 }
 
+/// Two layers of units, by their widths.
+#[derive(Clone, Copy)]
+enum Between {
+    InputsAndHidden(usize),
+    Hidden(usize, usize),
+    HiddenAndOutputs(usize),
+}
+
 /// A multi-layer perceptron or residual network from `inputs` (and context) to `outputs` values per input dimension.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -165,10 +177,11 @@ impl Network {
         context: usize,
         init: &mut Init,
     ) -> Self {
-        let staircase = |below: &[usize], above: &[usize]| {
-            is_masked.then(|| {
-                above.iter().map(|&m| below.partition_point(|&degree| degree <= m)).collect()
-            })
+        let staircase = |below: &[usize], above: &[usize]| match is_masked {
+            false => Mask::Dense,
+            true => Mask::Leading(
+                above.iter().map(|&m| below.partition_point(|&degree| degree <= m)).collect(),
+            ),
         };
         let groups =
             if is_masked { inputs.last().map_or(0, |last| last + 1) } else { inputs.len() };
@@ -177,22 +190,51 @@ impl Network {
         let spread = (groups.saturating_sub(lowest)).max(1);
         let of_hidden =
             |width: usize| (0..width).map(|j| lowest + j * spread / width).collect::<Vec<_>>();
-        let (inputs, outputs) = (inputs.len(), of_outputs.len());
-        let mut below = of_hidden(spec.hidden[0]);
-        let input = Linear::new(inputs, spec.hidden[0], staircase(&of_inputs, &below), init);
-        let context = (context > 0).then(|| Linear::new(context, spec.hidden[0], None, init));
+        let masks = |between: Between| match between {
+            Between::InputsAndHidden(width) => staircase(&of_inputs, &of_hidden(width)),
+            Between::Hidden(below, above) => staircase(&of_hidden(below), &of_hidden(above)),
+            Between::HiddenAndOutputs(width) => staircase(&of_hidden(width), of_outputs),
+        };
+        Self::assembled(spec, masks, [inputs.len(), context, of_outputs.len()], init)
+    }
+
+    /// Builds a network of sets, with `each` outputs for a group; every hidden layer must have a unit for each set at least.
+    pub(crate) fn of_sets(
+        spec: &NetworkSpec,
+        sets: &InputSets,
+        each: usize,
+        context: usize,
+        init: &mut Init,
+    ) -> Self {
+        let masks = |between: Between| match between {
+            Between::InputsAndHidden(width) => sets.of_inputs(width),
+            Between::Hidden(below, above) => sets.between(below, above),
+            Between::HiddenAndOutputs(width) => sets.of_outputs(width, each),
+        };
+        let [inputs, groups] = sets.shape();
+        Self::assembled(spec, masks, [inputs, context, groups * each], init)
+    }
+
+    fn assembled(
+        spec: &NetworkSpec,
+        masks: impl Fn(Between) -> Mask,
+        [inputs, context, outputs]: [usize; 3],
+        init: &mut Init,
+    ) -> Self {
+        let mut below = spec.hidden[0];
+        let input = Linear::new(inputs, below, &masks(Between::InputsAndHidden(below)), init);
+        let context = (context > 0).then(|| Linear::new(context, below, &Mask::Dense, init));
         let mut hidden = Vec::new();
         for &width in &spec.hidden[1..] {
-            let above = of_hidden(width);
-            let mask = staircase(&below, &above);
-            hidden.push(Linear::new(below.len(), width, mask.clone(), init));
+            let mask = masks(Between::Hidden(below, width));
+            hidden.push(Linear::new(below, width, &mask, init));
             if spec.residual {
                 // The second product of a block starts at zero: each block starts as the identity.
-                hidden.push(Linear::zeros(width, width, mask, init));
+                hidden.push(Linear::zeros(width, width, &mask, init));
             }
-            below = above;
+            below = width;
         }
-        let output = Linear::zeros(below.len(), outputs, staircase(&below, of_outputs), init);
+        let output = Linear::zeros(below, outputs, &masks(Between::HiddenAndOutputs(below)), init);
         let graph = Arc::new(graph_of(spec, &input, &hidden, &output));
         Self { input, context, hidden, output, graph }
     }
@@ -235,8 +277,9 @@ impl Network {
     pub(crate) fn program(&self, weights: &Weights<'_>) -> Option<NetworkProgram> {
         let hidden = (0..self.hidden.len()).map(|i| format!("hidden.{i}"));
         let names = std::iter::once("input".to_owned()).chain(hidden).chain(["output".to_owned()]);
+        let layers = names.zip(self.linear().map(|layer| Arc::clone(layer.holes())));
         let context = self.context.as_ref().map(|layer| layer.staircase());
-        NetworkProgram::new(Arc::clone(&self.graph), names, context, weights)
+        NetworkProgram::new(Arc::clone(&self.graph), layers, context, weights)
     }
 
     /// Sets what the result starts from.

@@ -16,6 +16,8 @@ pub(crate) struct NetworkProgram {
     graph: Arc<Graph>,
     /// Weight and bias of each linear node; they lie one after the other.
     weights: Vec<Option<[Range<usize>; 2]>>,
+    /// Runs of each node's weights that are masked though its staircase has them.
+    holes: Vec<Arc<[Range<usize>]>>,
     context: Option<ContextLayer>,
 }
 
@@ -65,22 +67,26 @@ pub(crate) struct Work<'a, T> {
 }
 
 impl NetworkProgram {
-    /// A network whose linear nodes have these names.
+    /// A network whose linear nodes have these names, and these runs of weights that are masked though their staircases have them.
     pub(crate) fn new(
         graph: Arc<Graph>,
-        mut names: impl Iterator<Item = String>,
+        mut layers: impl Iterator<Item = (String, Arc<[Range<usize>]>)>,
         context: Option<&Arc<Staircase>>,
         weights: &Weights<'_>,
     ) -> Option<Self> {
         let mut ranges = Vec::with_capacity(graph.nodes().len());
+        let mut all_holes = Vec::with_capacity(graph.nodes().len());
         for node in graph.nodes() {
-            ranges.push(match node {
-                Node::Activate { .. } => None,
+            let (range, holes) = match node {
+                Node::Activate { .. } => (None, Arc::default()),
                 Node::Linear { .. } => {
-                    let layer = weights.part(&names.next()?);
-                    Some([layer.range("weight")?, layer.range("bias")?])
+                    let (name, holes) = layers.next()?;
+                    let layer = weights.part(&name);
+                    (Some([layer.range("weight")?, layer.range("bias")?]), holes)
                 }
-            });
+            };
+            ranges.push(range);
+            all_holes.push(holes);
         }
         let context = match context {
             None => None,
@@ -89,7 +95,7 @@ impl NetworkProgram {
                 Some(ContextLayer { weight, staircase: Arc::clone(staircase) })
             }
         };
-        Some(Self { graph, weights: ranges, context })
+        Some(Self { graph, weights: ranges, holes: all_holes, context })
     }
 
     /// Number of nodes between the input and the result: those whose results are kept.
@@ -191,6 +197,7 @@ impl NetworkProgram {
                     }
                     layer.input = self.deferred(*input).unwrap_or_default();
                     layer.backward(seen, output, grad, to, linear);
+                    self.close(i, gradient);
                     if let (true, Some(target)) = (again, target) {
                         add(target, &more[..input_len]);
                     }
@@ -233,6 +240,14 @@ impl NetworkProgram {
         let mut of_node = uses.flatten().filter(|(read, _)| *read == node);
         let only = of_node.next().is_some_and(|(_, as_input)| as_input) && of_node.next().is_none();
         only.then_some(*activation)
+    }
+
+    /// Makes the gradient of masked weights zero where a staircase has them.
+    fn close<T: Real>(&self, node: usize, gradient: &mut [T]) {
+        let start = self.ranges(node)[0].start;
+        for hole in self.holes[node].iter() {
+            gradient[start + hole.start..start + hole.end].fill(T::ZERO);
+        }
     }
 
     /// Weight and bias of a linear node.

@@ -9,6 +9,7 @@ pub(super) const BERNSTEIN: Family = Family {
     summary: "autoregressive Bernstein polynomials, smooth",
     columns_min: 1,
     takes_context: true,
+    takes_graph: true,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

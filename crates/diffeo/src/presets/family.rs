@@ -2,10 +2,13 @@
 
 use super::options::{ColumnOrder, PresetOptions};
 use crate::bases::BaseSpec;
+use crate::conditioner::GraphSpec;
 use crate::host::random::{Purpose, Streams, permutation};
 use crate::monotone::MonotoneSpec;
 use crate::spec::Precision;
-use crate::transforms::{AutoregressiveSpec, CouplingSpec, Gates, LayerSpec, PluSpec};
+use crate::transforms::{
+    AutoregressiveSpec, ConditionalSpec, CouplingSpec, Gates, LayerSpec, PluSpec,
+};
 
 /// A named model.
 pub(super) struct Family {
@@ -17,6 +20,8 @@ pub(super) struct Family {
     pub(super) columns_min: usize,
     /// Whether it can be conditional.
     pub(super) takes_context: bool,
+    /// Whether its layers can follow a graph.
+    pub(super) takes_graph: bool,
     /// The usual order of columns; `None` where there is none to choose.
     pub(super) order: Option<ColumnOrder>,
     /// The base and the precision that it is for, where that is no choice.
@@ -52,8 +57,18 @@ impl Draft<'_> {
         self.turn(i).unwrap_or_else(|| (0..self.dims).collect())
     }
 
-    /// Transform `i` of a model that mixes the columns linearly, then maps each given those before it.
+    /// A layer that maps each column given its parents, if there is a graph: columns are then neither mixed nor reordered.
+    pub(super) fn by_graph(&self, map: &MonotoneSpec) -> Option<LayerSpec> {
+        let (network, parents) = (self.options.network(), self.options.graph.clone()?);
+        Some(ConditionalSpec::new(GraphSpec { network, parents }, map).into())
+    }
+
+    /// Transform `i` of a model that mixes the columns linearly, then maps each given those before it; or by a graph.
     pub(super) fn autoregressive(&self, i: usize, map: impl Into<MonotoneSpec>) -> Vec<LayerSpec> {
+        let map = map.into();
+        if let Some(layer) = self.by_graph(&map) {
+            return vec![layer];
+        }
         let layer = AutoregressiveSpec::new(map, self.options.network());
         vec![PluSpec { order: self.turn_or_stay(i) }.into(), layer.into()]
     }

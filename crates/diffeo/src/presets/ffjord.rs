@@ -8,6 +8,7 @@ pub(super) const FFJORD: Family = Family {
     summary: "the solution of a differential equation whose field is a smooth network",
     columns_min: 1,
     takes_context: true,
+    takes_graph: false,
     order: None,
     fixed: None,
     layers: |draft, _| vec![ContinuousSpec::new(draft.options.hidden.clone()).into()],

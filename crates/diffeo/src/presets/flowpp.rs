@@ -9,6 +9,7 @@ pub(super) const FLOWPP: Family = Family {
     summary: "couplings of logistic mixtures, fast densities",
     columns_min: 2,
     takes_context: true,
+    takes_graph: false,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

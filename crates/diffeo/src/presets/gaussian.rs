@@ -9,6 +9,7 @@ pub(super) const GAUSSIAN: Family = Family {
     summary: "full covariance in closed form, the baseline",
     columns_min: 1,
     takes_context: false,
+    takes_graph: false,
     order: None,
     fixed: Some(|| (GaussianSpec {}.into(), Precision::F64)),
     layers: |_, _| vec![],

@@ -10,6 +10,7 @@ pub(super) const IAF: Family = Family {
     summary: "inverted autoregressive, fast samples",
     columns_min: 1,
     takes_context: true,
+    takes_graph: false,
     order: Some(ColumnOrder::Reverse),
     fixed: None,
     layers: |draft, i| {

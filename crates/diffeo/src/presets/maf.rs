@@ -10,9 +10,13 @@ pub(super) const MAF: Family = Family {
     summary: "affine autoregressive, the fastest fit",
     columns_min: 1,
     takes_context: true,
+    takes_graph: true,
     order: Some(ColumnOrder::Reverse),
     fixed: None,
     layers: |draft, i| {
+        if let Some(layer) = draft.by_graph(&Affine::default().into()) {
+            return vec![layer];
+        }
         let mut layers = Vec::new();
         layers.extend(draft.turn(i).map(|order| PermutationSpec { order }.into()));
         layers.push(affine(draft).into());

@@ -108,10 +108,23 @@ impl Preset {
         self.family().summary
     }
 
+    /// Refuses a model whose layers cannot follow a graph.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] with those that can.
+    pub fn expect_graph(self) -> Result<()> {
+        if self.family().takes_graph {
+            return Ok(());
+        }
+        let able = Self::ALL.into_iter().filter(|preset| preset.family().takes_graph);
+        let able: Vec<&str> = able.map(Self::name).collect();
+        Err(Error::config(format!("{self}: takes no graph; use one of {}", able.join(", "))))
+    }
+
     /// Describes the flow for `dims` columns and `context_dims` context values.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Config`] if an option is out of range, or the model is not for so few columns, for a context or for an order.
+    /// [`crate::ErrorKind::Config`] if an option is out of range, or the model is not for so few columns, for a context, for an order or for a graph.
     pub fn spec(
         self,
         dims: usize,
@@ -133,6 +146,22 @@ impl Preset {
             return Err(Error::config(format!(
                 "{self}: has no order of columns to choose; leave it out, or use maf, iaf, nsf or nsf-coupling"
             )));
+        }
+        if let Some(parents) = &options.graph {
+            self.expect_graph()?;
+            let edges: usize = parents.iter().map(Vec::len).sum();
+            if options.transforms.saturating_mul(edges) > PresetOptions::EDGES_MAX {
+                return Err(Error::config(format!(
+                    "expected a graph of at most {} edges in all transforms together, found {edges} in each of {}; take fewer transforms",
+                    PresetOptions::EDGES_MAX,
+                    options.transforms
+                )));
+            }
+            if options.order.is_some() {
+                return Err(Error::config(
+                    "a graph says itself in which order columns are taken; leave the order out",
+                ));
+            }
         }
         let order = options.order.or(family.order).unwrap_or(ColumnOrder::Given);
         let draft = Draft { dims, options, order };
@@ -213,6 +242,7 @@ fn gate(layer: &mut LayerSpec, gates: &[Option<usize>]) {
     match layer {
         LayerSpec::Autoregressive(layer) => layer.gates = Gates(gates.to_vec()),
         LayerSpec::Coupling(layer) => layer.gates = Gates(gates.to_vec()),
+        LayerSpec::Conditional(layer) => layer.gates = Gates(gates.to_vec()),
         other => other.inner_mut().iter_mut().for_each(|layer| gate(layer, gates)),
     }
 }
@@ -258,6 +288,7 @@ impl FromStr for Preset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conditioner::ConditionerSpec;
 
     /// The order of each permutation or PLU layer.
     fn orders(preset: Preset, order: Option<ColumnOrder>) -> Vec<Vec<usize>> {
@@ -294,5 +325,38 @@ mod tests {
         }
         assert_eq!("reverse".parse::<ColumnOrder>().unwrap(), Reverse);
         assert!("sorted".parse::<ColumnOrder>().unwrap_err().message().contains("sorted"));
+    }
+
+    #[test]
+    fn a_graph_makes_layers_that_follow_it_and_nothing_else() {
+        let parents = vec![vec![], vec![0], vec![1]];
+        let with = |order| {
+            let graph = Some(parents.clone());
+            PresetOptions { transforms: 2, graph, order, ..PresetOptions::default() }
+        };
+        for preset in Preset::ALL {
+            let spec = preset.spec(3, 0, &with(None));
+            let able = ["nsf", "maf", "bernstein", "sos"].contains(&preset.name());
+            assert_eq!(spec.is_ok(), able, "{preset}");
+            match spec {
+                Ok(spec) => {
+                    spec.build(0).unwrap();
+                    assert_eq!(spec.transforms.len(), 2);
+                    for layer in spec.transforms {
+                        let LayerSpec::Conditional(layer) = layer else { panic!("{layer:?}") };
+                        let ConditionerSpec::Graph(graph) = layer.conditioner else {
+                            panic!("{:?}", layer.conditioner)
+                        };
+                        assert_eq!(graph.parents, parents);
+                    }
+                    let both = preset.spec(3, 0, &with(Some(ColumnOrder::Given)));
+                    assert!(both.unwrap_err().message().contains("order"));
+                    assert!(preset.spec(4, 0, &with(None)).is_err(), "one column too many");
+                }
+                Err(error) => {
+                    assert!(error.message().contains("maf, nsf, bernstein, sos"), "{error}");
+                }
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ pub(super) const NAF: Family = Family {
     summary: "autoregressive deep sigmoids, smooth",
     columns_min: 1,
     takes_context: true,
+    takes_graph: true,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

@@ -8,6 +8,7 @@ pub(super) const NSF: Family = Family {
     summary: "autoregressive splines, the best density",
     columns_min: 1,
     takes_context: true,
+    takes_graph: true,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| draft.autoregressive(i, draft.options.spline()),

@@ -8,6 +8,7 @@ pub(super) const NSF_COUPLING: Family = Family {
     summary: "spline couplings, fast both ways",
     columns_min: 2,
     takes_context: true,
+    takes_graph: false,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| draft.coupling(i, draft.options.spline()),

@@ -62,6 +62,9 @@ pub struct PresetOptions {
     pub precision: Precision,
     /// The order in which the layers take the columns; `None` for what is usual for the preset.
     pub order: Option<ColumnOrder>,
+    /// The parents of each number (columns without a density of their own are not counted), in a graph without cycles: each layer then maps a column given its parents, and
+    /// none mixes or reorders columns, so the flow follows the paths of the graph. `None` for a model of any dependence.
+    pub graph: Option<Vec<Vec<usize>>>,
     /// Chooses the random permutations between layers.
     pub seed: u64,
 }
@@ -78,6 +81,7 @@ impl Default for PresetOptions {
             base: BaseSpec::default(),
             precision: Precision::F32,
             order: None,
+            graph: None,
             seed: 0,
         }
     }
@@ -86,6 +90,9 @@ impl Default for PresetOptions {
 impl PresetOptions {
     /// Most layers: each may have another one before it.
     pub const TRANSFORMS_MAX: usize = FlowSpec::TRANSFORMS_MAX / 2;
+
+    /// Most edges of a graph, each counted in every transform: a file says each of them.
+    pub const EDGES_MAX: usize = 1 << 19;
 
     /// What suits a table of so many rows when nothing else is known.
     ///

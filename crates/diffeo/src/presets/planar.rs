@@ -8,6 +8,7 @@ pub(super) const PLANAR: Family = Family {
     summary: "bends across hyperplanes, tiny; take many transforms",
     columns_min: 1,
     takes_context: true,
+    takes_graph: false,
     order: None,
     fixed: None,
     layers: |_, _| vec![PlanarSpec {}.into()],

@@ -9,6 +9,7 @@ pub(super) const QNSF: Family = Family {
     summary: "autoregressive quadratic splines, a third fewer parameters than nsf",
     columns_min: 1,
     takes_context: true,
+    takes_graph: true,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

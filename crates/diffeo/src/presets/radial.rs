@@ -8,6 +8,7 @@ pub(super) const RADIAL: Family = Family {
     summary: "swellings about points, tiny; take many transforms",
     columns_min: 1,
     takes_context: true,
+    takes_graph: false,
     order: None,
     fixed: None,
     layers: |_, _| vec![RadialSpec {}.into()],

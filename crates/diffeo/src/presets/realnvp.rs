@@ -9,6 +9,7 @@ pub(super) const REALNVP: Family = Family {
     summary: "affine couplings",
     columns_min: 2,
     takes_context: true,
+    takes_graph: false,
     order: None,
     fixed: None,
     layers: |draft, i| {

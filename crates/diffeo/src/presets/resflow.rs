@@ -8,6 +8,7 @@ pub(super) const RESFLOW: Family = Family {
     summary: "residual layers, smooth, free Jacobians; slow in columns",
     columns_min: 1,
     takes_context: true,
+    takes_graph: false,
     order: None,
     fixed: None,
     layers: |draft, _| {

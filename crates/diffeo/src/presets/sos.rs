@@ -9,6 +9,7 @@ pub(super) const SOS: Family = Family {
     summary: "autoregressive sums of squared polynomials, smooth",
     columns_min: 1,
     takes_context: true,
+    takes_graph: true,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

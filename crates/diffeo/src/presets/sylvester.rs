@@ -8,6 +8,7 @@ pub(super) const SYLVESTER: Family = Family {
     summary: "bends across several hyperplanes at once",
     columns_min: 1,
     takes_context: true,
+    takes_graph: false,
     order: None,
     fixed: None,
     layers: |draft, _| vec![SylvesterSpec { directions: draft.dims }.into()],

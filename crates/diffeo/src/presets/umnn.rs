@@ -9,6 +9,7 @@ pub(super) const UMNN: Family = Family {
     summary: "autoregressive integrals of networks, smooth, dear",
     columns_min: 1,
     takes_context: true,
+    takes_graph: true,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

@@ -1,10 +1,9 @@
 //! A triangular matrix with a positive diagonal: the factor of a covariance.
 
 use burn::tensor::Tensor;
-use diffeo_kernels::ops::sum_rows;
 use serde::{Deserialize, Serialize};
 
-use super::linear::{Matrix, Solver};
+use super::linear::{LogDiagonal, Matrix, Solver};
 use super::{Describe, Place};
 #[cfg(feature = "laws")]
 use crate::catalog::Cases;
@@ -52,38 +51,30 @@ impl Cases for CholeskySpec {
 #[derive(Clone, Debug)]
 pub struct Cholesky {
     lower: Parameter,
-    log_diagonal: Parameter,
+    log_diagonal: LogDiagonal,
     mean: Parameter,
     solver: Solver,
 }
 
 impl Cholesky {
     /// Bound of the logarithms of the diagonal.
-    pub const LOG_SCALE_MAX: f64 = 7.0;
+    pub const LOG_SCALE_MAX: f64 = LogDiagonal::MAX;
 
     /// Starts as the identity of `dims` columns.
     pub fn new(dims: usize, init: &Init) -> Self {
         let below = |row, column| row > column;
-        let zeros = || Parameter::new(init.full([1, dims], 0.0));
         Self {
             lower: Parameter::masked_zeros(init, [dims, dims], below),
-            log_diagonal: zeros(),
-            mean: zeros(),
+            log_diagonal: LogDiagonal::new(dims, init),
+            mean: Parameter::new(init.full([1, dims], 0.0)),
             solver: Solver::default(),
         }
     }
 
-    /// `s`, `[1, d]`.
-    fn log_diagonal(&self) -> Tensor<2> {
-        self.log_diagonal.bounded(Self::LOG_SCALE_MAX)
-    }
-
     /// `L^T`, `[d, d]`.
     fn matrix(&self) -> Matrix {
-        let s = self.log_diagonal();
-        let eye = Tensor::<2>::eye(self.dims(), &s.device()).cast(s.dtype());
-        let value = self.lower.masked().transpose() + eye * s.clone().exp();
-        Matrix { value, log_det: sum_rows(s) }
+        let Matrix { value, log_det } = self.log_diagonal.matrix();
+        Matrix { value: self.lower.masked().transpose() + value, log_det }
     }
 }
 
@@ -94,7 +85,7 @@ impl Transform for Cholesky {
 
     fn forward(&self, x: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
         let centred = x - self.mean.value.clone();
-        self.solver.solve(centred, &[&self.lower, &self.log_diagonal], || self.matrix())
+        self.solver.solve(centred, &[&self.lower, &self.log_diagonal.0], || self.matrix())
     }
 
     fn inverse(&self, z: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
@@ -106,12 +97,13 @@ impl Transform for Cholesky {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         self.solver.forget();
         visitor("lower", &mut self.lower);
-        visitor("log_diagonal", &mut self.log_diagonal);
+        visitor("log_diagonal", &mut self.log_diagonal.0);
         visitor("mean", &mut self.mean);
     }
 
     fn scales(&self, x: &Tensor<2>, _given: &Given<'_>) -> Result<Vec<Scales>> {
-        let log_scales = self.log_diagonal().neg().expand(x.dims());
-        Ok(vec![Scales { log_scales, bound: Self::LOG_SCALE_MAX }])
+        let mut scales = self.log_diagonal.scales(x);
+        scales.iter_mut().for_each(|scales| scales.log_scales = scales.log_scales.clone().neg());
+        Ok(scales)
     }
 }

@@ -14,12 +14,15 @@ mod elementwise;
 mod householder;
 mod inverted;
 mod linear;
+mod orthogonal;
 mod own;
 mod permutation;
 mod planar;
 mod plu;
+mod qr;
 mod radial;
 mod residual;
+mod svd;
 mod sylvester;
 
 pub use describe::Describe;
@@ -38,6 +41,9 @@ catalog! {
         plu::Plu(PluSpec),
         cholesky::Cholesky(CholeskySpec),
         householder::Householder(HouseholderSpec),
+        orthogonal::Orthogonal(OrthogonalSpec),
+        qr::Qr(QrSpec),
+        svd::Svd(SvdSpec),
         planar::Planar(PlanarSpec),
         radial::Radial(RadialSpec),
         sylvester::Sylvester(SylvesterSpec),

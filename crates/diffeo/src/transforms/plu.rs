@@ -3,10 +3,9 @@
 mod step;
 
 use burn::tensor::{Int, Tensor};
-use diffeo_kernels::ops::sum_rows;
 use serde::{Deserialize, Serialize};
 
-use super::linear::{Matrix, Solver};
+use super::linear::{LogDiagonal, Matrix, Solver};
 use super::permutation::{indices, inverse_order};
 use super::{Describe, Place};
 #[cfg(feature = "laws")]
@@ -66,14 +65,14 @@ pub struct Plu {
     back: Tensor<1, Int>,
     lower: Parameter,
     upper: Parameter,
-    log_scale: Parameter,
+    log_scale: LogDiagonal,
     shift: Parameter,
     solver: Solver,
 }
 
 impl Plu {
     /// Bound of the log-scales.
-    pub const LOG_SCALE_MAX: f64 = 7.0;
+    pub const LOG_SCALE_MAX: f64 = LogDiagonal::MAX;
 
     /// Starts as the permutation `order`: column `i` of `z` is column `order[i]` of `x`.
     ///
@@ -89,24 +88,18 @@ impl Plu {
             back: indices(&back, &init.device),
             lower: triangle(|row, column| row > column),
             upper: triangle(|row, column| row < column),
-            log_scale: Parameter::new(init.full([1, d], 0.0)),
+            log_scale: LogDiagonal::new(d, init),
             shift: Parameter::new(init.full([1, d], 0.0)),
             solver: Solver::default(),
         })
     }
 
-    /// The log-scales, `[1, d]`.
-    fn log_scale(&self) -> Tensor<2> {
-        self.log_scale.bounded(Self::LOG_SCALE_MAX)
-    }
-
     /// `(I + N) (D + M)`, `[d, d]`.
     fn matrix(&self) -> Matrix {
-        let s = self.log_scale();
-        let eye = Tensor::<2>::eye(self.dims(), &s.device()).cast(s.dtype());
-        let diagonal = eye.clone() * s.clone().exp();
+        let Matrix { value: diagonal, log_det } = self.log_scale.matrix();
+        let eye = Tensor::<2>::eye(self.dims(), &diagonal.device()).cast(diagonal.dtype());
         let value = (eye + self.lower.masked()).matmul(diagonal + self.upper.masked());
-        Matrix { value, log_det: sum_rows(s) }
+        Matrix { value, log_det }
     }
 }
 
@@ -123,7 +116,7 @@ impl Transform for Plu {
     }
 
     fn inverse(&self, z: Tensor<2>, _given: &Given<'_>) -> Result<Mapped> {
-        let parameters = [&self.lower, &self.upper, &self.log_scale];
+        let parameters = [&self.lower, &self.upper, &self.log_scale.0];
         let z = z - self.shift.value.clone();
         let Mapped { value, log_det } = self.solver.solve(z, &parameters, || self.matrix())?;
         Ok(Mapped { value: value.select(1, self.back.clone()), log_det })
@@ -133,13 +126,12 @@ impl Transform for Plu {
         self.solver.forget();
         visitor("lower", &mut self.lower);
         visitor("upper", &mut self.upper);
-        visitor("log_scale", &mut self.log_scale);
+        visitor("log_scale", &mut self.log_scale.0);
         visitor("shift", &mut self.shift);
     }
 
     fn scales(&self, x: &Tensor<2>, _given: &Given<'_>) -> Result<Vec<Scales>> {
-        let log_scales = self.log_scale().expand(x.dims());
-        Ok(vec![Scales { log_scales, bound: Self::LOG_SCALE_MAX }])
+        Ok(self.log_scale.scales(x))
     }
 
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {

@@ -1,10 +1,13 @@
 //! What some layers promise beyond the laws of all.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::Device;
 use diffeo::burn;
+use diffeo::conditioner::ConditionerSpec;
 use diffeo::laws::{Case, SEEDS, WAYS, Way, built, cases, close, host, tensor};
 use diffeo::monotone::Affine;
-use diffeo::transforms::{ElementwiseSpec, PermutationSpec, PluSpec};
+use diffeo::transforms::{ElementwiseSpec, PermutationSpec, PluSpec, Qr, Svd};
 use diffeo::{Flow, FlowSpec, LayerSpec};
 
 #[test]
@@ -45,7 +48,35 @@ fn check_structure(case: &Case, flow: &Flow, way: Way) {
                 }
             }
         }
+        LayerSpec::Conditional(layer) => {
+            if let ConditionerSpec::Graph(graph) = &layer.conditioner {
+                check_graph(case, &graph.parents, way, &jacobians());
+            }
+        }
         _ => {}
+    }
+}
+
+/// One way a column follows from its parents, the other way from its ancestors, each of which matters somewhere.
+fn check_graph(case: &Case, parents: &[Vec<usize>], way: Way, jacobians: &[Vec<Vec<f64>>]) {
+    let d = parents.len();
+    let mut seen: Vec<BTreeSet<usize>> =
+        parents.iter().map(|parents| parents.iter().copied().collect()).collect();
+    let is_there = !matches!(case.layer(), Some(LayerSpec::Inverted(_))) == (way == Way::ToBase);
+    if !is_there {
+        for _ in 0..d {
+            for i in 0..d {
+                let above: Vec<usize> = seen[i].iter().flat_map(|&j| seen[j].clone()).collect();
+                seen[i].extend(above);
+            }
+        }
+    }
+    for (i, j) in (0..d).flat_map(|i| (0..d).map(move |j| (i, j))).filter(|(i, j)| i != j) {
+        let all: Vec<f64> = jacobians.iter().map(|jacobian| jacobian[i][j]).collect();
+        match seen[i].contains(&j) {
+            true => assert!(all.iter().any(|v| *v != 0.0), "{} {way:?}: {j} to {i}", case.name),
+            false => assert!(all.iter().all(|v| *v == 0.0), "{} {way:?}: {j} to {i}", case.name),
+        }
     }
 }
 
@@ -95,6 +126,63 @@ fn law6_the_gradient_through_the_inverse_of_a_plu_layer_is_exact() {
         close("z", &host(z.grad(&grads).unwrap()), &expected.repeat(n), 1e-12);
         let minus: Vec<f64> = expected.iter().map(|g| -g * n as f64).collect();
         close("shift", &host(shift.unwrap().grad(&grads).unwrap()), &minus, 1e-12);
+    }
+}
+
+/// `a b` of square matrices.
+fn times(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let d = a.len();
+    let at = |i: usize, j: usize| (0..d).map(|k| a[i][k] * b[k][j]).sum();
+    (0..d).map(|i| (0..d).map(|j| at(i, j)).collect()).collect()
+}
+
+#[test]
+fn qr_and_svd_layers_are_the_factors_that_they_say() {
+    for case in cases() {
+        let Some(layer) = case.layer() else { continue };
+        let d = case.spec.dims;
+        for seed in SEEDS {
+            let flow = built(&case.spec, seed);
+            let weights = flow.parameters();
+            let of = |end: &str| {
+                let mut named = weights.iter().filter(|(name, _)| name.ends_with(end));
+                host(named.next().unwrap_or_else(|| panic!("{end}")).1.clone())
+            };
+            let log_scales = |end: &str, limit: f64| -> Vec<f64> {
+                of(end).iter().map(|raw| limit * (raw / limit).tanh()).collect()
+            };
+            // z = x W: the Jacobian is W^T.
+            let jacobian = || Way::ToBase.jacobians(&flow, &case.x(), &None).swap_remove(0);
+            let transposed = |m: &[Vec<f64>]| -> Vec<Vec<f64>> {
+                (0..d).map(|i| (0..d).map(|j| m[j][i]).collect()).collect()
+            };
+            match layer {
+                LayerSpec::Qr(_) => {
+                    let (upper, s) = (of("upper"), log_scales("log_diagonal", Qr::LOG_SCALE_MAX));
+                    let at =
+                        |i: usize, j: usize| if i == j { s[i].exp() } else { upper[i * d + j] };
+                    let r: Vec<Vec<f64>> =
+                        (0..d).map(|i| (0..d).map(|j| at(i, j)).collect()).collect();
+                    let jacobian = jacobian();
+                    let found = times(&jacobian, &transposed(&jacobian)).concat();
+                    close(&case.name, &found, &times(&transposed(&r), &r).concat(), 1e-13);
+                }
+                LayerSpec::Svd(_) => {
+                    let s = log_scales("log_scale", Svd::LOG_SCALE_MAX);
+                    let jacobian = jacobian();
+                    let gram = times(&jacobian, &transposed(&jacobian));
+                    let mut power = gram.clone();
+                    // As many sums of powers as there are columns fix all singular values.
+                    for k in 1..=d {
+                        let found: f64 = (0..d).map(|i| power[i][i]).sum();
+                        let expected: f64 = s.iter().map(|s| (2.0 * k as f64 * s).exp()).sum();
+                        close(&case.name, &[found], &[expected], 1e-12);
+                        power = times(&power, &gram);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 }
 

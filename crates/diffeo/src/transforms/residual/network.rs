@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use diffeo_kernels::{Activation, Staircase, ops};
 
 use super::{ContractiveActivation, ResidualSpec};
-use crate::network::Linear;
+use crate::network::{Linear, Mask};
 use crate::parameter::{Init, Parameter, Visitor, visit_part};
 use crate::place::Place;
 
@@ -59,12 +59,12 @@ impl Network {
         let mut layers = Vec::new();
         let mut below = at.dims;
         for &width in &spec.hidden {
-            layers.push(Linear::new(below, width, None, init));
+            layers.push(Linear::new(below, width, &Mask::Dense, init));
             below = width;
         }
-        layers.push(Linear::zeros(below, at.dims, None, init));
+        layers.push(Linear::zeros(below, at.dims, &Mask::Dense, init));
         let first = spec.hidden.first().copied().unwrap_or(at.dims);
-        let context = (at.context > 0).then(|| Linear::new(at.context, first, None, init));
+        let context = (at.context > 0).then(|| Linear::new(at.context, first, &Mask::Dense, init));
         let log_beta = (spec.activation == ContractiveActivation::LipSwish)
             .then(|| Parameter::new(init.full([1, spec.hidden.len()], 0.0)));
         Self { layers, context, log_beta, spec: spec.clone(), held: OnceLock::new() }
