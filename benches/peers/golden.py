@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the numbers that diffeo's differential tests compare with, from zuko, nflows, normflows, FlowJAX and PyTorch in double precision.
+"""Writes the numbers of the differential tests: by zuko, nflows, normflows, FlowJAX and PyTorch, in double precision.
 
     python3 benches/peers/golden.py          # writes crates/diffeo/tests/golden/*.json, under 100 KB each
     python3 benches/peers/golden.py --check  # compares with the files that are there instead, to 1e-12

@@ -1,4 +1,4 @@
-"""Numbers for diffeo's residual layers, by normflows in two dimensions and by PyTorch's Jacobian with more columns or a context."""
+"""Numbers for diffeo's residual layers: of two columns by normflows, with more or with a context by PyTorch's Jacobian."""
 
 import torch
 from normflows.flows.residual import iResBlock
@@ -10,7 +10,7 @@ ORDER = 1025
 
 
 class Residual:
-    """`z = x + g(x, c)`, weights `[in, out]`; `size` is the deviation of the weights: 0.2 leaves them as they are, 1 has them scaled down."""
+    """`z = x + g(x, c)`, weights `[in, out]` of deviation `size`: 0.2 leaves them as they are, 1 has them scaled down."""
 
     def __init__(self, dims, context, hidden, size, numbers):
         widths = [dims, *hidden, dims]

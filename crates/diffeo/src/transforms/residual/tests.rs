@@ -250,7 +250,7 @@ fn the_bound_is_reached() {
         let mut network =
             Network::new(&spec, Place::new(3, 0), &mut Init::new(0, DType::F64, CPU()));
         network.visit(&mut |name, p| {
-            let eye = |i: usize| if i % 4 == 0 { 1e4 } else { 0.0 };
+            let eye = |i: usize| if i.is_multiple_of(4) { 1e4 } else { 0.0 };
             let values = (0..p.value.dims().iter().product()).map(eye).collect();
             p.value = if name.ends_with("weight") {
                 tensor(values, p.value.dims(), DType::F64)
@@ -413,7 +413,7 @@ fn the_series_ends_for_a_network_that_is_nothing_and_for_one_that_hardly_contrac
     let tanh = ResidualSpec { activation: ContractiveActivation::Tanh, ..spec };
     let mut steep = Network::new(&tanh, Place::new(3, 0), &mut Init::new(0, DType::F64, CPU()));
     steep.visit(&mut |name, p| {
-        let eye = |i: usize| if i % 4 == 0 { 10.0 } else { 0.0 };
+        let eye = |i: usize| if i.is_multiple_of(4) { 10.0 } else { 0.0 };
         let values = (0..p.value.dims().iter().product()).map(eye).collect();
         p.value = if name.ends_with("weight") {
             tensor(values, p.value.dims(), DType::F64)
