@@ -129,14 +129,13 @@ impl GraphSpec {
 impl DescribeConditioner for GraphSpec {
     fn validate(&self, at: Place) -> Result<()> {
         at.expect_width("graph", self.parents.len())?;
-        let depths = Self::check(&self.parents)?;
+        Self::check(&self.parents)?;
         self.network.validate()?;
-        let (_, sets, _) = self.sorted(&depths, at.context > 0);
-        match self.network.hidden.iter().find(|width| **width < sets.count()) {
+        let needed = InputSets::count(&self.parents, at.context > 0);
+        match self.network.hidden.iter().find(|width| **width < needed) {
             None => Ok(()),
             Some(width) => Err(Error::config(format!(
-                "graph: expected hidden layers of {} units at least, one for each of the different sets of parents, found {width}; take wider hidden layers",
-                sets.count()
+                "graph: expected hidden layers of {needed} units at least, one for each of the different sets of parents, found {width}; take wider hidden layers"
             ))),
         }
     }

@@ -40,9 +40,9 @@ impl Cases for OrthogonalSpec {
 
 /// `z = x Q` with `Q = (I - A) (I + A)^-1` and `A = N - N^T`, `N` strictly upper triangular: a rotation, so the log-determinant is zero.
 ///
-/// * forward: one product; inverse: one product with the transpose. Both after `8 d^3` multiply-adds for the matrix, which is kept as long as the weights stay; in
-///   training they come once for each shard of a batch, and `2 d^3` more for the gradient.
-/// * Orthogonal to rounding for all weights: `I + A` has no singular value below one. `A` is solved for in double precision on the host, and one step of Newton
+/// * forward: one product; inverse: one product with the transpose. Both after `4 d^3` multiply-adds for the matrix, which is kept as long as the weights stay; in
+///   training about `10 d^3` with the gradient, once for each shard of a batch.
+/// * Orthogonal to rounding for all weights: `I + A` has no singular value below one. It is inverted in double precision on the host, and one step of Newton
 ///   and Schulz, `Q (3 I - Q^T Q) / 2`, squares what rounding has left.
 /// * The gradient is that of the formula, `dQ = -2 (I + A)^-1 dA (I + A)^-1`, never larger than twice that of `A`.
 /// * `N = L tanh(raw / L)` with `L = 1000`: an angle `a` of a plane has `N = tan(a / 2)`, so turns go up to 0.002 short of half a turn. A reflection is none of these; see

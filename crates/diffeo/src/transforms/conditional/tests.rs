@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{DType, Device};
 
 use super::*;
-use crate::conditioner::MaskedSpec;
+use crate::conditioner::{GraphSpec, MaskedSpec};
 use crate::host::linalg::host_values;
 use crate::monotone::{Affine, RationalQuadratic};
 use crate::network::{Activation, NetworkSpec};
@@ -16,10 +16,9 @@ const ROWS: usize = 70;
 #[derive(Clone, Debug)]
 struct Shape {
     monotone: MonotoneSpec,
-    network: NetworkSpec,
+    conditioner: ConditionerSpec,
     dims: usize,
     context: usize,
-    order: Option<Vec<usize>>,
 }
 
 /// Numbers between -1 and 1 that depend on the seed only.
@@ -43,11 +42,16 @@ fn shapes() -> Vec<Shape> {
         {
             for monotone in [affine(), spline()] {
                 for context in [0, 3] {
-                    for order in [None, Some(order.clone())] {
-                        let network =
-                            NetworkSpec { hidden: vec![19, 19, 19], residual, activation };
+                    let network = NetworkSpec { hidden: vec![19, 19, 19], residual, activation };
+                    let of = |order| MaskedSpec { network: network.clone(), order }.into();
+                    let parents = |i: usize| {
+                        [i + 1, i + 3].into_iter().filter(|&parent| parent < dims).collect()
+                    };
+                    let parents = (0..dims).map(parents).collect();
+                    let graph = GraphSpec { network: network.clone(), parents }.into();
+                    for conditioner in [graph, of(None), of(Some(order.clone()))] {
                         let monotone = monotone.clone();
-                        shapes.push(Shape { monotone, network, dims, context, order });
+                        shapes.push(Shape { monotone, conditioner, dims, context });
                     }
                 }
             }
@@ -59,9 +63,8 @@ fn shapes() -> Vec<Shape> {
 /// The layer with weights that are nowhere zero but where masked.
 fn layer(shape: &Shape, dtype: DType) -> Conditional {
     let mut init = Init::new(1, dtype, Device::flex());
-    let masked = MaskedSpec { network: shape.network.clone(), order: shape.order.clone() };
     let (at, k) = (Place::new(shape.dims, shape.context), shape.monotone.params_per_dim());
-    let conditioner = ConditionerSpec::from(masked).build(at, k, &mut init).unwrap();
+    let conditioner = shape.conditioner.build(at, k, &mut init).unwrap();
     let map = shape.monotone.build(&mut init);
     let mut layer = Conditional::new(conditioner, map, &init.device).unwrap();
     let mut seed = 10;
