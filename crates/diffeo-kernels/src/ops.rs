@@ -3,7 +3,8 @@
 //! A fused operation is a [`FusedOp`]: a forward pass and a hand-written backward pass, which call kernels over plain slices. One backend extension,
 //! [`FlowOps`], carries all of them through the tensor engine and its autodiff, so adding an operation adds no glue: within this crate
 //! by a [`FusedOp`], from outside by a [`CustomOp`], which knows nothing of the engine's own tensors.
-//! Each has a twin, in `composed` or with a map's kernels, which runs on every device; tests hold the two equal.
+//! Each has a twin, in `composed` or with a map's kernels, which runs on every device; tests hold the two equal. Only the solution of an equation
+//! ([`continuous()`]) has none and runs on the CPU alone.
 
 mod composed;
 mod continuous;

@@ -61,24 +61,30 @@ const SOFTPLUS_END: f64 = 1e8;
 /// The slope of a softplus where it is `h`.
 #[inline(always)]
 fn softplus_slope<T: Real>(h: T) -> T {
-    if h < T::from_f64(SOFTPLUS_END) { -(-h).exp_m1() } else { T::ZERO }
+    // Before the choice: inside, it would keep the loop from being vectorised.
+    let slope = -(-h).exp_m1();
+    if h < T::from_f64(SOFTPLUS_END) { slope } else { T::ZERO }
 }
 
 dispatched! {
     /// Applies an activation to pre-activations and the derivatives of these; `slopes` is work space for one value of each.
     pub(super) fn bend<T: Real>(activation: Smooth, nodes: &mut [T], slopes: &mut [T]) {
         let (values, tangents) = nodes.split_at_mut(slopes.len());
-        let pairs = values.iter_mut().zip(&mut *slopes);
+        // Loops and no closures: one that is too long to be inlined would be compiled for the baseline.
         match activation {
-            Smooth::Tanh => pairs.for_each(|(v, slope)| {
-                let h = v.tanh();
-                (*v, *slope) = (h, h.fma(-h, T::ONE));
-            }),
-            Smooth::Softplus => pairs.for_each(|(v, slope)| {
+            Smooth::Tanh => {
+                for i in 0..slopes.len() {
+                    let h = values[i].tanh();
+                    (values[i], slopes[i]) = (h, h.fma(-h, T::ONE));
+                }
+            }
+            Smooth::Softplus => {
                 let end = T::from_f64(SOFTPLUS_END);
-                let h = v.held(-end, end).softplus();
-                (*v, *slope) = (h, softplus_slope(h));
-            }),
+                for i in 0..slopes.len() {
+                    let h = values[i].held(-end, end).softplus();
+                    (values[i], slopes[i]) = (h, softplus_slope(h));
+                }
+            }
         }
         for tangent in tangents.chunks_exact_mut(slopes.len()) {
             for i in 0..slopes.len() {
@@ -96,10 +102,11 @@ dispatched! {
         let len = slopes.len();
         let (values, tangents) = nodes.split_at(len);
         let (by_values, by_tangents) = grad.split_at_mut(len);
-        let pairs = slopes.iter_mut().zip(values);
-        match activation {
-            Smooth::Tanh => pairs.for_each(|(slope, &h)| *slope = h.fma(-h, T::ONE)),
-            Smooth::Softplus => pairs.for_each(|(slope, &h)| *slope = softplus_slope(h)),
+        for i in 0..len {
+            slopes[i] = match activation {
+                Smooth::Tanh => values[i].fma(-values[i], T::ONE),
+                Smooth::Softplus => softplus_slope(values[i]),
+            };
         }
         curved.fill(T::ZERO);
         for (by, tangent) in by_tangents.chunks_exact_mut(len).zip(tangents.chunks_exact(len)) {

@@ -4,7 +4,7 @@ use super::data::{TrainingData, ValidationChoice};
 use super::events::{Event, StopReason};
 use super::options::FitOptions;
 use super::state::State;
-use super::toy::{BUG, POISON, STEEP, events, options, run, table};
+use super::toy::{BUG, POISON, STEEP, UNSOLVED, events, options, run, table};
 use crate::columns::ColumnKind;
 use crate::error::ErrorKind;
 use crate::file::container::Container;
@@ -293,6 +293,25 @@ fn f10_a_panic_in_a_thread_of_the_pool_reaches_the_caller_and_no_other_run() {
     assert_eq!(payload.downcast_ref::<&str>(), Some(&"as a test asked for"));
     let mut sound = run::<f32>(table(200), ColumnKind::Real, &options);
     assert_eq!(finished(&events(&mut sound)), StopReason::Completed);
+}
+
+#[test]
+fn d1_a_step_that_is_not_solved_is_not_taken_and_the_best_weights_are_kept() {
+    for threads in [1, 4] {
+        let options = FitOptions { threads, ..no_validation(400) };
+        let mut run = run::<f32>(with_row(table(200), 17, UNSOLVED), ColumnKind::Real, &options);
+        let all = events(&mut run);
+        assert_eq!(finished(&all), StopReason::Diverged);
+        let reasons: Vec<&str> = all
+            .iter()
+            .filter_map(|event| match event {
+                Event::RolledBack { reason, .. } => Some(&reason[..]),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(reasons, ["as a test asked for"; 3]);
+        assert!(run.state.weights.iter().all(|w| w.is_finite()));
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::run::{Run, Setting};
 use crate::columns::{Column, ColumnKind, Encoding, Schema, Units};
 use crate::engine::Element;
 use crate::engine::Layout;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::random::{Purpose, Streams, normal};
 use crate::host::rows::Rows;
 use crate::train::TrainingData;
@@ -22,6 +22,9 @@ pub(crate) const STEEP: f64 = 777.0;
 
 /// A value whose row makes the objective panic, as a bug would.
 pub(crate) const BUG: f64 = 888.0;
+
+/// A value whose row makes an iteration not converge.
+pub(crate) const UNSOLVED: f64 = 999.0;
 
 /// Independent normals: `d` means, then `d` log-scales.
 pub(crate) struct Normals<T> {
@@ -58,6 +61,9 @@ impl<T: Element> FlatObjective<T> for Normals<T> {
     }
 
     fn gradient(&self, _weights: &[T], batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>> {
+        if (0..batch.weights.len()).any(|i| batch.x.row(i)[0] == UNSOLVED) {
+            return Err(Error::new(ErrorKind::NotConverged, "as a test asked for"));
+        }
         let mut sum = vec![0.0; gradient.len()];
         let mut losses = Vec::new();
         for (i, weight) in batch.weights.iter().enumerate() {

@@ -138,7 +138,7 @@ fn rows_that_fill_up_a_tile_or_have_arrived_add_nothing() {
             .solve(weights, tile, (Forward, &solver), to, Some(tape), &mut work)
             .unwrap();
         // Only the first of the copies counts.
-        let first = |i: usize, weight: f64| if i % TILE_ROWS == 0 { weight } else { 0.0 };
+        let first = |i: usize, weight: f64| if i.is_multiple_of(TILE_ROWS) { weight } else { 0.0 };
         let mut by_one: Vec<f64> =
             (0..x.len()).map(|i| first(i, ROW_WEIGHT(i / TILE_ROWS * TILE_ROWS + row))).collect();
         let by_log_det: Vec<f64> = (0..TILE_ROWS).map(|i| first(i, ROW_WEIGHT(row + 40))).collect();
