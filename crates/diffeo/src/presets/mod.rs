@@ -7,6 +7,7 @@ mod family;
 mod ffjord;
 mod flowpp;
 mod gaussian;
+mod gaussianization;
 mod iaf;
 mod maf;
 mod naf;
@@ -85,6 +86,8 @@ presets! {
     Bernstein = bernstein::BERNSTEIN,
     /// Autoregressive layers of sum-of-squares polynomials with PLU layers between (Jaini et al. 2019).
     Sos = sos::SOS,
+    /// Rotations and a logistic mixture for each column (Meng et al. 2020).
+    Gaussianization = gaussianization::GAUSSIANIZATION,
     /// Planar layers (Rezende, Mohamed 2015).
     Planar = planar::PLANAR,
     /// Radial layers (Rezende, Mohamed 2015).
@@ -336,7 +339,8 @@ mod tests {
         };
         for preset in Preset::ALL {
             let spec = preset.spec(3, 0, &with(None));
-            let able = ["nsf", "maf", "bernstein", "sos"].contains(&preset.name());
+            let able =
+                ["maf", "nsf", "qnsf", "naf", "umnn", "bernstein", "sos"].contains(&preset.name());
             assert_eq!(spec.is_ok(), able, "{preset}");
             match spec {
                 Ok(spec) => {
@@ -354,7 +358,10 @@ mod tests {
                     assert!(preset.spec(4, 0, &with(None)).is_err(), "one column too many");
                 }
                 Err(error) => {
-                    assert!(error.message().contains("maf, nsf, bernstein, sos"), "{error}");
+                    assert!(
+                        error.message().contains("maf, nsf, qnsf, naf, umnn, bernstein, sos"),
+                        "{error}"
+                    );
                 }
             }
         }
