@@ -1,9 +1,10 @@
 //! Cells of Arrow columns as text.
 
 use arrow::array::{
-    Array, AsArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, AsArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, make_array,
 };
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type};
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Failure, failure};
@@ -41,6 +42,7 @@ pub(crate) fn columns(batch: &RecordBatch) -> Result<Vec<Cells<'_>>, Failure> {
                 DataType::Float32 => Cells::Single(column.as_primitive()),
                 DataType::Int64 => Cells::Whole(column.as_primitive()),
                 other => {
+                    expect_decimals_to_fit(column.as_ref()).map_err(failure)?;
                     let formatter =
                         ArrayFormatter::try_new(column.as_ref(), &OPTIONS).map_err(failure)?;
                     let plain = other.is_numeric() || *other == DataType::Boolean;
@@ -49,6 +51,29 @@ pub(crate) fn columns(batch: &RecordBatch) -> Result<Vec<Cells<'_>>, Failure> {
             })
         })
         .collect()
+}
+
+/// Refuses decimals of more digits than their type has: the formatter would leave digits out, or panic.
+fn expect_decimals_to_fit(array: &dyn Array) -> Result<(), ArrowError> {
+    match *array.data_type() {
+        DataType::Decimal32(digits, _) => {
+            array.as_primitive::<Decimal32Type>().validate_decimal_precision(digits)
+        }
+        DataType::Decimal64(digits, _) => {
+            array.as_primitive::<Decimal64Type>().validate_decimal_precision(digits)
+        }
+        DataType::Decimal128(digits, _) => {
+            array.as_primitive::<Decimal128Type>().validate_decimal_precision(digits)
+        }
+        DataType::Decimal256(digits, _) => {
+            array.as_primitive::<Decimal256Type>().validate_decimal_precision(digits)
+        }
+        _ => {
+            let data = array.to_data();
+            let mut inner = data.child_data().iter();
+            inner.try_for_each(|inner| expect_decimals_to_fit(&make_array(inner.clone())))
+        }
+    }
 }
 
 impl Cells<'_> {

@@ -10,8 +10,10 @@ use crate::host::random::{Purpose, Streams, normal};
 use crate::spec::{FlowSpec, Precision};
 use crate::transforms::{LayerSpec, Registry};
 
-/// Seeds of the weights that each law is tried with.
-pub const SEEDS: std::ops::Range<u64> = 0..8;
+/// Sets of weights that each law is tried with.
+const TRIALS: u64 = 5;
+/// Those for layers that take a hundred times as long as others.
+const TRIALS_MIN: u64 = 2;
 
 pub(super) const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::F64];
 
@@ -26,6 +28,8 @@ pub struct Case {
     pub points: Vec<Vec<f64>>,
     /// What the names of a program's own layers mean.
     pub registry: Registry,
+    /// Sets of weights that it is tried with.
+    pub trials: u64,
 }
 
 impl Case {
@@ -43,13 +47,23 @@ impl Case {
     pub fn new(name: impl Into<String>, spec: FlowSpec) -> Self {
         let spec = spec.in_precision(Precision::F64);
         let points = points(&spec);
-        Self { name: name.into(), spec, points, registry: Registry::new() }
+        Self { name: name.into(), spec, points, registry: Registry::new(), trials: TRIALS }
     }
 
     /// The same case with layers of a program's own.
     #[must_use]
     pub fn with(self, registry: Registry) -> Self {
         Self { registry, ..self }
+    }
+
+    /// Seeds of the weights that it is tried with.
+    pub fn seeds(&self) -> std::ops::Range<u64> {
+        0..self.trials
+    }
+
+    /// The case with fewer sets of weights: for layers that take a hundred times as long as others.
+    pub(super) fn shortened(&self) -> Self {
+        Self { trials: TRIALS_MIN, ..self.clone() }
     }
 
     /// The layer, if it is the only one.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor};
 
-use super::case::{Case, PRECISIONS, SEEDS, built, host, tensor};
+use super::case::{Case, PRECISIONS, built, host, tensor};
 
 /// A row with NaN or an infinity has its own density (NaN, or zero) and changes no other row.
 ///
@@ -12,7 +12,7 @@ use super::case::{Case, PRECISIONS, SEEDS, built, host, tensor};
 /// Where one does.
 pub fn bad_rows_spoil_no_other(case: &Case) {
     let (inf, nan) = (f64::INFINITY, f64::NAN);
-    for (seed, precision) in SEEDS.flat_map(|seed| PRECISIONS.map(|p| (seed, p))) {
+    for (seed, precision) in case.seeds().flat_map(|seed| PRECISIONS.map(|p| (seed, p))) {
         let case = case.in_precision(precision);
         let flow = built(&case.spec, seed);
         let log_prob = |x| host(flow.log_prob(x, case.context()).unwrap_or_else(|e| panic!("{e}")));
@@ -37,7 +37,7 @@ pub fn bad_rows_spoil_no_other(case: &Case) {
 /// # Panics
 /// Where it is NaN.
 pub fn far_points_have_a_density(case: &Case) {
-    for (seed, precision) in SEEDS.flat_map(|seed| PRECISIONS.map(|p| (seed, p))) {
+    for (seed, precision) in case.seeds().flat_map(|seed| PRECISIONS.map(|p| (seed, p))) {
         let case = case.in_precision(precision);
         let flow = built(&case.spec, seed);
         let far = [1e6, -1e6, 1e30, -1e30];

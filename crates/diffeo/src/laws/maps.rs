@@ -2,7 +2,8 @@
 
 use burn::tensor::DType;
 
-use super::case::{Case, PRECISIONS, SEEDS, built, close, host, within};
+use super::bends_far_out;
+use super::case::{Case, PRECISIONS, built, close, host, within};
 use super::sensitivity::{RoundTrip, WAYS, Way};
 use crate::bases::BaseSpec;
 use crate::host::linalg::log_abs_det;
@@ -17,7 +18,7 @@ pub fn shapes_and_types_are_as_promised(case: &Case) {
     for precision in PRECISIONS {
         let case = case.in_precision(precision);
         let [n, d] = case.x().dims();
-        for seed in SEEDS {
+        for seed in case.seeds() {
             let flow = built(&case.spec, seed);
             for way in WAYS {
                 let mapped = way.apply(&flow, case.x(), case.context());
@@ -55,7 +56,7 @@ const LOG_DET_UNITS_MAX: f64 = 3.0 / RationalQuadratic::MIN_SIZE;
 /// # Panics
 /// Where they do not.
 pub fn round_trips_return(case: &Case) {
-    for (precision, seed) in PRECISIONS.iter().flat_map(|p| SEEDS.map(|seed| (*p, seed))) {
+    for (precision, seed) in PRECISIONS.iter().flat_map(|p| case.seeds().map(|seed| (*p, seed))) {
         let exact = case.in_precision(precision).in_precision(Precision::F64);
         let case = case.in_precision(precision);
         let (flow, reference) = (built(&case.spec, seed), built(&exact.spec, seed));
@@ -79,7 +80,7 @@ pub fn round_trips_return(case: &Case) {
 /// # Panics
 /// Where it is not.
 pub fn log_det_is_that_of_the_jacobian(case: &Case) {
-    for (seed, way) in SEEDS.flat_map(|seed| WAYS.map(|way| (seed, way))) {
+    for (seed, way) in case.seeds().flat_map(|seed| WAYS.map(|way| (seed, way))) {
         let flow = built(&case.spec, seed);
         let (input, context) = (case.x(), case.context());
         let log_det = host(way.apply(&flow, input.clone(), context.clone()).log_det);
@@ -89,7 +90,10 @@ pub fn log_det_is_that_of_the_jacobian(case: &Case) {
         // What stretches each column by so much magnifies the rounding of every operation by as much.
         let stretched = |v: &f64| (v.abs() / case.spec.dims as f64).exp() * f64::EPSILON;
         let worst = expected.iter().map(stretched).fold(0.0, f64::max);
-        let tolerance = (UNITS_MAX * worst).clamp(1e-8, 1e-6);
+        // What one layer of a chain stretches another may press: the volume does not show it.
+        let bends = case.layer().is_none() && case.spec.transforms.iter().any(bends_far_out);
+        let least = if bends { 1e-6 } else { 1e-8 };
+        let tolerance = (UNITS_MAX * worst).clamp(least, 1e-6);
         close(&format!("{} {way:?} seed {seed}", case.name), &log_det, &expected, tolerance);
     }
 }
@@ -99,7 +103,7 @@ pub fn log_det_is_that_of_the_jacobian(case: &Case) {
 /// # Panics
 /// Where it has not.
 pub fn rows_do_not_know_each_other(case: &Case) {
-    for seed in SEEDS {
+    for seed in case.seeds() {
         let flow = built(&case.spec, seed);
         let n = case.points.len();
         let log_prob =
@@ -129,7 +133,7 @@ const STRETCH: f64 = 100.0;
 /// Where it does not.
 pub fn single_precision_agrees_with_double(case: &Case) {
     let case = case.in_precision(Precision::F32);
-    for seed in SEEDS {
+    for seed in case.seeds() {
         let exact = built(&case.in_precision(Precision::F64).spec, seed);
         let single = built(&case.spec, seed);
         let [a, b] =
