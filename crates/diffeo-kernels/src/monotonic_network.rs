@@ -152,7 +152,7 @@ impl<T: Real, const L: usize> Network<'_, T, L> {
                 let h = (away * steep).tanh();
                 let through = share[l] * self.weight[j][l] * (T::ONE - h * h);
                 to_weight[j][l] = share[l].fma(h, to_weight[j][l]);
-                to_place[j][l] = to_place[j][l] - through * steep;
+                to_place[j][l] -= through * steep;
                 to_steepness[j][l] = through.fma(away, to_steepness[j][l]);
             }
         }

@@ -299,7 +299,7 @@ impl<T: Real> Spline<T> {
             for l in 0..L {
                 let mean = third * (slopes[0][l] + slopes[1][l] + slopes[2][l]);
                 let fall = is_end.fma(self.pinned(), loaded.scale[l] * mean);
-                to_widths[k][l] = to_widths[k][l] - through[l] * fall;
+                to_widths[k][l] -= through[l] * fall;
                 by_slope[l] = -through[l] * loaded.scale[l] * loaded.widths[k][l] * third;
             }
             self.add(to_slopes, k, &[by_slope; 3]);
