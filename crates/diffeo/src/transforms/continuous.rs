@@ -171,7 +171,7 @@ impl Cases for ContinuousSpec {
 /// * forward and inverse: the same equation, solved one way or the other, each row with time and steps of its own: some 6 evaluations of the field and its divergence a step, some 10 steps in
 ///   training. `v = L tanh(o / L)` with `L = 10`, where `o` is a network in whose layers `t w` is added, and in the first the context's part: no weights can move a row
 ///   further than `L`.
-/// * The divergence costs a pass of the network for each column; with more columns than [`ContinuousSpec::exact_columns`] it is `e . J e` in training, with one vector
+/// * The divergence costs a pass of the network for each column; with more columns than the `exact_columns` of [`ContinuousSpec`] it is `e . J e` in training, with one vector
 ///   of random signs `e` for a row (Hutchinson), and exact in scoring.
 /// * The gradient is that of the steps that were taken, and as costly as some three times the way there.
 /// * A field that is too steep for its tolerance is an error ([`crate::ErrorKind::NotConverged`]).
