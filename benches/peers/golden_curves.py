@@ -153,13 +153,13 @@ def cubic(bins, bound, size):
 
 
 def monotonic_network(units, nodes, bound, size):
-    """`raw`: shift and bias, then for each unit weight (held to 2), place from a start side by side, log-steepness (held to ln 2). The integral has 50 digits."""
+    """`raw`: shift and bias, then for each unit weight (held to 8 / units, at most 2), place from a start side by side, log-steepness (held to ln 2). The integral has 50 digits."""
     raw = size * torch.randn(3 * units + 2)
     x = torch.cat((torch.linspace(-bound, bound, 9), torch.tensor([1e-8, 40.0, -1e3])))
     mp = mpmath.mp
     held = lambda value, limit: limit * mp.tanh(mp.mpf(value) / limit)
     numbers = raw.tolist()
-    weights = [held(v, 2) for v in numbers[2 : 2 + units]]
+    weights = [held(v, min(2, 8 / units)) for v in numbers[2 : 2 + units]]
     places = [mp.mpf(0.5 * bound) * (mp.mpf(2 * j + 1) / units - 1) + mp.mpf(numbers[2 + units + j]) for j in range(units)]
     steepness = [5 / mp.mpf(bound) * mp.exp(held(v, mp.log(2))) for v in numbers[2 + 2 * units :]]
 

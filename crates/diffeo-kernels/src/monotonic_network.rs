@@ -14,7 +14,7 @@ use crate::quadrature::clenshaw_curtis;
 ///
 /// * forward: data to base, `x -> z`, by Clenshaw-Curtis quadrature with `N + 1` nodes between 0 and `x`, whose weights are positive; the slope is `g(x)`.
 ///   Inverse: the root, bracketed and then Newton's. Backward: the same quadrature of the gradient of `g`; nothing is kept of the nodes.
-/// * The slope is at least `m = min_slope` and at most `e^7`. `v_j` is held to 2 and `1 / s_j` to within a factor of 2 of `5 / B`, both by `tanh`, so no feature of `g` is so narrow that the
+/// * The slope is at least `m = min_slope` and at most `e^7`. `v_j` is held to `8 / M`, at most 2, and `1 / s_j` to within a factor of 2 of `5 / B`, both by `tanh`, so no feature of `g` is so narrow that the
 ///   nodes miss it: the relative error stays below 1e-6 with `N = 32`, 1e-9 with 48, 1e-11 with 64, whatever the parameters ([`MonotonicNetwork::error`]).
 /// * `params: [n, d, 3 M + 2]`, unconstrained: `b`, `c`, `M` raw `v`, `M` places as deviations from a start side by side on half of the interval, `M` logarithms of `B / (5 s)`.
 ///   All zero is the identity, to rounding.
@@ -36,12 +36,15 @@ pub struct MonotonicNetwork {
 
 /// Bound of the logarithm of `g`, but for `m`.
 pub(crate) const LOG_SLOPE_MAX: f64 = 7.0;
-/// Bound of a weight `v`.
-pub(crate) const WEIGHT_MAX: f64 = 2.0;
 /// Bound of the logarithm of `B / (5 s)`.
 pub(crate) const LOG_STEEPNESS_MAX: f64 = std::f64::consts::LN_2;
 
 impl MonotonicNetwork {
+    /// Bound of a weight `v`: all together bend the slope by a factor of `e^8` at most.
+    pub(crate) fn weight_max(&self) -> f64 {
+        (8.0 / self.units as f64).min(2.0)
+    }
+
     /// What `1 / s` starts from.
     pub(crate) fn steepness(&self) -> f64 {
         5.0 / self.bound
@@ -90,6 +93,7 @@ impl ByColumns for MonotonicNetwork {
         CurveKernel::new(Integral {
             places: (0..self.units).map(|j| T::from_f64(self.place(j))).collect(),
             nodes: nodes.into_iter().map(|node| node.map(T::from_f64)).collect(),
+            weight_max: self.weight_max(),
             steepness: T::from_f64(self.steepness()),
             bound: T::from_f64(self.bound),
             slopes: [self.min_slope, 1.0 - self.min_slope].map(T::from_f64),
@@ -100,6 +104,7 @@ impl ByColumns for MonotonicNetwork {
 /// The map's constants.
 pub(crate) struct Integral<T> {
     places: Vec<T>,
+    weight_max: f64,
     steepness: T,
     nodes: Vec<[T; 2]>,
     bound: T,
@@ -198,7 +203,7 @@ impl<T: Real> Curve<T> for Integral<T> {
         for (j, &start) in self.places.iter().enumerate() {
             let [weight, place, steepness] = [0, 1, 2].map(|i| params.row::<L>(2 + i * units + j));
             for l in 0..L {
-                room[j][l] = held(weight[l], WEIGHT_MAX).0;
+                room[j][l] = held(weight[l], self.weight_max).0;
                 room[units + j][l] = start + place[l];
                 let steepness = held(steepness[l], LOG_STEEPNESS_MAX).0.exp();
                 room[2 * units + j][l] = self.steepness * steepness;
@@ -281,7 +286,7 @@ impl<T: Real> Curve<T> for Integral<T> {
         };
         write(1, &to[3 * units]);
         for j in 0..units {
-            write(2 + j, &slope(2 + j, WEIGHT_MAX, &to[j]));
+            write(2 + j, &slope(2 + j, self.weight_max, &to[j]));
             write(2 + units + j, &to[units + j]);
             let mut by_log = to[2 * units + j];
             for l in 0..L {

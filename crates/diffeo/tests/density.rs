@@ -152,27 +152,46 @@ fn samples_follow_the_density() {
     }
 }
 
+/// Mean and its standard error.
+fn mean_of(values: &[f64]) -> [f64; 2] {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+    [mean, (variance / n).sqrt()]
+}
+
 #[test]
-fn the_mean_of_another_density_over_this_one_is_one() {
-    // For x from p, E[q(x) / p(x)] = 1 for every q: it sees the joint density, not only its columns.
+fn this_density_and_another_overlap_as_much_seen_from_either() {
+    // E[q / (p + q)] for x from p and E[p / (p + q)] for x from q are the same integral, for every q: it sees the joint density, not only its columns.
     const N: usize = 20_000;
     for preset in presets(2) {
         let spec = preset.spec(2, 0, &options(Precision::F64)).unwrap();
-        let model = model(randomised(&spec, 6, 0.3), &[REAL, REAL]);
-        let (sample, log_p) = model.sample_with_log_prob(N, None, &sampled(1, 0, 2)).unwrap();
+        let model = model(randomised(&spec, 6, 0.4), &[REAL, REAL]);
+        let (from_p, log_p) = model.sample_with_log_prob(N, None, &sampled(1, 0, 2)).unwrap();
         let center = model.sample(1, None, &sampled(2, 0, 1)).unwrap();
         let width = 0.5f64;
-        let ratio = |(i, log_p): (usize, &f64)| {
-            let offset = |j: usize| (sample.row(i)[j] - center.row(0)[j]) / width;
-            let log_q = -0.5 * (offset(0).powi(2) + offset(1).powi(2))
-                - (2.0 * std::f64::consts::PI * width * width).ln();
-            (log_q - log_p).exp()
+        let at = |i: usize, z: f64| center.row(0)[i % 2] + width * z;
+        let from_q = normals(2 * N, 3).into_iter().enumerate().map(|(i, z)| at(i, z)).collect();
+        let from_q = rows(from_q, 2);
+        let log_q = |x: &[f64]| {
+            let offset = |j: usize| (x[j] - center.row(0)[j]) / width;
+            let square = offset(0).powi(2) + offset(1).powi(2);
+            -0.5 * square - (2.0 * std::f64::consts::PI * width * width).ln()
         };
-        let ratios: Vec<f64> = log_p.iter().enumerate().map(ratio).collect();
-        let mean = ratios.iter().sum::<f64>() / N as f64;
-        let variance = ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / N as f64;
-        let error = (variance / N as f64).sqrt();
-        assert!(error < 0.1 && (mean - 1.0).abs() < 4.0 * error, "{preset}: {mean} +- {error}");
+        let log_p_there = model.log_prob(&from_q, None, 2).unwrap();
+        let difference = |too_much: f64| {
+            let share = |x: &Rows, log_p: &[f64], sign: f64| -> Vec<f64> {
+                let odds = (0..N).map(|i| sign * (log_p[i] + too_much - log_q(x.row(i))));
+                odds.map(|odds| 1.0 / (1.0 + odds.exp())).collect()
+            };
+            let [p, p_error] = mean_of(&share(&from_p, &log_p, 1.0));
+            let [q, q_error] = mean_of(&share(&from_q, &log_p_there, -1.0));
+            (p - q) / p_error.hypot(q_error)
+        };
+        let off = difference(0.0);
+        assert!(off.abs() < 4.0, "{preset}: {off} standard errors");
+        let off = difference(0.2);
+        assert!(off.abs() > 4.0, "{preset}: a density too large by a fifth is not seen, {off}");
     }
 }
 

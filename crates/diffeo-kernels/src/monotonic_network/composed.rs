@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{LOG_SLOPE_MAX, LOG_STEEPNESS_MAX, MonotonicNetwork, WEIGHT_MAX};
+use super::{LOG_SLOPE_MAX, LOG_STEEPNESS_MAX, MonotonicNetwork};
 use crate::ops::{AnyMap, bounded};
 use crate::quadrature::clenshaw_curtis;
 
@@ -15,7 +15,7 @@ impl AnyMap for MonotonicNetwork {
         let starts = TensorData::new(starts, [1, 1, units]);
         let starts = Tensor::<3>::from_data(starts, (&x.device(), x.dtype()));
         let bias = part(1, 1);
-        let weights = bounded(part(2, units), WEIGHT_MAX);
+        let weights = bounded(part(2, units), self.weight_max());
         let places = part(2 + units, units) + starts;
         let steepness = bounded(part(2 + 2 * units, units), LOG_STEEPNESS_MAX).exp();
         let steepness = steepness.mul_scalar(self.steepness());

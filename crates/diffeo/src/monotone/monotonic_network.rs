@@ -22,7 +22,7 @@ use crate::{catalog::Cases, place::Place};
 /// * Costs `M N` hyperbolic tangents an element, twice that for gradients, five times that for the inverse: the dearest of the scalar maps; a program runs it.
 ///
 /// # Parameters
-/// `params: [n, (3 M + 2) d]`: for each element `b`, `c`, and of each unit `v` (held to 2), the place `p` from a start side by side, and the logarithm of
+/// `params: [n, (3 M + 2) d]`: for each element `b`, `c`, and of each unit `v` (held to `8 / M`, at most 2), the place `p` from a start side by side, and the logarithm of
 /// `B / (5 s)` (held to `ln 2`). All zero is the identity.
 ///
 /// # Reference
