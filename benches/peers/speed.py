@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""How fast diffeo is beside zuko, FlowJAX and nflows, and beside the machine's limit, on the same shapes.
+"""How fast diffeo is beside zuko, FlowJAX, nflows and normflows, and beside the machine's limit, on the same shapes.
 
     python3 benches/peers/speed.py                      # everything, about 20 minutes on an idle machine
     python3 benches/peers/speed.py --quick              # small models and the middle batch, 1 minute
     python3 benches/peers/speed.py --json speed.json    # a list of {model, d, hidden, batch, op, diffeo_ms, zuko_ms,
-                                                        #            flowjax_ms, nflows_ms, limit_ms}
+                                                        #            flowjax_ms, nflows_ms, normflows_ms,
+                                                        #            limit_ms}
     python3 benches/peers/speed.py --memory             # peak memory of a training process instead
 
 Each library runs in a process of its own (worker.py has the protocol). For a row of the table the processes take turns, several
@@ -31,7 +32,7 @@ from pathlib import Path
 
 REPOSITORY = environment.HERE.parents[1]
 LAYERS, BINS = 2, 8
-PEERS = ("zuko", "flowjax", "nflows")
+PEERS = ("zuko", "flowjax", "nflows", "normflows")
 OPS = ("train", "log_prob", "sample")
 # model, d, hidden, transforms, batches; the first batch is that of the table in docs/performance.md
 ROWS = [
@@ -45,16 +46,25 @@ ROWS = [
     ("nsf", 200, 256, 5, (64,)),
     ("bernstein", 6, 256, 5, (512, 4096)),
     ("sos", 6, 256, 5, (512, 4096)),
+    ("qnsf", 6, 256, 5, (512, 4096)),
+    ("naf", 6, 256, 5, (512, 4096)),
+    ("umnn", 6, 256, 5, (512, 4096)),
+    ("ffjord", 6, 64, 1, (512,)),
+    ("resflow", 6, 64, 5, (512,)),
 ]
-# Parameters that the scalar map of a column needs.
+# Parameters that the scalar map of a column needs; what a model without such maps must do depends on its data.
 PER_COLUMN = {
     "maf": 2,
     "nsf": 3 * BINS - 1,
     "bernstein": BINS + 1,
     "sos": 3 * (-(-BINS // 2) + 1) + 1,
+    "qnsf": 2 * BINS - 1,
+    "naf": 3 * 2 * BINS + 2,
+    "umnn": 3 * BINS + 2,
 }
 # What is asked for: at least so many times as fast as zuko and FlowJAX.
 TARGETS = {"train": (3, 2), "log_prob": (3, 3)}
+COSTLY = ("naf", "umnn", "ffjord", "resflow")  # of these three times in everything
 SAMPLE_TARGETS = {6: 10, 43: 30, 200: 100}
 
 
@@ -108,6 +118,8 @@ def build():
 
 def necessary_operations(model, d, hidden, transforms, batch, op):
     """Operations of the products of a batch, zeros of the masks left out; degrees as MADE's, spread evenly over the units."""
+    if model not in PER_COLUMN:
+        return None
     lowest = min(1, d - 1)
     degrees = [lowest + unit * max(1, d - lowest) // hidden for unit in range(hidden)]
     at_most = [sum(degree <= m for degree in degrees) for m in range(d + 1)]
@@ -141,7 +153,8 @@ def measure(workers, row, batch, op, rounds, seconds):
                 continue
             answer = workers[name].ask(**request, seconds=seconds)
             if "error" in answer:
-                print(f"{name}: {request}: {answer['error']}", file=sys.stderr)
+                if "to compare with" not in answer["error"]:
+                    print(f"{name}: {request}: {answer['error']}", file=sys.stderr)
                 continue
             times[name] += answer["ms"]
     result = {"model": model, "d": d, "hidden": hidden, "batch": batch, "op": op}
@@ -161,8 +174,10 @@ def product_rate(workers, seconds=0.5):
 
 
 def target(result):
+    if result["model"] in COSTLY:
+        return dict.fromkeys(PEERS, 3)
     zuko, flowjax = TARGETS.get(result["op"], (SAMPLE_TARGETS.get(result["d"]),) * 2)
-    return {"zuko": zuko, "flowjax": flowjax, "nflows": None}
+    return {"zuko": zuko, "flowjax": flowjax, "nflows": None, "normflows": zuko}
 
 
 def show(result):
@@ -174,7 +189,7 @@ def show(result):
         wanted = target(result)[name]
         short = "!" if ratio and wanted and ratio < wanted else " "
         line += f" {number(result[f'{name}_ms'])} {number(ratio)}{short}"
-    fraction = result["limit_ms"] / result["diffeo_ms"] if result["diffeo_ms"] else None
+    fraction = result["limit_ms"] / result["diffeo_ms"] if result["diffeo_ms"] and result["limit_ms"] else None
     print(f"{line} {number(result['limit_ms'])} {number(fraction)}", flush=True)
 
 
@@ -224,7 +239,8 @@ def markdown(results):
             ratio, wanted = (theirs / ours if theirs and ours else None), target(result)[name]
             bold = "**" if ratio and wanted and ratio < wanted else ""
             cells.append(f"{bold}{ratio:.1f}{bold}" if ratio else "")
-        cells += [number(result["limit_ms"]), f"{result['limit_ms'] / ours:.2f}" if ours else ""]
+        limit = result["limit_ms"]
+        cells += [number(limit), f"{limit / ours:.2f}"] if limit and ours else ["", ""]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -286,14 +302,14 @@ def main():
                     continue
                 result = measure(workers, row, batch, op, rounds, seconds)
                 flops.append(necessary_operations(*row[:4], batch, op))
-                result["limit_ms"] = flops[-1] / (1e6 * max(rates.values()))
+                result["limit_ms"] = flops[-1] and flops[-1] / (1e6 * max(rates.values()))
                 results.append(result)
                 show(result)
     again = product_rate(workers)
     print("products, GFLOP/s, at the end: " + ", ".join(f"{name} {rate:.0f}" for name, rate in again.items()))
     best = max(*rates.values(), *again.values())
     for result, operations in zip(results, flops, strict=True):
-        result["limit_ms"] = operations / (1e6 * best)
+        result["limit_ms"] = operations and operations / (1e6 * best)
     summarise(results)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")

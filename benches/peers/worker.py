@@ -1,4 +1,4 @@
-"""One library in one process that times what it is asked to: `python worker.py zuko|flowjax|nflows THREADS`.
+"""One library in one process that times what it is asked to: `python worker.py zuko|flowjax|nflows|normflows THREADS`.
 
 The protocol, which diffeo's program of the same kind (`cargo run --release -p diffeo --example speed -- THREADS`) speaks too. A
 request is one line of JSON on stdin, an answer one line on stdout; the process lives until stdin ends:
@@ -8,7 +8,10 @@ request is one line of JSON on stdin, an answer one line on stdout; the process 
 
 - `model`: `maf` (affine) or `nsf` (rational-quadratic spline, `bins` bins, bound 5), both autoregressive, f32, ReLU networks
   with `layers` hidden layers of `hidden` units, `transforms` of them, columns reordered in between. diffeo and zuko also have
-  `bernstein` (degree `bins`) and `sos` (three polynomials of half that degree).
+  `bernstein` (degree `bins`), `sos` (three polynomials of half that degree), `naf` (zuko's: a monotone network of two layers of 2 `bins` units for each
+  column, ours: one such layer), `umnn` (zuko's UNAF: an integral of a network of one layer of `bins` units) and `ffjord` (one continuous
+  transform with exact divergence, tolerances 1e-5 relative and 1e-6 absolute), diffeo and nflows `qnsf` (quadratic splines), diffeo and normflows `resflow`
+  (contractive residual layers, with normflows' roulette).
 - `op`: `train` is loss, gradient and Adam's step on one batch that is in memory already; `log_prob` is without gradient;
   `sample` draws `batch` rows, new ones each time.
 - Calls are repeated for `seconds`, at least once; `ms` has the time of each. What happens once (building, compiling, the
@@ -69,19 +72,23 @@ class Zuko(Torch):
             "nsf": lambda: zuko.flows.NSF(d, bins=bins, **options),
             "bernstein": lambda: zuko.flows.BPF(d, degree=bins, **options),
             "sos": lambda: zuko.flows.SOSPF(d, degree=-(-bins // 2), polynomials=3, **options),
+            "naf": lambda: zuko.flows.NAF(d, network={"hidden_features": (2 * bins,) * 2}, **options),
+            "umnn": lambda: zuko.flows.UNAF(d, network={"hidden_features": (bins,)}, **options),
+            "ffjord": lambda: zuko.flows.CNF(d, hidden_features=(hidden,) * layers),
         }
+        expect(model, kinds)
         flow = kinds[model]()
         return self.calls(flow, d, batch, flow, lambda: flow().sample((batch,)))
 
 
-def expect(model):
-    if model not in ("maf", "nsf"):
+def expect(model, known):
+    if model not in known:
         raise ValueError(f"no {model} to compare with")
 
 
 class NFlows(Torch):
     def build(self, model, d, hidden, layers, transforms, bins, batch):
-        expect(model)
+        expect(model, ("maf", "nsf", "qnsf"))
         from nflows import distributions, flows
         from nflows import transforms as maps
 
@@ -89,13 +96,30 @@ class NFlows(Torch):
         network = {"features": d, "hidden_features": hidden, "num_blocks": layers - 1, "use_residual_blocks": False}
 
         def layer():
-            if model == "nsf":
-                spline = maps.MaskedPiecewiseRationalQuadraticAutoregressiveTransform
+            splines = {
+                "nsf": maps.MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
+                "qnsf": maps.MaskedPiecewiseQuadraticAutoregressiveTransform,
+            }
+            if spline := splines.get(model):
                 return spline(**network, num_bins=bins, tails="linear", tail_bound=5.0)
             return maps.MaskedAffineAutoregressiveTransform(**network)
 
         chain = [part for i in range(transforms) for part in ([maps.ReversePermutation(d)] if i else []) + [layer()]]
         flow = flows.Flow(maps.CompositeTransform(chain), distributions.StandardNormal([d]))
+        return self.calls(flow, d, batch, lambda: flow, lambda: flow.sample(batch))
+
+
+class NormFlows(Torch):
+    def build(self, model, d, hidden, layers, transforms, bins, batch):
+        expect(model, ("resflow",))
+        import normflows
+
+        def layer():
+            network = normflows.nets.LipschitzMLP([d] + [hidden] * layers + [d], lipschitz_const=0.9, init_zeros=True)
+            return [normflows.flows.Residual(network), normflows.flows.ActNorm(d)]
+
+        chain = [part for _ in range(transforms) for part in layer()]
+        flow = normflows.NormalizingFlow(normflows.distributions.DiagGaussian(d), chain)
         return self.calls(flow, d, batch, lambda: flow, lambda: flow.sample(batch))
 
 
@@ -108,7 +132,7 @@ class FlowJax:
         self.key = jax.random.key(0)
 
     def build(self, model, d, hidden, layers, transforms, bins, batch):
-        expect(model)
+        expect(model, ("maf", "nsf"))
         import equinox as eqx
         import jax
         import jax.numpy as jnp
@@ -192,4 +216,4 @@ def serve(library):
 
 
 if __name__ == "__main__":
-    serve({"zuko": Zuko, "flowjax": FlowJax, "nflows": NFlows}[sys.argv[1]](int(sys.argv[2])))
+    serve({"zuko": Zuko, "flowjax": FlowJax, "nflows": NFlows, "normflows": NormFlows}[sys.argv[1]](int(sys.argv[2])))

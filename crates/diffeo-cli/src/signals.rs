@@ -17,7 +17,9 @@ static AT_ONCE: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool
 /// The number of the signal that asked the work to stop, 0 when none did.
 static RECEIVED: LazyLock<Arc<AtomicUsize>> = LazyLock::new(|| Arc::new(AtomicUsize::new(0)));
 
-/// Installs the handlers: from here on the caller polls [`received`] and stops cleanly when a signal has come.
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Installs the handlers, once: from here on the caller polls [`received`] and stops cleanly when a signal has come.
 pub(crate) fn defer() -> Result<()> {
     let install = || -> io::Result<()> {
         for signal in [SIGINT, SIGTERM] {
@@ -29,6 +31,10 @@ pub(crate) fn defer() -> Result<()> {
         }
         Ok(())
     };
+    // A second set of handlers would take the first signal for the second.
+    if INSTALLED.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
     AT_ONCE.store(false, Ordering::SeqCst);
     install().map_err(|e| {
         Error::new(ErrorKind::Io, format!("cannot install the signal handlers: {e}")).caused_by(e)

@@ -6,7 +6,7 @@ use crate::colour::{AXIS, DATA, INK, MODEL, MUTED, PAPER, density_ramp};
 use crate::contour::mass_levels;
 use crate::error::PlotError;
 use crate::figure::Figure;
-use crate::font::{Weight, fit};
+use crate::font::{Weight, fit, text_width};
 use crate::layout::{
     LABEL_SIZE, MARGIN, Missing, draw_title, finish, missing_notes, plural, title_height,
 };
@@ -73,7 +73,7 @@ impl<'a> Density2dConfig<'a> {
 /// finite and ascending.
 pub fn draw_density2d(config: &Density2dConfig) -> Result<Figure, PlotError> {
     config.points.expect_width(2, "points")?;
-    let field = Field::new(config)?;
+    let field = Field::new(config.xs, config.ys, config.density)?;
     let side = config.side.clamp(120.0, 1200.0).floor();
     let top = MARGIN + title_height(config.title) + 20.0;
     let probe = Frame { left: 0.0, top, width: side, height: side };
@@ -89,7 +89,7 @@ pub fn draw_density2d(config: &Density2dConfig) -> Result<Figure, PlotError> {
     draw_title(&mut scene, config.title);
 
     let panel = Panel::new(config.names, frame, field.ranges);
-    scene.picture([frame.left, frame.top], field.picture(&panel));
+    scene.picture([frame.left, frame.top], field.picture(frame, field.limit));
     let (points, missing) = panel.visible_points(config.points);
     let drawn = thin(points);
     scene.dots(drawn.clone(), 1.5, INK.with_alpha(0.3));
@@ -128,6 +128,66 @@ fn notes(config: &Density2dConfig, field: &Field, drawn: usize, points: Missing)
     notes
 }
 
+/// What [`draw_densities`] draws: small pictures of densities side by side.
+#[derive(Clone, Debug)]
+pub struct DensitiesConfig<'a> {
+    /// What stands over each column of pictures.
+    pub columns: &'a [&'a str],
+    /// What stands beside each row of pictures.
+    pub rows: &'a [&'a str],
+    /// Places of all densities along both axes, ascending.
+    pub places: &'a [f64],
+    /// The densities, row after row of pictures, each `[places, places]`.
+    pub densities: &'a [Vec<f64>],
+    /// Title above the figure; none if empty.
+    pub title: &'a str,
+    /// Side of a picture in units of 1/96 inch.
+    pub side: f64,
+}
+
+/// Draws densities without axes, to be compared: all of a column have the colours of its first, as in [`draw_density2d`].
+///
+/// # Errors
+/// [`PlotError::Shape`] if there is not a density for each row and column, or one does not fill its grid.
+pub fn draw_densities(config: &DensitiesConfig) -> Result<Figure, PlotError> {
+    const GAP: f64 = 6.0;
+    let (across, down) = (config.columns.len(), config.rows.len());
+    if config.densities.len() != across * down {
+        return Err(PlotError::Shape(format!(
+            "expected {down} rows of {across} densities, found {} in all",
+            config.densities.len()
+        )));
+    }
+    let fields = config.densities.iter();
+    let fields = fields.map(|density| Field::new(config.places, config.places, density));
+    let fields = fields.collect::<Result<Vec<Field>, PlotError>>()?;
+    let side = config.side.clamp(40.0, 600.0).floor();
+    let label = |row: &&str| text_width(row, LABEL_SIZE, Weight::Regular);
+    let left = (MARGIN + config.rows.iter().map(label).fold(0.0, f64::max) + 8.0).ceil();
+    let top = MARGIN + title_height(config.title) + LABEL_SIZE + 8.0;
+    let end = |start: f64, n: usize| start + n as f64 * (side + GAP) - GAP + MARGIN;
+    let mut scene = Scene::new(end(left, across), end(top, down));
+    draw_title(&mut scene, config.title);
+    let style = TextStyle::new(LABEL_SIZE, INK);
+    for (i, field) in fields.iter().enumerate() {
+        let (row, column) = (i / across, i % across);
+        let place = |start: f64, n: usize| start + n as f64 * (side + GAP);
+        let [x, y] = [place(left, column), place(top, row)];
+        let frame = Frame { left: x, top: y, width: side, height: side };
+        scene.picture([x, y], field.picture(frame, fields[column].limit));
+        if row == 0 {
+            let name = fit(config.columns[column], side, LABEL_SIZE, Weight::Regular);
+            scene.text([x, top - 8.0], name, style);
+        }
+        if column == 0 {
+            scene.text([MARGIN, y + 0.5 * side], config.rows[row], style);
+        }
+    }
+    let skipped = fields.iter().map(|field| field.skipped).sum();
+    let missing = missing_notes(&[("density value", Missing { skipped, outside: 0 })]);
+    Ok(finish(scene, config.title, "Densities", missing))
+}
+
 /// At most [`POINTS_MAX`] points at equal distances in their order.
 fn thin(points: Vec<Point>) -> Vec<Point> {
     if points.len() <= POINTS_MAX {
@@ -152,8 +212,9 @@ struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn new(config: &Density2dConfig<'a>) -> Result<Self, PlotError> {
-        for (what, places) in [("xs", config.xs), ("ys", config.ys)] {
+    /// A density at each of `xs`, row after row for each of `ys`.
+    fn new(xs: &'a [f64], ys: &'a [f64], density: &[f64]) -> Result<Self, PlotError> {
+        for (what, places) in [("xs", xs), ("ys", ys)] {
             let rising = places.windows(2).all(|w| w[0] < w[1]);
             if places.len() < 2 || !rising || !places.iter().all(|v| v.abs() <= 1e300) {
                 return Err(PlotError::Shape(format!(
@@ -162,17 +223,16 @@ impl<'a> Field<'a> {
                 )));
             }
         }
-        if config.density.len() != config.xs.len() * config.ys.len() {
+        if density.len() != xs.len() * ys.len() {
             return Err(PlotError::Shape(format!(
                 "expected {} by {} densities, found {}",
-                config.ys.len(),
-                config.xs.len(),
-                config.density.len()
+                ys.len(),
+                xs.len(),
+                density.len()
             )));
         }
         let usable = |v: &f64| v.is_finite() && *v >= 0.0;
-        let values: Vec<f64> =
-            config.density.iter().map(|v| if usable(v) { *v } else { 0.0 }).collect();
+        let values: Vec<f64> = density.iter().map(|v| if usable(v) { *v } else { 0.0 }).collect();
         let largest = values.iter().copied().fold(0.0, f64::max);
         // Relative to the largest, so that the sum of the mass cannot overflow.
         let relative: Vec<f64> = values.iter().map(|v| v / largest).collect();
@@ -182,22 +242,23 @@ impl<'a> Field<'a> {
         let limit = largest * level.first().map_or(1.0, |(_, level)| *level);
         let range = |places: &[f64]| Range::new(places[0], places[places.len() - 1]);
         Ok(Self {
-            xs: config.xs,
-            ys: config.ys,
-            ranges: [range(config.xs), range(config.ys)],
+            xs,
+            ys,
+            ranges: [range(xs), range(ys)],
             limit: if limit > 0.0 { limit } else { 1.0 },
             saturates: largest > 1.05 * limit,
-            skipped: config.density.iter().filter(|v| !usable(v)).count(),
+            skipped: density.iter().filter(|v| !usable(v)).count(),
             values,
         })
     }
 
-    fn picture(&self, panel: &Panel) -> Picture {
-        let frame = panel.frame;
+    /// The densities as colours, brightest from `limit` on.
+    fn picture(&self, frame: Frame, limit: f64) -> Picture {
+        let [x, y] =
+            [Axis::horizontal(self.ranges[0], &frame), Axis::vertical(self.ranges[1], &frame)];
         Picture::render(frame.width, frame.height, |dx, dy| {
-            let x = panel.x.axis.value(frame.left + dx);
-            let y = panel.y.axis.value(frame.top + dy);
-            Some(density_ramp(self.at(x, y) / self.limit))
+            let at = self.at(x.value(frame.left + dx), y.value(frame.top + dy));
+            Some(density_ramp(at / limit))
         })
     }
 

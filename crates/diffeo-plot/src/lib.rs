@@ -43,7 +43,7 @@ mod ticks;
 
 pub use calibration::{CalibrationConfig, draw_calibration};
 pub use compose::{Stack, compose};
-pub use density2d::{Density2dConfig, GridLine, draw_density2d};
+pub use density2d::{DensitiesConfig, Density2dConfig, GridLine, draw_densities, draw_density2d};
 pub use error::PlotError;
 pub use figure::{Figure, FigureFormat};
 pub use loss_curve::{LossCurveConfig, LossPoint, draw_loss_curve};

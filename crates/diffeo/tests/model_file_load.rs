@@ -63,7 +63,8 @@ impl Folder {
 #[test]
 fn a_loaded_model_gives_the_same_bits() {
     let folder = Folder::new();
-    for preset in Preset::ALL.into_iter().filter(|p| *p != Preset::Gaussian) {
+    let takes_context = |p: &Preset| p.spec(2, 1, &PresetOptions::default()).is_ok();
+    for preset in Preset::ALL.into_iter().filter(takes_context) {
         let saved = model(preset, BaseSpec::Normal(NormalSpec {}));
         saved.save(&folder.path()).unwrap();
         let bytes = std::fs::read(folder.path()).unwrap();

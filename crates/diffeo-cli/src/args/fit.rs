@@ -23,6 +23,7 @@ use crate::duration::Span;
      diffeo fit survey.csv --missing model --exclude name,id --out m.safetensors\n  \
      diffeo fit survey.csv --any-subset --exclude name,id --out m.safetensors\n  \
      diffeo fit train.csv --graph edges.txt --out m.safetensors\n  \
+     diffeo fit train.csv --model auto --max-time 30m --out m.safetensors\n  \
      diffeo fit train.csv --valid valid.csv --max-time 10m --log train.jsonl --out m.safetensors\n  \
      diffeo fit train.csv --out m.safetensors --resume\n  \
      diffeo fit --config run.toml\n\n\
@@ -201,7 +202,11 @@ pub(crate) enum ResumeMode {
 
 fn model_help() -> String {
     let each = Preset::ALL.map(|preset| format!("{preset} ({})", preset.summary()));
-    format!("Kind of flow: {} [default: {}]", each.join(", "), Preset::default())
+    format!(
+        "Kind of flow: {}; auto tries a few of them on short runs, in at most a third of --max-time, and fits the best by validation [default: {}]",
+        each.join(", "),
+        Preset::default()
+    )
 }
 
 fn order_help() -> String {

@@ -1,25 +1,27 @@
 //! `diffeo fit`: a table in, a model out.
 
 mod journal;
+mod selection;
 mod tables;
 mod training;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use diffeo::train::{Plan, Resume, StopReason, Trainer};
+use diffeo::train::{Candidate, FitOptions, Plan, Resume, StopReason, Trainer};
 use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, printable, quoted};
 use diffeo_table::Input;
 
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
 use crate::graph::Graph;
-use crate::options::fit::{FitPlan, Valid, plan};
+use crate::options::fit::{Choice, FitPlan, Valid, plan};
 use crate::output::{Console, Report};
 use crate::preflight::{self, Target};
 use crate::progress::{Progress, grouped};
 use crate::{exit, options, signals};
 use journal::Journal;
+use selection::{Selection, Trials};
 use tables::Prepared;
 use training::Training;
 
@@ -40,11 +42,11 @@ struct Files {
 pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<Report> {
     let plan = plan(args, common)?;
     let files = Files::check(&plan, console)?;
-    let journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
+    let mut journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
     let graph = args.graph.as_deref().map(Graph::read).transpose()?;
     let prepared = tables::prepare(&plan, console)?;
     let graph = graph.map(|graph| graph.parents(&prepared.schema, console)).transpose()?;
-    let mut trainer = start(&plan, &files, prepared, graph, console)?;
+    let (mut trainer, selection) = start(&plan, &files, prepared, graph, &mut journal, console)?;
     preflight::check_space(
         &files.out,
         trainer.plan().parameters.saturating_mul(BYTES_PER_PARAMETER),
@@ -52,7 +54,8 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     describe(&plan, trainer.plan(), console);
     signals::defer()?;
     let started = Instant::now();
-    let training = Training::new(&plan, &files.checkpoint, Progress::new(console), journal);
+    let tried = selection.as_ref().map_or(Duration::ZERO, |selection| selection.elapsed);
+    let training = Training::new(&plan, tried, &files.checkpoint, Progress::new(console), journal);
     let reason = training.run(&mut trainer)?;
     if reason == StopReason::Interrupted || reason == StopReason::MaxTime {
         trainer.save_checkpoint(&files.checkpoint)?;
@@ -69,6 +72,7 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
         Trainer::remove_checkpoint(&files.checkpoint)?;
     }
     let mut report = report(&model, &planned, reason, &files);
+    selection.iter().for_each(|selection| selection.report(&mut report));
     if let Some(path) = &files.plot {
         draw(args, &files.out, path, common, console)?;
         let text = path.to_string_lossy();
@@ -143,46 +147,98 @@ fn start(
     files: &Files,
     prepared: Prepared,
     graph: Option<Vec<Vec<usize>>>,
+    journal: &mut Journal,
     console: &Console,
-) -> Result<Trainer> {
-    let Prepared { schema, data, validation } = prepared;
+) -> Result<(Trainer, Option<Selection>)> {
+    let training = training(plan, files, &prepared, console)?;
+    let candidates = candidates(plan, &prepared, training.seed, graph, console);
+    let Prepared { schema, data, .. } = prepared;
+    let spec_of = |candidate: &Candidate| {
+        candidate.spec(&schema.shape()).map_err(too_large_is_a_fault_of_the_options)
+    };
+    if plan.resume.is_some() {
+        let resume = Resume { changes: plan.changes.clone(), ..Resume::default() };
+        let trainer = Trainer::resume_with(&files.checkpoint, data, training, &resume)?;
+        let expect = |candidate| trainer.expect(&spec_of(candidate)?, &schema);
+        match &*candidates {
+            [one] => expect(one)?,
+            // One of them was selected when the run began.
+            several if several.iter().any(|candidate| expect(candidate).is_ok()) => {}
+            _ => {
+                return Err(Error::config(
+                    "cannot resume: the checkpoint is of none of the models that --model auto tries; give the data and settings of the first run, or name its model",
+                ));
+            }
+        }
+        console.note(format!("going on from step {}", grouped(trainer.step())));
+        return Ok((trainer, None));
+    }
+    let mut selection = None;
+    let candidate = match (plan.choice, &*candidates) {
+        (Choice::Named(_), [one]) => one,
+        _ => {
+            let mut trials = Trials {
+                schema: &schema,
+                data: &data,
+                training: &training,
+                max_time: plan.max_time,
+                console,
+                journal,
+            };
+            &selection.insert(trials.select(candidates)?).candidate
+        }
+    };
+    let trainer = Trainer::new(spec_of(candidate)?, schema.clone(), data, training)
+        .map_err(|e| tables::of_table(e, &plan.data))?;
+    Ok((trainer, selection))
+}
+
+/// How to train.
+fn training(
+    plan: &FitPlan,
+    files: &Files,
+    prepared: &Prepared,
+    console: &Console,
+) -> Result<FitOptions> {
     let mut training = plan.training.clone();
-    if let Some(validation) = validation {
-        training.validation = validation;
+    if let Some(validation) = &prepared.validation {
+        training.validation = validation.clone();
     }
     training.seed = match plan.resume {
         Some(mode) => seed_of_checkpoint(plan, files, mode, console)?,
         None => options::seed_or_drawn(plan.seed, console),
     };
+    Ok(training)
+}
+
+/// The model that was asked for, or those to try.
+fn candidates(
+    plan: &FitPlan,
+    prepared: &Prepared,
+    seed: u64,
+    graph: Option<Vec<Vec<usize>>>,
+    console: &Console,
+) -> Vec<Candidate> {
+    let (args, rows) = (&plan.args, prepared.data.x.len());
     // Residual blocks need equal widths; a choice of other widths is one against them.
     let equal = plan.shape.hidden.windows(2).all(|w| w[0] == w[1]);
-    let residual =
-        plan.args.residual.unwrap_or(equal && PresetOptions::for_rows(data.x.len()).residual);
-    let shape = PresetOptions { seed: training.seed, residual, graph, ..plan.shape.clone() };
+    let residual = args.residual.unwrap_or(equal && PresetOptions::for_rows(rows).residual);
+    let options = PresetOptions { seed, residual, graph, ..plan.shape.clone() };
+    let shape = prepared.schema.shape();
+    let preset = match plan.choice {
+        Choice::Auto => return Candidate::for_table(&shape, &options),
+        Choice::Named(preset) => preset,
+    };
     // One row has no covariance; the others would be singular.
-    let shape_of = schema.shape();
-    let is_plain = shape_of.marks.is_empty() && schema.context.is_empty();
-    let few = (2..=schema.width()).contains(&data.x.len()) && is_plain;
-    let args = &plan.args;
+    let is_plain = shape.marks.is_empty() && prepared.schema.context.is_empty();
+    let few = (2..=prepared.schema.width()).contains(&rows) && is_plain;
     let is_free =
         args.model.is_none() && args.base.is_none() && args.order.is_none() && args.graph.is_none();
-    let preset = match few && is_free {
-        true => {
-            console.warn("there are no more rows than columns: fitted with --model gaussian; any other --model is taken as it is given");
-            Preset::Gaussian
-        }
-        false => plan.preset,
-    };
-    let spec = preset.spec_for(&shape_of, &shape).map_err(too_large_is_a_fault_of_the_options)?;
-    if plan.resume.is_none() {
-        let new = Trainer::new(spec, schema, data, training);
-        return new.map_err(|e| tables::of_table(e, &plan.data));
+    if few && is_free {
+        console.warn("there are no more rows than columns: fitted with --model gaussian; any other --model is taken as it is given");
+        return vec![Candidate::new(Preset::Gaussian, options)];
     }
-    let resume = Resume { changes: plan.changes.clone(), ..Resume::default() };
-    let trainer = Trainer::resume_with(&files.checkpoint, data, training, &resume)?;
-    trainer.expect(&spec, &schema)?;
-    console.note(format!("going on from step {}", grouped(trainer.step())));
-    Ok(trainer)
+    vec![Candidate::new(preset, options)]
 }
 
 /// A model beyond all limits was asked for; no machine is short of anything.
@@ -238,7 +294,7 @@ fn describe(asked: &FitPlan, plan: &Plan, console: &Console) {
 }
 
 fn interrupted(files: &Files, trainer: &Trainer, seconds: f64, console: &Console) -> Report {
-    let (plan, history) = (trainer.plan(), trainer.history());
+    let plan = trainer.plan();
     let checkpoint = files.checkpoint.to_string_lossy();
     console.note(format!(
         "interrupted; {} holds all that is needed: go on with --resume",
@@ -249,15 +305,11 @@ fn interrupted(files: &Files, trainer: &Trainer, seconds: f64, console: &Console
     report.key("model", serde_json::Value::Null);
     report.key("checkpoint", checkpoint);
     fixed_keys(&mut report, plan, StopReason::Interrupted);
-    // The best so far: the first of the lowest losses, as the fit itself counts.
-    let scored = history.iter().filter_map(|point| Some((point.step, point.valid_loss?)));
-    let finite = scored.filter(|(_, loss)| loss.is_finite());
-    let best = finite.min_by(|a, b| a.1.total_cmp(&b.1));
-    let (best_step, loss) = best.unwrap_or((trainer.step(), f64::NAN));
+    let best_step = trainer.best().map_or(trainer.step(), |point| point.step);
     report.key("steps", trainer.step());
     report.number("epochs", trainer.step() as f64 / plan.steps_per_epoch as f64);
     report.number("seconds", seconds);
-    report.number("valid_log_prob_mean", -loss);
+    report.number("valid_log_prob_mean", selection::score(trainer));
     report.key("best_step", best_step);
     report
 }

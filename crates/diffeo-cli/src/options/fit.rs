@@ -25,13 +25,34 @@ pub(crate) enum Valid {
     Table(PathBuf),
 }
 
+/// Which model to fit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Choice {
+    /// This one.
+    Named(Preset),
+    /// The best of a few that are tried.
+    Auto,
+}
+
+impl Choice {
+    fn parse(name: Option<&str>) -> Result<Self> {
+        match name {
+            None => Ok(Self::Named(Preset::default())),
+            Some("auto") => Ok(Self::Auto),
+            Some(name) => name.parse().map(Self::Named).map_err(|e: diffeo::Error| {
+                diffeo::Error::config(format!("{}, or auto", e.message()))
+            }),
+        }
+    }
+}
+
 /// What `fit` is asked to do.
 pub(crate) struct FitPlan {
     pub(crate) args: FitArgs,
     pub(crate) data: Input,
     pub(crate) out: PathBuf,
     pub(crate) read: ReadOptions,
-    pub(crate) preset: Preset,
+    pub(crate) choice: Choice,
     pub(crate) shape: PresetOptions,
     pub(crate) training: FitOptions,
     pub(crate) valid: Valid,
@@ -61,20 +82,20 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
         ),
         _ => {}
     }
-    let preset = args
-        .model
-        .as_deref()
-        .map_or(Some(Preset::default()), |name| faults.take("--model", name.parse()));
-    check_graph(args, preset, &mut faults);
+    let choice = faults.take("--model", Choice::parse(args.model.as_deref()));
+    check_graph(args, choice, &mut faults);
     let valid = faults.take("--valid", valid(args.valid.as_deref())).unwrap_or(Valid::Default);
     if valid == Valid::Table("-".into()) {
         faults.add("--valid: validation rows come from a file, not from stdin");
+    }
+    if choice == Some(Choice::Auto) && valid == Valid::Share(0.0) {
+        faults.add("--model auto compares models by validation rows, but --valid is 0");
     }
     let plan = FitPlan {
         data: Input::from_arg(data),
         out,
         read,
-        preset: preset.unwrap_or_default(),
+        choice: choice.unwrap_or(Choice::Auto),
         shape: shape(args, &mut faults),
         training: training(args, common, &valid, &mut faults),
         valid,
@@ -94,11 +115,13 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
 }
 
 /// Refuses a graph together with what it excludes.
-fn check_graph(args: &FitArgs, preset: Option<Preset>, faults: &mut Faults) {
+fn check_graph(args: &FitArgs, choice: Option<Choice>, faults: &mut Faults) {
     if args.graph.is_none() {
         return;
     }
-    if let Some(Err(error)) = preset.map(Preset::expect_graph) {
+    if let Some(Choice::Named(preset)) = choice
+        && let Err(error) = preset.expect_graph()
+    {
         faults.add(format!("--graph: {}", error.message()));
     }
     if args.order.is_some() {

@@ -8,6 +8,7 @@
 //! Learner   steps of the optimiser on any loss of any module        learner.rs, objective.rs
 //! Trainer   the loop over a flow: what programs use                 trainer.rs, fit.rs, solve.rs,
 //!                                                                   saturation.rs, warnings.rs
+//! Candidate which of a few flows suits a table                      selection.rs
 //! ```
 //!
 //! A run is a function of plan and data. Order and noise come from counter-based streams (seed, purpose, step, row), so
@@ -28,6 +29,7 @@ mod recipe;
 mod run;
 mod saturation;
 mod schedule;
+mod selection;
 mod shards;
 mod solve;
 mod state;
@@ -50,4 +52,5 @@ pub use lookup::Checkpoint;
 pub use objective::{BaseDraws, Likelihood, LogDensity, Objective, ReverseKl, Source};
 pub use options::{Allowed, FitOptions};
 pub use recipe::Plan;
+pub use selection::Candidate;
 pub use trainer::Trainer;

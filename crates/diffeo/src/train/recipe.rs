@@ -99,7 +99,7 @@ impl Plan {
             _ if problem.solved => 0,
             (Some(steps), _) => steps,
             (None, Some(epochs)) => (epochs * steps_per_epoch as f64).ceil().max(1.0) as u64,
-            (None, None) => (STEPS_AT_1000 * (rows / 1000.0).cbrt()).round().max(1.0) as u64,
+            (None, None) => steps_by_rows(problem.rows_train),
         };
         let by_batch = RATE_REFERENCE * (batch as f64 / BATCH_REFERENCE).sqrt();
         let warmup_steps = (steps_total as f64 * options.warmup).round() as u64;
@@ -131,6 +131,11 @@ impl Plan {
         let (peak, warmup, total) = (self.learning_rate, self.warmup_steps, self.steps_total);
         Schedule { peak, warmup, total }
     }
+}
+
+/// Steps for a table of so many rows where nothing else is said.
+pub(super) fn steps_by_rows(rows: usize) -> u64 {
+    (STEPS_AT_1000 * (rows as f64 / 1000.0).cbrt()).round().max(1.0) as u64
 }
 
 /// How many shards a batch is cut into: by its size only, so that the sum has the same bits on any number of threads.

@@ -198,6 +198,13 @@ impl Trainer {
         with_run!(&self.runs, run => run.state.history.iter().map(point).collect())
     }
 
+    /// The validation with the lowest loss so far, the first of equals, as the fit itself counts.
+    pub fn best(&self) -> Option<HistoryPoint> {
+        let loss = |point: &HistoryPoint| point.valid_loss.filter(|loss| loss.is_finite());
+        let scored = self.history().into_iter().filter_map(|point| Some((loss(&point)?, point)));
+        scored.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, point)| point)
+    }
+
     /// Does the next thing (one optimiser step or one validation) and says what it was. Before the end there may be a last
     /// [`Event::Warning`] about the model.
     ///

@@ -32,8 +32,17 @@ impl Journal {
 
     /// Writes `event`. The first failure gives a warning and ends the log: training is worth more.
     pub(super) fn write(&mut self, event: &Event, elapsed: Duration) -> Option<String> {
+        self.line(line(event)?, elapsed)
+    }
+
+    /// Writes how a model did that was tried.
+    pub(super) fn trial(&mut self, mut trial: Value, elapsed: Duration) -> Option<String> {
+        trial["event"] = "trial".into();
+        self.line(trial, elapsed)
+    }
+
+    fn line(&mut self, mut line: Value, elapsed: Duration) -> Option<String> {
         let (file, path) = self.file.as_mut()?;
-        let mut line = line(event)?;
         if let Some(object) = line.as_object_mut() {
             object.insert("seconds".to_string(), number(elapsed.as_secs_f64()));
         }

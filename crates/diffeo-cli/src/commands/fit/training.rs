@@ -33,8 +33,10 @@ pub(super) struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
+    /// `tried` of the time that is allowed has gone by.
     pub(super) fn new(
         plan: &FitPlan,
+        tried: Duration,
         checkpoint: &'a Path,
         progress: Progress,
         journal: Journal,
@@ -43,7 +45,7 @@ impl<'a> Training<'a> {
         Self {
             checkpoint,
             checkpoint_steps: plan.checkpoint_every,
-            max_time: plan.max_time,
+            max_time: plan.max_time.map(|time| time.saturating_sub(tried)),
             progress,
             journal,
             started: now,
