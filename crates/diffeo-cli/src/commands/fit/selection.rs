@@ -91,7 +91,9 @@ impl Trials<'_> {
                 Rough(trial.seconds)
             ));
             let elapsed = Duration::from_secs_f64(trial.seconds);
-            self.journal.trial(trial.json(), elapsed).map(|warning| self.console.warn(warning));
+            if let Some(warning) = self.journal.trial(trial.json(), elapsed) {
+                self.console.warn(warning);
+            }
             let score = trial.valid_log_prob_mean;
             if score.is_finite() && best.as_ref().is_none_or(|(highest, _)| score > *highest) {
                 best = Some((score, candidate));
