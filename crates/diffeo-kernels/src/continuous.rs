@@ -14,6 +14,7 @@ mod backward;
 mod control;
 mod field;
 mod lanes;
+mod regress;
 mod solve;
 mod tableau;
 
@@ -23,6 +24,7 @@ use std::ops::Range;
 use crate::tiles::TILE_ROWS;
 use crate::{Aligned, LinearScratch, Real, Staircase, pack_weight};
 pub use backward::Taken;
+pub use regress::Regression;
 use tableau::{DORMAND_PRINCE_5, DORMAND_PRINCE_8, RUNGE_KUTTA_4, Tableau};
 
 /// How far out a field still tells places from each other: beyond, it is that of the nearest place within.

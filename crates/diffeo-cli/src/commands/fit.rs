@@ -7,7 +7,7 @@ mod training;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use diffeo::train::{Plan, Resume, StopReason, Trainer};
+use diffeo::train::{Loss, Plan, Resume, StopReason, Trainer};
 use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, printable, quoted};
 use diffeo_table::Input;
 
@@ -173,6 +173,7 @@ fn start(
         }
         false => plan.preset,
     };
+    training.loss = training.loss.or(Some(Loss::of(preset)));
     let spec = preset.spec_for(&shape_of, &shape).map_err(too_large_is_a_fault_of_the_options)?;
     if plan.resume.is_none() {
         let new = Trainer::new(spec, schema, data, training);
@@ -227,8 +228,12 @@ fn describe(asked: &FitPlan, plan: &Plan, console: &Console) {
         0 => "no validation".to_string(),
         rows => format!("{} for validation", grouped(rows)),
     };
+    let loss = match plan.loss {
+        Loss::Likelihood => String::new(),
+        loss => format!("; by {loss}, validated by likelihood"),
+    };
     console.note(format!(
-        "{} rows to train, {validation}; {} parameters; {} steps of {} rows; rate {:.1e}",
+        "{} rows to train, {validation}; {} parameters; {} steps of {} rows; rate {:.1e}{loss}",
         grouped(plan.rows_train),
         grouped(plan.parameters),
         grouped(plan.steps_total),
@@ -264,6 +269,7 @@ fn interrupted(files: &Files, trainer: &Trainer, seconds: f64, console: &Console
 
 /// The keys that are known before the end.
 fn fixed_keys(report: &mut Report, plan: &Plan, reason: StopReason) {
+    report.key("loss", plan.loss.name());
     report.key("parameters", plan.parameters);
     report.key("rows_train", plan.rows_train);
     report.key("rows_valid", plan.rows_valid);

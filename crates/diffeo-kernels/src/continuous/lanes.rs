@@ -253,3 +253,24 @@ dispatched! {
         }
     }
 }
+
+dispatched! {
+    /// How far a field is from the velocities that are wanted: adds the squares to the loss of each row, and writes their gradient by the field, times the row's weight.
+    pub(super) fn miss<T: Real>(
+        v: &[T],
+        wanted: &[T],
+        row_weights: &[T; TILE_ROWS],
+        losses: &mut [f64; TILE_ROWS],
+        by_v: &mut [T],
+    ) {
+        for first in (0..v.len()).step_by(TILE_ROWS) {
+            for lane in 0..TILE_ROWS {
+                let i = first + lane;
+                let off = v[i] - wanted[i];
+                let wide = off.to_f64();
+                losses[lane] = wide.fma(wide, losses[lane]);
+                by_v[i] = (off + off) * row_weights[lane];
+            }
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Fields and their solutions against plain loops, mathematics and another library.
 
 mod gradients;
+mod regress;
 
 use super::*;
 use crate::dispatch::tests::at_each_level;

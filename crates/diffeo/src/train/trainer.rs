@@ -5,6 +5,9 @@ use std::path::Path;
 use super::checkpoint::{self, Identity, Resume, Saved};
 use super::data::{Part, TrainingData, ValidationChoice, fingerprint, split};
 use super::events::{Event, StopReason};
+use super::loss::Loss;
+use super::matching::Matching;
+use super::objective::FlatObjective;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
@@ -23,6 +26,9 @@ use crate::spec::{FlowSpec, Precision};
 
 /// Most rows of each kind whose log-density is looked at for [`TrainingSummary::log_prob_lowest`].
 const ROWS_SCORED: usize = 10_000;
+
+/// Most rows that validate where scoring takes the solution of an equation and training does not.
+const ROWS_SOLVED: usize = 512;
 
 /// A fit in progress: [`Trainer::advance`] until it says [`Event::Finished`], then [`Trainer::finish`].
 ///
@@ -94,6 +100,8 @@ impl Trainer {
         options.validate()?;
         schema.validate()?;
         expect_columns(&spec, &schema)?;
+        let loss = options.loss.unwrap_or_default();
+        loss.expect(&spec)?;
         data.check(&schema)?;
         if let ValidationChoice::Given(valid) = &options.validation {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
@@ -104,6 +112,10 @@ impl Trainer {
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
         let streams = Streams::new(options.seed);
         let (train, valid) = split(data, &options.validation, schema.is_continuous(), streams)?;
+        let valid = valid.map(|part| match loss {
+            Loss::Likelihood => part,
+            Loss::FlowMatching | Loss::OtFlowMatching => part.at_most(ROWS_SOLVED),
+        });
         let mut flow = spec.build(options.seed)?;
         let encoding = Encoding::new(&schema, units.clone());
         let solved = solve::start(&mut flow, &train, &encoding, streams)?;
@@ -320,7 +332,11 @@ impl Parts {
     fn run<T: Element>(self, flow: &Flow, threads: usize) -> Result<Run<T>> {
         let Self { plan, encoding, train, valid } = self;
         let (layout, initial) = flat_weights(flow)?;
-        let objective = Box::new(Engine::new(flow));
+        let objective: Box<dyn FlatObjective<T>> = match plan.loss {
+            Loss::Likelihood => Box::new(Engine::new(flow)),
+            Loss::FlowMatching => Box::new(Matching::new(flow, false)),
+            Loss::OtFlowMatching => Box::new(Matching::new(flow, true)),
+        };
         Run::new(Setting { plan, objective, layout, encoding, train, valid }, initial, threads)
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use diffeo_kernels::ops::Direction;
 use diffeo_kernels::{
-    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Real, Solver, Stalled, TILE_ROWS,
-    Taken, Tape, Tile, unit_probes,
+    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Real, Regression, Solver, Stalled,
+    TILE_ROWS, Taken, Tape, Tile, unit_probes,
 };
 
 use super::{Continuous, NAMES, SolverSpec, not_solved, signs};
 use crate::error::Result;
 use crate::host::draws::Draws;
-use crate::step::{Arena, Kept, Pass, Scratch, Step, Weights};
+use crate::step::{Arena, Kept, Pass, Scratch, Step, Velocity, Weights};
 
 /// Rows from `t = 0` to `t = 1`.
 pub(super) struct ContinuousStep {
@@ -55,6 +55,21 @@ impl ContinuousStep {
         })
     }
 
+    /// How many weights the field has.
+    fn len(&self) -> usize {
+        self.ranges.iter().map(Range::len).sum()
+    }
+
+    /// Puts the gradient by the field's weights where the flow has them.
+    fn spread<T: Real>(&self, by_weights: &[T], gradient: &mut [T]) {
+        let mut rest = by_weights;
+        for range in &self.ranges {
+            let (from, more) = rest.split_at(range.len());
+            gradient[range.clone()].copy_from_slice(from);
+            rest = more;
+        }
+    }
+
     fn solver<T: Real>(&self, pass: &Pass<'_, T>) -> Solver {
         self.solver.solver(pass.draws.is_some(), size_of::<T>() == size_of::<f64>())
     }
@@ -89,7 +104,7 @@ fn loaded<T: Real>(arena: &Arena<T>, len: usize) -> FieldWeights<'_, T> {
 
 impl<T: Real> Step<T> for ContinuousStep {
     fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
-        let len = self.ranges.iter().map(Range::len).sum();
+        let len = self.len();
         let ([flat], packed) = loaded.arrays(self.field.packed());
         let mut rest = flat.sized(len);
         for range in &self.ranges {
@@ -109,7 +124,7 @@ impl<T: Real> Step<T> for ContinuousStep {
         kept: Kept<'_, T>,
     ) -> Result<()> {
         let size = self.field.dims() * TILE_ROWS;
-        let weights = loaded(kept.loaded, self.ranges.iter().map(Range::len).sum());
+        let weights = loaded(kept.loaded, self.len());
         let solver = self.solver(pass);
         let (_, tapes) = kept.tape.arrays::<0>(EACH * pass.tiles);
         let mut work = FieldWork::default();
@@ -143,7 +158,7 @@ impl<T: Real> Step<T> for ContinuousStep {
         gradient: &mut [T],
     ) {
         let size = self.field.dims() * TILE_ROWS;
-        let len = self.ranges.iter().map(Range::len).sum();
+        let len = self.len();
         let weights = loaded(kept.loaded, len);
         let solver = self.solver(pass);
         let ([by_weights, by_context], _) = scratch.arena.arrays(0);
@@ -161,11 +176,28 @@ impl<T: Real> Step<T> for ContinuousStep {
             let to = FieldGradients { x: grad, context: by_context, weights: by_weights };
             self.field.backward(weights, given, taken, by_log_det, to, &mut work);
         }
-        let mut rest = &by_weights[..];
-        for range in &self.ranges {
-            let (from, more) = rest.split_at(range.len());
-            gradient[range.clone()].copy_from_slice(from);
-            rest = more;
-        }
+        self.spread(by_weights, gradient);
+    }
+
+    fn velocity(&self) -> Option<&dyn Velocity<T>> {
+        Some(self)
+    }
+}
+
+impl<T: Real> Velocity<T> for ContinuousStep {
+    fn regress(
+        &self,
+        at: Regression<'_, T>,
+        losses: &mut [f64],
+        (arrays, scratch): (&Arena<T>, &mut Scratch<T>),
+        gradient: &mut [T],
+    ) {
+        let len = self.len();
+        let ([by_weights], _) = scratch.arena.arrays(0);
+        let by_weights = by_weights.sized(len);
+        by_weights.fill(T::ZERO);
+        let mut work = FieldWork::default();
+        self.field.regress(loaded(arrays, len), at, losses, by_weights, &mut work);
+        self.spread(by_weights, gradient);
     }
 }
