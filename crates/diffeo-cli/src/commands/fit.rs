@@ -296,6 +296,10 @@ fn report(model: &Model, plan: &Plan, reason: StopReason, files: &Files) -> Repo
                 grouped(rows)
             ),
         };
+        if let Some(evaluations) = summary.evaluations {
+            report.number("evaluations", evaluations);
+            report.line(format!("{evaluations:.0} evaluations of the field to score a row"));
+        }
         report.line(format!(
             "{score}\nbest step {} of {} ({:.1} epochs), {}, {}",
             grouped(summary.best_step),

@@ -1,7 +1,7 @@
 //! A field held to velocities at places and times, without a solution.
 
 use super::lanes::miss;
-use super::{Field, FieldWeights, FieldWork, Tile};
+use super::{Field, FieldWeights, FieldWork, Penalty, Tile};
 use crate::tiles::TILE_ROWS;
 use crate::{Aligned, Real};
 
@@ -59,7 +59,7 @@ impl Field {
                 let to = (&mut losses[lanes], &mut *gradient);
                 self.regress_tile(weights, of_tile, [slot, count], to, work);
             }
-            let tile = Tile { context: &[], probes: &[] };
+            let tile = Tile { context: &[], probes: &[], penalty: Penalty::default() };
             self.add_products(weights, tile, count, work, gradient);
         }
     }
@@ -73,7 +73,7 @@ impl Field {
         (losses, gradient): (&mut [f64], &mut [T]),
         work: &mut FieldWork<T>,
     ) {
-        let tile = Tile { context: at.context, probes: &[] };
+        let tile = Tile { context: at.context, probes: &[], penalty: Penalty::default() };
         let arrays =
             (at.times.as_chunks().0, at.row_weights.as_chunks().0, losses.as_chunks_mut().0);
         let ([times], [row_weights], [losses]) = arrays else {

@@ -19,6 +19,7 @@ use crate::columns::{Encoding, Schema, Units};
 use crate::engine::{Element, Engine, flat_weights, set_weights};
 use crate::error::{Error, Result};
 use crate::flow::Flow;
+use crate::host::linalg::tensor_of;
 use crate::host::random::Streams;
 use crate::model::{HistoryPoint, TrainingSummary};
 use crate::model::{Model, expect_columns};
@@ -27,6 +28,10 @@ use crate::spec::{FlowSpec, Precision};
 /// Most rows of each kind whose log-density is looked at for [`TrainingSummary::log_prob_lowest`].
 const ROWS_SCORED: usize = 10_000;
 
+/// The same where that takes longer than the fit would.
+const ROWS_SCORED_BY_SOLUTION: usize = 2_000;
+/// Rows that evaluations are counted of.
+const ROWS_SIGHTED: usize = 256;
 /// Most rows that validate where scoring takes the solution of an equation and training does not.
 const ROWS_SOLVED: usize = 512;
 
@@ -268,7 +273,11 @@ impl Trainer {
             (run.state.counters.step, kept.step, kept.valid_loss)
         });
         let reason = with_run!(&self.runs, run => run.stop_reason());
-        let seen = with_run!(&self.runs, run => run.some_rows(ROWS_SCORED));
+        let most = match self.identity.plan.loss {
+            Loss::Likelihood => ROWS_SCORED,
+            Loss::FlowMatching | Loss::OtFlowMatching => ROWS_SCORED_BY_SOLUTION,
+        };
+        let seen = with_run!(&self.runs, run => run.some_rows(most));
         self.warnings.extend(with_run!(&self.runs, run => run.doubt()));
         let plan = &self.identity.plan;
         let mut summary = TrainingSummary {
@@ -283,12 +292,14 @@ impl Trainer {
             valid_log_prob_mean: -valid_loss,
             log_prob_lowest: None,
             log_prob_quantiles: Vec::new(),
+            evaluations: None,
             warnings: std::mem::take(&mut self.warnings),
             history: self.history(),
             options: serde_json::json!({ "given": self.options, "plan": plan }),
             diffeo_version: env!("CARGO_PKG_VERSION").to_owned(),
             data_fingerprint: self.identity.fingerprint.clone(),
         };
+        summary.evaluations = self.evaluations()?;
         let mut model = Model::with_units(self.flow, self.identity.schema, self.units)?;
         let mut log_prob = Vec::new();
         for (x, context) in &seen {
@@ -303,6 +314,16 @@ impl Trainer {
         let log_prob_quantiles = quantiles(log_prob);
         model.summary = Some(TrainingSummary { log_prob_lowest, log_prob_quantiles, ..summary });
         Ok(model)
+    }
+}
+
+impl Trainer {
+    /// [`TrainingSummary::evaluations`] of the flow as it is.
+    fn evaluations(&self) -> Result<Option<f64>> {
+        let rows = with_run!(&self.runs, run => run.sight(ROWS_SIGHTED).0);
+        let context = rows.context.as_ref().map(tensor_of);
+        let found = self.flow.evaluations(tensor_of(&rows.x), context)?;
+        Ok((found > 0.0).then_some(found))
     }
 }
 

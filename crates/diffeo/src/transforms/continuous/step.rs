@@ -10,7 +10,7 @@ use diffeo_kernels::{
     TILE_ROWS, Taken, Tape, Tile, unit_probes,
 };
 
-use super::{Continuous, NAMES, SolverSpec, not_solved, signs};
+use super::{Continuous, NAMES, PenaltySpec, SolverSpec, not_solved, signs};
 use crate::error::Result;
 use crate::host::draws::Draws;
 use crate::step::{Arena, Kept, Pass, Scratch, Step, Velocity, Weights};
@@ -20,6 +20,7 @@ pub(super) struct ContinuousStep {
     field: Arc<Field>,
     solver: SolverSpec,
     exact_columns: usize,
+    penalty: PenaltySpec,
     /// Where each part of the flat weights of the field lies among those of the flow.
     ranges: Vec<Range<usize>>,
     draws: Box<dyn Fn(Draws) -> Draws + Send + Sync>,
@@ -50,6 +51,7 @@ impl ContinuousStep {
             field: Arc::clone(&layer.field),
             solver: layer.solver,
             exact_columns: layer.exact_columns,
+            penalty: layer.penalty,
             ranges,
             draws: Box::new(weights.draws()),
         })
@@ -90,10 +92,11 @@ impl ContinuousStep {
         probes
     }
 
-    /// The context of a tile.
-    fn context<'a, T: Real>(&self, pass: &Pass<'a, T>, tile: usize) -> &'a [T] {
+    /// What a tile is given beside its rows.
+    fn given<'a, T: Real>(&self, pass: &Pass<'a, T>, tile: usize, probes: &'a [T]) -> Tile<'a, T> {
         let size = self.field.context() * TILE_ROWS;
-        &pass.context[tile * size..][..size]
+        let context = &pass.context[tile * size..][..size];
+        Tile { context, probes, penalty: self.penalty.in_training(pass.draws.is_some()) }
     }
 }
 
@@ -134,7 +137,7 @@ impl<T: Real> Step<T> for ContinuousStep {
             tiles.zip(log_det.as_chunks_mut::<TILE_ROWS>().0).enumerate()
         {
             let probes = self.probes(pass, tile);
-            let given = Tile { context: self.context(pass, tile), probes: &probes };
+            let given = self.given(pass, tile, &probes);
             let [starts, times, sizes] = arrays else { unreachable!("so many were asked for") };
             let tape = Some(Tape { starts, times, sizes });
             let mut found = [0.0; TILE_ROWS];
@@ -170,7 +173,7 @@ impl<T: Real> Step<T> for ContinuousStep {
         let rows = grad.chunks_exact_mut(size).zip(pass.log_det_gradient.chunks_exact(TILE_ROWS));
         for (tile, ((grad, by_log_det), arrays)) in rows.zip(tapes.chunks_exact(EACH)).enumerate() {
             let probes = self.probes(pass, tile);
-            let given = Tile { context: self.context(pass, tile), probes: &probes };
+            let given = self.given(pass, tile, &probes);
             let [starts, times, sizes] = arrays else { unreachable!("so many were kept") };
             let taken = (Taken { starts, times, sizes }, &solver);
             let to = FieldGradients { x: grad, context: by_context, weights: by_weights };
