@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the numbers of the differential tests: by zuko, nflows, normflows, FlowJAX and PyTorch, in double precision.
+"""Writes the numbers of the differential tests: by zuko, nflows, normflows, FlowJAX, torchdiffeq and PyTorch, in double precision.
 
     python3 benches/peers/golden.py          # writes crates/diffeo/tests/golden/*.json, under 100 KB each
     python3 benches/peers/golden.py --check  # compares with the files that are there instead, to 1e-12
@@ -27,6 +27,7 @@ import argparse
 import json
 import math
 
+import golden_continuous
 import golden_curves
 import golden_residual
 import jax
@@ -42,8 +43,9 @@ from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import LULinearTransform, MonotonicAffineTransform, MonotonicRQSTransform, PermutationTransform
 
 FOLDER = environment.HERE.parents[1] / "crates" / "diffeo" / "tests" / "golden"
-VERSIONS = environment.versions()
+VERSIONS = environment.versions() | environment.versions(("torchdiffeq",))
 PYTORCH = f"PyTorch {torch.__version__} in float64"
+TORCHDIFFEQ = f"torchdiffeq {VERSIONS['torchdiffeq']} on {PYTORCH}"
 NORMFLOWS = f"normflows {VERSIONS['normflows']} on {PYTORCH}"
 NFLOWS = f"nflows {VERSIONS['nflows']} on {PYTORCH}"
 FLOWJAX = f"FlowJAX {VERSIONS['flowjax']} on JAX {jax.__version__} in float64"
@@ -398,6 +400,12 @@ def files():
     residual = lambda dims, context: golden_residual.layers(dims, context, numbers)
     yield "residual", lambda: flow("residual layers of two columns", 2, 0, residual(2, 0), library=NORMFLOWS)
     yield "residual_context", lambda: flow("residual layers, whole Jacobians", 3, 2, residual(3, 2), library=PYTORCH)
+    continuous = lambda dims, context, activation: golden_continuous.layers(dims, context, activation, numbers)
+    yield "continuous", lambda: flow("solutions of equations", 3, 0, continuous(3, 0, "tanh"), library=ZUKO)
+    yield (
+        "continuous_context",
+        lambda: flow("solutions of equations with a context", 3, 2, continuous(3, 2, "softplus"), library=TORCHDIFFEQ),
+    )
 
 
 def differences(old, new, path=""):

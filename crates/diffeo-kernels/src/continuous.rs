@@ -14,6 +14,7 @@ mod backward;
 mod control;
 mod field;
 mod lanes;
+mod regress;
 mod solve;
 mod tableau;
 
@@ -23,6 +24,7 @@ use std::ops::Range;
 use crate::tiles::TILE_ROWS;
 use crate::{Aligned, LinearScratch, Real, Staircase, pack_weight};
 pub use backward::Taken;
+pub use regress::Regression;
 use tableau::{DORMAND_PRINCE_5, DORMAND_PRINCE_8, RUNGE_KUTTA_4, Tableau};
 
 /// How far out a field still tells places from each other: beyond, it is that of the nearest place within.
@@ -193,6 +195,27 @@ pub struct Tile<'a, T> {
     pub context: &'a [T],
     /// The directions that the divergence is found by, `[p, d, TILE_ROWS]`.
     pub probes: &'a [T],
+    /// What is taken off the divergence.
+    pub penalty: Penalty,
+}
+
+/// A price of a field, `kinetic |v|^2 + jacobian sum_e |J e|^2` for the directions `e` of a [`Tile`]: for the unit vectors the squared Frobenius norm of its Jacobian, for a vector of random signs
+/// an estimate of that without bias. Taken off the divergence, its integral is taken off the log-determinant.
+///
+/// Reference: Finlay, Jacobsen, Nurbekyan, Oberman. *How to train your neural ODE: the world of Jacobian and kinetic regularization*. ICML 2020, arXiv:2002.02798.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Penalty {
+    /// Of the squared speed.
+    pub kinetic: f64,
+    /// Of the squared Jacobian.
+    pub jacobian: f64,
+}
+
+impl Penalty {
+    /// Whether anything is taken off.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The steps that were taken, for the backward pass: `k` accepted ones of the row with the most, the others' filled up with steps of size zero.

@@ -44,8 +44,8 @@ pub use aligned::Aligned;
 pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
 pub use bernstein::Bernstein;
 pub use continuous::{
-    Field, FieldGradients, FieldWeights, FieldWork, Smooth, Solver, Stalled, Taken, Tape, Tile,
-    unit_probes,
+    Field, FieldGradients, FieldWeights, FieldWork, Penalty, Regression, Smooth, Solver, Stalled,
+    Taken, Tape, Tile, unit_probes,
 };
 pub use graph::{Graph, Node};
 pub use idle::Idle;

@@ -355,6 +355,18 @@ impl Flow {
         self.chain.scales(&row.numbers, &Given::context(row.given.as_ref()))
     }
 
+    /// How often fields are evaluated to map a row, on average over these, see [`Transform::evaluations`].
+    ///
+    /// # Errors
+    /// As [`Flow::to_base`].
+    pub fn evaluations(&self, x: Tensor<2>, context: Option<Tensor<2>>) -> Result<f64> {
+        let row = self.split(x, context)?;
+        match self.numbers() {
+            0 => Ok(0.0),
+            _ => self.chain.evaluations(&row.numbers, &Given::context(row.given.as_ref())),
+        }
+    }
+
     /// `n` draws, `[n, d]`. Row `i` is the same for every `n` above `i`.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
 
-use diffeo_kernels::{Aligned, LinearScratch, Real, TILE_ROWS};
+use diffeo_kernels::{Aligned, LinearScratch, Real, Regression, TILE_ROWS};
 
 use crate::error::Result;
 use crate::host::draws::Draws;
@@ -59,6 +59,24 @@ pub trait Step<T>: Send + Sync + Debug {
         grad: &mut [T],
         wanted: bool,
         kept: (Kept<'_, T>, &mut Scratch<T>),
+        gradient: &mut [T],
+    );
+
+    /// The field of a step that solves a differential equation.
+    fn velocity(&self) -> Option<&dyn Velocity<T>> {
+        None
+    }
+}
+
+/// A field that can be held to velocities without solving its equation.
+pub trait Velocity<T> {
+    /// Adds `|v(t, x, c) - u|^2` of each row to `losses`, and writes the gradient of their weighted sum by the step's weights; `loaded` is what [`Step::load`] made of
+    /// these.
+    fn regress(
+        &self,
+        at: Regression<'_, T>,
+        losses: &mut [f64],
+        loaded: (&Arena<T>, &mut Scratch<T>),
         gradient: &mut [T],
     );
 }

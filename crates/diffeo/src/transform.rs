@@ -63,6 +63,15 @@ pub trait Transform: DynClone + Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// How often a layer that solves a differential equation evaluates its field to map a row forward, on average over these rows; 0 where there is none.
+    ///
+    /// # Errors
+    /// As [`Transform::forward`].
+    fn evaluations(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<f64> {
+        let _ = (x, given);
+        Ok(0.0)
+    }
+
     /// How the layer runs on the CPU without tensors; `None` if only tensors run it.
     #[doc(hidden)]
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {

@@ -1,4 +1,4 @@
-//! Differential tests: fixed models, with log-densities from zuko, nflows, normflows, PyTorch and 50-digit arithmetic.
+//! Differential tests: fixed models, with log-densities from zuko, nflows, normflows, torchdiffeq, PyTorch and 50-digit arithmetic.
 //!
 //! The numbers and the script that made them: `tests/golden/`, `benches/peers/golden.py`.
 
@@ -190,6 +190,12 @@ fn check(name: &str) {
 fn affine_autoregressive_flows_agree_with_zuko() {
     check("maf");
     check("maf_context");
+}
+
+#[test]
+fn continuous_layers_agree_with_zuko_and_torchdiffeq() {
+    check("continuous");
+    check("continuous_context");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use diffeo::train::Loss;
 use diffeo::{BaseSpec, ColumnOrder, Preset};
 
 use super::{ReadArgs, exit_codes};
@@ -127,6 +128,8 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub(crate) precision: Option<String>,
 
+    #[arg(long, value_name = "NAME", help_heading = "Training", help = loss_help())]
+    pub(crate) loss: Option<String>,
     /// Passes over the data
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) epochs: Option<f64>,
@@ -206,6 +209,13 @@ fn model_help() -> String {
         "Kind of flow: {}; auto tries a few of them on short runs, in at most a third of --max-time, and fits the best by validation [default: {}]",
         each.join(", "),
         Preset::default()
+    )
+}
+
+fn loss_help() -> String {
+    let names = Loss::ALL.map(|(name, _)| name).join(", ");
+    format!(
+        "What the steps go down: {names}; the last two are for --model ot-flow-matching [default: what suits the model]"
     )
 }
 

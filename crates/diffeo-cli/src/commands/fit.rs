@@ -8,7 +8,7 @@ mod training;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use diffeo::train::{Candidate, FitOptions, Plan, Resume, StopReason, Trainer};
+use diffeo::train::{Candidate, FitOptions, Loss, Plan, Resume, StopReason, Trainer};
 use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, printable, quoted};
 use diffeo_table::Input;
 
@@ -150,8 +150,11 @@ fn start(
     journal: &mut Journal,
     console: &Console,
 ) -> Result<(Trainer, Option<Selection>)> {
-    let training = training(plan, files, &prepared, console)?;
+    let mut training = training(plan, files, &prepared, console)?;
     let candidates = candidates(plan, &prepared, training.seed, graph, console);
+    // Those that are tried are all trained alike.
+    let usual = candidates.first().map(|candidate| Loss::of(candidate.preset));
+    training.loss = training.loss.or(usual);
     let Prepared { schema, data, .. } = prepared;
     let spec_of = |candidate: &Candidate| {
         candidate.spec(&schema.shape()).map_err(too_large_is_a_fault_of_the_options)
@@ -283,8 +286,12 @@ fn describe(asked: &FitPlan, plan: &Plan, console: &Console) {
         0 => "no validation".to_string(),
         rows => format!("{} for validation", grouped(rows)),
     };
+    let loss = match plan.loss {
+        Loss::Likelihood => String::new(),
+        loss => format!("; by {loss}, validated by likelihood"),
+    };
     console.note(format!(
-        "{} rows to train, {validation}; {} parameters; {} steps of {} rows; rate {:.1e}",
+        "{} rows to train, {validation}; {} parameters; {} steps of {} rows; rate {:.1e}{loss}",
         grouped(plan.rows_train),
         grouped(plan.parameters),
         grouped(plan.steps_total),
@@ -316,6 +323,7 @@ fn interrupted(files: &Files, trainer: &Trainer, seconds: f64, console: &Console
 
 /// The keys that are known before the end.
 fn fixed_keys(report: &mut Report, plan: &Plan, reason: StopReason) {
+    report.key("loss", plan.loss.name());
     report.key("parameters", plan.parameters);
     report.key("rows_train", plan.rows_train);
     report.key("rows_valid", plan.rows_valid);
@@ -342,6 +350,10 @@ fn report(model: &Model, plan: &Plan, reason: StopReason, files: &Files) -> Repo
                 grouped(rows)
             ),
         };
+        if let Some(evaluations) = summary.evaluations {
+            report.number("evaluations", evaluations);
+            report.line(format!("{evaluations:.0} evaluations of the field to score a row"));
+        }
         report.line(format!(
             "{score}\nbest step {} of {} ({:.1} epochs), {}, {}",
             grouped(summary.best_step),

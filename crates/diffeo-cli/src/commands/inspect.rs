@@ -214,8 +214,13 @@ fn training(report: &mut Report, summary: Option<&Value>) {
         ("seed", summary.seed.to_string()),
         ("data fingerprint", printable(&summary.data_fingerprint)),
     ];
-    let rows: Vec<Vec<String>> =
-        rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect();
+    let evaluations =
+        summary.evaluations.map(|n| ("evaluations of the field", format!("{n:.0} a row")));
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .chain(evaluations)
+        .map(|(name, value)| vec![format!("  {name}"), value])
+        .collect();
     report.table(&rows);
     for warning in &summary.warnings {
         report.line(format!("  warned: {}", printable(warning)));

@@ -5,6 +5,7 @@ mod density;
 
 use std::path::{Path, PathBuf};
 
+use diffeo::train::Loss;
 use diffeo::{Column, ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
 use diffeo_plot::{
     CalibrationConfig, Figure, FigureFormat, LossCurveConfig, LossPoint, MarginalsConfig, Matrix,
@@ -295,12 +296,15 @@ fn typical(column: &Column, mut values: Vec<f64>) -> f64 {
 fn draw_loss(model: &Model) -> Result<Figure> {
     let summary = model.summary.as_ref();
     let history = summary.map(|summary| summary.history.as_slice()).unwrap_or_default();
+    // Another loss than the likelihood has other units.
+    let loss = summary.and_then(|summary| summary.options.pointer("/plan/loss"));
+    let is_likelihood = loss.is_none_or(|loss| loss == Loss::Likelihood.name());
     let points: Vec<LossPoint> = history
         .iter()
         .map(|point| LossPoint {
             step: point.step,
             // Before the first step there is none.
-            train: (!point.train_loss.is_nan()).then_some(point.train_loss),
+            train: (is_likelihood && !point.train_loss.is_nan()).then_some(point.train_loss),
             valid: point.valid_loss,
             learning_rate: point.learning_rate,
         })

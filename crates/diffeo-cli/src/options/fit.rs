@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diffeo::monotone::RationalQuadratic;
 use diffeo::network::NetworkSpec;
-use diffeo::train::{Change, FitOptions, ValidationChoice};
+use diffeo::train::{Change, FitOptions, Loss, ValidationChoice};
 use diffeo::{BaseSpec, Precision, Preset, PresetOptions, Result, quoted};
 use diffeo_table::{Input, ReadOptions};
 
@@ -255,7 +255,11 @@ fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults)
     if args.patience.is_some() && *valid == Valid::Share(0.0) {
         faults.add("--patience needs validation rows, but --valid is 0");
     }
+    let loss = args.loss.as_deref().and_then(|text| {
+        faults.take("--loss", text.parse::<Loss>().map_err(|e| e.message().to_owned()))
+    });
     FitOptions {
+        loss,
         epochs: args.epochs,
         steps: faults.count("--steps", args.steps, 1, 1 << 53),
         batch: faults

@@ -95,13 +95,13 @@ impl Field {
         self.finish(weights, tile, (&sums, &mut by_addend), (to.context, to.weights), work);
     }
 
-    fn no_sums(&self) -> Sums {
+    pub(super) fn no_sums(&self) -> Sums {
         let zeros = |width: usize| [vec![0.0; width], vec![0.0; width]];
         Sums { layers: self.layers.iter().map(|layer| zeros(layer.outputs())).collect() }
     }
 
     /// Biases, rates and what concerns the context, once for all steps.
-    fn finish<T: Real>(
+    pub(super) fn finish<T: Real>(
         &self,
         weights: FieldWeights<'_, T>,
         tile: Tile<'_, T>,

@@ -1,7 +1,8 @@
 //! A field at one time of each row, and the gradient of that.
 
 use super::lanes::{
-    add, add_sums, bend, bend_back, enter, enter_back, leave, leave_back, write_addend,
+    add, add_sums, bend, bend_back, charge, charge_back, enter, enter_back, leave, leave_back,
+    write_addend,
 };
 use super::{Field, FieldWeights, FieldWork, Tile};
 use crate::tiles::TILE_ROWS;
@@ -105,6 +106,9 @@ impl Field {
         let divergence = &mut work.divergences[k * TILE_ROWS..][..TILE_ROWS];
         let last = &work.nodes[self.layers.len()][slot(d)];
         leave(T::from_f64(self.speed), last, tile.probes, v, divergence);
+        if !tile.penalty.is_none() {
+            charge(T::from_f64(self.speed), last, v, tile.penalty, divergence);
+        }
     }
 
     /// The backward pass of [`Self::evaluate`] but for the products of the weights, given the gradients by field and divergence: writes the gradient by `x` and leaves
@@ -125,6 +129,9 @@ impl Field {
         let last = self.layers.len();
         let (nodes, grad) = (&work.nodes[last][slot(d)], &mut work.grads[last][slot(d)]);
         leave_back(speed, nodes, tile.probes, (by_v, by_divergence), grad);
+        if !tile.penalty.is_none() {
+            charge_back(speed, (nodes, d * TILE_ROWS), tile.penalty, by_divergence, grad);
+        }
         for i in (0..last).rev() {
             let (inputs, outputs) = (self.layers[i].inputs(), self.layers[i].outputs());
             let (below, above) = work.grads.split_at_mut(i + 1);

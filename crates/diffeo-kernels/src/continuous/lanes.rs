@@ -2,7 +2,7 @@
 //!
 //! `nodes` of a layer are `[1 + p, width, TILE_ROWS]`: the values, and behind them the derivatives along `p` directions.
 
-use super::{REACH, Smooth};
+use super::{Penalty, REACH, Smooth};
 use crate::Real;
 use crate::dispatch::dispatched;
 use crate::tiles::TILE_ROWS;
@@ -181,6 +181,68 @@ dispatched! {
 }
 
 dispatched! {
+    /// Takes a [`Penalty`] off the divergence that [`leave`] wrote.
+    pub(super) fn charge<T: Real>(speed: T, nodes: &[T], v: &[T], penalty: Penalty, divergence: &mut [T]) {
+        let [kinetic, jacobian] = [penalty.kinetic, penalty.jacobian].map(T::from_f64);
+        let (_, tangents) = nodes.split_at(v.len());
+        for first in (0..v.len()).step_by(TILE_ROWS) {
+            for lane in 0..TILE_ROWS {
+                let v = v[first + lane];
+                divergence[lane] = (-kinetic * v).fma(v, divergence[lane]);
+            }
+        }
+        for tangent in tangents.chunks_exact(v.len()) {
+            for first in (0..v.len()).step_by(TILE_ROWS) {
+                for lane in 0..TILE_ROWS {
+                    let t = v[first + lane] / speed;
+                    let moved = t.fma(-t, T::ONE) * tangent[first + lane];
+                    divergence[lane] = (-jacobian * moved).fma(moved, divergence[lane]);
+                }
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// The backward pass of [`charge`], added to what [`leave_back`] wrote, given the gradient by the divergence: the price has the gradients `2 k v s - 4 m t s^2 o_e^2 / L` by `o` and
+    /// `2 m s^2 o_e` by `o_e`, where `t = tanh(o / L)` and `s = 1 - t^2`.
+    pub(super) fn charge_back<T: Real>(
+        speed: T,
+        nodes: (&[T], usize),
+        penalty: Penalty,
+        by_divergence: &[T],
+        grad: &mut [T],
+    ) {
+        let [kinetic, jacobian] = [penalty.kinetic, penalty.jacobian].map(|k| T::from_f64(-2.0 * k));
+        let (nodes, size) = nodes;
+        let (values, tangents) = nodes.split_at(size);
+        let (by_values, by_tangents) = grad.split_at_mut(size);
+        for first in (0..size).step_by(TILE_ROWS) {
+            for lane in 0..TILE_ROWS {
+                let i = first + lane;
+                let t = (values[i] / speed).tanh();
+                let slope = t.fma(-t, T::ONE);
+                let price = kinetic * by_divergence[lane] * speed * t * slope;
+                by_values[i] += price;
+            }
+        }
+        let tangents = tangents.chunks_exact(size).zip(by_tangents.chunks_exact_mut(size));
+        for (tangent, by_tangent) in tangents {
+            for first in (0..size).step_by(TILE_ROWS) {
+                for lane in 0..TILE_ROWS {
+                    let i = first + lane;
+                    let t = (values[i] / speed).tanh();
+                    let slope = t.fma(-t, T::ONE);
+                    let moved = jacobian * by_divergence[lane] * slope * slope * tangent[i];
+                    by_tangent[i] += moved;
+                    by_values[i] += -(t + t) * moved * tangent[i] / speed;
+                }
+            }
+        }
+    }
+}
+
+dispatched! {
     /// `out = from + h sum_s factors[s] k_s` for each row's own step size `h`; `k` holds the `k_s` one after another.
     pub(super) fn combine<T: Real>(from: &[T], h: &[T; TILE_ROWS], factors: &[f64], k: &[T], out: &mut [T]) {
         let len = out.len();
@@ -250,6 +312,27 @@ dispatched! {
     pub(super) fn add<T: Real>(values: &[T], to: &mut [T]) {
         for (to, &v) in to.iter_mut().zip(values) {
             *to += v;
+        }
+    }
+}
+
+dispatched! {
+    /// How far a field is from the velocities that are wanted: adds the squares to the loss of each row, and writes their gradient by the field, times the row's weight.
+    pub(super) fn miss<T: Real>(
+        v: &[T],
+        wanted: &[T],
+        row_weights: &[T; TILE_ROWS],
+        losses: &mut [f64; TILE_ROWS],
+        by_v: &mut [T],
+    ) {
+        for first in (0..v.len()).step_by(TILE_ROWS) {
+            for lane in 0..TILE_ROWS {
+                let i = first + lane;
+                let off = v[i] - wanted[i];
+                let wide = off.to_f64();
+                losses[lane] = wide.fma(wide, losses[lane]);
+                by_v[i] = (off + off) * row_weights[lane];
+            }
         }
     }
 }

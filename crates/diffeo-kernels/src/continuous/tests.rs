@@ -1,6 +1,7 @@
 //! Fields and their solutions against plain loops, mathematics and another library.
 
 mod gradients;
+mod regress;
 
 use super::*;
 use crate::dispatch::tests::at_each_level;
@@ -58,7 +59,7 @@ impl Example {
             values.iter().flat_map(|v| [T::from_f64(*v); TILE_ROWS]).collect()
         };
         let (context, probes) = (spread(&self.context), spread(directions));
-        let tile = Tile { context: &context, probes: &probes };
+        let tile = Tile { context: &context, probes: &probes, penalty: Penalty::default() };
         let (mut log_det, mut work) = ([0.0; TILE_ROWS], FieldWork::default());
         let to = (&mut x[..], &mut log_det);
         let evaluations = self.field.solve(weights, tile, how, to, None, &mut work)?;
@@ -122,7 +123,7 @@ fn fields_and_divergences_are_those_of_plain_loops_and_differences() {
         let weights = FieldWeights { flat: &flat, packed: &packed };
         let spread = |v: &[f64]| -> Vec<f64> { v.iter().flat_map(|v| [*v; TILE_ROWS]).collect() };
         let (c, probes) = (spread(&example.context), unit_probes(3));
-        let tile = Tile { context: &c, probes: &probes };
+        let tile = Tile { context: &c, probes: &probes, penalty: Penalty::default() };
         let mut work = FieldWork::default();
         example.field.prepare(weights, tile, 1, &mut work);
         work.fields.sized(3 * TILE_ROWS);
@@ -178,6 +179,31 @@ fn a_linear_equation_is_solved_by_the_exponential_of_its_matrix() {
         assert!(back.x.iter().zip(x).all(|(found, x)| (found - x).abs() < limit));
         assert!((back.log_det[0] + 2.0 * a).abs() < limit, "{back:?}");
     }
+}
+
+#[test]
+fn a_penalty_takes_its_integral_off_the_log_determinant() {
+    // Of x' = A x the Jacobian is A, and the speed |A x|; by an even rotation it stays what it was.
+    let b = 2.0f64;
+    let example = linear([[0.0, -b], [b, 0.0]]);
+    let x: [f64; 2] = [0.7, -1.1];
+    let speed = b * b * (x[0] * x[0] + x[1] * x[1]);
+    let penalty = Penalty { kinetic: 0.3, jacobian: 0.05 };
+    let solve = |penalty| {
+        let (flat, packed) = example.packed::<f64>();
+        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let mut rows: Vec<f64> = x.iter().flat_map(|x| [*x; TILE_ROWS]).collect();
+        let (mut log_det, mut work) = ([0.0; TILE_ROWS], FieldWork::default());
+        let tile = Tile { context: &[], probes: &unit_probes(2), penalty };
+        let (how, to) = ((Forward, &adaptive(1e-12)), (&mut rows[..], &mut log_det));
+        example.field.solve(weights, tile, how, to, None, &mut work).unwrap();
+        (log_det[3], rows)
+    };
+    let (free, there) = solve(Penalty::default());
+    let (found, same) = solve(penalty);
+    let expected = -(0.3 * speed + 0.05 * 2.0 * b * b);
+    assert!(free.abs() < 1e-9 && (found - expected).abs() < 1e-8, "{free} {found} {expected}");
+    assert!(there.iter().zip(&same).all(|(a, b)| (a - b).abs() < 1e-9));
 }
 
 #[test]

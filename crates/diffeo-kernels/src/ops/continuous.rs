@@ -11,8 +11,8 @@ use super::flex::{Scalar, elements, extents, tensor};
 use super::{Direction, is_fused};
 use crate::tiles::TILE_ROWS;
 use crate::{
-    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Solver, Stalled, Taken, Tape, Tile,
-    tile_count, unit_probes,
+    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Penalty, Solver, Stalled, Taken, Tape,
+    Tile, tile_count, unit_probes,
 };
 
 /// How rows are brought from one side to the other.
@@ -26,6 +26,8 @@ pub struct Course {
     pub solver: Solver,
     /// A direction for each row, `[n, d]`, which the divergence is estimated by; `None` for the exact one.
     pub probes: Option<Arc<Vec<f64>>>,
+    /// What is taken off the log-determinant, in either direction.
+    pub penalty: Penalty,
 }
 
 /// Inputs: `x: [n, d]`, all weights as `[1, total]`, and optionally the context `[n, c]`. The output is `[n, d + 1]`: where the rows came to, and their log-determinants.
@@ -105,11 +107,12 @@ fn rows_of<T: Scalar>(from: &[T], rows: &mut [T], (width, first): (usize, usize)
 struct GivenTile<T> {
     context: Vec<T>,
     probes: Vec<T>,
+    penalty: Penalty,
 }
 
 impl<T: Scalar> GivenTile<T> {
     fn tile(&self) -> Tile<'_, T> {
-        Tile { context: &self.context, probes: &self.probes }
+        Tile { context: &self.context, probes: &self.probes, penalty: self.penalty }
     }
 }
 
@@ -125,7 +128,12 @@ impl ContinuousOp {
                 .map(<T as crate::Real>::from_f64)
                 .collect(),
         };
-        GivenTile { context, probes }
+        let Penalty { kinetic, jacobian } = self.course.penalty;
+        let penalty = match self.course.direction {
+            Direction::Forward => self.course.penalty,
+            Direction::Inverse => Penalty { kinetic: -kinetic, jacobian: -jacobian },
+        };
+        GivenTile { context, probes, penalty }
     }
 
     fn packed<T: Scalar>(&self, flat: &[T]) -> Vec<Aligned<T>> {

@@ -19,7 +19,7 @@ pub(crate) use element::Element;
 pub(crate) use flat::{flat_gradient, flat_weights, set_weights, tracked};
 pub(crate) use layout::{Layout, Piece};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Flow;
 use crate::host::draws::Draws;
 use crate::host::linalg::{host_values, padded_tensor_of, tensor_of};
@@ -37,6 +37,16 @@ pub(crate) struct Input<'a> {
     pub(crate) context: Option<&'a Rows>,
     /// For layers that estimate, in training.
     pub(crate) draws: Option<Draws>,
+}
+
+/// Where rows are on a way from data to base, when, and how fast.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    /// `[n, 1]`.
+    pub(crate) times: Rows,
+    /// The numbers of each row at that time.
+    pub(crate) places: Rows,
+    pub(crate) velocities: Rows,
 }
 
 /// A flow in one precision whose weights come with each call, after they were loaded.
@@ -133,6 +143,29 @@ impl<T: Element> Engine<T> {
         flat_gradient(&(log_prob * row_weights).sum().neg(), leaves, gradient)?;
         Ok(values)
     }
+
+    /// Of a flow of one continuous layer, `|v - u|^2` of each row on its way, minus the log-probability of its marks, and the gradient of the sum weighted by `row_weights` over
+    /// `gradient`; of `input` the marks and the context count.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Internal`] for another flow.
+    pub(crate) fn regress(
+        &self,
+        weights: &[T],
+        input: Input<'_>,
+        ways: &Ways,
+        row_weights: &[f64],
+        gradient: &mut [T],
+    ) -> Result<Vec<f64>> {
+        let program = self.program.as_ref().ok_or_else(no_velocity)?;
+        program.regress(weights, (input, ways), row_weights, gradient)
+    }
+}
+
+/// A flow of one layer whose field can be held to velocities is always a program.
+fn no_velocity() -> Error {
+    let message = "this flow is no differential equation that runs on the CPU; please report this";
+    Error::new(ErrorKind::Internal, message)
 }
 
 /// A number of each row, filled up with zeros to so many rows.

@@ -8,13 +8,14 @@
 use std::ops::Range;
 
 use diffeo_kernels::{
-    Aligned, Idle, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
+    Aligned, Idle, Regression, TILE_ROWS, add_tiled_normal, tile_count, tiled_normal_backward,
+    to_tiles,
 };
 use rayon::prelude::*;
 
-use super::Input;
 use super::element::Element;
 use super::flat::layout_of;
+use super::{Input, Ways, no_velocity};
 use crate::error::Result;
 use crate::flow::Flow;
 use crate::host::rows::Rows;
@@ -218,6 +219,64 @@ impl<T: Element> Program<T> {
             step.backward(&pass, x, grad, i > 0, (kept, scratch), gradient);
         }
         Ok(log_prob)
+    }
+
+    /// What each row's marks and its way cost, and the gradient of their weighted sum over `gradient`; see [`super::Engine::regress`].
+    ///
+    /// # Errors
+    /// As [`super::Engine::regress`].
+    pub(super) fn regress(
+        &self,
+        weights: &[T],
+        given: (Input<'_>, &Ways),
+        row_weights: &[f64],
+        gradient: &mut [T],
+    ) -> Result<Vec<f64>> {
+        let [Loaded { step, arrays }] = &self.steps[..] else { return Err(no_velocity()) };
+        let velocity = step.velocity().ok_or_else(no_velocity)?;
+        self.with_workspace(|work| {
+            let mut losses = self.enter_way(weights, given, row_weights, gradient, work);
+            let Workspace { values, scratch, entered, log_det_gradient, .. } = work;
+            log_det_gradient.iter_mut().for_each(|weight| *weight = -*weight);
+            let [x, targets, times, ..] = &values[..] else { unreachable!("three were reserved") };
+            let (context, row_weights) = (entered.of_numbers(), &log_det_gradient[..]);
+            let at = Regression { x, times, targets, context, row_weights };
+            velocity.regress(at, &mut losses, (arrays, scratch), gradient);
+            losses.truncate(given.0.x.len());
+            Ok(losses)
+        })
+    }
+
+    /// Brings ways into tiles, the first three values, and takes the loss and the gradient of the marks.
+    fn enter_way(
+        &self,
+        weights: &[T],
+        (input, ways): (Input<'_>, &Ways),
+        row_weights: &[f64],
+        gradient: &mut [T],
+        work: &mut Workspace<T>,
+    ) -> Vec<f64> {
+        let n = input.x.len();
+        let tiles = tile_count(n);
+        let Workspace { values, scratch, entered, marks: tape, log_det_gradient, .. } = work;
+        values.resize_with(values.len().max(3), Aligned::default);
+        self.enter(input, 0..n, &mut values[0], entered);
+        let mut log_prob = vec![0.0; tiles * TILE_ROWS];
+        log_det_gradient.clear();
+        log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
+        log_det_gradient.resize(tiles * TILE_ROWS, T::ZERO);
+        if let Some((marks, arrays)) = &self.marks {
+            let (context, draws) = (&entered.context, None);
+            let pass = Pass { tiles, weights, context, log_det_gradient, draws };
+            marks.forward(&pass, &entered.shares, &mut log_prob, (arrays, tape));
+            marks.backward(&pass, &entered.shares, (arrays, tape), scratch, gradient);
+        }
+        let parts = [&ways.places, &ways.velocities, &ways.times];
+        for (rows, value) in parts.into_iter().zip(values) {
+            tile_rows(rows.values(), n, value);
+        }
+        log_prob.iter_mut().for_each(|loss| *loss = -*loss);
+        log_prob
     }
 
     /// Runs something with buffers that were used before, if there are any.

@@ -1,5 +1,6 @@
 //! Numbers on the host: rows, small matrices, random streams, threads, sums.
 
+pub(crate) mod assignment;
 pub(crate) mod draws;
 pub(crate) mod likelihood;
 pub(crate) mod linalg;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::container::finite_or_text;
 
-/// A training run in numbers. Losses are negative log-densities in nats, in the units of the data.
+/// A training run in numbers. Losses are negative log-densities in nats, in the units of the data; but for those of training by another [`crate::train::Loss`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingSummary {
@@ -38,6 +38,10 @@ pub struct TrainingSummary {
     /// measured.
     #[serde(default)]
     pub log_prob_quantiles: Vec<[f64; 2]>,
+    /// How often the fields of continuous layers are evaluated to score a row: the fewer, the straighter the ways. Absent where there is no such layer, or it was not
+    /// measured.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "finite_or_text::option")]
+    pub evaluations: Option<f64>,
     /// What the run warned of: faults of the data, a likelihood that is not to be believed.
     #[serde(default)]
     pub warnings: Vec<String>,

@@ -14,6 +14,7 @@ mod naf;
 mod nsf;
 mod nsf_coupling;
 mod options;
+mod ot_flow_matching;
 mod planar;
 mod qnsf;
 mod radial;
@@ -96,6 +97,8 @@ presets! {
     Sylvester = sylvester::SYLVESTER,
     /// Continuous layers (Grathwohl et al. 2019).
     Ffjord = ffjord::FFJORD,
+    /// One continuous layer, trained by flow matching with optimal transport (Lipman et al. 2023, Tong et al. 2024).
+    OtFlowMatching = ot_flow_matching::OT_FLOW_MATCHING,
     /// Contractive residual layers with ActNorm layers between (Chen et al. 2019).
     ResFlow = resflow::RESFLOW,
 }

@@ -206,6 +206,15 @@ impl Part {
         self.rows.len()
     }
 
+    /// At most `most` rows, in equal steps through the table.
+    pub(crate) fn at_most(self, most: usize) -> Self {
+        let step = self.len().div_ceil(most.max(1)).max(1);
+        match step {
+            1 => self,
+            _ => Self::new(self.data, self.rows.into_iter().step_by(step).collect()),
+        }
+    }
+
     /// At most `most` rows, in equal steps through the table, as they are in it.
     pub(crate) fn some_rows(&self, most: usize) -> (Rows, Option<Rows>) {
         let step = self.len().div_ceil(most.max(1)).max(1);

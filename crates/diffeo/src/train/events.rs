@@ -10,7 +10,7 @@ pub enum Event {
     Step {
         /// Steps taken so far, this one included.
         step: u64,
-        /// Mean `-log_prob` of the batch in nats, before the step.
+        /// Mean loss of the batch before the step: `-log_prob` in nats unless the fit has another [`super::Loss`].
         loss: f64,
         /// Norm of the whole gradient before clipping.
         grad_norm: f64,

@@ -1,6 +1,7 @@
 //! A fit in one expression.
 
 use super::data::TrainingData;
+use super::loss::Loss;
 use super::options::FitOptions;
 use super::trainer::Trainer;
 use crate::columns::{Column, Schema};
@@ -139,6 +140,11 @@ impl Fit {
             columns: self.columns.unwrap_or_else(|| numbered("x", &x)),
             context: self.context.or(context).unwrap_or_default(),
         };
+        let usual = match &self.shape {
+            Shape::Preset(preset) => Loss::of(*preset),
+            Shape::Spec(_) => Loss::default(),
+        };
+        let loss = self.options.loss.or(Some(usual));
         let spec = match (self.shape, self.preset_options) {
             (Shape::Spec(spec), None) => spec,
             (Shape::Spec(_), Some(_)) => {
@@ -153,7 +159,7 @@ impl Fit {
             }
         };
         let data = TrainingData { x, context: self.given, weights: self.weights };
-        Trainer::new(spec, schema, data, self.options)
+        Trainer::new(spec, schema, data, FitOptions { loss, ..self.options })
     }
 
     /// Fits, and gives the model with the best weights.

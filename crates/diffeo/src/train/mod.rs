@@ -5,6 +5,7 @@
 //! Run       the loop: step, validate, roll back                     run.rs
 //! Shards    one batch on many threads, the same bits                shards.rs
 //! State     all that changes, written to checkpoints                state.rs, checkpoint.rs
+//! Loss      what steps go down: likelihood, or flow matching        loss.rs, matching.rs
 //! Learner   steps of the optimiser on any loss of any module        learner.rs, objective.rs
 //! Trainer   the loop over a flow: what programs use                 trainer.rs, fit.rs, solve.rs,
 //!                                                                   saturation.rs, warnings.rs
@@ -22,6 +23,8 @@ mod events;
 mod fit;
 mod learner;
 mod lookup;
+mod loss;
+mod matching;
 mod objective;
 mod optimizer;
 mod options;
@@ -49,6 +52,7 @@ pub use events::{Event, StopReason};
 pub use fit::Fit;
 pub use learner::{Learner, LearnerOptions};
 pub use lookup::Checkpoint;
+pub use loss::Loss;
 pub use objective::{BaseDraws, Likelihood, LogDensity, Objective, ReverseKl, Source};
 pub use options::{Allowed, FitOptions};
 pub use recipe::Plan;

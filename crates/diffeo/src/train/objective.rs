@@ -124,12 +124,12 @@ pub(crate) trait FlatObjective<T>: Send + Sync {
     /// Takes up the weights that the next calls are about, in the order of the [`crate::engine::Layout`]. Runs on the threads of the run.
     fn load(&mut self, weights: &[T]) -> Result<()>;
 
-    /// Writes the gradient of `sum_i weight_i loss_i` over `gradient` and returns the `loss_i = -log_prob(row i)`.
+    /// Writes the gradient of `sum_i weight_i loss_i` over `gradient` and returns the `loss_i`: `-log_prob(row i)`, or what is gone down instead.
     ///
     /// `weights` are those last loaded. Masked elements of `gradient` are zero before and after.
     fn gradient(&self, weights: &[T], batch: &Batch, gradient: &mut [T]) -> Result<Vec<f64>>;
 
-    /// The `loss_i` alone.
+    /// What validates: `-log_prob` of each row.
     fn losses(&self, weights: &[T], batch: &Batch) -> Result<Vec<f64>>;
 }
 
@@ -148,7 +148,7 @@ impl<T: Element> FlatObjective<T> for Engine<T> {
     }
 }
 
-fn negated(mut values: Vec<f64>) -> Vec<f64> {
+pub(super) fn negated(mut values: Vec<f64>) -> Vec<f64> {
     values.iter_mut().for_each(|v| *v = -*v);
     values
 }

@@ -3,11 +3,14 @@
 use serde::{Serialize, Serializer};
 
 use super::data::ValidationChoice;
+use super::loss::Loss;
 use crate::error::{Error, Result};
 
 /// Choices for [`super::Trainer`]. `None` leaves a choice to the [recipe](super::Plan), which looks at rows and columns.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FitOptions {
+    /// What the steps go down; `None` for what the preset is trained by, which for a flow of your own is the likelihood.
+    pub loss: Option<Loss>,
     /// Passes over the training rows; not together with `steps`.
     pub epochs: Option<f64>,
     /// Optimiser steps; not together with `epochs`.
@@ -48,6 +51,7 @@ fn describe<S: Serializer>(choice: &ValidationChoice, serializer: S) -> Result<S
 impl Default for FitOptions {
     fn default() -> Self {
         Self {
+            loss: None,
             epochs: None,
             steps: None,
             batch: None,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::loss::Loss;
 use super::options::FitOptions;
 use super::schedule::Schedule;
 
@@ -9,6 +10,9 @@ use super::schedule::Schedule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// What the steps go down.
+    #[serde(default)]
+    pub loss: Loss,
     /// Rows that train; those of weight 0 are not among them.
     pub rows_train: u64,
     /// Rows that validate.
@@ -69,6 +73,8 @@ const RATE_REFERENCE: f64 = 1e-3;
 const BATCH_REFERENCE: f64 = 256.0;
 /// Validations in a run, where they are cheap.
 const VALIDATIONS: u64 = 40;
+/// Validations in a run where they are dear.
+const VALIDATIONS_MIN: u64 = 10;
 /// Validations without improvement before a run stops: a quarter of them.
 const PATIENCE: u32 = 10;
 /// Rows a shard should have: enough for products to run at full speed and to outweigh the sum of gradients, few enough to keep many
@@ -92,6 +98,7 @@ impl Plan {
     ///   steps from what is validated.
     pub(crate) fn new(problem: Problem, options: &FitOptions) -> Self {
         let rows = problem.rows_train as f64;
+        let loss = options.loss.unwrap_or_default();
         let by_rows = (2.25 * rows.sqrt()).log2().round().exp2().clamp(32.0, 2048.0) as usize;
         let batch = options.batch.unwrap_or(by_rows).min(problem.rows_train);
         let steps_per_epoch = problem.rows_train.div_ceil(batch) as u64;
@@ -99,14 +106,19 @@ impl Plan {
             _ if problem.solved => 0,
             (Some(steps), _) => steps,
             (None, Some(epochs)) => (epochs * steps_per_epoch as f64).ceil().max(1.0) as u64,
-            (None, None) => steps_by_rows(problem.rows_train),
+            (None, None) => steps_by_rows(problem.rows_train, loss),
         };
         let by_batch = RATE_REFERENCE * (batch as f64 / BATCH_REFERENCE).sqrt();
         let warmup_steps = (steps_total as f64 * options.warmup).round() as u64;
         let horizon = (steps_total as f64 / 100.0).clamp(10.0, 1000.0);
-        // A validation costs a third as much per row; a tenth of the time is then 10/3 rows trained for each row scored.
-        let affordable = (problem.rows_valid as u64 * 10 / 3).div_ceil(batch as u64);
+        let trained = problem.rows_valid as u64 * trained_for_three_scored(loss, problem.dims) / 3;
+        let affordable = trained.div_ceil(batch as u64);
+        let at_least_some = match loss {
+            Loss::Likelihood => u64::MAX,
+            Loss::FlowMatching | Loss::OtFlowMatching => steps_total.div_ceil(VALIDATIONS_MIN),
+        };
         Self {
+            loss,
             rows_train: problem.rows_train as u64,
             rows_valid: problem.rows_valid as u64,
             dims: problem.dims,
@@ -116,7 +128,7 @@ impl Plan {
             shards: shards_of(batch),
             steps_per_epoch,
             steps_total,
-            validate_every: (steps_total / VALIDATIONS).max(affordable).max(1),
+            validate_every: (steps_total / VALIDATIONS).max(affordable).min(at_least_some).max(1),
             learning_rate: options.learning_rate.unwrap_or(by_batch.clamp(5e-4, 2e-3)),
             warmup_steps,
             weight_decay: options.weight_decay,
@@ -134,8 +146,26 @@ impl Plan {
 }
 
 /// Steps for a table of so many rows where nothing else is said.
-pub(super) fn steps_by_rows(rows: usize) -> u64 {
-    (STEPS_AT_1000 * (rows as f64 / 1000.0).cbrt()).round().max(1.0) as u64
+pub(super) fn steps_by_rows(rows: usize, loss: Loss) -> u64 {
+    (STEPS_AT_1000 * lengthened(loss) * (rows as f64 / 1000.0).cbrt()).round().max(1.0) as u64
+}
+
+/// How many times as many steps as by likelihood: they are cheap, and the noise of times and draws is averaged over them.
+fn lengthened(loss: Loss) -> f64 {
+    match loss {
+        Loss::Likelihood => 1.0,
+        Loss::FlowMatching | Loss::OtFlowMatching => 4.0,
+    }
+}
+
+/// Rows that are trained for each three that are scored, so that validation takes its share of the time.
+fn trained_for_three_scored(loss: Loss, dims: usize) -> u64 {
+    match loss {
+        // A row scored takes a third of one trained; a tenth of the time.
+        Loss::Likelihood => 10,
+        // A row scored takes some 80 evaluations of the field and its divergence, one trained as much as three of the field; a third of the time.
+        Loss::FlowMatching | Loss::OtFlowMatching => 2 * 80 * (dims as u64 + 1),
+    }
 }
 
 /// How many shards a batch is cut into: by its size only, so that the sum has the same bits on any number of threads.
@@ -171,6 +201,20 @@ mod tests {
         }
         let epochs = |p: &Plan| p.steps_total / p.steps_per_epoch;
         assert!(epochs(&plans[2]) > 200 && epochs(&plans[7]) < 10, "{plans:?}");
+    }
+
+    #[test]
+    fn flow_matching_takes_more_steps_and_validates_more_rarely() {
+        for rows in [100, 1_000, 36_000, 1_000_000] {
+            let by = |loss| plan(rows, &FitOptions { loss: Some(loss), ..FitOptions::default() });
+            let (usual, matched) = (by(Loss::Likelihood), by(Loss::OtFlowMatching));
+            assert_eq!(usual, plan(rows, &FitOptions::default()));
+            assert!(
+                matched.steps_total > usual.steps_total && matched.loss == Loss::OtFlowMatching
+            );
+            let share = |p: &Plan| p.validate_every as f64 / p.steps_total as f64;
+            assert!(share(&matched) >= share(&usual) && share(&matched) <= 0.101, "{matched:?}");
+        }
     }
 
     #[test]

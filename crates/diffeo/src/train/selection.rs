@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::data::{TrainingData, ValidationChoice};
+use super::loss::Loss;
 use super::options::FitOptions;
 use super::recipe::steps_by_rows;
 use super::trainer::Trainer;
@@ -82,9 +83,10 @@ impl Candidate {
             ));
         }
         let mut options = options.clone();
+        let loss = *options.loss.get_or_insert(Loss::of(self.preset));
         options.epochs = options.epochs.map(|epochs| epochs / SHORTER as f64);
         if options.epochs.is_none() {
-            let whole = options.steps.unwrap_or_else(|| steps_by_rows(data.x.len()));
+            let whole = options.steps.unwrap_or_else(|| steps_by_rows(data.x.len(), loss));
             options.steps = Some(whole.div_ceil(SHORTER));
         }
         Trainer::new(self.spec(&schema.shape())?, schema.clone(), data, options)

@@ -5,6 +5,9 @@ use std::path::Path;
 use super::checkpoint::{self, Identity, Resume, Saved};
 use super::data::{Part, TrainingData, ValidationChoice, fingerprint, split};
 use super::events::{Event, StopReason};
+use super::loss::Loss;
+use super::matching::Matching;
+use super::objective::FlatObjective;
 use super::options::FitOptions;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
@@ -16,6 +19,7 @@ use crate::columns::{Encoding, Schema, Units};
 use crate::engine::{Element, Engine, flat_weights, set_weights};
 use crate::error::{Error, Result};
 use crate::flow::Flow;
+use crate::host::linalg::tensor_of;
 use crate::host::random::Streams;
 use crate::model::{HistoryPoint, TrainingSummary};
 use crate::model::{Model, expect_columns};
@@ -23,6 +27,13 @@ use crate::spec::{FlowSpec, Precision};
 
 /// Most rows of each kind whose log-density is looked at for [`TrainingSummary::log_prob_lowest`].
 const ROWS_SCORED: usize = 10_000;
+
+/// The same where that takes longer than the fit would.
+const ROWS_SCORED_BY_SOLUTION: usize = 2_000;
+/// Rows that evaluations are counted of.
+const ROWS_SIGHTED: usize = 256;
+/// Most rows that validate where scoring takes the solution of an equation and training does not.
+const ROWS_SOLVED: usize = 512;
 
 /// A fit in progress: [`Trainer::advance`] until it says [`Event::Finished`], then [`Trainer::finish`].
 ///
@@ -94,6 +105,8 @@ impl Trainer {
         options.validate()?;
         schema.validate()?;
         expect_columns(&spec, &schema)?;
+        let loss = options.loss.unwrap_or_default();
+        loss.expect(&spec)?;
         data.check(&schema)?;
         if let ValidationChoice::Given(valid) = &options.validation {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
@@ -104,6 +117,10 @@ impl Trainer {
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
         let streams = Streams::new(options.seed);
         let (train, valid) = split(data, &options.validation, schema.is_continuous(), streams)?;
+        let valid = valid.map(|part| match loss {
+            Loss::Likelihood => part,
+            Loss::FlowMatching | Loss::OtFlowMatching => part.at_most(ROWS_SOLVED),
+        });
         let mut flow = spec.build(options.seed)?;
         let encoding = Encoding::new(&schema, units.clone());
         let solved = solve::start(&mut flow, &train, &encoding, streams)?;
@@ -263,7 +280,11 @@ impl Trainer {
             (run.state.counters.step, kept.step, kept.valid_loss)
         });
         let reason = with_run!(&self.runs, run => run.stop_reason());
-        let seen = with_run!(&self.runs, run => run.some_rows(ROWS_SCORED));
+        let most = match self.identity.plan.loss {
+            Loss::Likelihood => ROWS_SCORED,
+            Loss::FlowMatching | Loss::OtFlowMatching => ROWS_SCORED_BY_SOLUTION,
+        };
+        let seen = with_run!(&self.runs, run => run.some_rows(most));
         self.warnings.extend(with_run!(&self.runs, run => run.doubt()));
         let plan = &self.identity.plan;
         let mut summary = TrainingSummary {
@@ -278,12 +299,14 @@ impl Trainer {
             valid_log_prob_mean: -valid_loss,
             log_prob_lowest: None,
             log_prob_quantiles: Vec::new(),
+            evaluations: None,
             warnings: std::mem::take(&mut self.warnings),
             history: self.history(),
             options: serde_json::json!({ "given": self.options, "plan": plan }),
             diffeo_version: env!("CARGO_PKG_VERSION").to_owned(),
             data_fingerprint: self.identity.fingerprint.clone(),
         };
+        summary.evaluations = self.evaluations()?;
         let mut model = Model::with_units(self.flow, self.identity.schema, self.units)?;
         let mut log_prob = Vec::new();
         for (x, context) in &seen {
@@ -298,6 +321,16 @@ impl Trainer {
         let log_prob_quantiles = quantiles(log_prob);
         model.summary = Some(TrainingSummary { log_prob_lowest, log_prob_quantiles, ..summary });
         Ok(model)
+    }
+}
+
+impl Trainer {
+    /// [`TrainingSummary::evaluations`] of the flow as it is.
+    fn evaluations(&self) -> Result<Option<f64>> {
+        let rows = with_run!(&self.runs, run => run.sight(ROWS_SIGHTED).0);
+        let context = rows.context.as_ref().map(tensor_of);
+        let found = self.flow.evaluations(tensor_of(&rows.x), context)?;
+        Ok((found > 0.0).then_some(found))
     }
 }
 
@@ -327,7 +360,11 @@ impl Parts {
     fn run<T: Element>(self, flow: &Flow, threads: usize) -> Result<Run<T>> {
         let Self { plan, encoding, train, valid } = self;
         let (layout, initial) = flat_weights(flow)?;
-        let objective = Box::new(Engine::new(flow));
+        let objective: Box<dyn FlatObjective<T>> = match plan.loss {
+            Loss::Likelihood => Box::new(Engine::new(flow)),
+            Loss::FlowMatching => Box::new(Matching::new(flow, false)),
+            Loss::OtFlowMatching => Box::new(Matching::new(flow, true)),
+        };
         Run::new(Setting { plan, objective, layout, encoding, train, valid }, initial, threads)
     }
 }

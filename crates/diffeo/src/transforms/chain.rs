@@ -184,6 +184,15 @@ impl Transform for Chain {
         Ok(scales)
     }
 
+    fn evaluations(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<f64> {
+        let (mut value, mut sum) = (x.clone(), 0.0);
+        for (i, layer) in self.layers.iter().enumerate() {
+            sum += layer.evaluations(&value, &given.part(i))?;
+            value = layer.forward(value, &given.part(i))?.value;
+        }
+        Ok(sum)
+    }
+
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
         let layers = self.layers.iter().enumerate();
         let steps = layers.map(|(i, layer)| layer.steps(&weights.layer(i)));

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
 use diffeo_kernels::ops::{Course, Direction, continuous, sum_rows};
-use diffeo_kernels::{Field, Smooth, Solver};
+use diffeo_kernels::{
+    Field, FieldWeights, FieldWork, Penalty, Smooth, Solver, TILE_ROWS, Tile, tile_count, to_tiles,
+    unit_probes,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place, no_log_det};
@@ -14,6 +17,7 @@ use super::{Describe, Place, no_log_det};
 use crate::catalog::Cases;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::draws::Draws;
+use crate::host::linalg::host_values;
 use crate::host::random::uniform;
 use crate::network::NetworkSpec;
 use crate::parameter::{Init, Parameter, Visitor, visit_part};
@@ -35,6 +39,50 @@ pub struct ContinuousSpec {
     /// Up to so many columns the divergence is exact in training, too; for more it is estimated along one random direction.
     #[serde(default = "ContinuousSpec::exact_columns")]
     pub exact_columns: usize,
+    /// What training by likelihood pays for ways that are not straight and even.
+    #[serde(default, skip_serializing_if = "PenaltySpec::is_none")]
+    pub penalty: PenaltySpec,
+}
+
+/// What is added to the loss in training: `kinetic` times the integral of `|v|^2` along the solution, and `jacobian` times that of the squared Frobenius norm of the field's Jacobian, exact or estimated
+/// as the divergence is. Straight ways take fewer steps.
+///
+/// Reference: Finlay, Jacobsen, Nurbekyan, Oberman. *How to train your neural ODE: the world of Jacobian and kinetic regularization*. ICML 2020, arXiv:2002.02798.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PenaltySpec {
+    /// Of the kinetic energy.
+    pub kinetic: f64,
+    /// Of the squared Jacobian.
+    pub jacobian: f64,
+}
+
+impl PenaltySpec {
+    /// The largest coefficient.
+    pub const MAX: f64 = 1e3;
+
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn validate(&self) -> Result<()> {
+        let is_good = |c: &f64| (0.0..=Self::MAX).contains(c);
+        match [self.kinetic, self.jacobian].into_iter().find(|c| !is_good(c)) {
+            None => Ok(()),
+            Some(found) => Err(Error::config(format!(
+                "continuous: coefficients of the penalty must be in 0..={}, found {found}",
+                Self::MAX
+            ))),
+        }
+    }
+
+    /// What counts in training, where an estimate is enough.
+    fn in_training(self, is_estimate: bool) -> Penalty {
+        match is_estimate {
+            true => Penalty { kinetic: self.kinetic, jacobian: self.jacobian },
+            false => Penalty::default(),
+        }
+    }
 }
 
 /// The non-linearity of a field's network: a smooth one.
@@ -125,7 +173,8 @@ impl ContinuousSpec {
     /// The usual field and solver with hidden layers of these widths.
     pub fn new(hidden: Vec<usize>) -> Self {
         let (activation, solver) = (FieldActivation::default(), SolverSpec::default());
-        Self { hidden, activation, solver, exact_columns: Self::exact_columns() }
+        let (exact_columns, penalty) = (Self::exact_columns(), PenaltySpec::default());
+        Self { hidden, activation, solver, exact_columns, penalty }
     }
 
     fn exact_columns() -> usize {
@@ -140,6 +189,7 @@ impl ContinuousSpec {
 impl Describe for ContinuousSpec {
     fn validate(&self, _at: Place) -> Result<()> {
         self.network().validate()?;
+        self.penalty.validate()?;
         self.solver.validate()
     }
 
@@ -174,6 +224,7 @@ impl Cases for ContinuousSpec {
 /// * The divergence costs a pass of the network for each column; with more columns than the `exact_columns` of [`ContinuousSpec`] it is `e . J e` in training, with one vector
 ///   of random signs `e` for a row (Hutchinson), and exact in scoring.
 /// * The gradient is that of the steps that were taken, and as costly as some three times the way there.
+/// * With a [`PenaltySpec`], the log-determinant that training sees is less by the penalty's integral; scoring and sampling know nothing of it.
 /// * A field that is too steep for its tolerance is an error ([`crate::ErrorKind::NotConverged`]).
 ///
 /// Starts as the identity. Runs on the CPU.
@@ -189,6 +240,7 @@ pub struct Continuous {
     field: Arc<Field>,
     solver: SolverSpec,
     exact_columns: usize,
+    penalty: PenaltySpec,
 }
 
 /// The names of a layer's parameters.
@@ -226,7 +278,8 @@ impl Continuous {
         };
         let place = [at.dims, at.context];
         let field = Arc::new(Field::new(place, &spec.hidden, activation, Self::SPEED_MAX));
-        Self { layers, context, field, solver: spec.solver, exact_columns: spec.exact_columns }
+        let ContinuousSpec { solver, exact_columns, penalty, .. } = *spec;
+        Self { layers, context, field, solver, exact_columns, penalty }
     }
 
     /// All weights in the order of the field.
@@ -244,7 +297,8 @@ impl Continuous {
             Arc::new((0..n).flat_map(|row| signs(&draws, row, d)).collect::<Vec<f64>>())
         });
         let solver = self.solver.solver(given.draws.is_some(), x.dtype() == DType::F64);
-        let course = Course { field: Arc::clone(&self.field), direction, solver, probes };
+        let penalty = self.penalty.in_training(given.draws.is_some());
+        let course = Course { field: Arc::clone(&self.field), direction, solver, probes, penalty };
         let context = given.context.filter(|_| self.context.is_some());
         match continuous(&course, &x, &self.flat(), context) {
             Some(Ok([value, log_det])) => Ok(Mapped { value, log_det: sum_rows(log_det) }),
@@ -289,6 +343,33 @@ impl Transform for Continuous {
         if let Some(context) = &mut self.context {
             visitor("context", context);
         }
+    }
+
+    fn evaluations(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<f64> {
+        let [n, d] = x.dims();
+        let tiled = |rows: &Tensor<2>| -> Result<Vec<f64>> {
+            let [_, width] = rows.dims();
+            let mut tiles = vec![0.0; tile_count(n) * width * TILE_ROWS];
+            to_tiles(&host_values(rows.clone())?, width, &mut tiles);
+            Ok(tiles)
+        };
+        let context = given.context.filter(|_| self.context.is_some());
+        let context = context.map_or(Ok(Vec::new()), tiled)?;
+        let (flat, mut packed) =
+            (host_values(self.flat())?, vec![Default::default(); self.field.packed()]);
+        self.field.pack(&flat, &mut packed);
+        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let solver = self.solver.solver(false, x.dtype() == DType::F64);
+        let (probes, mut work, mut sum) = (unit_probes(d), FieldWork::default(), 0);
+        let of_tile = self.field.context() * TILE_ROWS;
+        for (tile, x) in tiled(x)?.chunks_exact_mut(d * TILE_ROWS).enumerate() {
+            let context = &context[tile * of_tile..][..of_tile];
+            let given = Tile { context, probes: &probes, penalty: Penalty::default() };
+            let (how, to) = ((Direction::Forward, &solver), (x, &mut [0.0; TILE_ROWS]));
+            let found = self.field.solve(weights, given, how, to, None, &mut work);
+            sum += found.map_err(|stalled| not_solved(&stalled))?;
+        }
+        Ok(sum as f64 / tile_count(n).max(1) as f64)
     }
 
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {

@@ -106,4 +106,9 @@ impl Transform for Inverted {
         let x = self.0.inverse(x.clone(), given)?.value;
         self.0.scales(&x, given)
     }
+
+    fn evaluations(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<f64> {
+        let x = self.0.inverse(x.clone(), given)?.value;
+        self.0.evaluations(&x, given)
+    }
 }

@@ -10,6 +10,7 @@ struct Task {
     probes: Vec<f64>,
     direction: Direction,
     solver: Solver,
+    penalty: Penalty,
 }
 
 /// A smooth number that depends on all of the result, each row with a weight of its own.
@@ -23,13 +24,13 @@ impl Task {
             false => numbers(3 * TILE_ROWS, 0.2, 1.0).iter().map(|v| v.signum()).collect(),
         };
         let (x, context) = (numbers(3 * TILE_ROWS, 0.9, 1.5), numbers(2 * TILE_ROWS, 0.1, 1.0));
-        Self { example, x, context, probes, direction, solver }
+        Self { example, x, context, probes, direction, solver, penalty: Penalty::default() }
     }
 
     fn loss(&self) -> f64 {
         let (flat, packed) = self.example.packed::<f64>();
         let weights = FieldWeights { flat: &flat, packed: &packed };
-        let tile = Tile { context: &self.context, probes: &self.probes };
+        let tile = Tile { context: &self.context, probes: &self.probes, penalty: self.penalty };
         let (mut x, mut log_det) = (self.x.clone(), [0.0; TILE_ROWS]);
         let how = (self.direction, &self.solver);
         let mut work = FieldWork::default();
@@ -43,7 +44,7 @@ impl Task {
     fn gradient(&self) -> [Vec<f64>; 3] {
         let (flat, packed) = self.example.packed::<f64>();
         let weights = FieldWeights { flat: &flat, packed: &packed };
-        let tile = Tile { context: &self.context, probes: &self.probes };
+        let tile = Tile { context: &self.context, probes: &self.probes, penalty: self.penalty };
         let (mut x, mut log_det) = (self.x.clone(), [0.0; TILE_ROWS]);
         let how = (self.direction, &self.solver);
         let mut work = FieldWork::default();
@@ -97,6 +98,15 @@ fn gradients_are_those_of_the_steps_that_were_taken() {
 }
 
 #[test]
+fn gradients_of_a_penalty_are_those_of_the_steps_that_were_taken() {
+    let penalty = Penalty { kinetic: 0.3, jacobian: 0.7 };
+    for (direction, exact) in [(Forward, true), (Inverse, true), (Forward, false)] {
+        let task = Task::new(Smooth::Tanh, direction, Solver::Fixed(2), exact);
+        Task { penalty, ..task }.hold(2e-8);
+    }
+}
+
+#[test]
 fn gradients_of_adaptive_solutions_are_right() {
     for direction in [Forward, Inverse] {
         Task::new(Smooth::Tanh, direction, adaptive(1e-11), true).hold(1e-6);
@@ -126,7 +136,7 @@ fn rows_that_fill_up_a_tile_or_have_arrived_add_nothing() {
         };
         let (flat, packed) = alone.example.packed::<f64>();
         let weights = FieldWeights { flat: &flat, packed: &packed };
-        let tile = Tile { context: &alone.context, probes: &alone.probes };
+        let tile = Tile { context: &alone.context, probes: &alone.probes, penalty: alone.penalty };
         let (mut x, mut log_det) = (alone.x.clone(), [0.0; TILE_ROWS]);
         let mut work = FieldWork::default();
         let (mut starts, mut times, mut sizes) = Default::default();

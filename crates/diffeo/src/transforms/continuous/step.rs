@@ -6,20 +6,21 @@ use std::sync::Arc;
 
 use diffeo_kernels::ops::Direction;
 use diffeo_kernels::{
-    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Real, Solver, Stalled, TILE_ROWS,
-    Taken, Tape, Tile, unit_probes,
+    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Real, Regression, Solver, Stalled,
+    TILE_ROWS, Taken, Tape, Tile, unit_probes,
 };
 
-use super::{Continuous, NAMES, SolverSpec, not_solved, signs};
+use super::{Continuous, NAMES, PenaltySpec, SolverSpec, not_solved, signs};
 use crate::error::Result;
 use crate::host::draws::Draws;
-use crate::step::{Arena, Kept, Pass, Scratch, Step, Weights};
+use crate::step::{Arena, Kept, Pass, Scratch, Step, Velocity, Weights};
 
 /// Rows from `t = 0` to `t = 1`.
 pub(super) struct ContinuousStep {
     field: Arc<Field>,
     solver: SolverSpec,
     exact_columns: usize,
+    penalty: PenaltySpec,
     /// Where each part of the flat weights of the field lies among those of the flow.
     ranges: Vec<Range<usize>>,
     draws: Box<dyn Fn(Draws) -> Draws + Send + Sync>,
@@ -50,9 +51,25 @@ impl ContinuousStep {
             field: Arc::clone(&layer.field),
             solver: layer.solver,
             exact_columns: layer.exact_columns,
+            penalty: layer.penalty,
             ranges,
             draws: Box::new(weights.draws()),
         })
+    }
+
+    /// How many weights the field has.
+    fn len(&self) -> usize {
+        self.ranges.iter().map(Range::len).sum()
+    }
+
+    /// Puts the gradient by the field's weights where the flow has them.
+    fn spread<T: Real>(&self, by_weights: &[T], gradient: &mut [T]) {
+        let mut rest = by_weights;
+        for range in &self.ranges {
+            let (from, more) = rest.split_at(range.len());
+            gradient[range.clone()].copy_from_slice(from);
+            rest = more;
+        }
     }
 
     fn solver<T: Real>(&self, pass: &Pass<'_, T>) -> Solver {
@@ -75,10 +92,11 @@ impl ContinuousStep {
         probes
     }
 
-    /// The context of a tile.
-    fn context<'a, T: Real>(&self, pass: &Pass<'a, T>, tile: usize) -> &'a [T] {
+    /// What a tile is given beside its rows.
+    fn given<'a, T: Real>(&self, pass: &Pass<'a, T>, tile: usize, probes: &'a [T]) -> Tile<'a, T> {
         let size = self.field.context() * TILE_ROWS;
-        &pass.context[tile * size..][..size]
+        let context = &pass.context[tile * size..][..size];
+        Tile { context, probes, penalty: self.penalty.in_training(pass.draws.is_some()) }
     }
 }
 
@@ -89,7 +107,7 @@ fn loaded<T: Real>(arena: &Arena<T>, len: usize) -> FieldWeights<'_, T> {
 
 impl<T: Real> Step<T> for ContinuousStep {
     fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
-        let len = self.ranges.iter().map(Range::len).sum();
+        let len = self.len();
         let ([flat], packed) = loaded.arrays(self.field.packed());
         let mut rest = flat.sized(len);
         for range in &self.ranges {
@@ -109,7 +127,7 @@ impl<T: Real> Step<T> for ContinuousStep {
         kept: Kept<'_, T>,
     ) -> Result<()> {
         let size = self.field.dims() * TILE_ROWS;
-        let weights = loaded(kept.loaded, self.ranges.iter().map(Range::len).sum());
+        let weights = loaded(kept.loaded, self.len());
         let solver = self.solver(pass);
         let (_, tapes) = kept.tape.arrays::<0>(EACH * pass.tiles);
         let mut work = FieldWork::default();
@@ -119,7 +137,7 @@ impl<T: Real> Step<T> for ContinuousStep {
             tiles.zip(log_det.as_chunks_mut::<TILE_ROWS>().0).enumerate()
         {
             let probes = self.probes(pass, tile);
-            let given = Tile { context: self.context(pass, tile), probes: &probes };
+            let given = self.given(pass, tile, &probes);
             let [starts, times, sizes] = arrays else { unreachable!("so many were asked for") };
             let tape = Some(Tape { starts, times, sizes });
             let mut found = [0.0; TILE_ROWS];
@@ -143,7 +161,7 @@ impl<T: Real> Step<T> for ContinuousStep {
         gradient: &mut [T],
     ) {
         let size = self.field.dims() * TILE_ROWS;
-        let len = self.ranges.iter().map(Range::len).sum();
+        let len = self.len();
         let weights = loaded(kept.loaded, len);
         let solver = self.solver(pass);
         let ([by_weights, by_context], _) = scratch.arena.arrays(0);
@@ -155,17 +173,34 @@ impl<T: Real> Step<T> for ContinuousStep {
         let rows = grad.chunks_exact_mut(size).zip(pass.log_det_gradient.chunks_exact(TILE_ROWS));
         for (tile, ((grad, by_log_det), arrays)) in rows.zip(tapes.chunks_exact(EACH)).enumerate() {
             let probes = self.probes(pass, tile);
-            let given = Tile { context: self.context(pass, tile), probes: &probes };
+            let given = self.given(pass, tile, &probes);
             let [starts, times, sizes] = arrays else { unreachable!("so many were kept") };
             let taken = (Taken { starts, times, sizes }, &solver);
             let to = FieldGradients { x: grad, context: by_context, weights: by_weights };
             self.field.backward(weights, given, taken, by_log_det, to, &mut work);
         }
-        let mut rest = &by_weights[..];
-        for range in &self.ranges {
-            let (from, more) = rest.split_at(range.len());
-            gradient[range.clone()].copy_from_slice(from);
-            rest = more;
-        }
+        self.spread(by_weights, gradient);
+    }
+
+    fn velocity(&self) -> Option<&dyn Velocity<T>> {
+        Some(self)
+    }
+}
+
+impl<T: Real> Velocity<T> for ContinuousStep {
+    fn regress(
+        &self,
+        at: Regression<'_, T>,
+        losses: &mut [f64],
+        (arrays, scratch): (&Arena<T>, &mut Scratch<T>),
+        gradient: &mut [T],
+    ) {
+        let len = self.len();
+        let ([by_weights], _) = scratch.arena.arrays(0);
+        let by_weights = by_weights.sized(len);
+        by_weights.fill(T::ZERO);
+        let mut work = FieldWork::default();
+        self.field.regress(loaded(arrays, len), at, losses, by_weights, &mut work);
+        self.spread(by_weights, gradient);
     }
 }

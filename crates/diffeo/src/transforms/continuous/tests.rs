@@ -40,7 +40,9 @@ fn estimating(tolerance: f64) -> ContinuousSpec {
 fn programs_and_tensors_make_the_same_estimates_in_training() {
     // The layers draw for themselves, one inside another one too.
     let inner = ChainSpec { transforms: vec![estimating(1e-6).into(), estimating(1e-5).into()] };
-    let flow = flow(3, 2, vec![estimating(1e-5).into(), inner.into()]);
+    let penalty = PenaltySpec { kinetic: 0.2, jacobian: 0.1 };
+    let first = ContinuousSpec { penalty, ..estimating(1e-5) };
+    let flow = flow(3, 2, vec![first.into(), inner.into()]);
     let (n, mut results) = (41, Vec::new());
     let x = Rows::new(noise(n * 3, 1.0, 50), 3).unwrap();
     let context = Rows::new(noise(n * 2, 1.0, 51), 2).unwrap();
@@ -91,6 +93,56 @@ fn estimates_of_the_log_determinant_have_the_exact_one_as_their_mean() {
 }
 
 #[test]
+fn a_penalty_counts_in_training_alone_and_against_the_way_in_either_direction() {
+    let penalty = PenaltySpec { kinetic: 0.2, jacobian: 0.1 };
+    let of = |penalty| {
+        flow(2, 0, vec![ContinuousSpec { penalty, ..ContinuousSpec::new(vec![9]) }.into()])
+    };
+    let [with, without] = [penalty, PenaltySpec::default()].map(of);
+    let x = Tensor::from_data(
+        TensorData::new(noise(20, 1.0, 4), [10, 2]),
+        (&Device::flex(), DType::F64),
+    );
+    let map = |flow: &Flow, draws, inverse| {
+        let (layer, given) = (&flow.chain().layers()[0], Given { context: None, draws });
+        let mapped = match inverse {
+            false => layer.forward(x.clone(), &given),
+            true => layer.inverse(x.clone(), &given),
+        };
+        host_values(mapped.unwrap().log_det).unwrap()
+    };
+    let draws = Some(Draws::new(Streams::new(1), 0, 0));
+    for inverse in [false, true] {
+        assert_eq!(map(&with, None, inverse), map(&without, None, inverse));
+        let pairs = map(&with, draws, inverse).into_iter().zip(map(&without, draws, inverse));
+        // A density of rows that are mapped to the base has it added, one of draws taken off, and both losses grow.
+        assert!(pairs.clone().all(|(with, without)| with < without), "{pairs:?}");
+    }
+}
+
+#[test]
+fn evaluations_are_counted_and_grow_with_the_accuracy() {
+    let with = |exact| {
+        let solver =
+            SolverSpec::Adaptive(ToleranceSpec { exact: Some(exact), ..ToleranceSpec::default() });
+        let layer = ContinuousSpec { solver, ..ContinuousSpec::new(vec![9]) };
+        let flow = flow(2, 1, vec![layer.clone().into(), layer.into()]);
+        let rows = |n: usize, width: usize, seed| {
+            let data = TensorData::new(noise(n * width, 1.0, seed), [n, width]);
+            Tensor::from_data(data, (&Device::flex(), DType::F64))
+        };
+        flow.evaluations(rows(40, 2, 4), Some(rows(40, 1, 5))).unwrap()
+    };
+    let (coarse, fine) = (with(1e-3), with(1e-7));
+    assert!(coarse > 14.0 && coarse < fine && fine < 1000.0, "{coarse} {fine}");
+    let four = SolverSpec::Fixed(3);
+    let layer = ContinuousSpec { solver: four, ..ContinuousSpec::new(vec![9]) };
+    let x = Tensor::from_data(TensorData::new(vec![0.5; 2], [1, 2]), (&Device::flex(), DType::F64));
+    // The field at the start, then four stages a step.
+    assert_eq!(flow(2, 0, vec![layer.into()]).evaluations(x, None).unwrap(), 13.0);
+}
+
+#[test]
 fn a_fixed_number_of_steps_is_as_good_as_it_is_many() {
     let of = |solver| ContinuousSpec { solver, ..ContinuousSpec::new(vec![9]) };
     let log_prob = |solver| {
@@ -118,7 +170,8 @@ fn descriptions_are_read_and_refused() {
     let text = serde_json::to_string(&fixed).unwrap();
     assert!(text.contains(r#""solver":{"fixed":20}"#), "{text}");
     let adaptive = r#"{"type": "continuous", "hidden": [8], "activation": "softplus",
-        "solver": {"adaptive": {"training": 1e-4, "exact": 1e-8}}, "exact_columns": 3}"#;
+        "solver": {"adaptive": {"training": 1e-4, "exact": 1e-8}}, "exact_columns": 3,
+        "penalty": {"kinetic": 0.1}}"#;
     assert_eq!(
         read(&serde_json::to_string(&read(adaptive).unwrap()).unwrap()).unwrap(),
         read(adaptive).unwrap()
@@ -128,11 +181,17 @@ fn descriptions_are_read_and_refused() {
     let with = |solver| ContinuousSpec { solver, ..ContinuousSpec::new(vec![8]) };
     let tolerance =
         |training| SolverSpec::Adaptive(ToleranceSpec { training, ..ToleranceSpec::default() });
+    let priced = |jacobian| {
+        let penalty = PenaltySpec { jacobian, ..PenaltySpec::default() };
+        ContinuousSpec { penalty, ..ContinuousSpec::new(vec![8]) }
+    };
     for (spec, expected) in [
         (ContinuousSpec::new(vec![]), "hidden layers"),
         (with(SolverSpec::Fixed(0)), "number of steps"),
         (with(tolerance(0.5)), "tolerances"),
         (with(tolerance(f64::NAN)), "tolerances"),
+        (priced(-1.0), "penalty"),
+        (priced(f64::NAN), "penalty"),
     ] {
         let error = spec.validate(at).unwrap_err();
         assert!(error.message().contains(expected), "{error}");
