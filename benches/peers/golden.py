@@ -29,6 +29,7 @@ import math
 
 import golden_curves
 import golden_residual
+import golden_sequence
 import jax
 import mpmath
 import numpy as np
@@ -398,6 +399,10 @@ def files():
     residual = lambda dims, context: golden_residual.layers(dims, context, numbers)
     yield "residual", lambda: flow("residual layers of two columns", 2, 0, residual(2, 0), library=NORMFLOWS)
     yield "residual_context", lambda: flow("residual layers, whole Jacobians", 3, 2, residual(3, 2), library=PYTORCH)
+    for kind, about in [("transformer", "affine maps by causal transformers"), ("recurrent", "affine maps by recurrent networks")]:
+        sequence = lambda context, kind=kind: golden_sequence.layers(kind, context, numbers)
+        yield kind, lambda s=sequence, a=about: flow(a, 5, 0, s(0), rows=12, library=PYTORCH)
+        yield f"{kind}_context", lambda s=sequence, a=about: flow(f"{a} with context", 5, 2, s(2), rows=12, library=PYTORCH)
 
 
 def differences(old, new, path=""):
