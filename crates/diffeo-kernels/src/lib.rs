@@ -31,6 +31,7 @@ pub mod product;
 mod quadrature;
 mod rational_quadratic;
 mod real;
+mod sequence;
 mod staircase;
 mod sum_of_squares;
 mod tiled_linear;
@@ -60,6 +61,10 @@ pub use optimizer::{AdamW, AdamWStep, Moments, add_gradient, average_weights, l2
 pub use polynomial_spline::PolynomialSpline;
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
+pub use sequence::{
+    Buffered, Buffers, Part, READ_REACH, READ_SCALE, Recurrent, RecurrentWork, SequenceGradients,
+    SequenceNetwork, SequenceShape, SequenceTile, SequenceWeights, Transformer, TransformerWork,
+};
 pub use staircase::Staircase;
 pub use sum_of_squares::SumOfSquares;
 pub use tiled_linear::{LinearScratch, TiledLinear, pack_weight};

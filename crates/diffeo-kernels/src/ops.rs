@@ -16,6 +16,7 @@ mod made;
 mod made_inverse;
 mod map;
 mod rows;
+mod sequence;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use extension::{FlowOps, FusedOp};
 pub use made::MadeSampler;
 pub use made_inverse::made_inverse;
 pub use map::AnyMap;
+pub use sequence::{SequenceReader, SequenceSampler, sequence};
 
 use crate::{Activation, Staircase};
 

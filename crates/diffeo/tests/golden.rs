@@ -225,6 +225,13 @@ fn residual_layers_agree_with_normflows_and_pytorch() {
     check("residual_context");
 }
 
+#[test]
+fn conditioners_that_read_in_sequence_agree_with_pytorch() {
+    for name in ["transformer", "transformer_context", "recurrent", "recurrent_context"] {
+        check(name);
+    }
+}
+
 #[derive(Deserialize)]
 struct Curve {
     z: Vec<f64>,

@@ -76,7 +76,7 @@ pub fn continuous(
 }
 
 /// Some columns of the rows of a tile; rows that fill it up are copies of the last, or zero.
-fn tile_of<T: Scalar>(
+pub(super) fn tile_of<T: Scalar>(
     rows: &[T],
     (width, columns): (usize, std::ops::Range<usize>),
     tile: usize,
@@ -95,7 +95,12 @@ fn tile_of<T: Scalar>(
 }
 
 /// Columns of a tile back to rows, of which there may be fewer.
-fn rows_of<T: Scalar>(from: &[T], rows: &mut [T], (width, first): (usize, usize), tile: usize) {
+pub(super) fn rows_of<T: Scalar>(
+    from: &[T],
+    rows: &mut [T],
+    (width, first): (usize, usize),
+    tile: usize,
+) {
     let rows = rows.chunks_exact_mut(width).skip(tile * TILE_ROWS).take(TILE_ROWS);
     for (lane, row) in rows.enumerate() {
         let values = from.iter().skip(lane).step_by(TILE_ROWS);

@@ -25,7 +25,7 @@ enum Prepared {
 }
 
 /// The primitive of an untracked CPU tensor.
-fn primitive(tensor: &Tensor<2>) -> Option<FlexTensor> {
+pub(super) fn primitive(tensor: &Tensor<2>) -> Option<FlexTensor> {
     (is_fused(tensor) && !tensor.is_tracked())
         .then(|| tensor.clone().inner().try_into_primitive::<Flex>().ok())
         .flatten()

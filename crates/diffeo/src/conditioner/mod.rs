@@ -7,14 +7,19 @@ mod graph;
 mod half;
 mod masked;
 mod networked;
+mod recurrent;
+mod sequenced;
 mod structure;
+mod transformer;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use dyn_clone::DynClone;
 
 pub use networked::Networked;
+pub use sequenced::{AnySequenceProgram, SequenceProgram, Sequenced};
 pub use structure::Structure;
 
 use crate::catalog::catalog;
@@ -22,6 +27,7 @@ use crate::error::Result;
 use crate::network::Network;
 use crate::parameter::{Init, Visitor};
 use crate::place::Place;
+use crate::step::Weights;
 use crate::transform::Given;
 
 catalog! {
@@ -30,6 +36,8 @@ catalog! {
         masked::Masked(MaskedSpec),
         half::Half(HalfSpec),
         graph::Graph(GraphSpec),
+        transformer::Transformer(TransformerSpec),
+        recurrent::Recurrent(RecurrentSpec),
         constant::Constant(ConstantSpec),
     }
 }
@@ -63,10 +71,23 @@ pub trait Conditioner: DynClone + Debug + Send + Sync {
     /// When an iterative network does not converge.
     fn parameters(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>>;
 
+    /// Reads columns level after level, each once, for rows like these; `None` where only [`Self::parameters`] can, a pass for each level: the default.
+    fn sequence(&self, rows: &Tensor<2>, given: &Given<'_>) -> Option<Box<dyn Sequential>> {
+        let _ = (rows, given);
+        None
+    }
+
     /// The network, if that is all there is and its units are sorted: then kernels run it without tensors, and invert a layer in
     /// one pass.
     #[doc(hidden)]
     fn network(&self) -> Option<&Network> {
+        None
+    }
+
+    /// How one that reads in sequence runs on the CPU without tensors; `None` if only tensors run it.
+    #[doc(hidden)]
+    fn program(&self, weights: &Weights<'_>) -> Option<Arc<dyn AnySequenceProgram>> {
+        let _ = weights;
         None
     }
 
@@ -75,3 +96,10 @@ pub trait Conditioner: DynClone + Debug + Send + Sync {
 }
 
 dyn_clone::clone_trait_object!(Conditioner);
+
+/// Gives the parameters of one level after another, of rows that are solved level by level: all levels take as long as one pass.
+pub trait Sequential {
+    /// The parameters of the next level, `[n, columns k]`, given the columns of the level before as the conditioner sees them, `[n, columns]`; nothing for the first level. `None`
+    /// if it cannot go on (a gradient is to go through these): then only [`Conditioner::parameters`] can.
+    fn next(&mut self, solved: Option<&Tensor<2>>) -> Option<Tensor<2>>;
+}

@@ -38,6 +38,7 @@ pub use sensitivity::{WAYS, Way};
 pub use crate::catalog::Cases;
 
 use crate::bases::{BaseSpec, NormalSpec};
+use crate::conditioner::ConditionerSpec;
 use crate::monotone::{Affine, MonotoneSpec};
 use crate::place::Place;
 use crate::presets::{Preset, PresetOptions};
@@ -95,7 +96,8 @@ fn bends_far_out(layer: &LayerSpec) -> bool {
     }
 }
 
-/// Whether a layer takes a hundred times as long as others: the solution of an equation of all columns, or an integral for each element.
+/// Whether a layer takes a hundred times as long as others: the solution of an equation of all columns, an integral for each element, or a transformer, which has some twenty matrices of weights
+/// to be tried one after another.
 fn takes_long(layer: &LayerSpec) -> bool {
     let is_integral = |map: &MonotoneSpec| matches!(map, MonotoneSpec::MonotonicNetwork(_));
     match layer {
@@ -103,7 +105,10 @@ fn takes_long(layer: &LayerSpec) -> bool {
         LayerSpec::Elementwise(layer) => is_integral(&layer.monotone),
         LayerSpec::Autoregressive(layer) => is_integral(&layer.monotone),
         LayerSpec::Coupling(layer) => is_integral(&layer.monotone),
-        LayerSpec::Conditional(layer) => is_integral(&layer.monotone),
+        LayerSpec::Conditional(layer) => {
+            let has_many = matches!(layer.conditioner, ConditionerSpec::Transformer(_));
+            has_many || is_integral(&layer.monotone)
+        }
         other => other.inner().iter().any(takes_long),
     }
 }

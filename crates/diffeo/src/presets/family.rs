@@ -2,12 +2,12 @@
 
 use super::options::{ColumnOrder, PresetOptions};
 use crate::bases::BaseSpec;
-use crate::conditioner::GraphSpec;
+use crate::conditioner::{GraphSpec, TransformerSpec};
 use crate::host::random::{Purpose, Streams, permutation};
 use crate::monotone::MonotoneSpec;
 use crate::spec::Precision;
 use crate::transforms::{
-    AutoregressiveSpec, ConditionalSpec, CouplingSpec, Gates, LayerSpec, PluSpec,
+    AutoregressiveSpec, ConditionalSpec, CouplingSpec, Gates, LayerSpec, PermutationSpec, PluSpec,
 };
 
 /// A named model.
@@ -71,6 +71,19 @@ impl Draft<'_> {
         }
         let layer = AutoregressiveSpec::new(map, self.options.network());
         vec![PluSpec { order: self.turn_or_stay(i) }.into(), layer.into()]
+    }
+
+    /// Transform `i` of a model that reorders the columns, then maps each given those before it by a transformer: a block for each hidden layer, as wide inside as the widest of
+    /// them and half as wide outside.
+    pub(super) fn by_transformer(&self, i: usize, map: impl Into<MonotoneSpec>) -> Vec<LayerSpec> {
+        let hidden = &self.options.hidden;
+        let inner = hidden.iter().copied().max().unwrap_or(1);
+        let width = (inner / 2).clamp(1, TransformerSpec::WIDTH_MAX);
+        let heads = [4, 3, 2].into_iter().find(|&heads| width.is_multiple_of(heads)).unwrap_or(1);
+        let conditioner = TransformerSpec { width, heads, inner, blocks: hidden.len(), group: 1 };
+        let layer = ConditionalSpec::new(conditioner, &map.into());
+        let turn = self.turn(i).map(|order| PermutationSpec { order }.into());
+        turn.into_iter().chain([layer.into()]).collect()
     }
 
     /// Transform `i` of a model that mixes the columns linearly, then maps half of them given the others.

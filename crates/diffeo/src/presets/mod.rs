@@ -22,6 +22,8 @@ mod realnvp;
 mod resflow;
 mod sos;
 mod sylvester;
+mod t_maf;
+mod t_naf;
 mod umnn;
 
 use std::fmt;
@@ -87,6 +89,10 @@ presets! {
     Bernstein = bernstein::BERNSTEIN,
     /// Autoregressive layers of sum-of-squares polynomials with PLU layers between (Jaini et al. 2019).
     Sos = sos::SOS,
+    /// Affine autoregressive layers by causal transformers with reversed orders (Zhai et al. 2024).
+    TMaf = t_maf::T_MAF,
+    /// Autoregressive layers of deep sigmoids by causal transformers with reversed orders (Patacchiola et al. 2024).
+    TNaf = t_naf::T_NAF,
     /// Rotations and a logistic mixture for each column (Meng et al. 2020).
     Gaussianization = gaussianization::GAUSSIANIZATION,
     /// Planar layers (Rezende, Mohamed 2015).

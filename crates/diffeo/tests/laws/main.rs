@@ -136,7 +136,9 @@ fn law11_engine_and_tensors() {
     for case in cases() {
         let by_kernels = laws::engine_and_tensors_agree(&case);
         let fast = match case.layer() {
-            Some(LayerSpec::Conditional(layer)) => layer.conditioner.name() == "Graph",
+            Some(LayerSpec::Conditional(layer)) => {
+                ["Graph", "Transformer", "Recurrent"].contains(&layer.conditioner.name())
+            }
             Some(layer) => matches!(
                 layer,
                 LayerSpec::Permutation(_)

@@ -161,7 +161,7 @@ impl<S: Short> Describe for S {
 /// arXiv:1912.02762): the Jacobian is triangular in the order of the conditioner's levels.
 ///
 /// * forward: one pass of the conditioner.
-/// * inverse: a pass for each level. Where all columns are mapped one after another by a masked network and the map has a kernel, each
+/// * inverse: a pass for each level; one pass where the conditioner reads in sequence ([`Conditioner::sequence`]). Where all columns are mapped one after another by a masked network and the map has a kernel, each
 ///   weight is used once instead, so it costs one pass too, and its gradient four where a training step takes three; this is so on the CPU.
 #[derive(Clone, Debug)]
 pub struct Conditional {
@@ -263,35 +263,56 @@ impl Conditional {
         Some(Scalarwise { value, log_slope })
     }
 
-    /// The inverse in a pass for each level, whose columns are known after it.
+    /// The inverse level by level: each once where the conditioner reads in sequence, else in a pass for each.
     fn solve(&self, z: &Tensor<2>, given: &Given<'_>) -> Result<Scalarwise> {
         let moved = Self::columns(z, self.moved.as_ref());
-        let (n, k) = (z.dims()[0], self.map.params_per_dim());
-        let (mut values, mut log_slopes, mut first) = (Vec::new(), Vec::new(), 0);
         let there = self.there(z, given);
         let there_moved = there.as_ref().map(|there| there.columns(self.moved.as_ref()));
+        let mut reader = self.conditioner.sequence(z, given);
+        let (mut values, mut log_slopes, mut first) = (Vec::new(), Vec::new(), 0);
+        let mut before: Option<Tensor<2>> = None;
         for &count in self.conditioner.structure().levels() {
-            let unknown = moved.zeros_like().narrow(1, first, moved.dims()[1] - first);
-            let known = Tensor::cat([values.clone(), vec![unknown]].concat(), 1);
-            let joined = self.joined(z, known);
-            let joined = there.as_ref().map_or(joined.clone(), |there| there.of(&joined));
-            let seen = Self::columns(&joined, self.seen.as_ref());
-            let params = self.conditioner.parameters(seen, given)?;
-            let params = params.narrow(1, first * k, count * k);
+            let next = reader.as_mut().and_then(|reader| reader.next(before.as_ref()));
+            let params = match next {
+                Some(params) => params,
+                None => {
+                    reader = None;
+                    self.level_params(z, (&moved, &values), (first, count), (&there, given))?
+                }
+            };
             let level = moved.clone().narrow(1, first, count);
             let mut solved = self.map.inverse(level.clone(), params)?;
+            before = Some(solved.value.clone());
             if let Some(there) = &there_moved {
-                solved = there.part(first, count).keep(solved, level);
+                let there = there.part(first, count);
+                solved = there.keep(solved, level);
+                before = Some(there.of(&solved.value));
             }
             values.push(solved.value);
             log_slopes.push(solved.log_slope);
             first += count;
         }
         if values.is_empty() {
-            let none = Tensor::zeros([n, 0], (&z.device(), z.dtype()));
+            let none = Tensor::zeros([z.dims()[0], 0], (&z.device(), z.dtype()));
             return Ok(Scalarwise { value: none.clone(), log_slope: none });
         }
         Ok(Scalarwise { value: Tensor::cat(values, 1), log_slope: Tensor::cat(log_slopes, 1) })
+    }
+
+    /// The parameters of a level, its first column and how many it has, by a pass of the whole conditioner, given the columns that were solved.
+    fn level_params(
+        &self,
+        z: &Tensor<2>,
+        (moved, solved): (&Tensor<2>, &[Tensor<2>]),
+        (first, count): (usize, usize),
+        (there, given): (&Option<There>, &Given<'_>),
+    ) -> Result<Tensor<2>> {
+        let unknown = moved.zeros_like().narrow(1, first, moved.dims()[1] - first);
+        let joined = self.joined(z, Tensor::cat([solved, &[unknown]].concat(), 1));
+        let joined = there.as_ref().map_or(joined.clone(), |there| there.of(&joined));
+        let seen = Self::columns(&joined, self.seen.as_ref());
+        let k = self.map.params_per_dim();
+        Ok(self.conditioner.parameters(seen, given)?.narrow(1, first * k, count * k))
     }
 }
 
@@ -331,10 +352,13 @@ impl Transform for Conditional {
     }
 
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
-        let network = self.conditioner.network()?.program(&weights.part("network"))?;
+        let program = match self.conditioner.network() {
+            Some(network) => step::Program::Network(network.program(&weights.part("network"))?),
+            None => step::Program::Sequence(self.conditioner.program(weights)?),
+        };
         let structure = self.conditioner.structure().clone();
         let map = Arc::clone(self.map.kernel()?);
         let gates = self.gates.as_ref().map(|gates| gates.gates.as_slice()).unwrap_or_default();
-        Some(vec![Box::new(step::ConditionalStep::new(network, map, structure, gates))])
+        Some(vec![Box::new(step::ConditionalStep::new(program, map, structure, gates))])
     }
 }

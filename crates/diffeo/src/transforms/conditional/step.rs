@@ -7,15 +7,34 @@ use diffeo_kernels::{
     Aligned, ArgumentGradients, MapGradients, Real, TILE_ROWS, add_tiled_columns,
 };
 
-use crate::conditioner::Structure;
+use crate::conditioner::{AnySequenceProgram, Structure};
 use crate::error::Result;
 use crate::network::{NetworkProgram, Seen, Work};
 use crate::step::{Arena, Kept, Pass, Scratch, Step, gather, scatter};
 
+/// A conditioner over flat weights.
+#[derive(Debug)]
+pub(super) enum Program {
+    /// A network of sorted units, whose nodes are kept for the backward pass.
+    Network(NetworkProgram),
+    /// One that reads in sequence, and does so again for the backward pass.
+    Sequence(Arc<dyn AnySequenceProgram>),
+}
+
+impl Program {
+    /// Arrays that are kept for the backward pass, and of those that this needs.
+    fn inner_nodes(&self) -> usize {
+        match self {
+            Self::Network(network) => network.inner_nodes(),
+            Self::Sequence(_) => 0,
+        }
+    }
+}
+
 /// `z_moved = g(x_moved; theta(x_seen, c))`, the other columns as they are.
 #[derive(Debug)]
 pub(super) struct ConditionalStep {
-    network: NetworkProgram,
+    program: Program,
     map: Arc<dyn AnyMap>,
     structure: Structure,
     /// Which number of the context says of each column that is seen, and of each one that is mapped, whether it is there; empty if all are.
@@ -32,7 +51,7 @@ const PARAMS: usize = 4;
 
 impl ConditionalStep {
     pub(super) fn new(
-        network: NetworkProgram,
+        program: Program,
         map: Arc<dyn AnyMap>,
         structure: Structure,
         gates: &[Option<usize>],
@@ -43,7 +62,7 @@ impl ConditionalStep {
             Some(columns) => columns.iter().map(|&column| gates[column]).collect(),
         };
         let (seen_gates, moved_gates) = (of(&structure.seen), of(&structure.moved));
-        Self { network, map, structure, seen_gates, moved_gates }
+        Self { program, map, structure, seen_gates, moved_gates }
     }
 
     /// The columns that the network sees, zero where they are absent.
@@ -163,7 +182,10 @@ fn columns_of<'a, T: Real>(
 
 impl<T: Real> Step<T> for ConditionalStep {
     fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
-        self.network.pack(weights, loaded);
+        match &self.program {
+            Program::Network(network) => network.pack(weights, loaded),
+            Program::Sequence(sequence) => sequence.of::<T>().load(weights, loaded),
+        }
     }
 
     fn forward(
@@ -175,11 +197,18 @@ impl<T: Real> Step<T> for ConditionalStep {
         kept: Kept<'_, T>,
     ) -> Result<()> {
         let ([seen, moved, images, log_slope, params, addend], nodes) =
-            kept.tape.arrays::<TAPE>(self.network.inner_nodes());
+            kept.tape.arrays::<TAPE>(self.program.inner_nodes());
         let seen = self.seen(pass, x, seen);
         let moved = columns_of(self.structure.moved.as_deref(), x, pass.tiles, moved);
         let params = params.sized(moved.len() * self.map.params_per_dim());
-        self.network.forward(pass, kept.loaded, seen, params, (nodes, addend));
+        match &self.program {
+            Program::Network(network) => {
+                network.forward(pass, kept.loaded, seen, params, (nodes, addend));
+            }
+            Program::Sequence(sequence) => {
+                sequence.of::<T>().forward(pass, kept.loaded, seen, params);
+            }
+        }
         let log_slope = log_slope.sized(moved.len());
         match &self.structure.moved {
             None => {
@@ -222,7 +251,7 @@ impl<T: Real> Step<T> for ConditionalStep {
 
         let Scratch { arena, linear } = scratch;
         let ([value, log_slope, to_moved, to_seen, by_params, more], nodes) =
-            arena.arrays(self.network.inner_nodes());
+            arena.arrays(self.program.inner_nodes());
         let value = columns_of(moved, grad, pass.tiles, value);
         let (to_moved, by_params) = (to_moved.sized(len), by_params.sized(params.len()));
         let to = ArgumentGradients { input: &mut *to_moved, params: &mut *by_params };
@@ -230,8 +259,16 @@ impl<T: Real> Step<T> for ConditionalStep {
         keep(pass, &self.moved_gates, value, to_moved);
         close(pass, &self.moved_gates, self.map.params_per_dim(), by_params);
         let mut by_seen = wanted.then(|| to_seen.sized(seen_len));
-        let work = Work { nodes, more, linear };
-        self.network.backward(pass, out, by_params, by_seen.as_deref_mut(), work, gradient);
+        match &self.program {
+            Program::Network(network) => {
+                let work = Work { nodes, more, linear };
+                network.backward(pass, out, by_params, by_seen.as_deref_mut(), work, gradient);
+            }
+            Program::Sequence(sequence) => {
+                let (given, by_x) = ((x_seen, by_params), by_seen.as_deref_mut());
+                sequence.of::<T>().backward(pass, kept.loaded, given, by_x, gradient);
+            }
+        }
         let Some(by_seen) = by_seen else { return };
         close(pass, &self.seen_gates, 1, by_seen);
         match moved {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{DType, Device};
 
 use super::*;
-use crate::conditioner::{GraphSpec, MaskedSpec};
+use crate::conditioner::{GraphSpec, MaskedSpec, RecurrentSpec, TransformerSpec};
 use crate::host::linalg::host_values;
 use crate::monotone::{Affine, RationalQuadratic};
 use crate::network::{Activation, NetworkSpec};
@@ -179,4 +179,79 @@ fn what_is_not_tracked_gets_no_gradient_and_changes_none() {
     });
     let gradients = weighted(&trained, z).backward();
     assert_eq!(host(leaf.unwrap().grad(&gradients).unwrap()), all["network.hidden.0.weight"]);
+}
+
+/// Layers whose conditioners read in sequence, with or without a context that says which columns are absent.
+fn sequences(dtype: DType) -> Vec<(ConditionalSpec, Place, Conditional)> {
+    let transformer = |group| TransformerSpec { width: 8, heads: 2, inner: 9, blocks: 2, group };
+    let recurrent = |group| RecurrentSpec { width: 7, group };
+    let mut layers = Vec::new();
+    for (group, context) in [(1, 0), (2, 0), (1, 2), (2, 2)] {
+        let at = Place::new(5, context);
+        let gates = Gates(vec![None, Some(0), None, None, (context > 0).then_some(1)]);
+        let conditioners: [ConditionerSpec; 2] =
+            [transformer(group).into(), recurrent(group).into()];
+        for conditioner in conditioners {
+            let spec = ConditionalSpec::new(conditioner, &Affine::default().into());
+            let spec = if context > 0 { spec.gated(gates.clone()) } else { spec };
+            let mut init = Init::new(1, dtype, Device::flex());
+            let conditioner = spec.conditioner.build(at, 2, &mut init).unwrap();
+            let map = spec.monotone.build(&mut init);
+            let layer = Conditional::new(conditioner, map, &init.device).unwrap();
+            let mut layer = layer.gated(&spec.gates);
+            let mut seed = 20;
+            layer.visit(&mut |_, p| {
+                seed += 1;
+                p.value = noise(p.value.dims(), seed, dtype);
+            });
+            layers.push((spec, at, layer));
+        }
+    }
+    layers
+}
+
+#[test]
+fn what_is_read_token_by_token_is_solved_to_the_same_bits_as_in_a_pass_for_each() {
+    for dtype in [DType::F32, DType::F64] {
+        for (spec, at, layer) in sequences(dtype) {
+            let z = noise([ROWS, at.dims], 2, dtype).mul_scalar(3.0);
+            let context = (at.context > 0).then(|| noise([ROWS, at.context], 3, dtype));
+            let given = Given::context(context.as_ref());
+            assert!(layer.conditioner.sequence(&z, &given).is_some(), "{spec:?}");
+            // Where a gradient is wanted, there is a pass for each token.
+            let leaf = z.clone().autodiff().require_grad();
+            assert!(layer.conditioner.sequence(&leaf, &given).is_none(), "{spec:?}");
+            let [read, passes] = [z.clone(), leaf].map(|z| layer.inverse(z, &given).unwrap());
+            assert_eq!(host(read.value.clone()), host(passes.value), "{spec:?}");
+            let log_dets = [read.log_det.clone(), passes.log_det];
+            let [found, expected] = log_dets.map(|t| host(t.reshape([1, -1])));
+            assert_eq!(found, expected, "{spec:?}");
+            let back = layer.forward(read.value, &given).unwrap();
+            let limit = if dtype == DType::F64 { 1e-12 } else { 1e-4 };
+            for (a, b) in host(back.value).iter().zip(host(z)) {
+                assert!((a - b).abs() < limit * (1.0 + b.abs()), "{spec:?}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_that_change_are_read_anew() {
+    for (_, at, mut layer) in sequences(DType::F64).into_iter().take(2) {
+        let z = noise([ROWS, at.dims], 2, DType::F64);
+        let solve =
+            |layer: &Conditional| host(layer.inverse(z.clone(), &Given::default()).unwrap().value);
+        let before = solve(&layer);
+        layer.visit(&mut |_, p| p.value = p.value.clone().mul_scalar(0.5));
+        assert_ne!(solve(&layer), before);
+    }
+}
+
+#[test]
+fn sequences_have_as_many_weights_as_they_say() {
+    for (spec, at, mut layer) in sequences(DType::F64) {
+        let mut count = 0;
+        layer.visit(&mut |_, p| count += p.value.shape().num_elements() as u64);
+        assert_eq!(spec.count(at), Some(count), "{spec:?}");
+    }
 }
