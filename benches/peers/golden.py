@@ -27,6 +27,7 @@ import argparse
 import json
 import math
 
+import golden_blocks
 import golden_curves
 import golden_residual
 import jax
@@ -398,6 +399,9 @@ def files():
     residual = lambda dims, context: golden_residual.layers(dims, context, numbers)
     yield "residual", lambda: flow("residual layers of two columns", 2, 0, residual(2, 0), library=NORMFLOWS)
     yield "residual_context", lambda: flow("residual layers, whole Jacobians", 3, 2, residual(3, 2), library=PYTORCH)
+    blocks = lambda dims, context: golden_blocks.layers(dims, context, numbers)
+    yield "blocks", lambda: flow("block autoregressive layers", 3, 0, blocks(3, 0), library=FLOWJAX)
+    yield "blocks_context", lambda: flow("block autoregressive layers with context", 4, 2, blocks(4, 2), library=FLOWJAX)
 
 
 def differences(old, new, path=""):

@@ -219,6 +219,12 @@ fn residual_layers_agree_with_normflows_and_pytorch() {
     check("residual_context");
 }
 
+#[test]
+fn block_autoregressive_layers_agree_with_flowjax() {
+    check("blocks");
+    check("blocks_context");
+}
+
 #[derive(Deserialize)]
 struct Curve {
     z: Vec<f64>,
