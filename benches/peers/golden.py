@@ -27,6 +27,7 @@ import argparse
 import json
 import math
 
+import golden_blocks
 import golden_continuous
 import golden_curves
 import golden_residual
@@ -411,6 +412,9 @@ def files():
         sequence = lambda context, kind=kind: golden_sequence.layers(kind, context, numbers)
         yield kind, lambda s=sequence, a=about: flow(a, 5, 0, s(0), rows=12, library=PYTORCH)
         yield f"{kind}_context", lambda s=sequence, a=about: flow(f"{a} with context", 5, 2, s(2), rows=12, library=PYTORCH)
+    blocks = lambda dims, context: golden_blocks.layers(dims, context, numbers)
+    yield "blocks", lambda: flow("block autoregressive layers", 3, 0, blocks(3, 0), library=FLOWJAX)
+    yield "blocks_context", lambda: flow("block autoregressive layers with context", 4, 2, blocks(4, 2), library=FLOWJAX)
 
 
 def differences(old, new, path=""):

@@ -55,7 +55,7 @@ pub use made_inverse::{MadeGradients, MadeInverse, MadeInverseBackward};
 pub use masked_linear::{LinearGradients, MaskedLinear};
 pub use mixture::{LOGIT_MAX, MixtureTile, mixture_tile, mixture_tile_backward};
 pub use monotone::slope::SLOPE_SHIFT;
-pub use monotone::{ArgumentGradients, ColumnInverter, MapGradients, MapKernel, ScalarMap};
+pub use monotone::{ArgumentGradients, ColumnInverter, MapGradients, MapKernel, ScalarMap, roots};
 pub use monotonic_network::MonotonicNetwork;
 pub use optimizer::{AdamW, AdamWStep, Moments, add_gradient, average_weights, l2_norm};
 pub use polynomial_spline::PolynomialSpline;

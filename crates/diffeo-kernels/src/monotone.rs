@@ -5,6 +5,7 @@ pub(crate) mod curve;
 mod rows;
 pub(crate) mod slope;
 
+pub use curve::roots;
 use std::fmt::Debug;
 
 use crate::TILE_ROWS;

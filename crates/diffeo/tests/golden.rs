@@ -232,6 +232,12 @@ fn conditioners_that_read_in_sequence_agree_with_pytorch() {
     }
 }
 
+#[test]
+fn block_autoregressive_layers_agree_with_flowjax() {
+    check("blocks");
+    check("blocks_context");
+}
+
 #[derive(Deserialize)]
 struct Curve {
     z: Vec<f64>,

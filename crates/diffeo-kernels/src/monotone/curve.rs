@@ -261,10 +261,26 @@ impl<T: Real, const L: usize> Search<T, L> {
     }
 }
 
-/// `x` with `curve(x) = z`, and `ln dx/dz` there.
+/// `x` with `f(x) = z`, of `L` elements side by side; `forward` has values of an increasing function onto the real line and the logarithms of its slopes.
 ///
 /// The bracket grows from `x = z` until it holds the root; then Newton's method goes on inside it, with halves where it would leave it or is slow (after
-/// Press et al. *Numerical Recipes*, 3rd edition, section 9.4).
+/// Press et al. *Numerical Recipes*, 3rd edition, section 9.4). An element that has arrived rests, so its bits do not depend on the others; where a value is NaN the search of its element ends.
+#[inline(always)]
+pub fn roots<T: Real, const L: usize>(
+    z: &[T; L],
+    mut forward: impl FnMut(&[T; L]) -> ([T; L], [T; L]),
+) -> [T; L] {
+    let mut search = Search::new(z);
+    for _ in 0..STEPS {
+        let mapped = forward(&search.x);
+        if search.step(z, mapped) {
+            break;
+        }
+    }
+    search.x
+}
+
+/// `x` with `curve(x) = z`, and `ln dx/dz` there.
 #[inline(always)]
 fn root<T: Real, C: Curve<T>, const L: usize>(
     curve: &C,
@@ -272,16 +288,10 @@ fn root<T: Real, C: Curve<T>, const L: usize>(
     z: &[T; L],
     params: BlockParams<'_, T>,
 ) -> ([T; L], [T; L]) {
-    let mut search = Search::new(z);
-    for _ in 0..STEPS {
-        let mapped = curve.forward(room, &search.x, params);
-        if search.step(z, mapped) {
-            break;
-        }
-    }
-    let (_, mut log_slope) = curve.forward(room, &search.x, params);
+    let x = roots(z, |x| curve.forward(room, x, params));
+    let (_, mut log_slope) = curve.forward(room, &x, params);
     log_slope.iter_mut().for_each(|s| *s = -*s);
-    (search.x, log_slope)
+    (x, log_slope)
 }
 
 /// Backward pass of [`root`], given its result `x`: `dx/dz = 1 / f'(x)`, `dx/dp = -f_p / f'(x)`, and the log-slope is `-ln f'(x)`.

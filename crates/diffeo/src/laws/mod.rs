@@ -96,12 +96,14 @@ fn bends_far_out(layer: &LayerSpec) -> bool {
     }
 }
 
-/// Whether a layer takes a hundred times as long as others: the solution of an equation of all columns, an integral for each element, or a transformer, which has some twenty matrices of weights
-/// to be tried one after another.
+/// Whether a layer takes many times as long as others: the solution of an equation of all columns, a root for each column one after another, an integral for each element, or a transformer, which
+/// has some twenty matrices of weights to be tried one after another.
 fn takes_long(layer: &LayerSpec) -> bool {
     let is_integral = |map: &MonotoneSpec| matches!(map, MonotoneSpec::MonotonicNetwork(_));
     match layer {
-        LayerSpec::Continuous(_) | LayerSpec::Residual(_) => true,
+        LayerSpec::Continuous(_) | LayerSpec::Residual(_) | LayerSpec::BlockAutoregressive(_) => {
+            true
+        }
         LayerSpec::Elementwise(layer) => is_integral(&layer.monotone),
         LayerSpec::Autoregressive(layer) => is_integral(&layer.monotone),
         LayerSpec::Coupling(layer) => is_integral(&layer.monotone),

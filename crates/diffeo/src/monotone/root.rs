@@ -27,9 +27,22 @@ pub(crate) fn inverse(
     z: Tensor<2>,
     params: Tensor<2>,
 ) -> Result<Scalarwise> {
+    inverse_by(|z, params| solve(forward, z, params), forward, z, params)
+}
+
+/// The same with a search of one's own, which is given `z` and parameters without gradients, and returns the roots so.
+///
+/// # Errors
+/// Those of the search and of the map.
+pub(crate) fn inverse_by(
+    search: impl FnOnce(Tensor<2>, Tensor<2>) -> Result<Tensor<2>>,
+    forward: &dyn Fn(Tensor<2>, Tensor<2>) -> Result<Scalarwise>,
+    z: Tensor<2>,
+    params: Tensor<2>,
+) -> Result<Scalarwise> {
     let bad = z.clone().detach().is_finite().bool_not();
     let safe = z.clone().mask_fill(bad.clone(), 0.0);
-    let found = solve(forward, safe.clone().detach(), params.clone().detach())?;
+    let found = search(safe.clone().detach(), params.clone().detach())?;
     let at_root = forward(found.clone(), params.clone())?;
     let slope = at_root.log_slope.detach().exp();
     let value = found - (at_root.value - safe) / slope;

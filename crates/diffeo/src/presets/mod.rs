@@ -3,6 +3,7 @@
 //! A new one is a file like these and a line in [`Preset`].
 
 mod bernstein;
+mod bnaf;
 mod family;
 mod ffjord;
 mod flowpp;
@@ -83,6 +84,8 @@ presets! {
     Flowpp = flowpp::FLOWPP,
     /// Autoregressive layers of deep sigmoids with PLU layers between (Huang et al. 2018).
     Naf = naf::NAF,
+    /// Block neural autoregressive layers with PLU layers between (De Cao et al. 2019).
+    Bnaf = bnaf::BNAF,
     /// Autoregressive layers of monotonic networks with PLU layers between (Wehenkel, Louppe 2019).
     Umnn = umnn::UMNN,
     /// Autoregressive layers of Bernstein polynomials with PLU layers between (Ramasinghe et al. 2021).

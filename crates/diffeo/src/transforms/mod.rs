@@ -4,6 +4,7 @@
 
 mod actnorm;
 mod autoregressive;
+mod block_autoregressive;
 mod chain;
 mod cholesky;
 mod conditional;
@@ -53,6 +54,7 @@ catalog! {
         coupling::Coupling(CouplingSpec),
         autoregressive::Autoregressive(AutoregressiveSpec),
         conditional::Conditional(ConditionalSpec),
+        block_autoregressive::BlockAutoregressive(BlockAutoregressiveSpec),
         continuous::Continuous(ContinuousSpec),
         own::Own(Own),
     }

@@ -39,6 +39,11 @@ fn check_structure(case: &Case, flow: &Flow, way: Way) {
                 }
             }
         }
+        LayerSpec::BlockAutoregressive(_) => {
+            for (i, row) in jacobians().iter().flat_map(|jacobian| jacobian.iter().enumerate()) {
+                assert!(row[i + 1..].iter().all(|v| *v == 0.0), "{} {way:?}", case.name);
+            }
+        }
         LayerSpec::Coupling(layer) => {
             for jacobian in jacobians() {
                 for (i, _) in layer.kept.iter().enumerate().filter(|(_, kept)| **kept) {
