@@ -202,10 +202,21 @@ impl Attention {
         (triangle(self.end) - triangle(self.first)) * self.heads * TILE_ROWS
     }
 
-    /// Queries (0), keys (1) or values (2) of a head of a token.
+    /// Where queries (0), keys (1) or values (2) of a head of a token start.
+    #[inline(always)]
+    fn start(&self, token: usize, which: usize, head: usize) -> usize {
+        ((token * 3 + which) * self.heads + head) * self.size * TILE_ROWS
+    }
+
+    /// Units from a token to the next.
+    #[inline(always)]
+    fn stride(&self) -> usize {
+        3 * self.heads * self.size
+    }
+
     #[inline(always)]
     fn part<'a, T>(&self, all: &'a [T], token: usize, which: usize, head: usize) -> &'a [Lanes<T>] {
-        let start = ((token * 3 + which) * self.heads + head) * self.size * TILE_ROWS;
+        let start = self.start(token, which, head);
         all[start..start + self.size * TILE_ROWS].as_chunks::<TILE_ROWS>().0
     }
 
@@ -217,8 +228,15 @@ impl Attention {
         which: usize,
         head: usize,
     ) -> &'a mut [Lanes<T>] {
-        let start = ((token * 3 + which) * self.heads + head) * self.size * TILE_ROWS;
+        let start = self.start(token, which, head);
         all[start..start + self.size * TILE_ROWS].as_chunks_mut::<TILE_ROWS>().0
+    }
+
+    /// The shares of a head of a token, if all tokens attend.
+    #[inline(always)]
+    fn row(&self, token: usize, head: usize) -> Range<usize> {
+        let start = self.heads * (token * (token + 1) / 2) + head * (token + 1);
+        start..start + token + 1
     }
 
     /// The units of a head among those of all tokens that attend.
@@ -229,11 +247,11 @@ impl Attention {
     }
 }
 
-/// `sum_f a[f] b[f]`.
+/// `sum_k a_k b_k`, in registers.
 #[inline(always)]
-fn dot<T: Real>(a: &[Lanes<T>], b: &[Lanes<T>]) -> Lanes<T> {
+fn sum_of<'a, T: Real>(pairs: impl Iterator<Item = (&'a Lanes<T>, &'a Lanes<T>)>) -> Lanes<T> {
     let mut sums = [T::ZERO; TILE_ROWS];
-    for (a, b) in a.iter().zip(b) {
+    for (a, b) in pairs {
         for lane in 0..TILE_ROWS {
             sums[lane] = a[lane].fma(b[lane], sums[lane]);
         }
@@ -241,19 +259,9 @@ fn dot<T: Real>(a: &[Lanes<T>], b: &[Lanes<T>]) -> Lanes<T> {
     sums
 }
 
-/// `to[f] += by a[f]`.
+/// Scores, times a unit, to shares: `e^(s_j - max) / sum`.
 #[inline(always)]
-fn add_scaled<T: Real>(by: &Lanes<T>, a: &[Lanes<T>], to: &mut [Lanes<T>]) {
-    for (a, to) in a.iter().zip(to) {
-        for lane in 0..TILE_ROWS {
-            to[lane] = by[lane].fma(a[lane], to[lane]);
-        }
-    }
-}
-
-/// Scores to shares: `e^(s_j - max) / sum`.
-#[inline(always)]
-fn soften<T: Real>(scores: &mut [Lanes<T>]) {
+fn soften<T: Real>(unit: T, scores: &mut [Lanes<T>]) {
     let mut highest = scores[0];
     for score in scores.iter() {
         for lane in 0..TILE_ROWS {
@@ -262,10 +270,14 @@ fn soften<T: Real>(scores: &mut [Lanes<T>]) {
     }
     let mut sums = [T::ZERO; TILE_ROWS];
     for score in scores.iter_mut() {
+        let mut e = *score;
         for lane in 0..TILE_ROWS {
-            score[lane] = (score[lane] - highest[lane]).exp_nonpositive();
-            sums[lane] += score[lane];
+            e[lane] = ((e[lane] - highest[lane]) * unit).exp_nonpositive();
         }
+        for lane in 0..TILE_ROWS {
+            sums[lane] += e[lane];
+        }
+        *score = e;
     }
     for lane in 0..TILE_ROWS {
         sums[lane] = T::ONE / sums[lane];
@@ -288,16 +300,14 @@ dispatched! {
                 rest = after;
                 let query = at.part(all, token, 0, head);
                 for (earlier, share) in shares.iter_mut().enumerate() {
-                    let score = dot(query, at.part(all, earlier, 1, head));
-                    for lane in 0..TILE_ROWS {
-                        share[lane] = score[lane] * unit;
-                    }
+                    *share = sum_of(query.iter().zip(at.part(all, earlier, 1, head)));
                 }
-                soften(shares);
+                soften(unit, shares);
                 let out = out[at.head(token, head)].as_chunks_mut::<TILE_ROWS>().0;
-                out.fill([T::ZERO; TILE_ROWS]);
-                for (earlier, share) in shares.iter().enumerate() {
-                    add_scaled(share, at.part(all, earlier, 2, head), out);
+                // Sums stay in registers unit by unit; added up token by token, they would be scattered.
+                let values = all[at.start(0, 2, head)..].as_chunks::<TILE_ROWS>().0;
+                for (i, out) in out.iter_mut().enumerate() {
+                    *out = sum_of(shares.iter().zip(values[i..].iter().step_by(at.stride())));
                 }
             }
         }
@@ -305,33 +315,45 @@ dispatched! {
 }
 
 dispatched! {
-    /// The backward pass of [`attend`] over all tokens: writes the gradient by queries, keys and values.
-    pub(super) fn attend_back<T: Real>(at: Attention, all: &[T], shares: &[T], grad: &[T], to: &mut [T]) {
+    /// The backward pass of [`attend`] over all tokens: writes the gradient by queries, keys and values; `slopes` is work space as long as the shares.
+    pub(super) fn attend_back<T: Real>(at: Attention, all: &[T], made: (&[T], &mut [T]), grad: &[T], to: &mut [T]) {
         let unit = T::from_f64(1.0 / (at.size as f64).sqrt());
-        to.fill(T::ZERO);
-        let mut rest = shares.as_chunks::<TILE_ROWS>().0;
+        let (shares, slopes) = (made.0.as_chunks::<TILE_ROWS>().0, made.1.as_chunks_mut::<TILE_ROWS>().0);
         for token in at.first..at.end {
             for head in 0..at.heads {
-                let (shares, after) = rest.split_at(token + 1);
-                rest = after;
-                let query = at.part(all, token, 0, head);
+                let here = at.row(token, head);
+                let (shares, slopes) = (&shares[here.clone()], &mut slopes[here]);
                 let grad = grad[at.head(token, head)].as_chunks::<TILE_ROWS>().0;
-                // What the shares' gradients have in common, which a softmax does not see.
-                let mut common = [T::ZERO; TILE_ROWS];
-                for (earlier, share) in shares.iter().enumerate() {
-                    let by_share = dot(grad, at.part(all, earlier, 2, head));
-                    for lane in 0..TILE_ROWS {
-                        common[lane] = share[lane].fma(by_share[lane], common[lane]);
-                    }
+                for (earlier, slope) in slopes.iter_mut().enumerate() {
+                    *slope = sum_of(grad.iter().zip(at.part(all, earlier, 2, head)));
                 }
-                for (earlier, share) in shares.iter().enumerate() {
-                    let mut by_score = dot(grad, at.part(all, earlier, 2, head));
+                // What the shares' gradients have in common, which a softmax does not see.
+                let common = sum_of(shares.iter().zip(slopes.iter()));
+                for (share, slope) in shares.iter().zip(slopes.iter_mut()) {
+                    let mut by_score = *slope;
                     for lane in 0..TILE_ROWS {
                         by_score[lane] = share[lane] * (by_score[lane] - common[lane]) * unit;
                     }
-                    add_scaled(&by_score, at.part(all, earlier, 1, head), at.part_mut(to, token, 0, head));
-                    add_scaled(&by_score, query, at.part_mut(to, earlier, 1, head));
-                    add_scaled(share, grad, at.part_mut(to, earlier, 2, head));
+                    *slope = by_score;
+                }
+                let keys = all[at.start(0, 1, head)..].as_chunks::<TILE_ROWS>().0;
+                for (i, to) in at.part_mut(to, token, 0, head).iter_mut().enumerate() {
+                    *to = sum_of(slopes.iter().zip(keys[i..].iter().step_by(at.stride())));
+                }
+            }
+        }
+        let grad = grad.as_chunks::<TILE_ROWS>().0;
+        for token in at.first..at.end {
+            for head in 0..at.heads {
+                let queries = all[at.start(token, 0, head)..].as_chunks::<TILE_ROWS>().0;
+                for (i, to) in at.part_mut(to, token, 1, head).iter_mut().enumerate() {
+                    let later = (token..at.end).map(|later| &slopes[at.row(later, head).start + token]);
+                    *to = sum_of(later.zip(queries[i..].iter().step_by(at.stride())));
+                }
+                let first = at.head(token, head).start / TILE_ROWS;
+                for (i, to) in at.part_mut(to, token, 2, head).iter_mut().enumerate() {
+                    let later = (token..at.end).map(|later| &shares[at.row(later, head).start + token]);
+                    *to = sum_of(later.zip(grad[first + i..].iter().step_by(at.heads * at.size)));
                 }
             }
         }

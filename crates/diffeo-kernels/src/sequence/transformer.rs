@@ -89,6 +89,7 @@ pub struct TransformerWork<T> {
     stream: [Aligned<T>; 2],
     blocks: Vec<Nodes<T>>,
     last: Normed<T>,
+    by_stream: Aligned<T>,
     grads: [Aligned<T>; 3],
     scratch: Scratch<T>,
 }
@@ -169,7 +170,7 @@ impl Block {
         weights: SequenceWeights<'_, T>,
         (at, all): (Attention, &[T]),
         by_stream: &mut [T],
-        (nodes, wide, narrow): (&Nodes<T>, &mut Aligned<T>, &mut Aligned<T>),
+        (nodes, [wide, narrow, slopes]): (&Nodes<T>, &mut [Aligned<T>; 3]),
         (scratch, to): (&mut Scratch<T>, &mut [T]),
     ) {
         let (width, size) = (at.heads * at.size, by_stream.len());
@@ -184,7 +185,8 @@ impl Block {
         let mixed = &nodes.mixed[..size];
         self.out.backward(weights, mixed, (&mut *by_stream, &mut *by_narrow), scratch, to);
         let by_all = wide.sized(3 * size);
-        attend_back(at, all, &nodes.shares[..at.shares()], by_narrow, by_all);
+        let shares = (&nodes.shares[..at.shares()], slopes.sized(at.shares()));
+        attend_back(at, all, shares, by_narrow, by_all);
         let first = &nodes.first.values[..size];
         self.attention.backward(weights, first, (by_all, &mut *by_narrow), scratch, to);
         nodes.first.back(width, by_narrow, by_stream);
@@ -255,9 +257,8 @@ impl SequenceNetwork for Transformer {
         let levels = 0..self.shape.levels();
         let (at, token) = (self.attention(&levels), self.width * TILE_ROWS);
         let size = levels.len() * token;
-        let [by_stream, wide, narrow] = &mut work.grads;
-        let (by_stream, scratch) = (by_stream.sized(size), &mut work.scratch);
-        let by_values = narrow.sized(size);
+        let (by_stream, scratch) = (work.by_stream.sized(size), &mut work.scratch);
+        let by_values = work.grads[0].sized(size);
         let values = &work.last.values[..size];
         let ends = &self.ends;
         ends.leave_back(weights, values, (by_params, &mut *by_values), scratch, to.weights);
@@ -265,8 +266,7 @@ impl SequenceNetwork for Transformer {
         work.last.back(self.width, by_values, by_stream);
         let blocks = self.blocks.iter().zip(&work.blocks).zip(memory);
         for ((block, nodes), all) in blocks.rev() {
-            let (space, sums) =
-                ((nodes, &mut *wide, &mut *narrow), (&mut *scratch, &mut *to.weights));
+            let (space, sums) = ((nodes, &mut work.grads), (&mut *scratch, &mut *to.weights));
             block.backward(weights, (at, all), by_stream, space, sums);
         }
         to.x.fill(T::ZERO);
