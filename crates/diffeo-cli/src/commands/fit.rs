@@ -13,7 +13,7 @@ use diffeo_table::Input;
 
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
-use crate::graph::Graph;
+use crate::graph;
 use crate::options::fit::{FitPlan, Valid, plan};
 use crate::output::{Console, Report};
 use crate::preflight::{self, Target};
@@ -41,9 +41,8 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     let plan = plan(args, common)?;
     let files = Files::check(&plan, console)?;
     let journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
-    let graph = args.graph.as_deref().map(Graph::read).transpose()?;
+    let graph = args.graph.as_deref().map(graph::Wanted::read).transpose()?;
     let prepared = tables::prepare(&plan, console)?;
-    let graph = graph.map(|graph| graph.parents(&prepared.schema, console)).transpose()?;
     let mut trainer = start(&plan, &files, prepared, graph, console)?;
     preflight::check_space(
         &files.out,
@@ -104,8 +103,8 @@ impl Files {
     /// Checks that all files can be written.
     fn check(plan: &FitPlan, console: &Console) -> Result<Self> {
         let args = &plan.args;
-        let inputs = args.data.iter().chain(&args.graph);
-        let mut inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
+        let graph = args.graph.as_deref().and_then(graph::file);
+        let mut inputs: Vec<&Path> = args.data.iter().map(PathBuf::as_path).chain(graph).collect();
         if let Valid::Table(path) = &plan.valid {
             inputs.push(path);
         }
@@ -137,12 +136,12 @@ impl Files {
     }
 }
 
-/// A new trainer, or the one of the checkpoint; `graph` has the parents of each number.
+/// A new trainer, or the one of the checkpoint.
 fn start(
     plan: &FitPlan,
     files: &Files,
     prepared: Prepared,
-    graph: Option<Vec<Vec<usize>>>,
+    graph: Option<graph::Wanted>,
     console: &Console,
 ) -> Result<Trainer> {
     let Prepared { schema, data, validation } = prepared;
@@ -154,6 +153,8 @@ fn start(
         Some(mode) => seed_of_checkpoint(plan, files, mode, console)?,
         None => options::seed_or_drawn(plan.seed, console),
     };
+    let parents = |wanted: graph::Wanted| wanted.parents(&schema, &data, training.seed, console);
+    let graph = graph.map(parents).transpose()?;
     // Residual blocks need equal widths; a choice of other widths is one against them.
     let equal = plan.shape.hidden.windows(2).all(|w| w[0] == w[1]);
     let residual =
