@@ -3,6 +3,8 @@
 //! Text has an edge a line, `parent -> child`; a name with `->`, `#`, quotes or blanks at its ends stands in double quotes, comments begin with `#`. A file whose name ends in
 //! `.json` has the parents of each child, `{"child": ["parent", ...]}`.
 
+mod learned;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Read as _;
@@ -17,6 +19,7 @@ use crate::columns::unquote;
 use crate::faults::Faults;
 use crate::output::Console;
 use crate::progress::grouped;
+pub(crate) use learned::{Wanted, file};
 
 /// Far more than the edges of any table that can be fitted.
 const FILE_BYTES_MAX: u64 = 64 << 20;

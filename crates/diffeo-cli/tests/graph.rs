@@ -170,3 +170,32 @@ fn with_the_true_graph_of_a_chain_the_likelihood_is_near_the_truth() {
     let truth = truth + 0.5 * 0.36f64.ln();
     assert!((found - truth).abs() < 0.04, "{found} against {truth}");
 }
+
+#[test]
+fn a_graph_is_learned_told_and_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |i: usize| {
+        let [a, b, c, lone] = [0, 1, 2, 3].map(|stream| normal(i, stream));
+        let b = 1.2 * a + b;
+        format!("{},{a},{b},{lone}\n", c - 0.9 * b)
+    };
+    let rows: String = (0..600).map(row).collect();
+    fs::write(at(&folder, "t.csv"), format!("c,a,b,lone\n{rows}")).unwrap();
+    let fit = |graph: &str, out: &str| {
+        let line = format!("fit t.csv --graph {graph} --seed 1 --out {out}.safetensors {TINY}");
+        run_in(folder.path(), &line.replace("--quiet", ""))
+    };
+    let told = [
+        "graph of 4 columns",
+        "found 2 edges",
+        "\"a\" -> \"b\"  # gate 0.",
+        "\"b\" -> \"c\"  # gate 0.",
+        "\"lone\"",
+    ];
+    fit("learn=equal", "m").expect(0, &told);
+    fs::write(at(&folder, "edges.txt"), "a -> b\nb -> c\n").unwrap();
+    fit("edges.txt", "n").expect(0, &[]);
+    let [m, n] = ["m", "n"].map(|name| weights(&at(&folder, &format!("{name}.safetensors"))));
+    assert_eq!(m, n, "the edges of a file are the same model");
+    fit("./learn", "o").expect(5, &["learn"]);
+}

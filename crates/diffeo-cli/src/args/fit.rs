@@ -24,6 +24,7 @@ use crate::duration::Span;
      diffeo fit survey.csv --missing model --exclude name,id --out m.safetensors\n  \
      diffeo fit survey.csv --any-subset --exclude name,id --out m.safetensors\n  \
      diffeo fit train.csv --graph edges.txt --out m.safetensors\n  \
+     diffeo fit train.csv --graph learn --out m.safetensors\n  \
      diffeo fit train.csv --model auto --max-time 30m --out m.safetensors\n  \
      diffeo fit train.csv --valid valid.csv --max-time 10m --log train.jsonl --out m.safetensors\n  \
      diffeo fit train.csv --out m.safetensors --resume\n  \
@@ -117,8 +118,9 @@ pub(crate) struct FitArgs {
     )]
     pub(crate) residual: Option<bool>,
     /// Who influences whom: a file with an edge a line, 'parent -> child' ("quotes" around odd names, # before comments), or JSON,
-    /// {"child": ["parent"]}. Columns then depend on those that lead to them, and on no others; with --transforms 1 on their parents alone
-    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    /// {"child": ["parent"]}. Columns then depend on those that lead to them, and on no others; with --transforms 1 on their parents alone.
+    /// Or learn, to find the edges in the rows, each column with noise of its own size; or learn=equal, if all have the same
+    #[arg(long, value_name = "FILE|learn", help_heading = "Model")]
     pub(crate) graph: Option<PathBuf>,
     #[arg(long, value_name = "NAME", help_heading = "Model", help = order_help())]
     pub(crate) order: Option<String>,

@@ -14,7 +14,7 @@ use diffeo_table::Input;
 
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
-use crate::graph::Graph;
+use crate::graph;
 use crate::options::fit::{Choice, FitPlan, Valid, plan};
 use crate::output::{Console, Report};
 use crate::preflight::{self, Target};
@@ -43,9 +43,8 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     let plan = plan(args, common)?;
     let files = Files::check(&plan, console)?;
     let mut journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
-    let graph = args.graph.as_deref().map(Graph::read).transpose()?;
+    let graph = args.graph.as_deref().map(graph::Wanted::read).transpose()?;
     let prepared = tables::prepare(&plan, console)?;
-    let graph = graph.map(|graph| graph.parents(&prepared.schema, console)).transpose()?;
     let (mut trainer, selection) = start(&plan, &files, prepared, graph, &mut journal, console)?;
     preflight::check_space(
         &files.out,
@@ -108,8 +107,8 @@ impl Files {
     /// Checks that all files can be written.
     fn check(plan: &FitPlan, console: &Console) -> Result<Self> {
         let args = &plan.args;
-        let inputs = args.data.iter().chain(&args.graph);
-        let mut inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
+        let graph = args.graph.as_deref().and_then(graph::file);
+        let mut inputs: Vec<&Path> = args.data.iter().map(PathBuf::as_path).chain(graph).collect();
         if let Valid::Table(path) = &plan.valid {
             inputs.push(path);
         }
@@ -141,17 +140,21 @@ impl Files {
     }
 }
 
-/// A new trainer, or the one of the checkpoint; `graph` has the parents of each number.
+/// A new trainer, or the one of the checkpoint.
 fn start(
     plan: &FitPlan,
     files: &Files,
     prepared: Prepared,
-    graph: Option<Vec<Vec<usize>>>,
+    graph: Option<graph::Wanted>,
     journal: &mut Journal,
     console: &Console,
 ) -> Result<(Trainer, Option<Selection>)> {
     let mut training = training(plan, files, &prepared, console)?;
-    let candidates = candidates(plan, &prepared, training.seed, graph, console);
+    let parents = |wanted: graph::Wanted| {
+        wanted.parents(&prepared.schema, &prepared.data, training.seed, console)
+    };
+    let parents = graph.map(parents).transpose()?;
+    let candidates = candidates(plan, &prepared, training.seed, parents, console);
     // Those that are tried are all trained alike.
     let usual = candidates.first().map(|candidate| Loss::of(candidate.preset));
     training.loss = training.loss.or(usual);

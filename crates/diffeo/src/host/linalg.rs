@@ -43,6 +43,10 @@ impl SquareMatrix {
         &self.values
     }
 
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     pub(crate) fn at(&self, row: usize, column: usize) -> f64 {
         self.values[row * self.size + column]
     }

@@ -7,6 +7,7 @@
 //! State     all that changes, written to checkpoints                state.rs, checkpoint.rs
 //! Loss      what steps go down: likelihood, or flow matching        loss.rs, matching.rs
 //! Learner   steps of the optimiser on any loss of any module        learner.rs, objective.rs
+//! Search    a graph of the columns, before a flow that follows it   graph_search/
 //! Trainer   the loop over a flow: what programs use                 trainer.rs, fit.rs, solve.rs,
 //!                                                                   saturation.rs, warnings.rs
 //! Candidate which of a few flows suits a table                      selection.rs
@@ -21,6 +22,7 @@ mod copies;
 mod data;
 mod events;
 mod fit;
+mod graph_search;
 mod learner;
 mod lookup;
 mod loss;
@@ -50,6 +52,7 @@ pub use checkpoint::{Change, Resume};
 pub use data::{TrainingData, ValidationChoice};
 pub use events::{Event, StopReason};
 pub use fit::Fit;
+pub use graph_search::{FoundGraph, GraphSearch, NoiseScale};
 pub use learner::{Learner, LearnerOptions};
 pub use lookup::Checkpoint;
 pub use loss::Loss;
