@@ -46,6 +46,29 @@ fn fit_prints_the_schema_and_reports() {
 }
 
 #[test]
+fn fit_by_flow_matching_says_so_everywhere_and_refuses_what_it_cannot_train() {
+    let folder = folder();
+    let fit = |text: &str| {
+        let line =
+            format!("fit train.csv --columns a,b --out m.safetensors --json --seed 1 {text}");
+        run_in(folder.path(), &line)
+    };
+    let maf = TINY.replace(" --quiet", "");
+    let ran = fit(&maf.replace("maf", "ot-flow-matching"));
+    let found = ran.expect(0, &["by ot-flow-matching, validated by likelihood"]).json();
+    has_keys(&found, &["valid_log_prob_mean", "evaluations"]);
+    assert_eq!(found["loss"], "ot-flow-matching");
+    let inspected = run_in(folder.path(), "inspect m.safetensors --json").expect(0, &[]).json();
+    assert_eq!(inspected["training"]["options"]["plan"]["loss"], "ot-flow-matching");
+    let inspected = run_in(folder.path(), "inspect m.safetensors").expect(0, &[]);
+    assert!(inspected.stdout.contains("evaluations of the field"), "{inspected:?}");
+    let other = format!("{maf} --force --loss");
+    fit(&format!("{other} flow-matching"))
+        .expect(2, &["expected one continuous layer onto the normal base", "layers"]);
+    fit(&format!("{other} nothing")).expect(2, &["--loss", "ot-flow-matching"]);
+}
+
+#[test]
 fn fit_takes_weights_validation_files_and_leaves_out_text() {
     let folder = folder();
     let text = fs::read_to_string(at(&folder, "train.csv")).expect("there");
