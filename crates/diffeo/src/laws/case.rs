@@ -66,6 +66,11 @@ impl Case {
         Self { trials: TRIALS_MIN, ..self.clone() }
     }
 
+    /// Whether it takes a hundred times as long as others, and is tried at less.
+    pub(super) fn is_shortened(&self) -> bool {
+        self.trials < TRIALS
+    }
+
     /// The layer, if it is the only one.
     pub fn layer(&self) -> Option<&LayerSpec> {
         match self.spec.transforms.as_slice() {
