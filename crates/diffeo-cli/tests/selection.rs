@@ -34,7 +34,7 @@ fn a_fit_of_the_selected_model_goes_on() {
     let folder = folder();
     // Far more steps than there is time for.
     let line = format!("{AUTO} --steps 100000000 --max-time 3s --checkpoint-every 5");
-    let ran = run_in(folder.path(), &line).expect(0, &["selected"]);
+    let ran = run_in(folder.path(), &line).expect(0, &["cut short", "selected"]);
     assert!(ran.stdout.contains("time limit"), "{ran:?}");
     run_in(folder.path(), &format!("{line} --resume --max-time 1s"))
         .expect(0, &["going on from step"]);

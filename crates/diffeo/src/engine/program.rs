@@ -189,19 +189,10 @@ impl<T: Element> Program<T> {
         let n = input.x.len();
         let tiles = tile_count(n);
         let len = tiles * TILE_ROWS * self.dims;
-        let Workspace { tapes, values, scratch, entered, marks: tape, grad, log_det_gradient } =
-            work;
-        self.reserve(tapes, self.steps.len(), values, self.steps.len() + 1);
-        let mut log_prob = self.enter(input, 0..n, &mut values[0], entered);
-        log_det_gradient.clear();
-        log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
-        log_det_gradient.resize(tiles * TILE_ROWS, T::ZERO);
-        if let Some((marks, arrays)) = &self.marks {
-            let (context, draws) = (&entered.context, None);
-            let pass = Pass { tiles, weights, context, log_det_gradient, draws };
-            marks.forward(&pass, &entered.shares, &mut log_prob, (arrays, tape));
-            marks.backward(&pass, &entered.shares, (arrays, tape), scratch, gradient);
-        }
+        self.reserve(&mut work.tapes, self.steps.len(), &mut work.values, self.steps.len() + 1);
+        let mut log_prob = self.enter(input, 0..n, &mut work.values[0], &mut work.entered);
+        self.mark(weights, row_weights, &mut log_prob, work, gradient);
+        let Workspace { tapes, values, scratch, entered, grad, log_det_gradient, .. } = work;
         let (context, draws) = (entered.of_numbers(), input.draws);
         let pass = Pass { tiles, weights, context, log_det_gradient, draws };
         for (i, (Loaded { step, arrays }, tape)) in self.steps.iter().zip(&mut *tapes).enumerate() {
@@ -247,6 +238,28 @@ impl<T: Element> Program<T> {
         })
     }
 
+    /// Adds the log-densities of the marks that were entered, and their gradient; leaves what each row counts where all that follows takes it from.
+    fn mark(
+        &self,
+        weights: &[T],
+        row_weights: &[f64],
+        log_prob: &mut [f64],
+        work: &mut Workspace<T>,
+        gradient: &mut [T],
+    ) {
+        let tiles = log_prob.len() / TILE_ROWS;
+        let Workspace { scratch, entered, marks: tape, log_det_gradient, .. } = work;
+        log_det_gradient.clear();
+        log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
+        log_det_gradient.resize(tiles * TILE_ROWS, T::ZERO);
+        if let Some((marks, arrays)) = &self.marks {
+            let (context, draws) = (&entered.context, None);
+            let pass = Pass { tiles, weights, context, log_det_gradient, draws };
+            marks.forward(&pass, &entered.shares, log_prob, (arrays, tape));
+            marks.backward(&pass, &entered.shares, (arrays, tape), scratch, gradient);
+        }
+    }
+
     /// Brings ways into tiles, the first three values, and takes the loss and the gradient of the marks.
     fn enter_way(
         &self,
@@ -258,21 +271,12 @@ impl<T: Element> Program<T> {
     ) -> Vec<f64> {
         let n = input.x.len();
         let tiles = tile_count(n);
-        let Workspace { values, scratch, entered, marks: tape, log_det_gradient, .. } = work;
-        values.resize_with(values.len().max(3), Aligned::default);
-        self.enter(input, 0..n, &mut values[0], entered);
+        work.values.resize_with(work.values.len().max(3), Aligned::default);
+        self.enter(input, 0..n, &mut work.values[0], &mut work.entered);
         let mut log_prob = vec![0.0; tiles * TILE_ROWS];
-        log_det_gradient.clear();
-        log_det_gradient.extend(row_weights.iter().map(|w| T::from_f64(-w)));
-        log_det_gradient.resize(tiles * TILE_ROWS, T::ZERO);
-        if let Some((marks, arrays)) = &self.marks {
-            let (context, draws) = (&entered.context, None);
-            let pass = Pass { tiles, weights, context, log_det_gradient, draws };
-            marks.forward(&pass, &entered.shares, &mut log_prob, (arrays, tape));
-            marks.backward(&pass, &entered.shares, (arrays, tape), scratch, gradient);
-        }
+        self.mark(weights, row_weights, &mut log_prob, work, gradient);
         let parts = [&ways.places, &ways.velocities, &ways.times];
-        for (rows, value) in parts.into_iter().zip(values) {
+        for (rows, value) in parts.into_iter().zip(&mut work.values) {
             tile_rows(rows.values(), n, value);
         }
         log_prob.iter_mut().for_each(|loss| *loss = -*loss);

@@ -21,13 +21,15 @@ struct Trial {
     valid_log_prob_mean: f64,
     steps: u64,
     seconds: f64,
+    /// The time that it had was over before its steps were.
+    cut_short: bool,
 }
 
 impl Trial {
     fn json(&self) -> Value {
         json!({
             "model": self.name, "valid_log_prob_mean": number(self.valid_log_prob_mean),
-            "steps": self.steps, "seconds": number(self.seconds),
+            "steps": self.steps, "seconds": number(self.seconds), "cut_short": self.cut_short,
         })
     }
 }
@@ -84,11 +86,12 @@ impl Trials<'_> {
                 Ok(trial) => trial,
             };
             self.console.note(format!(
-                "tried {}: validation {:.4} nats per row after {} steps, {}",
+                "tried {}: validation {:.4} nats per row after {} steps, {}{}",
                 trial.name,
                 trial.valid_log_prob_mean,
                 grouped(trial.steps),
-                Rough(trial.seconds)
+                Rough(trial.seconds),
+                if trial.cut_short { ", cut short by --max-time" } else { "" }
             ));
             let elapsed = Duration::from_secs_f64(trial.seconds);
             if let Some(warning) = self.journal.trial(trial.json(), elapsed) {
@@ -114,7 +117,7 @@ impl Trials<'_> {
         let started = Instant::now();
         let mut trainer = candidate.trial(self.schema, self.data.clone(), self.training)?;
         let mut progress = Progress::new(self.console);
-        loop {
+        let reason = loop {
             if signals::received().is_some() {
                 return Err(Error::new(
                     ErrorKind::Interrupted,
@@ -134,15 +137,16 @@ impl Trials<'_> {
                         i + 1
                     )
                 }),
-                Event::Finished { .. } => break,
+                Event::Finished { reason } => break reason,
                 _ => {}
             }
-        }
+        };
         Ok(Trial {
             name: candidate.to_string(),
             valid_log_prob_mean: score(&trainer),
             steps: trainer.step(),
             seconds: started.elapsed().as_secs_f64(),
+            cut_short: reason == StopReason::MaxTime,
         })
     }
 }
