@@ -90,7 +90,7 @@ def replace_cuda_libraries():
         link.symlink_to(library.name)
 
 
-def versions(packages=("torch", "zuko", "nflows", "normflows", "jax", "flowjax", "numpy")):
+def versions(packages=("torch", "zuko", "nflows", "normflows", "jax", "flowjax", "umnn", "numpy")):
     """The versions that a table of results must name."""
     from importlib.metadata import version
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How fast diffeo is beside zuko, FlowJAX, nflows and normflows, and beside the machine's limit, on the same shapes.
+"""How fast diffeo is beside zuko, FlowJAX, nflows, normflows and UMNN, and beside the machine's limit, on the same shapes.
 
     python3 benches/peers/speed.py                      # everything, about 20 minutes on an idle machine
     python3 benches/peers/speed.py --quick              # small models and the middle batch, 1 minute
     python3 benches/peers/speed.py --json speed.json    # a list of {model, d, hidden, batch, op, diffeo_ms, zuko_ms,
-                                                        #            flowjax_ms, nflows_ms, normflows_ms,
-                                                        #            limit_ms}
+                                                        #            flowjax_ms, nflows_ms, normflows_ms, umnn_ms,
+                                                        #            pytorch_ms, limit_ms}
     python3 benches/peers/speed.py --memory             # peak memory of a training process instead
 
 Each library runs in a process of its own (worker.py has the protocol). For a row of the table the processes take turns, several
@@ -32,7 +32,7 @@ from pathlib import Path
 
 REPOSITORY = environment.HERE.parents[1]
 LAYERS, BINS = 2, 8
-PEERS = ("zuko", "flowjax", "nflows", "normflows")
+PEERS = ("zuko", "flowjax", "nflows", "normflows", "umnn", "pytorch")
 OPS = ("train", "log_prob", "sample")
 # model, d, hidden, transforms, batches; the first batch is that of the table in docs/performance.md
 ROWS = [
@@ -51,6 +51,7 @@ ROWS = [
     ("umnn", 6, 256, 5, (512, 4096)),
     ("ffjord", 6, 64, 1, (512,)),
     ("resflow", 6, 64, 5, (512,)),
+    ("t-maf", 10, 128, 2, (512,)),
 ]
 # Parameters that the scalar map of a column needs; what a model without such maps must do depends on its data.
 PER_COLUMN = {
@@ -64,7 +65,7 @@ PER_COLUMN = {
 }
 # What is asked for: at least so many times as fast as zuko and FlowJAX.
 TARGETS = {"train": (3, 2), "log_prob": (3, 3)}
-COSTLY = ("naf", "umnn", "ffjord", "resflow")  # of these three times in everything
+COSTLY = ("naf", "umnn", "ffjord", "resflow", "t-maf")  # of these three times in everything
 SAMPLE_TARGETS = {6: 10, 43: 30, 200: 100}
 
 
@@ -177,7 +178,7 @@ def target(result):
     if result["model"] in COSTLY:
         return dict.fromkeys(PEERS, 3)
     zuko, flowjax = TARGETS.get(result["op"], (SAMPLE_TARGETS.get(result["d"]),) * 2)
-    return {"zuko": zuko, "flowjax": flowjax, "nflows": None, "normflows": zuko}
+    return {**dict.fromkeys(PEERS), "zuko": zuko, "flowjax": flowjax}
 
 
 def show(result):
@@ -225,7 +226,7 @@ def markdown(results):
     """The table of docs/performance.md; ratios below their target are bold."""
     number = lambda value: f"{value:.3g}" if value < 100 else f"{value:,.0f}"
     timed = [name for name in PEERS if any(result[f"{name}_ms"] for result in results)]
-    titles = [{"flowjax": "FlowJAX"}.get(name, name) for name in timed]
+    titles = [{"flowjax": "FlowJAX", "umnn": "UMNN", "pytorch": "PyTorch"}.get(name, name) for name in timed]
     head = ["model", "d", "hidden", "batch", "op", "diffeo", *titles, *(f"{t} / diffeo" for t in titles), "limit", "fraction"]
     lines = [
         "| " + " | ".join(head) + " |",

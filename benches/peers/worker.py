@@ -1,4 +1,4 @@
-"""One library in one process that times what it is asked to: `python worker.py zuko|flowjax|nflows|normflows THREADS`.
+"""One library in one process that times what it is asked to: `python worker.py zuko|flowjax|nflows|normflows|umnn|pytorch THREADS`.
 
 The protocol, which diffeo's program of the same kind (`cargo run --release -p diffeo --example speed -- THREADS`) speaks too. A
 request is one line of JSON on stdin, an answer one line on stdout; the process lives until stdin ends:
@@ -9,9 +9,10 @@ request is one line of JSON on stdin, an answer one line on stdout; the process 
 - `model`: `maf` (affine) or `nsf` (rational-quadratic spline, `bins` bins, bound 5), both autoregressive, f32, ReLU networks
   with `layers` hidden layers of `hidden` units, `transforms` of them, columns reordered in between. diffeo and zuko also have
   `bernstein` (degree `bins`), `sos` (three polynomials of half that degree), `naf` (zuko's: a monotone network of two layers of 2 `bins` units for each
-  column, ours: one such layer), `umnn` (zuko's UNAF: an integral of a network of one layer of `bins` units) and `ffjord` (one continuous
-  transform with exact divergence, tolerances 1e-5 relative and 1e-6 absolute), diffeo and nflows `qnsf` (quadratic splines), diffeo and normflows `resflow`
-  (contractive residual layers, with normflows' roulette).
+  column, ours: one such layer), `umnn` (zuko's UNAF: an integral of a network of one layer of `bins` units; the package UMNN: the same, with 32 intervals
+  and ten inputs from the conditioner) and `ffjord` (one continuous transform with exact divergence, tolerances 1e-5 relative and 1e-6 absolute), diffeo and
+  nflows `qnsf` (quadratic splines), diffeo and normflows `resflow` (contractive residual layers, with normflows' roulette). `t-maf` (affine maps by causal
+  transformers, `layers` blocks of `hidden` inner and half as many outer units) is written here in PyTorch as diffeo has it, with keys and values kept for samples.
 - `op`: `train` is loss, gradient and Adam's step on one batch that is in memory already; `log_prob` is without gradient;
   `sample` draws `batch` rows, new ones each time.
 - Calls are repeated for `seconds`, at least once; `ms` has the time of each. What happens once (building, compiling, the
@@ -123,6 +124,107 @@ class NormFlows(Torch):
         return self.calls(flow, d, batch, lambda: flow, lambda: flow.sample(batch))
 
 
+class Umnn(Torch):
+    def build(self, model, d, hidden, layers, transforms, bins, batch):
+        expect(model, ("umnn",))
+        import contextlib
+        import os
+        from types import SimpleNamespace
+
+        import torch
+        from UMNN import UMNNMAFFlow
+
+        networks = {"hidden_derivative": [bins], "hidden_embedding": [hidden] * layers, "embedding_s": 10}
+        flow = UMNNMAFFlow(transforms, d, nb_steps=32, solver="CCParallel", **networks)
+        flow.log_prob = lambda x: flow.compute_ll(x)[0]
+
+        def sample():
+            # It prints the columns that it has come to.
+            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                return flow.invert(torch.randn(batch, d))
+
+        return self.calls(flow, d, batch, lambda: SimpleNamespace(log_prob=flow.log_prob), sample)
+
+
+class PyTorch(Torch):
+    def build(self, model, d, hidden, layers, transforms, bins, batch):
+        expect(model, ("t-maf",))
+        import math
+        from types import SimpleNamespace
+
+        import torch
+        from torch import nn
+        from torch.nn.functional import gelu, scaled_dot_product_attention
+
+        width, heads = hidden // 2, 4
+        read = lambda x: 3 * torch.asinh(x / 3)
+
+        class Block(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
+                self.attention, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+                self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+            def forward(self, h, kept=None):
+                parts = self.attention(self.norms[0](h)).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+                query, key, value = parts
+                if kept is not None:
+                    kept.append((key, value))
+                    key, value = (torch.cat(past, 2) for past in zip(*kept, strict=True))
+                seen = scaled_dot_product_attention(query, key, value, is_causal=kept is None)
+                h = h + self.out(seen.transpose(1, 2).flatten(2))
+                return h + self.down(gelu(self.up(self.norms[1](h)), approximate="tanh"))
+
+        class Layer(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.start = nn.Parameter(torch.randn(1, width))
+                self.embedding, self.position = (nn.Parameter(torch.randn(d - 1, width)) for _ in range(2))
+                self.blocks = nn.ModuleList(Block() for _ in range(layers))
+                self.norm = nn.LayerNorm(width, elementwise_affine=False)
+                self.weight, self.bias = nn.Parameter(torch.zeros(d, width, 2)), nn.Parameter(torch.zeros(d, 2))
+
+            def forward(self, x):
+                tokens = read(x[:, :-1, None]) * self.embedding + self.position
+                h = torch.cat([self.start.expand(len(x), 1, -1), tokens], 1)
+                for block in self.blocks:
+                    h = block(h)
+                shift, raw = (torch.einsum("nte,tek->ntk", self.norm(h), self.weight) + self.bias).unbind(-1)
+                log_slope = 7 * torch.tanh(raw / 7)
+                return x * log_slope.exp() + shift, log_slope.sum(-1)
+
+            def inverse(self, z):
+                kept, columns = [[] for _ in self.blocks], []
+                for t in range(d):
+                    h = self.start.expand(len(z), -1)
+                    if t:
+                        h = read(columns[-1][:, None]) * self.embedding[t - 1] + self.position[t - 1]
+                    h = h[:, None]
+                    for block, past in zip(self.blocks, kept, strict=True):
+                        h = block(h, past)
+                    shift, raw = (self.norm(h[:, 0]) @ self.weight[t] + self.bias[t]).unbind(-1)
+                    columns.append((z[:, t] - shift) * torch.exp(-7 * torch.tanh(raw / 7)))
+                return torch.stack(columns, 1)
+
+        flow = nn.ModuleList(Layer() for _ in range(transforms))
+
+        def log_prob(x):
+            total = 0
+            for layer in flow:
+                x, log_det = layer(x)
+                x, total = x.flip(1), total + log_det
+            return total - x.square().sum(1) / 2 - d / 2 * math.log(2 * math.pi)
+
+        def sample():
+            z = torch.randn(batch, d)
+            for layer in reversed(flow):
+                z = layer.inverse(z.flip(1))
+            return z
+
+        return self.calls(flow, d, batch, lambda: SimpleNamespace(log_prob=log_prob), sample)
+
+
 class FlowJax:
     def __init__(self, threads):
         # XLA has no option for its number of threads: it takes as many as the process may use cores.
@@ -216,4 +318,5 @@ def serve(library):
 
 
 if __name__ == "__main__":
-    serve({"zuko": Zuko, "flowjax": FlowJax, "nflows": NFlows, "normflows": NormFlows}[sys.argv[1]](int(sys.argv[2])))
+    libraries = {"zuko": Zuko, "flowjax": FlowJax, "nflows": NFlows, "normflows": NormFlows, "umnn": Umnn, "pytorch": PyTorch}
+    serve(libraries[sys.argv[1]](int(sys.argv[2])))
