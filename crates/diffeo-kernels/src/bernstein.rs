@@ -4,7 +4,7 @@ mod composed;
 
 use crate::Real;
 use crate::monotone::ScalarMap;
-use crate::monotone::columns::{BlockParams, ByColumns, lanes_mut};
+use crate::monotone::columns::{BlockParams, ByColumns, each, lanes_mut};
 use crate::monotone::curve::{Curve, CurveKernel};
 use crate::monotone::slope::{slope, slope_slope};
 
@@ -148,7 +148,7 @@ impl<T: Real> Curve<T> for Polynomial<T> {
     #[inline(always)]
     fn load<const L: usize>(&self, room: &mut [[T; L]], params: BlockParams<'_, T>) {
         for (j, row) in room[..self.degree()].iter_mut().enumerate() {
-            *row = params.row::<L>(1 + j).map(|raw| slope(raw, self.min_slope));
+            *row = each(params.row(1 + j), |raw| slope(raw, self.min_slope));
         }
     }
 

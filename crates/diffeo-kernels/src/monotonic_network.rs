@@ -5,7 +5,7 @@ mod composed;
 use crate::Real;
 use crate::affine::bounded;
 use crate::monotone::ScalarMap;
-use crate::monotone::columns::{BlockParams, ByColumns, lanes_mut};
+use crate::monotone::columns::{BlockParams, ByColumns, each, lanes_mut};
 use crate::monotone::curve::{Curve, CurveKernel};
 use crate::quadrature::clenshaw_curtis;
 
@@ -126,24 +126,49 @@ struct Network<'a, T, const L: usize> {
 }
 
 impl<T: Real, const L: usize> Network<'_, T, L> {
-    /// `s` and its slope at `t`.
+    /// `s` at `t`.
     #[inline(always)]
-    fn log_slope(&self, t: &[T; L]) -> ([T; L], [T; L]) {
-        let (mut sum, mut slope) = (*self.bias, [T::ZERO; L]);
+    fn log_slope(&self, t: &[T; L]) -> [T; L] {
+        let mut sum = *self.bias;
         for j in 0..self.weight.len() {
             for l in 0..L {
-                let (v, steep) = (self.weight[j][l], self.steepness[j][l]);
-                let h = ((t[l] - self.place[j][l]) * steep).tanh();
-                sum[l] = v.fma(h, sum[l]);
-                slope[l] = (v * steep).fma(T::ONE - h * h, slope[l]);
+                let h = ((t[l] - self.place[j][l]) * self.steepness[j][l]).tanh_near();
+                sum[l] = self.weight[j][l].fma(h, sum[l]);
             }
         }
-        (sum, slope)
+        sum
     }
 
-    /// Adds `share` times the gradient of `s` at `t` by the rows of the network.
+    /// The same; keeps what the units are.
     #[inline(always)]
-    fn gather(&self, t: &[T; L], share: &[T; L], to: &mut [[T; L]]) {
+    fn log_slope_keeping(&self, t: &[T; L], kept: &mut [[T; L]]) -> [T; L] {
+        let mut sum = *self.bias;
+        for j in 0..self.weight.len() {
+            for l in 0..L {
+                let h = ((t[l] - self.place[j][l]) * self.steepness[j][l]).tanh_near();
+                kept[j][l] = h;
+                sum[l] = self.weight[j][l].fma(h, sum[l]);
+            }
+        }
+        sum
+    }
+
+    /// The slope of `s`, of the units.
+    #[inline(always)]
+    fn bend(&self, units: &[[T; L]]) -> [T; L] {
+        let mut slope = [T::ZERO; L];
+        for j in 0..self.weight.len() {
+            for l in 0..L {
+                let h = units[j][l];
+                slope[l] = (self.weight[j][l] * self.steepness[j][l]).fma(T::ONE - h * h, slope[l]);
+            }
+        }
+        slope
+    }
+
+    /// Adds `share` times the gradient of `s` at `t`, where the units are `kept`, by the rows of the network.
+    #[inline(always)]
+    fn gather(&self, t: &[T; L], share: &[T; L], kept: &[[T; L]], to: &mut [[T; L]]) {
         let units = self.weight.len();
         let (to_weight, to) = to.split_at_mut(units);
         let (to_place, to) = to.split_at_mut(units);
@@ -153,8 +178,7 @@ impl<T: Real, const L: usize> Network<'_, T, L> {
         }
         for j in 0..units {
             for l in 0..L {
-                let (away, steep) = (t[l] - self.place[j][l], self.steepness[j][l]);
-                let h = (away * steep).tanh();
+                let (away, steep, h) = (t[l] - self.place[j][l], self.steepness[j][l], kept[j][l]);
                 let through = share[l] * self.weight[j][l] * (T::ONE - h * h);
                 to_weight[j][l] = share[l].fma(h, to_weight[j][l]);
                 to_place[j][l] -= through * steep;
@@ -162,6 +186,22 @@ impl<T: Real, const L: usize> Network<'_, T, L> {
             }
         }
     }
+}
+
+/// Raw numbers of a row, held.
+#[inline(always)]
+fn held_row<T: Real, const L: usize>(raw: &[T; L], limit: f64) -> [T; L] {
+    each(raw, |raw| held(raw, limit).0)
+}
+
+/// What gradients by held numbers are by the raw ones in a row.
+#[inline(always)]
+fn unheld<T: Real, const L: usize>(raw: &[T; L], limit: f64, by: &[T; L]) -> [T; L] {
+    let mut to_raw = *raw;
+    for l in 0..L {
+        to_raw[l] = by[l] * held(raw[l], limit).1;
+    }
+    to_raw
 }
 
 impl<T: Real> Integral<T> {
@@ -178,6 +218,12 @@ impl<T: Real> Integral<T> {
         Network { weight, place, steepness, bias: &rows[0] }
     }
 
+    /// Where the integrals end.
+    #[inline(always)]
+    fn inside<const L: usize>(&self, x: &[T; L]) -> [T; L] {
+        each(x, |x| x.held(-self.bound, self.bound))
+    }
+
     /// `g`, and its derivative by `s`.
     #[inline(always)]
     fn steep(&self, s: T) -> [T; 2] {
@@ -192,22 +238,19 @@ impl<T: Real> Curve<T> for Integral<T> {
         3 * self.places.len() + 2
     }
 
-    /// The network, then its gradients.
+    /// The network, its gradients, and its units.
     fn room(&self) -> usize {
-        2 * self.rows()
+        2 * self.rows() + self.places.len()
     }
 
     #[inline(always)]
     fn load<const L: usize>(&self, room: &mut [[T; L]], params: BlockParams<'_, T>) {
         let units = self.places.len();
         for (j, &start) in self.places.iter().enumerate() {
-            let [weight, place, steepness] = [0, 1, 2].map(|i| params.row::<L>(2 + i * units + j));
-            for l in 0..L {
-                room[j][l] = held(weight[l], self.weight_max).0;
-                room[units + j][l] = start + place[l];
-                let steepness = held(steepness[l], LOG_STEEPNESS_MAX).0.exp();
-                room[2 * units + j][l] = self.steepness * steepness;
-            }
+            room[j] = held_row(params.row(2 + j), self.weight_max);
+            room[units + j] = each(params.row(2 + units + j), |place| start + place);
+            let log_steepness = held_row(params.row(2 + 2 * units + j), LOG_STEEPNESS_MAX);
+            room[2 * units + j] = each(&log_steepness, |s| self.steepness * s.exp());
         }
         room[3 * units] = *params.row::<L>(1);
     }
@@ -220,11 +263,12 @@ impl<T: Real> Curve<T> for Integral<T> {
         params: BlockParams<'_, T>,
     ) -> ([T; L], [T; L]) {
         let network = self.network(room);
-        let ends = x.map(|x| x.held(-self.bound, self.bound));
+        let ends = self.inside(x);
         let zero = [T::ZERO; L];
         let (mut mean, mut steep) = (zero, zero);
         for &[node, weight] in &self.nodes {
-            let (s, _) = network.log_slope(&ends.map(|end| end * node));
+            let t = each(&ends, |end| end * node);
+            let s = network.log_slope(&t);
             for l in 0..L {
                 steep[l] = self.steep(s[l])[0];
                 mean[l] = weight.fma(steep[l], mean[l]);
@@ -252,18 +296,21 @@ impl<T: Real> Curve<T> for Integral<T> {
     ) -> [T; L] {
         let units = self.places.len();
         let (rows, to) = room.split_at_mut(self.rows());
+        let (to, kept) = to.split_at_mut(self.rows());
         to.fill([T::ZERO; L]);
         let network = self.network(rows);
-        let ends = x.map(|x| x.held(-self.bound, self.bound));
+        let ends = self.inside(x);
         let mut to_x = [T::ZERO; L];
         for (i, &[node, weight]) in self.nodes.iter().enumerate() {
-            let t = ends.map(|end| end * node);
-            let (s, bend) = network.log_slope(&t);
+            let t = each(&ends, |end| end * node);
+            let s = network.log_slope_keeping(&t, kept);
+            let is_last = i + 1 == self.nodes.len();
+            let bend = if is_last { network.bend(kept) } else { [T::ZERO; L] };
             let mut share = [T::ZERO; L];
             for l in 0..L {
                 let [steep, by_s] = self.steep(s[l]);
                 let mut by_slope = gv[l] * ends[l] * weight;
-                if i + 1 == self.nodes.len() {
+                if is_last {
                     let beyond = x[l] - ends[l];
                     let at_end = gl[l] / steep;
                     let inside = if beyond == T::ZERO { at_end * by_s * bend[l] } else { T::ZERO };
@@ -272,28 +319,21 @@ impl<T: Real> Curve<T> for Integral<T> {
                 }
                 share[l] = by_slope * by_s;
             }
-            network.gather(&t, &share, to);
+            network.gather(&t, &share, kept, to);
         }
         let stride = params.stride;
         let mut write = |p: usize, row: &[T; L]| *lanes_mut(&mut to_params[p * stride..]) = *row;
         write(0, gv);
-        let slope = |p: usize, limit: f64, by: &[T; L]| {
-            let mut to_raw = *params.row::<L>(p);
-            for l in 0..L {
-                to_raw[l] = by[l] * held(to_raw[l], limit).1;
-            }
-            to_raw
-        };
         write(1, &to[3 * units]);
         for j in 0..units {
-            write(2 + j, &slope(2 + j, self.weight_max, &to[j]));
+            write(2 + j, &unheld(params.row(2 + j), self.weight_max, &to[j]));
             write(2 + units + j, &to[units + j]);
             let mut by_log = to[2 * units + j];
             for l in 0..L {
                 by_log[l] = by_log[l] * rows[2 * units + j][l];
             }
             let at = 2 + 2 * units + j;
-            write(at, &slope(at, LOG_STEEPNESS_MAX, &by_log));
+            write(at, &unheld(params.row(at), LOG_STEEPNESS_MAX, &by_log));
         }
         to_x
     }

@@ -4,7 +4,7 @@ mod composed;
 
 use crate::Real;
 use crate::monotone::ScalarMap;
-use crate::monotone::columns::{BlockParams, ByColumns, lanes_mut};
+use crate::monotone::columns::{BlockParams, ByColumns, each, lanes_mut};
 use crate::monotone::curve::{Curve, CurveKernel};
 use crate::monotone::slope::{slope, slope_slope};
 use std::hint::select_unpredictable as pick;
@@ -132,6 +132,12 @@ fn shares<T: Real>(t: T) -> [T; 3] {
     [rest * rest, (t + t) * rest, t * t]
 }
 
+/// Three numbers of a lane.
+#[inline(always)]
+fn lane<T: Real, const L: usize>(rows: &[[T; L]; 3], l: usize) -> [T; 3] {
+    [rows[0][l], rows[1][l], rows[2][l]]
+}
+
 #[inline(always)]
 fn dot<T: Real>(a: [T; 3], b: [T; 3]) -> T {
     a[0].fma(b[0], a[1].fma(b[1], a[2] * b[2]))
@@ -214,7 +220,7 @@ impl<T: Real> Spline<T> {
         let start = [-self.bound; L];
         let mut bin = Bin { x: start, z: start, width: zero, slopes: [zero; 3], index: zero };
         let (mut x, mut z) = (start, start);
-        let pinned = loaded.scale.map(|scale| T::ONE / scale);
+        let pinned = each(loaded.scale, |scale| T::ONE / scale);
         for k in 0..self.bins {
             let width = &loaded.widths[k];
             let slopes = self.slopes(loaded.slopes, k, &pinned);
@@ -224,9 +230,10 @@ impl<T: Real> Spline<T> {
                 bin.z[l] = pick(here, z[l], bin.z[l]);
                 bin.width[l] = pick(here, width[l], bin.width[l]);
                 bin.index[l] = pick(here, T::from_f64(k as f64), bin.index[l]);
-                let scaled = slopes.map(|row| row[l] * loaded.scale[l]);
-                for (own, slope) in bin.slopes.iter_mut().zip(scaled) {
-                    own[l] = pick(here, slope, own[l]);
+                let scale = loaded.scale[l];
+                let scaled = [slopes[0][l] * scale, slopes[1][l] * scale, slopes[2][l] * scale];
+                for i in 0..3 {
+                    bin.slopes[i][l] = pick(here, scaled[i], bin.slopes[i][l]);
                 }
                 x[l] += width[l];
                 z[l] = width[l].fma(third * (scaled[0] + scaled[1] + scaled[2]), z[l]);
@@ -244,7 +251,7 @@ impl<T: Real> Spline<T> {
         (to_widths, to_slopes): (&mut [[T; L]], &mut [[T; L]]),
     ) {
         let third = T::from_f64(1.0 / 3.0);
-        let pinned = loaded.scale.map(|scale| T::ONE / scale);
+        let pinned = each(loaded.scale, |scale| T::ONE / scale);
         let zero = [T::ZERO; L];
         let mut to_scale = zero;
         for k in 0..self.bins {
@@ -350,7 +357,7 @@ impl<T: Real> Curve<T> for Spline<T> {
         }
         let (slopes, room) = room.split_at_mut(self.knots + self.middles);
         for (j, row) in slopes.iter_mut().enumerate() {
-            *row = params.row::<L>(self.bins + j).map(|raw| slope(raw, self.min_slope));
+            *row = each(params.row(self.bins + j), |raw| slope(raw, self.min_slope));
         }
         let zero = [T::ZERO; L];
         let third = T::from_f64(1.0 / 3.0);
@@ -376,12 +383,12 @@ impl<T: Real> Curve<T> for Spline<T> {
         _params: BlockParams<'_, T>,
     ) -> ([T; L], [T; L]) {
         let loaded = self.loaded(room);
-        let held = x.map(|x| x.held(-self.bound, self.bound));
+        let held = each(x, |x| x.held(-self.bound, self.bound));
         let bin = self.bin(&loaded, &held);
         let (mut value, mut log_slope) = ([T::ZERO; L], [T::ZERO; L]);
         for l in 0..L {
             let t = ((held[l] - bin.x[l]) / bin.width[l]).held(T::ZERO, T::ONE);
-            let slopes = bin.slopes.map(|row| row[l]);
+            let slopes = lane(&bin.slopes, l);
             let steep = dot(slopes, shares(t));
             let inside = bin.width[l].fma(dot(slopes, integrals(t)), bin.z[l]);
             let beyond = x[l] - held[l];
@@ -405,14 +412,14 @@ impl<T: Real> Curve<T> for Spline<T> {
     ) -> [T; L] {
         let (rows, to) = room.split_at_mut(self.rows());
         let loaded = self.loaded(rows);
-        let held = x.map(|x| x.held(-self.bound, self.bound));
+        let held = each(x, |x| x.held(-self.bound, self.bound));
         let bin = self.bin(&loaded, &held);
         let zero = [T::ZERO; L];
         let mut by = ByBin { x: zero, z: zero, width: zero, slopes: [zero; 3] };
         let mut to_x = zero;
         for l in 0..L {
             let t = ((held[l] - bin.x[l]) / bin.width[l]).held(T::ZERO, T::ONE);
-            let slopes = bin.slopes.map(|row| row[l]);
+            let slopes = lane(&bin.slopes, l);
             let (shares, integrals) = (shares(t), integrals(t));
             let steep = dot(slopes, shares);
             let beyond = x[l] - held[l];

@@ -89,6 +89,15 @@ pub trait Real:
     /// Hyperbolic tangent, within 2 ulp.
     fn tanh(self) -> Self;
 
+    /// Hyperbolic tangent to within two [`Self::EPSILON`] (of 1, not of itself), at a third of the price of [`Self::tanh`].
+    #[inline(always)]
+    fn tanh_near(self) -> Self {
+        let size = self.abs();
+        let e = (-(size + size)).exp_nonpositive();
+        let value = (Self::ONE - e) / (Self::ONE + e);
+        if self < Self::ZERO { -value } else { value }
+    }
+
     /// `self` held to `[low, high]`; NaN stays NaN (which `clamp` of a vector unit does not promise).
     #[inline(always)]
     fn held(self, low: Self, high: Self) -> Self {

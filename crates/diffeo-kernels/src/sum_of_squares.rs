@@ -5,7 +5,7 @@ mod composed;
 use crate::Real;
 use crate::affine::bounded;
 use crate::monotone::ScalarMap;
-use crate::monotone::columns::{BlockParams, ByColumns, lanes_mut};
+use crate::monotone::columns::{BlockParams, ByColumns, each, lanes_mut};
 use crate::monotone::curve::{Curve, CurveKernel};
 use crate::quadrature::gauss_legendre;
 
@@ -194,7 +194,7 @@ impl<T: Real> Curve<T> for Squares<T> {
         let [held, v, beyond] = self.place(x);
         let mut mean = [T::ZERO; L];
         for &[node, weight] in &self.nodes {
-            let (steep, _) = self.steepness(rows, &v.map(|v| v * node));
+            let (steep, _) = self.steepness(rows, &each(&v, |v| v * node));
             for l in 0..L {
                 mean[l] = weight.fma(steep[l], mean[l]);
             }
@@ -226,7 +226,7 @@ impl<T: Real> Curve<T> for Squares<T> {
             for l in 0..L {
                 share[l] = gv[l] * held[l] * weight;
             }
-            self.gather(rows, &v.map(|v| v * node), &share, to);
+            self.gather(rows, &each(&v, |v| v * node), &share, to);
         }
         let (steep, bend) = self.steepness(rows, &v);
         let (mut to_x, mut at_end) = ([T::ZERO; L], [T::ZERO; L]);

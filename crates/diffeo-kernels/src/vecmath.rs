@@ -182,6 +182,21 @@ mod tests {
     }
 
     #[test]
+    fn tanh_near_is_within_two_epsilons() {
+        let mut worst = (0.0f64, 0.0f64);
+        for x in (-2_000_000..=2_000_000).map(|i| f64::from(i) * 2e-5) {
+            let narrow = f64::from((x as f32).tanh_near()) - f64::from(x as f32).tanh();
+            worst.0 = worst.0.max(narrow.abs() / f64::from(f32::EPSILON));
+            worst.1 = worst.1.max((x.tanh_near() - x.tanh()).abs() / f64::EPSILON);
+        }
+        println!("tanh_near: {worst:?} epsilons");
+        assert!(worst.0 <= 2.0 && worst.1 <= 2.0, "{worst:?}");
+        assert_eq!((0.0f32.tanh_near(), 1e30f32.tanh_near()), (0.0, 1.0));
+        assert_eq!(f64::NEG_INFINITY.tanh_near(), -1.0);
+        assert!(f32::NAN.tanh_near().is_nan() && f64::NAN.tanh_near().is_nan());
+    }
+
+    #[test]
     fn ln_normal_has_the_bits_of_ln_and_ln_1p_from_is_close() {
         for x in dense_f32().into_iter().filter(|x| x.is_normal() && *x > 0.0) {
             assert_eq!(x.ln_normal().to_bits(), Real::ln(x).to_bits(), "{x:e}");

@@ -57,6 +57,16 @@ pub(crate) fn lanes_mut<T, const L: usize>(slice: &mut [T]) -> &mut [T; L] {
     slice.first_chunk_mut().expect("a slice is shorter than a block")
 }
 
+/// `f` of each lane. (`map` of an array leaves a long closure a call, which is compiled for the baseline.)
+#[inline(always)]
+pub(crate) fn each<T: Real, const L: usize>(row: &[T; L], f: impl Fn(T) -> T) -> [T; L] {
+    let mut row = *row;
+    for value in &mut row {
+        *value = f(*value);
+    }
+    row
+}
+
 /// An expression with the number of lanes that suits the machine and the type. `match` because an array length cannot depend on `T`.
 macro_rules! with_lanes {
     ($T:ident, $L:ident => $work:expr) => {

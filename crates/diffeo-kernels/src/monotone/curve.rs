@@ -1,6 +1,6 @@
 //! Maps that have a formula for one direction only: the other is the root of an equation, and its gradient that of the implicit function.
 
-use super::columns::{BlockParams, ColumnKernel, Params, lanes, lanes_mut, with_lanes};
+use super::columns::{BlockParams, ColumnKernel, Params, each, lanes, lanes_mut, with_lanes};
 use super::{ArgumentGradients, MapGradients};
 use crate::Real;
 use crate::dispatch::dispatched;
@@ -216,7 +216,7 @@ impl<T: Real, const L: usize> Search<T, L> {
             low: [-T::INFINITY; L],
             high: [T::INFINITY; L],
             // Far more than the distance of neighbouring numbers.
-            reach: z.map(|z| T::ONE + z.abs()),
+            reach: each(z, |z| T::ONE + z.abs()),
             last: [T::INFINITY; L],
             arrived: [T::ZERO; L],
         }
