@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the numbers of the differential tests: by zuko, nflows, normflows, FlowJAX, torchdiffeq and PyTorch, in double precision.
+"""Writes the numbers of the differential tests: by zuko, nflows, normflows, FlowJAX, torchdiffeq, UMNN and PyTorch, in double precision.
 
     python3 benches/peers/golden.py          # writes crates/diffeo/tests/golden/*.json, under 100 KB each
     python3 benches/peers/golden.py --check  # compares with the files that are there instead, to 1e-12
@@ -415,6 +415,7 @@ def files():
     blocks = lambda dims, context: golden_blocks.layers(dims, context, numbers)
     yield "blocks", lambda: flow("block autoregressive layers", 3, 0, blocks(3, 0), library=FLOWJAX)
     yield "blocks_context", lambda: flow("block autoregressive layers with context", 4, 2, blocks(4, 2), library=FLOWJAX)
+    yield "integrals", lambda: golden_curves.integrals(f"{ZUKO}, UMNN {VERSIONS['umnn']}")
 
 
 def differences(old, new, path=""):

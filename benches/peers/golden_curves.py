@@ -8,7 +8,8 @@ from nflows.transforms.splines.cubic import cubic_spline
 from nflows.transforms.splines.linear import linear_spline
 from nflows.transforms.splines.quadratic import quadratic_spline
 from torch.nn.functional import softplus
-from zuko.transforms import BernsteinTransform, SOSPolynomialTransform
+from UMNN import ParallelNeuralIntegral
+from zuko.transforms import BernsteinTransform, SOSPolynomialTransform, UnconstrainedMonotonicTransform
 
 MIN = 1e-3
 SLOPE_SHIFT = math.log(math.e - 1)
@@ -189,4 +190,33 @@ def curves(library):
             *(sum_of_squares(*settings) for settings in [(1, 1, 2.0, 1.0), (3, 4, 5.0, 0.5), (2, 8, 3.0, 2.0)]),
             *(logistic_mixture(*settings) for settings in [(1, 1, 1.0), (8, 1, 1.0), (5, 3, 0.5), (16, 2, 3.0)]),
         ],
+    }
+
+
+def integral(units, nodes, bound):
+    """The same map with zuko's quadrature, Gauss-Legendre's, and UMNN's, Clenshaw-Curtis': both integrate what they are given. UMNN's weights are in single precision."""
+    raw = torch.randn(3 * units + 2)
+    places = 0.5 * bound * ((2 * torch.arange(units) + 1) / units - 1)
+    held = lambda value, limit: limit * torch.tanh(value / limit)
+    weights = held(raw[2 : 2 + units], min(2, 8 / units))
+    places, steepness = places + raw[2 + units : 2 + 2 * units], 5 / bound * held(raw[2 + 2 * units :], math.log(2)).exp()
+
+    def steep(t):
+        s = raw[1] + (weights * torch.tanh((t[..., None] - places) * steepness)).sum(-1)
+        return MIN + (1 - MIN) * held(s, 7).exp()
+
+    x = torch.cat((torch.linspace(-bound, bound, 21), torch.tensor([1e-8, -0.3])))
+    zuko = UnconstrainedMonotonicTransform(steep, n=nodes)
+    z, log_slope = zuko.call_and_ladj(x)
+    rows, start, none = x[:, None], torch.zeros(len(x), 1), torch.zeros(len(x), 1)
+    rough = ParallelNeuralIntegral.apply(start, rows, lambda t, h: steep(t), None, none, nodes)[:, 0]
+    spec = {"type": "monotonic_network", "units": units, "nodes": nodes, "bound": bound}
+    return {**case(spec, raw, x, (z + raw[0]).tolist(), log_slope.tolist()), "rough": (rough + raw[0]).tolist()}
+
+
+def integrals(library):
+    return {
+        "library": library,
+        "about": "integrals of networks by zuko's quadrature, and by UMNN's (rough: its weights are in single precision)",
+        "cases": [integral(*settings) for settings in [(3, 64, 3.0), (8, 64, 5.0), (16, 96, 5.0)]],
     }

@@ -188,11 +188,37 @@ impl Flow {
         context: Option<Tensor<2>>,
         draws: Option<Draws>,
     ) -> Result<Mapped> {
+        self.to_data_by(z, context, draws, |z, given| self.chain.inverse(z, given))
+    }
+
+    /// The rows of [`Flow::to_data`] alone.
+    ///
+    /// # Errors
+    /// As [`Flow::to_data`].
+    pub(crate) fn values_of_data(
+        &self,
+        z: Tensor<2>,
+        context: Option<Tensor<2>>,
+    ) -> Result<Tensor<2>> {
+        let inverse = |z, given: &Given<'_>| {
+            let value = self.chain.inverse_value(z, given)?;
+            Ok(Mapped { log_det: no_log_det(&value), value })
+        };
+        Ok(self.to_data_by(z, context, None, inverse)?.value)
+    }
+
+    fn to_data_by(
+        &self,
+        z: Tensor<2>,
+        context: Option<Tensor<2>>,
+        draws: Option<Draws>,
+        inverse: impl FnOnce(Tensor<2>, &Given<'_>) -> Result<Mapped>,
+    ) -> Result<Mapped> {
         self.check_width("base", z.dims()[1])?;
         let context = self.context(z.dims()[0], context)?;
         let z = z.cast(self.dtype());
         let Some(marks) = &self.marks else {
-            return self.chain.inverse(z, &Given { context: context.as_ref(), draws });
+            return inverse(z, &Given { context: context.as_ref(), draws });
         };
         let m = marks.layout().marks();
         let of_marks = host_values(z.clone().narrow(1, 0, m))?;
@@ -203,7 +229,7 @@ impl Flow {
         let n = z.dims()[0];
         let found = Tensor::from_data(TensorData::new(found, [n, m]), (&self.device, self.dtype()));
         let given = Given { context: given.as_ref(), draws };
-        self.beside(found, log_det, z, |z| self.chain.inverse(z, &given))
+        self.beside(found, log_det, z, |z| inverse(z, &given))
     }
 
     /// Marks that were mapped, with the log-determinant of that, beside numbers to be mapped.
@@ -372,8 +398,7 @@ impl Flow {
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if the context does not have `n` rows.
     pub fn sample(&self, n: usize, context: Option<Tensor<2>>, seed: u64) -> Result<Tensor<2>> {
-        let z = self.draw(n, seed, 0, 1.0)?;
-        Ok(self.to_data(z, context)?.value)
+        self.values_of_data(self.draw(n, seed, 0, 1.0)?, context)
     }
 
     /// `n` draws and their log-density, without a second pass through the flow.

@@ -33,6 +33,14 @@ pub trait Transform: DynClone + Debug + Send + Sync {
     /// When an iterative map does not converge.
     fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped>;
 
+    /// [`Transform::inverse`] without the log-determinant: what a sample takes. The same rows, sooner where that is dear.
+    ///
+    /// # Errors
+    /// As [`Transform::inverse`].
+    fn inverse_value(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        Ok(self.inverse(z, given)?.value)
+    }
+
     /// Shows every trainable parameter with its name, always in the same order.
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         let _ = visitor;

@@ -119,7 +119,7 @@ pub(crate) struct FitArgs {
     pub(crate) residual: Option<bool>,
     /// Who influences whom: a file with an edge a line, 'parent -> child' ("quotes" around odd names, # before comments), or JSON,
     /// {"child": ["parent"]}. Columns then depend on those that lead to them, and on no others; with --transforms 1 on their parents alone.
-    /// Or learn, to find the edges in the rows, each column with noise of its own size; or learn=equal, if all have the same
+    /// Or learn, to find the edges in the rows, each column with noise of its own size; or learn=equal, if all have the same [default: learn for gnf]
     #[arg(long, value_name = "FILE|learn", help_heading = "Model")]
     pub(crate) graph: Option<PathBuf>,
     #[arg(long, value_name = "NAME", help_heading = "Model", help = order_help())]

@@ -8,7 +8,7 @@ mod training;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use diffeo::train::{Candidate, FitOptions, Loss, Plan, Resume, StopReason, Trainer};
+use diffeo::train::{Candidate, FitOptions, Loss, NoiseScale, Plan, Resume, StopReason, Trainer};
 use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, printable, quoted};
 use diffeo_table::Input;
 
@@ -43,7 +43,7 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     let plan = plan(args, common)?;
     let files = Files::check(&plan, console)?;
     let mut journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
-    let graph = args.graph.as_deref().map(graph::Wanted::read).transpose()?;
+    let graph = wanted_graph(&plan, args)?;
     let prepared = tables::prepare(&plan, console)?;
     let (mut trainer, selection) = start(&plan, &files, prepared, graph, &mut journal, console)?;
     preflight::check_space(
@@ -137,6 +137,17 @@ impl Files {
             .at(&checkpoint)),
             _ => Ok(Self { out, checkpoint, log, plot }),
         }
+    }
+}
+
+/// The graph that the model follows, if any: `gnf` learns one if none is given, and if any column may be.
+fn wanted_graph(plan: &FitPlan, args: &FitArgs) -> Result<Option<graph::Wanted>> {
+    match &args.graph {
+        Some(graph) => graph::Wanted::read(graph).map(Some),
+        None if plan.choice == Choice::Named(Preset::Gnf) && !args.any_subset => {
+            Ok(Some(graph::Wanted::Learned(NoiseScale::Own)))
+        }
+        None => Ok(None),
     }
 }
 

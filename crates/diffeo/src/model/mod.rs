@@ -186,7 +186,11 @@ impl Model {
         context: Option<&Rows>,
         options: &SampleOptions,
     ) -> Result<Rows> {
-        let mut rows = self.draw(n, context, options)?.0;
+        let (mut rows, _) = self.draw(n, context, options, |block, z| {
+            let values = self.flow.values_of_data(z, self.context_tensor(block, context.into()))?;
+            let (rows, mut none) = (self.rows_of(values, block.len())?, vec![0.0; block.len()]);
+            Ok((self.encoding.decode(rows, &mut none), none))
+        })?;
         self.encoding.settle(&mut rows);
         Ok(rows)
     }
@@ -204,7 +208,11 @@ impl Model {
         context: Option<&Rows>,
         options: &SampleOptions,
     ) -> Result<(Rows, Vec<f64>)> {
-        let (mut rows, mut log_prob) = self.draw(n, context, options)?;
+        let (mut rows, mut log_prob) = self.draw(n, context, options, |block, z| {
+            let log_base = host_values(self.flow.log_base(z.clone()))?;
+            let (x, log_det) = self.block_to_data(block, z, context.into())?;
+            Ok((x, log_base.iter().zip(&log_det).map(|(p, d)| p - d).collect()))
+        })?;
         let moved: Vec<usize> = match self.encoding.settle(&mut rows) {
             true => (0..n).collect(),
             false => (0..n).filter(|i| self.schema.is_at_edge(rows.row(*i))).collect(),
@@ -365,16 +373,14 @@ impl Model {
         n: usize,
         context: Option<&Rows>,
         options: &SampleOptions,
+        map: impl Fn(&Block, Tensor<2>) -> Result<(Rows, Vec<f64>)> + Sync,
     ) -> Result<(Rows, Vec<f64>)> {
         self.check_context(n, context)?;
         options.validate()?;
         let temperature = options.temperature;
         self.map(n, options.threads, self.schema.columns.len(), |block| {
             let first = options.first_row + block.start() as u64;
-            let z = self.flow.draw(padded(block.len()), options.seed, first, temperature)?;
-            let log_base = host_values(self.flow.log_base(z.clone()))?;
-            let (x, log_det) = self.block_to_data(&block, z, context.into())?;
-            Ok((x, log_base.iter().zip(&log_det).map(|(p, d)| p - d).collect()))
+            map(&block, self.flow.draw(padded(block.len()), options.seed, first, temperature)?)
         })
     }
 

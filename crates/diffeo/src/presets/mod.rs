@@ -9,6 +9,7 @@ mod ffjord;
 mod flowpp;
 mod gaussian;
 mod gaussianization;
+mod gnf;
 mod iaf;
 mod maf;
 mod naf;
@@ -87,6 +88,8 @@ presets! {
     Bnaf = bnaf::BNAF,
     /// Autoregressive layers of monotonic networks with PLU layers between (Wehenkel, Louppe 2019).
     Umnn = umnn::UMNN,
+    /// Monotonic networks along a graph of the columns; without one, in the order of the table (Wehenkel, Louppe 2021).
+    Gnf = gnf::GNF,
     /// Autoregressive layers of Bernstein polynomials with PLU layers between (Ramasinghe et al. 2021).
     Bernstein = bernstein::BERNSTEIN,
     /// Autoregressive layers of sum-of-squares polynomials with PLU layers between (Jaini et al. 2019).
@@ -348,8 +351,8 @@ mod tests {
         };
         for preset in Preset::ALL {
             let spec = preset.spec(3, 0, &with(None));
-            let able =
-                ["maf", "nsf", "qnsf", "naf", "umnn", "bernstein", "sos"].contains(&preset.name());
+            let able = ["maf", "nsf", "qnsf", "naf", "umnn", "gnf", "bernstein", "sos"]
+                .contains(&preset.name());
             assert_eq!(spec.is_ok(), able, "{preset}");
             match spec {
                 Ok(spec) => {
@@ -368,7 +371,7 @@ mod tests {
                 }
                 Err(error) => {
                     assert!(
-                        error.message().contains("maf, nsf, qnsf, naf, umnn, bernstein, sos"),
+                        error.message().contains("maf, nsf, qnsf, naf, umnn, gnf, bernstein, sos"),
                         "{error}"
                     );
                 }

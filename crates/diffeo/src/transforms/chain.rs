@@ -159,6 +159,11 @@ impl Transform for Chain {
         Ok(result)
     }
 
+    fn inverse_value(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        let mut layers = self.layers.iter().enumerate().rev();
+        layers.try_fold(z, |value, (i, layer)| layer.inverse_value(value, &given.part(i)))
+    }
+
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         for (i, layer) in self.layers.iter_mut().enumerate() {
             visit_part(&i.to_string(), visitor, |v| layer.visit(v));

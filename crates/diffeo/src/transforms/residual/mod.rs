@@ -190,6 +190,19 @@ impl Residual {
         }
     }
 
+    /// The inverse, of so many rows at a time as their Jacobians leave room for.
+    fn inverses(&self, z: Tensor<2>, addend: Option<&Tensor<2>>, held: &Held) -> Result<Tensor<2>> {
+        let [n, d] = z.dims();
+        let (mut parts, mut start) = (Vec::new(), 0);
+        while start < n {
+            let len = (JACOBIANS_MAX / (d * d)).clamp(1, n - start);
+            let part = |t: &Tensor<2>| t.clone().narrow(0, start, len);
+            parts.push(self.inverse_of(part(&z), addend.map(part), held)?);
+            start += len;
+        }
+        Ok(if parts.is_empty() { z } else { Tensor::cat(parts, 0) })
+    }
+
     /// The inverse of rows few enough for all their Jacobians at once.
     fn inverse_of(
         &self,
@@ -224,18 +237,15 @@ impl Transform for Residual {
     }
 
     fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        let [n, d] = z.dims();
         let (held, addend) = (self.network.held(), self.network.addend(given.context));
-        let (mut parts, mut start) = (Vec::new(), 0);
-        while start < n {
-            let len = (JACOBIANS_MAX / (d * d)).clamp(1, n - start);
-            let part = |t: &Tensor<2>| t.clone().narrow(0, start, len);
-            parts.push(self.inverse_of(part(&z), addend.as_ref().map(part), &held)?);
-            start += len;
-        }
-        let value = if parts.is_empty() { z } else { Tensor::cat(parts, 0) };
+        let value = self.inverses(z, addend.as_ref(), &held)?;
         let slopes = held.at(value.clone(), addend).slopes;
         Ok(Mapped { value, log_det: self.log_det(&held, &slopes, given)?.neg() })
+    }
+
+    fn inverse_value(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        let addend = self.network.addend(given.context);
+        self.inverses(z, addend.as_ref(), &self.network.held())
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
