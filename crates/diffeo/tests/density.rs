@@ -40,10 +40,15 @@ fn presets(dims: usize) -> impl Iterator<Item = Preset> {
     all().filter(move |p| p.spec(dims, 0, &PresetOptions::default()).is_ok())
 }
 
-/// Points a side of a grid over a plane: fewer for models that take a hundred times as long as others.
+/// Points a side of a grid over a plane: fewer for models that take a hundred times as long as others, more where nothing mixes the columns and random
+/// weights make narrow densities.
 fn cells(preset: Preset) -> usize {
-    use Preset::{Bnaf, Ffjord, ResFlow, TMaf, Umnn};
-    if [Ffjord, ResFlow, Umnn, Bnaf, TMaf].contains(&preset) { 201 } else { 401 }
+    match preset {
+        Preset::Ffjord | Preset::ResFlow | Preset::Umnn | Preset::Bnaf => 201,
+        Preset::TMaf | Preset::TNaf => 201,
+        Preset::Gnf => 1201,
+        _ => 401,
+    }
 }
 
 /// Where a column lies after its support map, and how far it spreads.
@@ -205,6 +210,20 @@ fn this_density_and_another_overlap_as_much_seen_from_either() {
     }
 }
 
+/// How far the log-densities of rows go when a column moves by the distance of neighbouring numbers, summed over the columns.
+fn nudged(model: &Model, x: &Rows, log_prob: &[f64]) -> Vec<f64> {
+    let mut sums = vec![0.0; x.len()];
+    for column in 0..x.width() {
+        let mut values = x.values().to_vec();
+        values.iter_mut().skip(column).step_by(x.width()).for_each(|v| *v = v.next_up());
+        let moved = model.log_prob(&rows(values, x.width()), None, 2).unwrap();
+        sums.iter_mut()
+            .zip(moved.iter().zip(log_prob))
+            .for_each(|(sum, (a, b))| *sum += (a - b).abs());
+    }
+    sums
+}
+
 #[test]
 fn e5_a_sample_scores_what_was_said_when_it_was_drawn() {
     let kinds = [REAL, POSITIVE, INTERVAL];
@@ -214,7 +233,13 @@ fn e5_a_sample_scores_what_was_said_when_it_was_drawn() {
         close(preset.name(), &model.log_prob(&sample, None, 2).unwrap(), &said, 1e-4);
         let model = in_units(preset, &kinds, &options(Precision::F64), 2);
         let (sample, said) = model.sample_with_log_prob(500, None, &sampled(3, 0, 2)).unwrap();
-        close(preset.name(), &model.log_prob(&sample, None, 2).unwrap(), &said, 1e-9);
+        let found = model.log_prob(&sample, None, 2).unwrap();
+        // Where a density is narrow, its rows cannot be told more exactly than by the next number.
+        let nudged = nudged(&model, &sample, &found);
+        for (i, (found, said)) in found.iter().zip(&said).enumerate() {
+            let allowed = 1e-9 * said.abs().max(1.0) + 16.0 * nudged[i];
+            assert!((found - said).abs() <= allowed, "{preset}, row {i}: {found}, said {said}");
+        }
     }
 }
 
