@@ -44,8 +44,7 @@ fn presets(dims: usize) -> impl Iterator<Item = Preset> {
 /// weights make narrow densities.
 fn cells(preset: Preset) -> usize {
     match preset {
-        Preset::Ffjord | Preset::ResFlow | Preset::Umnn | Preset::Bnaf => 201,
-        Preset::TMaf | Preset::TNaf => 201,
+        Preset::Ffjord | Preset::ResFlow | Preset::Umnn | Preset::Bnaf | Preset::TMaf => 201,
         Preset::Gnf => 1201,
         _ => 401,
     }

@@ -246,10 +246,10 @@ impl<T: Real, const L: usize> Search<T, L> {
             let outward = x + pick(slow, far, limited);
             let inside = (x + newton > low) & (x + newton < high) & !slow;
             let inward = pick(inside, x + newton, half * low + half * high);
-            let rounding = T::EPSILON * (T::ONE + z[l].abs());
-            let limit =
-                pick(slow, T::from_f64(NOISE) * (rounding + T::EPSILON * x.abs()), rounding);
-            let near = residual.abs() <= limit;
+            let (rounding, noise) = (T::EPSILON * (T::ONE + z[l].abs()), T::from_f64(NOISE));
+            let is_noise = (residual.abs() <= noise * rounding)
+                | (newton.abs() <= noise * T::EPSILON * x.abs());
+            let near = (residual.abs() <= rounding) | (slow & is_noise);
             let next = pick(near, x + newton, pick(is_open, outward, inward));
             let unit = T::from_f64(2.0) * T::EPSILON * (T::ONE + next.abs());
             let moved = (next - x).abs();

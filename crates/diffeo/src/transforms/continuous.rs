@@ -221,7 +221,6 @@ impl Cases for ContinuousSpec {
 /// * forward and inverse: the same equation, solved one way or the other, each row with time and steps of its own: some 6 evaluations of the field and its divergence a step, some 10 steps in
 ///   training. `v = L tanh(o / L)` with `L = 10`, where `o` is a network in whose layers `t w` is added, and in the first the context's part: no weights can move a row
 ///   further than `L`.
-/// * A sample whose density is not asked for takes no divergence, one whose density is takes the equation twice: back for the row, forward for its divergence.
 /// * The divergence costs a pass of the network for each column; with more columns than the `exact_columns` of [`ContinuousSpec`] it is `e . J e` in training, with one vector
 ///   of random signs `e` for a row (Hutchinson), and exact in scoring.
 /// * The gradient is that of the steps that were taken, and as costly as some three times the way there.
@@ -347,18 +346,8 @@ impl Transform for Continuous {
     }
 
     fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        if given.draws.is_some() {
-            let divergence = self.divergence(z.dims()[0], given);
-            return self.map((Direction::Inverse, divergence), z, given);
-        }
-        // The rows first, which are then the same whether their densities are asked for or not.
-        let value = self.inverse_value(z, given)?;
-        let log_det = self.forward(value.clone(), given)?.log_det.neg();
-        Ok(Mapped { value, log_det })
-    }
-
-    fn inverse_value(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
-        Ok(self.map((Direction::Inverse, Divergence::None), z, given)?.value)
+        let divergence = self.divergence(z.dims()[0], given);
+        self.map((Direction::Inverse, divergence), z, given)
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
