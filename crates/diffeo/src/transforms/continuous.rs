@@ -5,7 +5,7 @@ mod step;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
-use diffeo_kernels::ops::{Course, Direction, Divergence, continuous, sum_rows};
+use diffeo_kernels::ops::{Course, Direction, continuous, sum_rows};
 use diffeo_kernels::{
     Field, FieldWeights, FieldWork, Penalty, Smooth, Solver, TILE_ROWS, Tile, tile_count, to_tiles,
     unit_probes,
@@ -288,31 +288,17 @@ impl Continuous {
         Tensor::cat(all.map(|p| p.value.clone().reshape([1, -1])).collect(), 1)
     }
 
-    /// The directions of a training step, or all.
-    fn divergence(&self, n: usize, given: &Given<'_>) -> Divergence {
-        let d = self.field.dims();
-        match given.draws.filter(|_| d > self.exact_columns) {
-            None => Divergence::Exact,
-            Some(draws) => {
-                let probes = (0..n).flat_map(|row| signs(&draws, row, d));
-                Divergence::Along(Arc::new(probes.collect()))
-            }
-        }
-    }
-
-    fn map(
-        &self,
-        (direction, divergence): (Direction, Divergence),
-        x: Tensor<2>,
-        given: &Given<'_>,
-    ) -> Result<Mapped> {
-        if x.dims()[0] == 0 {
+    fn map(&self, direction: Direction, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
+        let [n, d] = x.dims();
+        if n == 0 {
             return Ok(Mapped { log_det: no_log_det(&x), value: x });
         }
+        let probes = given.draws.filter(|_| d > self.exact_columns).map(|draws| {
+            Arc::new((0..n).flat_map(|row| signs(&draws, row, d)).collect::<Vec<f64>>())
+        });
         let solver = self.solver.solver(given.draws.is_some(), x.dtype() == DType::F64);
         let penalty = self.penalty.in_training(given.draws.is_some());
-        let field = Arc::clone(&self.field);
-        let course = Course { field, direction, solver, divergence, penalty };
+        let course = Course { field: Arc::clone(&self.field), direction, solver, probes, penalty };
         let context = given.context.filter(|_| self.context.is_some());
         match continuous(&course, &x, &self.flat(), context) {
             Some(Ok([value, log_det])) => Ok(Mapped { value, log_det: sum_rows(log_det) }),
@@ -341,13 +327,11 @@ impl Transform for Continuous {
     }
 
     fn forward(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        let divergence = self.divergence(x.dims()[0], given);
-        self.map((Direction::Forward, divergence), x, given)
+        self.map(Direction::Forward, x, given)
     }
 
     fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        let divergence = self.divergence(z.dims()[0], given);
-        self.map((Direction::Inverse, divergence), z, given)
+        self.map(Direction::Inverse, z, given)
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
