@@ -19,10 +19,10 @@ mod solve;
 mod tableau;
 
 use std::fmt;
-use std::ops::Range;
 
+use crate::dual::{Dual, DualWork, Smooth};
 use crate::tiles::TILE_ROWS;
-use crate::{Aligned, LinearScratch, Real, Staircase, pack_weight};
+use crate::{Aligned, Real};
 pub use backward::Taken;
 pub use regress::Regression;
 use tableau::{DORMAND_PRINCE_5, DORMAND_PRINCE_8, RUNGE_KUTTA_4, Tableau};
@@ -30,26 +30,12 @@ use tableau::{DORMAND_PRINCE_5, DORMAND_PRINCE_8, RUNGE_KUTTA_4, Tableau};
 /// How far out a field still tells places from each other: beyond, it is that of the nearest place within.
 pub const REACH: f64 = 1e8;
 
-/// A smooth activation of a field's network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Smooth {
-    /// Hyperbolic tangent.
-    #[default]
-    Tanh,
-    /// `ln(1 + e^x)`.
-    Softplus,
-}
-
 /// A vector field `v(t, x, c) = L tanh(o / L)`, where `o` is a multi-layer perceptron of `x`: in each layer `a = h W + b + t w`, in the first `+ c C`.
 ///
 /// `|v| <= L` in each coordinate, so no weights move a row further than `L`, and however far out a row is, its way ends.
 #[derive(Clone, Debug)]
 pub struct Field {
-    layers: Vec<Staircase>,
-    /// Where weight, bias and rate of each layer lie.
-    places: Vec<[Range<usize>; 3]>,
-    context: Option<Staircase>,
-    activation: Smooth,
+    network: Dual,
     speed: f64,
 }
 
@@ -64,67 +50,19 @@ impl Field {
         activation: Smooth,
         speed: f64,
     ) -> Self {
-        assert!(!hidden.is_empty(), "a field needs a hidden layer");
         let widths = [&[dims], hidden, &[dims]].concat();
-        assert!(widths.iter().all(|&width| width > 0), "a field has a layer of width 0");
-        let mut end = 0;
-        let mut next = |len: usize| {
-            end += len;
-            end - len..end
-        };
-        let place = |w: &[usize]| [next(w[0] * w[1]), next(w[1]), next(w[1])];
-        let places = widths.windows(2).map(place).collect();
-        let layers = widths.windows(2).map(|w| Staircase::dense(w[0], w[1])).collect();
-        let context = (context > 0).then(|| Staircase::dense(context, hidden[0]));
-        Self { layers, places, context, activation, speed }
+        Self { network: Dual::new(&widths, context, true, activation), speed }
     }
 
     /// Coordinates.
     pub fn dims(&self) -> usize {
-        self.layers[0].inputs()
+        self.network.inputs()
     }
 
-    /// Numbers of a context.
-    pub fn context(&self) -> usize {
-        self.context.as_ref().map_or(0, Staircase::inputs)
+    /// The network `o`.
+    pub fn network(&self) -> &Dual {
+        &self.network
     }
-
-    /// Where weight, bias and rate of each layer lie in the flat weights; behind them lies the context's matrix, if there is one.
-    pub fn places(&self) -> (&[[Range<usize>; 3]], Range<usize>) {
-        let end = self.places.last().map_or(0, |[.., rate]| rate.end);
-        let context = self.context.as_ref();
-        (&self.places, end..end + context.map_or(0, |layer| layer.inputs() * layer.outputs()))
-    }
-
-    /// How many arrays [`Self::pack`] fills.
-    pub fn packed(&self) -> usize {
-        self.layers.len() + 1
-    }
-
-    /// Writes flat weights in the order in which products read them.
-    ///
-    /// # Panics
-    /// If there are more or fewer than [`Self::places`] says, or not [`Self::packed`] arrays.
-    pub fn pack<T: Real>(&self, flat: &[T], packed: &mut [Aligned<T>]) {
-        let (places, context) = self.places();
-        assert_eq!(flat.len(), context.end, "a field has other weights");
-        assert_eq!(packed.len(), self.packed(), "weights are packed into other arrays");
-        for ((layer, [weight, ..]), packed) in self.layers.iter().zip(places).zip(&mut *packed) {
-            pack_weight(&flat[weight.clone()], layer, packed);
-        }
-        if let Some(layer) = &self.context {
-            pack_weight(&flat[context], layer, &mut packed[self.layers.len()]);
-        }
-    }
-}
-
-/// The weights of a [`Field`].
-#[derive(Clone, Copy, Debug)]
-pub struct FieldWeights<'a, T> {
-    /// As they are, in the order of [`Field::places`].
-    pub flat: &'a [T],
-    /// As [`Field::pack`] writes them.
-    pub packed: &'a [Aligned<T>],
 }
 
 /// How the equation is solved.
@@ -243,18 +181,11 @@ pub struct FieldGradients<'a, T> {
 /// Arrays that solutions and their backward passes need while they run.
 #[derive(Debug, Default)]
 pub struct FieldWork<T> {
-    nodes: Vec<Aligned<T>>,
-    grads: Vec<Aligned<T>>,
-    addend: Aligned<T>,
-    from_context: Aligned<T>,
-    slopes: Aligned<T>,
-    zeros: Aligned<T>,
+    network: DualWork<T>,
     /// The field and its divergence at each stage.
     fields: Aligned<T>,
     divergences: Aligned<T>,
     stage: Aligned<T>,
-    weight: Aligned<T>,
-    linear: LinearScratch<T>,
 }
 
 /// The unit vectors as directions of a tile, `[d, d, TILE_ROWS]`: with them the divergence is exact.

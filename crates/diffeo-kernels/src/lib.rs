@@ -17,6 +17,8 @@ mod base;
 mod bernstein;
 mod continuous;
 pub mod dispatch;
+mod dual;
+mod elimination;
 mod graph;
 mod idle;
 mod logistic_mixture;
@@ -45,9 +47,11 @@ pub use aligned::Aligned;
 pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
 pub use bernstein::Bernstein;
 pub use continuous::{
-    Field, FieldGradients, FieldWeights, FieldWork, Penalty, Regression, Smooth, Solver, Stalled,
-    Taken, Tape, Tile, unit_probes,
+    Field, FieldGradients, FieldWork, Penalty, Regression, Solver, Stalled, Taken, Tape, Tile,
+    unit_probes,
 };
+pub use dual::{Dual, DualPlaces, DualSums, DualWeights, DualWork, Slot, Smooth};
+pub use elimination::{invert_lanes, log_det_lanes};
 pub use graph::{Graph, Node};
 pub use idle::Idle;
 pub use logistic_mixture::LogisticMixture;

@@ -1,10 +1,10 @@
 //! The gradient of a solution, by the steps that were taken.
 
-use super::field::Sums;
-use super::lanes::{add, combine};
-use super::{Field, FieldGradients, FieldWeights, FieldWork, Solver, Tile};
+use super::lanes::combine;
+use super::{Field, FieldGradients, FieldWork, Solver, Tile};
+use crate::dual::{DualSums, DualWeights, add};
 use crate::tiles::TILE_ROWS;
-use crate::{Activation, Aligned, Real, TiledLinear};
+use crate::{Aligned, Real};
 
 /// The tape of [`Field::solve`], to be read.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ impl Field {
     /// If a slice has the wrong length.
     pub fn backward<T: Real>(
         &self,
-        weights: FieldWeights<'_, T>,
+        weights: DualWeights<'_, T>,
         tile: Tile<'_, T>,
         (taken, solver): (Taken<'_, T>, &Solver),
         by_log_det: &[T],
@@ -40,9 +40,9 @@ impl Field {
         work.fields.sized(stages * size);
         work.divergences.sized(stages * TILE_ROWS);
         work.stage.sized(size);
-        let mut sums = self.no_sums();
+        let mut sums = DualSums::new(&self.network);
         let mut by_stages = Aligned::zeros(stages * size);
-        let mut by_addend = Aligned::zeros(self.layers[0].outputs() * TILE_ROWS);
+        let mut by_addend = Aligned::zeros(self.network.first() * TILE_ROWS);
         let (mut by_v, mut by_divergence) = (Aligned::zeros(size), [T::ZERO; TILE_ROWS]);
         let none = Aligned::zeros(size);
         let steps = taken.starts.chunks_exact(size).zip(taken.times.as_chunks::<TILE_ROWS>().0);
@@ -83,60 +83,17 @@ impl Field {
                     (work, &mut sums),
                     by_stage,
                 );
-                let len = by_addend.len();
-                let first = s * self.tiles(tile) * len;
-                add(&work.grads[1][first..][..len], &mut by_addend);
+                let slot = self.slot(tile, s);
+                add(work.network.addend_gradient(&self.network, slot), &mut by_addend);
             }
             for by_stage in by_stages.chunks_exact(size) {
                 add(by_stage, to.x);
             }
-            self.add_products(weights, tile, stages, work, to.weights);
+            let slots = [self.slot(tile, 0).directions, stages];
+            self.network.add_products(weights, slots, &mut work.network, to.weights);
         }
-        self.finish(weights, tile, (&sums, &mut by_addend), (to.context, to.weights), work);
-    }
-
-    pub(super) fn no_sums(&self) -> Sums {
-        let zeros = |width: usize| [vec![0.0; width], vec![0.0; width]];
-        Sums { layers: self.layers.iter().map(|layer| zeros(layer.outputs())).collect() }
-    }
-
-    /// Biases, rates and what concerns the context, once for all steps.
-    pub(super) fn finish<T: Real>(
-        &self,
-        weights: FieldWeights<'_, T>,
-        tile: Tile<'_, T>,
-        (sums, by_addend): (&Sums, &mut Aligned<T>),
-        (by_context, gradient): (&mut [T], &mut [T]),
-        work: &mut FieldWork<T>,
-    ) {
-        let (places, place) = self.places();
-        for ([_, bias, rate], sums) in places.iter().zip(&sums.layers) {
-            for (place, sums) in [bias, rate].into_iter().zip(sums) {
-                gradient[place.clone()]
-                    .iter_mut()
-                    .zip(sums)
-                    .for_each(|(to, sum)| *to += T::from_f64(*sum));
-            }
-        }
-        let Some(staircase) = &self.context else { return };
-        let layer = TiledLinear {
-            packed: &weights.packed[self.layers.len()],
-            bias: &work.zeros[..staircase.outputs()],
-            staircase,
-            activation: Activation::None,
-            input: Activation::None,
-        };
-        let products = work.weight.sized(place.len() + staircase.outputs());
-        let (product, bias) = products.split_at_mut(place.len());
-        let output = by_addend.clone();
-        layer.backward_of_weights(
-            tile.context,
-            &output,
-            by_addend,
-            (product, bias),
-            &mut work.linear,
-        );
-        add(product, &mut gradient[place]);
-        layer.backward_of_input(tile.context, by_addend, by_context);
+        self.network.add_sums(&sums, to.weights);
+        let (from, to) = ((tile.context, &mut by_addend), (to.context, to.weights));
+        self.network.context_backward(weights, from, to, &mut work.network);
     }
 }

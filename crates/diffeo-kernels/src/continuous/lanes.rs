@@ -2,7 +2,7 @@
 //!
 //! `nodes` of a layer are `[1 + p, width, TILE_ROWS]`: the values, and behind them the derivatives along `p` directions.
 
-use super::{Penalty, REACH, Smooth};
+use super::{Penalty, REACH};
 use crate::Real;
 use crate::dispatch::dispatched;
 use crate::tiles::TILE_ROWS;
@@ -30,97 +30,6 @@ dispatched! {
         let limit = T::from_f64(REACH);
         for i in 0..by_x.len() {
             by_x[i] = if held[i].abs() < limit { grad[i] } else { T::ZERO };
-        }
-    }
-}
-
-dispatched! {
-    /// What is added to a layer's product: `rates[u] t[r]`, and what comes from a context.
-    pub(super) fn write_addend<T: Real>(rates: &[T], t: &[T; TILE_ROWS], context: Option<&[T]>, out: &mut [T]) {
-        for (u, (out, &rate)) in out.chunks_exact_mut(TILE_ROWS).zip(rates).enumerate() {
-            match context {
-                None => {
-                    for lane in 0..TILE_ROWS {
-                        out[lane] = rate * t[lane];
-                    }
-                }
-                Some(context) => {
-                    let context = &context[u * TILE_ROWS..][..TILE_ROWS];
-                    for lane in 0..TILE_ROWS {
-                        out[lane] = rate.fma(t[lane], context[lane]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The largest argument of a softplus: beyond, it is constant, so that no depth of layers overflows.
-const SOFTPLUS_END: f64 = 1e8;
-
-/// The slope of a softplus where it is `h`.
-#[inline(always)]
-fn softplus_slope<T: Real>(h: T) -> T {
-    // Before the choice: inside, it would keep the loop from being vectorised.
-    let slope = -(-h).exp_m1();
-    if h < T::from_f64(SOFTPLUS_END) { slope } else { T::ZERO }
-}
-
-dispatched! {
-    /// Applies an activation to pre-activations and the derivatives of these; `slopes` is work space for one value of each.
-    pub(super) fn bend<T: Real>(activation: Smooth, nodes: &mut [T], slopes: &mut [T]) {
-        let (values, tangents) = nodes.split_at_mut(slopes.len());
-        // Loops and no closures: one that is too long to be inlined would be compiled for the baseline.
-        match activation {
-            Smooth::Tanh => {
-                for i in 0..slopes.len() {
-                    let h = values[i].tanh();
-                    (values[i], slopes[i]) = (h, h.fma(-h, T::ONE));
-                }
-            }
-            Smooth::Softplus => {
-                let end = T::from_f64(SOFTPLUS_END);
-                for i in 0..slopes.len() {
-                    let h = values[i].held(-end, end).softplus();
-                    (values[i], slopes[i]) = (h, softplus_slope(h));
-                }
-            }
-        }
-        for tangent in tangents.chunks_exact_mut(slopes.len()) {
-            for i in 0..slopes.len() {
-                tangent[i] = tangent[i] * slopes[i];
-            }
-        }
-    }
-}
-
-dispatched! {
-    /// The backward pass of [`bend`], in place, given what it made: `a = g s + (s' / s) sum_j g_j h_j`, `a_j = g_j s`, where the
-    /// quotient of second and first derivative is `-2 h` for tanh and `1 - s` for softplus.
-    pub(super) fn bend_back<T: Real>(activation: Smooth, nodes: &[T], grad: &mut [T], work: [&mut [T]; 2]) {
-        let [slopes, curved] = work;
-        let len = slopes.len();
-        let (values, tangents) = nodes.split_at(len);
-        let (by_values, by_tangents) = grad.split_at_mut(len);
-        for i in 0..len {
-            slopes[i] = match activation {
-                Smooth::Tanh => values[i].fma(-values[i], T::ONE),
-                Smooth::Softplus => softplus_slope(values[i]),
-            };
-        }
-        curved.fill(T::ZERO);
-        for (by, tangent) in by_tangents.chunks_exact_mut(len).zip(tangents.chunks_exact(len)) {
-            for i in 0..len {
-                curved[i] = by[i].fma(tangent[i], curved[i]);
-                by[i] = by[i] * slopes[i];
-            }
-        }
-        for i in 0..len {
-            let quotient = match activation {
-                Smooth::Tanh => -(values[i] + values[i]),
-                Smooth::Softplus => T::ONE - slopes[i],
-            };
-            by_values[i] = by_values[i].fma(slopes[i], quotient * curved[i]);
         }
     }
 }
@@ -288,30 +197,6 @@ dispatched! {
                 let error = (h[lane] * errors[lane]).to_f64() / unit;
                 sums[lane] = error.fma(error, sums[lane]);
             }
-        }
-    }
-}
-
-dispatched! {
-    /// Adds the sums over the rows of a tile, as they are and times `t`, to those of each unit.
-    pub(super) fn add_sums<T: Real>(grad: &[T], t: &[T; TILE_ROWS], to: [&mut [f64]; 2]) {
-        let [plain, timed] = to;
-        let units = grad.chunks_exact(TILE_ROWS).zip(plain.iter_mut().zip(timed));
-        for (grad, (plain, timed)) in units {
-            for lane in 0..TILE_ROWS {
-                let g = grad[lane].to_f64();
-                *plain += g;
-                *timed += g * t[lane].to_f64();
-            }
-        }
-    }
-}
-
-dispatched! {
-    /// `to += values`.
-    pub(super) fn add<T: Real>(values: &[T], to: &mut [T]) {
-        for (to, &v) in to.iter_mut().zip(values) {
-            *to += v;
         }
     }
 }

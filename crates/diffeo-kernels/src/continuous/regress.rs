@@ -1,7 +1,8 @@
 //! A field held to velocities at places and times, without a solution.
 
 use super::lanes::miss;
-use super::{Field, FieldWeights, FieldWork, Penalty, Tile};
+use super::{Field, FieldWork, Penalty, Tile};
+use crate::dual::{DualSums, DualWeights};
 use crate::tiles::TILE_ROWS;
 use crate::{Aligned, Real};
 
@@ -32,13 +33,14 @@ impl Field {
     /// If a slice has the wrong length.
     pub fn regress<T: Real>(
         &self,
-        weights: FieldWeights<'_, T>,
+        weights: DualWeights<'_, T>,
         at: Regression<'_, T>,
         losses: &mut [f64],
         gradient: &mut [T],
         work: &mut FieldWork<T>,
     ) {
-        let [size, of_context] = [self.dims(), self.context()].map(|width| width * TILE_ROWS);
+        let [size, of_context] =
+            [self.dims(), self.network.context()].map(|width| width * TILE_ROWS);
         let tiles = at.x.len() / size;
         let lens = [at.targets.len(), at.x.len(), at.context.len()];
         assert_eq!(lens, [tiles * size, tiles * size, tiles * of_context], "rows of another width");
@@ -59,15 +61,14 @@ impl Field {
                 let to = (&mut losses[lanes], &mut *gradient);
                 self.regress_tile(weights, of_tile, [slot, count], to, work);
             }
-            let tile = Tile { context: &[], probes: &[], penalty: Penalty::default() };
-            self.add_products(weights, tile, count, work, gradient);
+            self.network.add_products(weights, [0, count], &mut work.network, gradient);
         }
     }
 
     /// One tile, but for the gradient by the matrices; its nodes are left as the one of a slot of so many.
     fn regress_tile<T: Real>(
         &self,
-        weights: FieldWeights<'_, T>,
+        weights: DualWeights<'_, T>,
         at: Regression<'_, T>,
         [slot, slots]: [usize; 2],
         (losses, gradient): (&mut [f64], &mut [T]),
@@ -85,15 +86,16 @@ impl Field {
         self.evaluate(weights, tile, (at.x, times), [0, slot], work);
         let (mut by_v, mut by_x) = (Aligned::zeros(at.x.len()), Aligned::zeros(at.x.len()));
         miss(&work.fields[..at.x.len()], at.targets, row_weights, losses, &mut by_v);
-        let mut sums = self.no_sums();
+        let mut sums = DualSums::new(&self.network);
         let none = [T::ZERO; TILE_ROWS];
         let by_field = (&by_v[..], &none[..]);
         self.evaluate_back(weights, tile, by_field, (times, slot), (work, &mut sums), &mut by_x);
-        let len = self.layers[0].outputs() * TILE_ROWS;
-        let mut by_addend = Aligned::zeros(len);
-        by_addend.copy_from_slice(&work.grads[1][slot * len..][..len]);
+        let mut by_addend = Aligned::zeros(self.network.first() * TILE_ROWS);
+        let slot = self.slot(tile, slot);
+        by_addend.copy_from_slice(work.network.addend_gradient(&self.network, slot));
         let mut by_context = Aligned::zeros(at.context.len());
-        let to = (&mut by_context[..], gradient);
-        self.finish(weights, tile, (&sums, &mut by_addend), to, work);
+        self.network.add_sums(&sums, gradient);
+        let (from, to) = ((at.context, &mut by_addend), (&mut by_context[..], gradient));
+        self.network.context_backward(weights, from, to, &mut work.network);
     }
 }

@@ -3,8 +3,9 @@
 use super::control::{Lanes, power};
 use super::lanes::{add_errors, combine};
 use super::tableau::Control;
-use super::{Field, FieldWeights, FieldWork, Solver, Stalled, Tape, Tile};
+use super::{Field, FieldWork, Solver, Stalled, Tape, Tile};
 use crate::Real;
+use crate::dual::DualWeights;
 use crate::ops::Direction;
 use crate::tiles::TILE_ROWS;
 
@@ -31,7 +32,7 @@ impl Field {
     /// If a slice has the wrong length.
     pub fn solve<T: Real>(
         &self,
-        weights: FieldWeights<'_, T>,
+        weights: DualWeights<'_, T>,
         tile: Tile<'_, T>,
         (direction, solver): (Direction, &Solver),
         (x, log_det): (&mut [T], &mut [f64; TILE_ROWS]),
@@ -96,7 +97,7 @@ impl Field {
     /// The field at `work.stage` as stage `s`.
     fn evaluate_stage<T: Real>(
         &self,
-        weights: FieldWeights<'_, T>,
+        weights: DualWeights<'_, T>,
         tile: Tile<'_, T>,
         t: &[T; TILE_ROWS],
         s: usize,
@@ -110,7 +111,7 @@ impl Field {
     /// The first step of each row, by what an explicit step of Euler's method shows of the second derivative (Hairer, Norsett, Wanner, II.4); rows that are lost take none.
     fn set_first_steps<T: Real>(
         &self,
-        weights: FieldWeights<'_, T>,
+        weights: DualWeights<'_, T>,
         tile: Tile<'_, T>,
         (x, solver): (&[T], &Solver),
         (lanes, lost): (&mut Lanes, &[bool; TILE_ROWS]),

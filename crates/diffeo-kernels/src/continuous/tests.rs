@@ -5,6 +5,7 @@ mod regress;
 
 use super::*;
 use crate::dispatch::tests::at_each_level;
+use crate::dual::{DualPlaces, DualWeights};
 use crate::ops::Direction::{self, Forward, Inverse};
 use crate::to_tiles;
 
@@ -22,7 +23,7 @@ pub(super) fn numbers(n: usize, phase: f64, size: f64) -> Vec<f64> {
 
 pub(super) fn example(dims: usize, context: usize, activation: Smooth) -> Example {
     let field = Field::new([dims, context], &[7, 13], activation, 10.0);
-    let len = field.places().1.end;
+    let len = field.network().places().1.end;
     Example { field, flat: numbers(len, 0.3, 0.6), context: numbers(context, 2.0, 1.0) }
 }
 
@@ -37,8 +38,8 @@ pub(super) struct Solved<T> {
 impl Example {
     pub(super) fn packed<T: Real>(&self) -> (Vec<T>, Vec<Aligned<T>>) {
         let flat: Vec<T> = self.flat.iter().map(|v| T::from_f64(*v)).collect();
-        let mut packed = vec![Aligned::default(); self.field.packed()];
-        self.field.pack(&flat, &mut packed);
+        let mut packed = vec![Aligned::default(); self.field.network().packed()];
+        self.field.network().pack(&flat, &mut packed);
         (flat, packed)
     }
 
@@ -50,7 +51,7 @@ impl Example {
         how: (Direction, &Solver),
     ) -> Result<Solved<T>, Stalled> {
         let (flat, packed) = self.packed::<T>();
-        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let weights = DualWeights { flat: &flat, packed: &packed };
         let d = self.field.dims();
         let rows: Vec<T> = rows.iter().map(|v| T::from_f64(*v)).collect();
         let mut x = vec![T::ZERO; d * TILE_ROWS];
@@ -80,10 +81,10 @@ pub(super) fn adaptive(tolerance: f64) -> Solver {
 /// The field by plain loops.
 fn plain_field(example: &Example, x: &[f64], t: f64) -> Vec<f64> {
     let Example { field, flat, context } = example;
-    let (places, place) = field.places();
+    let (places, place) = field.network().places();
     let mut h = x.to_vec();
-    for (l, [weight, bias, rate]) in places.iter().enumerate() {
-        let outputs = bias.len();
+    for (l, DualPlaces { weight, bias, rate }) in places.iter().enumerate() {
+        let (outputs, rate) = (bias.len(), rate.clone().unwrap());
         let mut a: Vec<f64> =
             (0..outputs).map(|u| flat[bias.start + u] + t * flat[rate.start + u]).collect();
         for u in 0..outputs {
@@ -93,10 +94,11 @@ fn plain_field(example: &Example, x: &[f64], t: f64) -> Vec<f64> {
                 a[u] += c.map(|(i, c)| c * flat[place.start + i * outputs + u]).sum::<f64>();
             }
         }
-        h = match (l + 1 < places.len(), field.activation) {
+        h = match (l + 1 < places.len(), field.network.activation()) {
             (false, _) => a.iter().map(|a| field.speed * (a / field.speed).tanh()).collect(),
             (true, Smooth::Tanh) => a.iter().map(|a| a.tanh()).collect(),
             (true, Smooth::Softplus) => a.iter().map(|a| a.exp().ln_1p()).collect(),
+            (true, other) => unreachable!("no field of {other:?}"),
         };
     }
     h
@@ -120,7 +122,7 @@ fn fields_and_divergences_are_those_of_plain_loops_and_differences() {
             })
             .sum();
         let (flat, packed) = example.packed::<f64>();
-        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let weights = DualWeights { flat: &flat, packed: &packed };
         let spread = |v: &[f64]| -> Vec<f64> { v.iter().flat_map(|v| [*v; TILE_ROWS]).collect() };
         let (c, probes) = (spread(&example.context), unit_probes(3));
         let tile = Tile { context: &c, probes: &probes, penalty: Penalty::default() };
@@ -148,9 +150,9 @@ fn fields_and_divergences_are_those_of_plain_loops_and_differences() {
 fn linear(matrix: [[f64; 2]; 2]) -> Example {
     let field = Field::new([2, 0], &[2], Smooth::Tanh, 1e7);
     let small = 1e-5;
-    let mut flat = vec![0.0; field.places().1.end];
+    let mut flat = vec![0.0; field.network().places().1.end];
     (flat[0], flat[3]) = (small, small);
-    let output = field.places().0[1][0].clone();
+    let output = field.network().places().0[1].weight.clone();
     for i in 0..2 {
         for j in 0..2 {
             flat[output.start + i * 2 + j] = matrix[j][i] / small;
@@ -191,7 +193,7 @@ fn a_penalty_takes_its_integral_off_the_log_determinant() {
     let penalty = Penalty { kinetic: 0.3, jacobian: 0.05 };
     let solve = |penalty| {
         let (flat, packed) = example.packed::<f64>();
-        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let weights = DualWeights { flat: &flat, packed: &packed };
         let mut rows: Vec<f64> = x.iter().flat_map(|x| [*x; TILE_ROWS]).collect();
         let (mut log_det, mut work) = ([0.0; TILE_ROWS], FieldWork::default());
         let tile = Tile { context: &[], probes: &unit_probes(2), penalty };

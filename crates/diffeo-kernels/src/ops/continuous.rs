@@ -11,7 +11,7 @@ use super::flex::{Scalar, elements, extents, tensor};
 use super::{Direction, is_fused};
 use crate::tiles::TILE_ROWS;
 use crate::{
-    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Penalty, Solver, Stalled, Taken, Tape,
+    Aligned, DualWeights, Field, FieldGradients, FieldWork, Penalty, Solver, Stalled, Taken, Tape,
     Tile, tile_count, unit_probes,
 };
 
@@ -42,7 +42,7 @@ struct ContinuousOp {
 /// The arrays of a [`Tape`].
 type Steps<T> = [Aligned<T>; 3];
 
-/// `[n, d]` and log-determinants `[n, 1]`, with gradients by `x`, the flat weights `[1, total]` in the order of [`Field::places`], and the context. `None` where there is no
+/// `[n, d]` and log-determinants `[n, 1]`, with gradients by `x`, the flat weights `[1, total]` in the order of [`crate::Dual::places`], and the context. `None` where there is no
 /// kernel: on other devices, or without rows.
 ///
 /// The gradient takes some three evaluations of the field and its divergence for each of the forward pass.
@@ -123,7 +123,7 @@ impl<T: Scalar> GivenTile<T> {
 
 impl ContinuousOp {
     fn given<T: Scalar>(&self, inputs: &[FlexTensor], tile: usize) -> GivenTile<T> {
-        let (c, d) = (self.course.field.context(), self.course.field.dims());
+        let (c, d) = (self.course.field.network().context(), self.course.field.dims());
         let context = inputs.get(2).map_or(&[][..], elements::<T>);
         let context = if c == 0 { vec![] } else { tile_of(context, (c, 0..c), tile, true) };
         let probes = match &self.course.probes {
@@ -142,8 +142,8 @@ impl ContinuousOp {
     }
 
     fn packed<T: Scalar>(&self, flat: &[T]) -> Vec<Aligned<T>> {
-        let mut packed = vec![Aligned::default(); self.course.field.packed()];
-        self.course.field.pack(flat, &mut packed);
+        let mut packed = vec![Aligned::default(); self.course.field.network().packed()];
+        self.course.field.network().pack(flat, &mut packed);
         packed
     }
 }
@@ -154,7 +154,7 @@ impl DenseOp for ContinuousOp {
         let [n, d] = extents(&inputs[0]);
         let (rows, flat) = (elements::<T>(&inputs[0]), elements::<T>(&inputs[1]));
         let packed = self.packed(flat);
-        let weights = FieldWeights { flat, packed: &packed };
+        let weights = DualWeights { flat, packed: &packed };
         let mut out = vec![T::ZERO; n * (d + 1)];
         let mut taken: Vec<Steps<T>> = Vec::with_capacity(tile_count(n));
         let mut work = FieldWork::default();
@@ -189,11 +189,11 @@ impl DenseOp for ContinuousOp {
         let [n, d] = extents(&inputs[0]);
         let (flat, grad) = (elements::<T>(&inputs[1]), elements::<T>(grad));
         let packed = self.packed(flat);
-        let weights = FieldWeights { flat, packed: &packed };
+        let weights = DualWeights { flat, packed: &packed };
         let steps = self.steps.get().and_then(|steps| steps.downcast_ref::<Vec<Steps<T>>>());
         let steps = steps.expect("a backward pass comes after a forward pass");
         let mut by_weights = vec![T::ZERO; flat.len()];
-        let (mut by_x, c) = (vec![T::ZERO; n * d], field.context());
+        let (mut by_x, c) = (vec![T::ZERO; n * d], field.network().context());
         let mut by_context = vec![T::ZERO; n * c];
         let mut work = FieldWork::default();
         for (tile, [starts, times, sizes]) in steps.iter().enumerate() {

@@ -5,11 +5,13 @@ use std::ops::Range;
 use super::*;
 use crate::bases::StudentTSpec;
 use crate::columns::{Column, ColumnKind, Schema};
+use crate::host::draws::Draws;
 use crate::host::random::{Purpose, Streams, normal};
 use crate::network::Activation;
 use crate::presets::{Preset, PresetOptions};
 use crate::spec::FlowSpec;
-use crate::transforms::{ChainSpec, LayerSpec};
+use crate::transforms::ContractiveActivation::{self, Elu, LipSwish, Tanh};
+use crate::transforms::{ChainSpec, LayerSpec, LipschitzNorm};
 
 const ROWS: usize = 37;
 
@@ -77,7 +79,30 @@ fn cases() -> Vec<FlowSpec> {
         }
     }
     all.extend([0, 2].map(mixed));
+    all.extend([(0, 8, LipSwish), (2, 8, LipSwish), (2, 8, Tanh), (0, 8, Elu)].map(contractive));
     all
+}
+
+/// Residual layers inside a chain, which have other random numbers there, and log-determinants that are exact up to so many columns.
+fn contractive(
+    (context, exact_dims, activation): (usize, usize, ContractiveActivation),
+) -> FlowSpec {
+    let options = PresetOptions {
+        transforms: 3,
+        hidden: vec![12, 9],
+        precision: Precision::F64,
+        ..PresetOptions::default()
+    };
+    let mut spec = Preset::ResFlow.spec(5, context, &options).unwrap();
+    for (i, layer) in spec.transforms.iter_mut().enumerate() {
+        if let LayerSpec::Residual(layer) = layer {
+            (layer.exact_dims, layer.activation, layer.lipschitz) = (exact_dims, activation, 0.8);
+            layer.norm = if i == 0 { LipschitzNorm::Infinity } else { LipschitzNorm::Spectral };
+        }
+    }
+    let chain = ChainSpec { transforms: spec.transforms.split_off(1) };
+    spec.transforms.push(chain.into());
+    spec
 }
 
 /// Marks of every kind, and numbers that may be absent. Random rows have marks that are not known or not one, too.
@@ -141,31 +166,44 @@ fn close(found: &[f64], expected: &[f64], limit: f64, what: &str) {
 
 #[test]
 fn densities_and_gradients_equal_those_of_the_tensor_engine() {
-    for spec in cases() {
-        let flow = spec.build(1).unwrap();
-        let weights = weights::<f64>(&flow);
-        let batch = Batch::new(&spec);
-        let mut tensors = Engine::<f64>::of_tensors(&flow);
-        tensors.load(&weights).unwrap();
-        let mut expected = vec![0.0; weights.len()];
-        let densities =
-            tensors.gradient(&weights, batch.input(), &batch.weights, &mut expected).unwrap();
+    cases().iter().for_each(|spec| equal_those_of_the_tensor_engine(spec, None));
+}
 
-        let mut engine = Engine::<f64>::new(&flow);
-        assert!(engine.has_program(), "every layer has a step");
-        engine.load(&weights).unwrap();
-        // Twice: the second time with buffers that hold the first one's numbers.
-        for _ in 0..2 {
-            let mut gradient = vec![0.0; weights.len()];
-            let log_prob =
-                engine.gradient(&weights, batch.input(), &batch.weights, &mut gradient).unwrap();
-            close(&log_prob, &densities, 1e-11, "density");
-            // A gradient is a sum over rows, of terms that may be as large as the largest gradient.
-            let largest = expected.iter().fold(0.0f64, |top, g| top.max(g.abs()));
-            close(&gradient, &expected, 1e-10 + 1e-13 * largest, "gradient");
-            let scored = engine.log_prob(&weights, batch.input()).unwrap();
-            assert_eq!(scored, log_prob, "scoring and training give the same bits");
-        }
+#[test]
+fn estimates_in_training_equal_those_of_the_tensor_engine() {
+    let draws = Some(Draws::new(Streams::new(1), 5, 2));
+    for spec in [(0, 4, LipSwish), (2, 0, LipSwish), (2, 4, Tanh), (0, 0, Elu)].map(contractive) {
+        equal_those_of_the_tensor_engine(&spec, draws);
+    }
+}
+
+fn equal_those_of_the_tensor_engine(spec: &FlowSpec, draws: Option<Draws>) {
+    let flow = spec.build(1).unwrap();
+    let weights = weights::<f64>(&flow);
+    let batch = Batch::new(spec);
+    let input = Input { draws, ..batch.input() };
+    let mut tensors = Engine::<f64>::of_tensors(&flow);
+    tensors.load(&weights).unwrap();
+    let mut expected = vec![0.0; weights.len()];
+    let densities = tensors.gradient(&weights, input, &batch.weights, &mut expected).unwrap();
+
+    let mut engine = Engine::<f64>::new(&flow);
+    assert!(engine.has_program(), "every layer has a step");
+    engine.load(&weights).unwrap();
+    // Twice: the second time with buffers that hold the first one's numbers.
+    for _ in 0..2 {
+        let mut gradient = vec![0.0; weights.len()];
+        let log_prob = engine.gradient(&weights, input, &batch.weights, &mut gradient).unwrap();
+        close(&log_prob, &densities, 1e-11, "density");
+        // A gradient is a sum over rows, of terms that may be as large as the largest gradient.
+        let largest = expected.iter().fold(0.0f64, |top, g| top.max(g.abs()));
+        close(&gradient, &expected, 1e-10 + 1e-13 * largest, "gradient");
+        let scored = engine.log_prob(&weights, batch.input()).unwrap();
+        assert_eq!(
+            scored == log_prob,
+            draws.is_none(),
+            "scoring gives the same bits as training, where nothing is estimated"
+        );
     }
 }
 

@@ -1,6 +1,9 @@
 //! A trainable shift and scale per column, set from the first data seen.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
+use diffeo_kernels::{Real, TILE_ROWS};
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place};
@@ -8,6 +11,7 @@ use super::{Describe, Place};
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::parameter::{Init, Parameter, Visitor};
+use crate::step::{Arena, Kept, Pass, Scratch, Step, Steps, Weights};
 use crate::transform::{Given, Mapped, Scales, Transform};
 
 /// An [`ActNorm`] layer, described.
@@ -122,8 +126,83 @@ impl Transform for ActNorm {
         Ok(self.inverse(z, given)?.value)
     }
 
+    fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
+        let (log_scale, shift) = (weights.range("log_scale")?, weights.range("shift")?);
+        Some(vec![Box::new(ActNormStep { log_scale, shift })])
+    }
+
     fn scales(&self, x: &Tensor<2>, _given: &Given<'_>) -> Result<Vec<Scales>> {
         let log_scales = self.log_scale().expand(x.dims());
         Ok(vec![Scales { log_scales, bound: Self::LOG_SCALE_MAX }])
+    }
+}
+
+/// The same without tensors.
+#[derive(Debug)]
+struct ActNormStep {
+    log_scale: Range<usize>,
+    shift: Range<usize>,
+}
+
+impl<T: Real> Step<T> for ActNormStep {
+    fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
+        let ([scales, slopes, sum], _) = loaded.arrays(0);
+        let raw = &weights[self.log_scale.clone()];
+        let limit = T::from_f64(ActNorm::LOG_SCALE_MAX);
+        let (scales, slopes) = (scales.sized(raw.len()), slopes.sized(raw.len()));
+        let mut log_det = 0.0;
+        for ((raw, scale), slope) in raw.iter().zip(scales).zip(slopes) {
+            let t = (*raw / limit).tanh();
+            (*scale, *slope) = ((limit * t).exp(), T::ONE - t * t);
+            log_det += (limit * t).to_f64();
+        }
+        sum.sized(1)[0] = T::from_f64(log_det);
+    }
+
+    fn forward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        z: &mut [T],
+        log_det: &mut [f64],
+        kept: Kept<'_, T>,
+    ) -> Result<()> {
+        let shift = &pass.weights[self.shift.clone()];
+        let columns = x.chunks_exact(TILE_ROWS).zip(z.chunks_exact_mut(TILE_ROWS));
+        let weights = kept.loaded.array(0).iter().zip(shift).cycle();
+        for ((x, z), (scale, shift)) in columns.zip(weights) {
+            x.iter().zip(z).for_each(|(x, z)| *z = x.fma(*scale, *shift));
+        }
+        let sum = kept.loaded.array(2)[0].to_f64();
+        log_det.iter_mut().for_each(|log_det| *log_det += sum);
+        Ok(())
+    }
+
+    fn backward(
+        &self,
+        pass: &Pass<'_, T>,
+        x: &[T],
+        grad: &mut [T],
+        _wanted: bool,
+        (kept, _): (Kept<'_, T>, &mut Scratch<T>),
+        gradient: &mut [T],
+    ) {
+        let (scales, slopes) = (kept.loaded.array(0), kept.loaded.array(1));
+        let d = self.shift.len();
+        let by_log_det: f64 = pass.log_det_gradient.iter().map(|g| g.to_f64()).sum();
+        let mut sums = vec![[0.0, by_log_det]; d];
+        let columns = x.chunks_exact(TILE_ROWS).zip(grad.chunks_exact_mut(TILE_ROWS));
+        for (i, (x, grad)) in columns.enumerate() {
+            let (scale, [by_shift, by_scale]) = (scales[i % d], &mut sums[i % d]);
+            for (x, grad) in x.iter().zip(grad) {
+                *by_shift += grad.to_f64();
+                *grad = *grad * scale;
+                *by_scale += grad.to_f64() * x.to_f64();
+            }
+        }
+        for (i, [by_shift, by_scale]) in sums.into_iter().enumerate() {
+            gradient[self.shift.start + i] = T::from_f64(by_shift);
+            gradient[self.log_scale.start + i] = T::from_f64(by_scale) * slopes[i];
+        }
     }
 }

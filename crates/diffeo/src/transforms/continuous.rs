@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor};
 use diffeo_kernels::ops::{Course, Direction, continuous, sum_rows};
 use diffeo_kernels::{
-    Field, FieldWeights, FieldWork, Penalty, Smooth, Solver, TILE_ROWS, Tile, tile_count, to_tiles,
+    DualWeights, Field, FieldWork, Penalty, Smooth, Solver, TILE_ROWS, Tile, tile_count, to_tiles,
     unit_probes,
 };
 use serde::{Deserialize, Serialize};
@@ -356,12 +356,12 @@ impl Transform for Continuous {
         let context = given.context.filter(|_| self.context.is_some());
         let context = context.map_or(Ok(Vec::new()), tiled)?;
         let (flat, mut packed) =
-            (host_values(self.flat())?, vec![Default::default(); self.field.packed()]);
-        self.field.pack(&flat, &mut packed);
-        let weights = FieldWeights { flat: &flat, packed: &packed };
+            (host_values(self.flat())?, vec![Default::default(); self.field.network().packed()]);
+        self.field.network().pack(&flat, &mut packed);
+        let weights = DualWeights { flat: &flat, packed: &packed };
         let solver = self.solver.solver(false, x.dtype() == DType::F64);
         let (probes, mut work, mut sum) = (unit_probes(d), FieldWork::default(), 0);
-        let of_tile = self.field.context() * TILE_ROWS;
+        let of_tile = self.field.network().context() * TILE_ROWS;
         for (tile, x) in tiled(x)?.chunks_exact_mut(d * TILE_ROWS).enumerate() {
             let context = &context[tile * of_tile..][..of_tile];
             let given = Tile { context, probes: &probes, penalty: Penalty::default() };

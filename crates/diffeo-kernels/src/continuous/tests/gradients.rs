@@ -29,7 +29,7 @@ impl Task {
 
     fn loss(&self) -> f64 {
         let (flat, packed) = self.example.packed::<f64>();
-        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let weights = DualWeights { flat: &flat, packed: &packed };
         let tile = Tile { context: &self.context, probes: &self.probes, penalty: self.penalty };
         let (mut x, mut log_det) = (self.x.clone(), [0.0; TILE_ROWS]);
         let how = (self.direction, &self.solver);
@@ -43,7 +43,7 @@ impl Task {
     /// By rows, contexts and weights.
     fn gradient(&self) -> [Vec<f64>; 3] {
         let (flat, packed) = self.example.packed::<f64>();
-        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let weights = DualWeights { flat: &flat, packed: &packed };
         let tile = Tile { context: &self.context, probes: &self.probes, penalty: self.penalty };
         let (mut x, mut log_det) = (self.x.clone(), [0.0; TILE_ROWS]);
         let how = (self.direction, &self.solver);
@@ -135,7 +135,7 @@ fn rows_that_fill_up_a_tile_or_have_arrived_add_nothing() {
             ..all
         };
         let (flat, packed) = alone.example.packed::<f64>();
-        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let weights = DualWeights { flat: &flat, packed: &packed };
         let tile = Tile { context: &alone.context, probes: &alone.probes, penalty: alone.penalty };
         let (mut x, mut log_det) = (alone.x.clone(), [0.0; TILE_ROWS]);
         let mut work = FieldWork::default();

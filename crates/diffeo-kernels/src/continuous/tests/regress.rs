@@ -37,7 +37,7 @@ impl Task {
 
     fn plain_losses(&mut self) -> Vec<f64> {
         let of_row = |row| {
-            let context = self.example.field.context();
+            let context = self.example.field.network.context();
             self.example.context = Self::row(&self.context, context, row);
             let x = Self::row(&self.x, 3, row);
             let v = plain_field(&self.example, &x, self.times[row]);
@@ -62,7 +62,7 @@ impl Task {
         };
         let mut losses = vec![0.0; times.len()];
         let mut gradient = vec![T::ZERO; flat.len()];
-        let weights = FieldWeights { flat: &flat, packed: &packed };
+        let weights = DualWeights { flat: &flat, packed: &packed };
         let work = &mut FieldWork::default();
         self.example.field.regress(weights, at, &mut losses, &mut gradient, work);
         (losses, gradient)

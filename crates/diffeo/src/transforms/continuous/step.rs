@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use diffeo_kernels::ops::Direction;
 use diffeo_kernels::{
-    Aligned, Field, FieldGradients, FieldWeights, FieldWork, Real, Regression, Solver, Stalled,
+    Aligned, DualWeights, Field, FieldGradients, FieldWork, Real, Regression, Solver, Stalled,
     TILE_ROWS, Taken, Tape, Tile, unit_probes,
 };
 
@@ -94,28 +94,28 @@ impl ContinuousStep {
 
     /// What a tile is given beside its rows.
     fn given<'a, T: Real>(&self, pass: &Pass<'a, T>, tile: usize, probes: &'a [T]) -> Tile<'a, T> {
-        let size = self.field.context() * TILE_ROWS;
+        let size = self.field.network().context() * TILE_ROWS;
         let context = &pass.context[tile * size..][..size];
         Tile { context, probes, penalty: self.penalty.in_training(pass.draws.is_some()) }
     }
 }
 
 /// The weights that [`Step::load`] took up.
-fn loaded<T: Real>(arena: &Arena<T>, len: usize) -> FieldWeights<'_, T> {
-    FieldWeights { flat: &arena.array(0)[..len], packed: arena.after(1) }
+fn loaded<T: Real>(arena: &Arena<T>, len: usize) -> DualWeights<'_, T> {
+    DualWeights { flat: &arena.array(0)[..len], packed: arena.after(1) }
 }
 
 impl<T: Real> Step<T> for ContinuousStep {
     fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
         let len = self.len();
-        let ([flat], packed) = loaded.arrays(self.field.packed());
+        let ([flat], packed) = loaded.arrays(self.field.network().packed());
         let mut rest = flat.sized(len);
         for range in &self.ranges {
             let (to, more) = rest.split_at_mut(range.len());
             to.copy_from_slice(&weights[range.clone()]);
             rest = more;
         }
-        self.field.pack(&flat[..len], packed);
+        self.field.network().pack(&flat[..len], packed);
     }
 
     fn forward(
@@ -167,7 +167,7 @@ impl<T: Real> Step<T> for ContinuousStep {
         let ([by_weights, by_context], _) = scratch.arena.arrays(0);
         let by_weights = by_weights.sized(len);
         by_weights.fill(T::ZERO);
-        let by_context = by_context.sized(self.field.context() * TILE_ROWS);
+        let by_context = by_context.sized(self.field.network().context() * TILE_ROWS);
         let mut work = FieldWork::default();
         let tapes: &[Aligned<T>] = &kept.tape.after(0)[..EACH * pass.tiles];
         let rows = grad.chunks_exact_mut(size).zip(pass.log_det_gradient.chunks_exact(TILE_ROWS));

@@ -1,13 +1,14 @@
 //! `x` with `x + g(x, c) = z`.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
+use diffeo_kernels::{DualWork, Real, Slot, TILE_ROWS, invert_lanes};
 
 use super::ResidualSpec;
-use super::determinant::inverses;
-use super::network::Held;
+use super::jacobian::{directions, with_identity};
+use super::network::Network;
+use super::plain::{AnyPlain, Plain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::linalg::host_values;
-use crate::transforms::permutation::indices;
 
 /// The residual at which a row has arrived, in units of the last digit of a number of the size of `x`.
 const ARRIVED: f64 = 4.0;
@@ -50,7 +51,7 @@ enum Next {
     Turn,
 }
 
-/// The roots, without gradients: `z: [n, d]` and what the context adds without gradients, too.
+/// The roots, without gradients, of `z: [n, d]` and a context without gradients, too.
 ///
 /// Newton's steps are taken where they shrink the residual as much as the plain iteration `x <- z - g(x)` is certain to, by the contraction `k`, and that one's where not;
 /// so no row takes more than twice the steps of the plain one. A row with a residual of rounding rests, so that its bits do not depend on others; one that is not finite becomes
@@ -59,49 +60,123 @@ enum Next {
 /// # Errors
 /// [`ErrorKind::NotConverged`] with the residual, if a row does not arrive within the steps that the contraction guarantees.
 pub(super) fn solve(
-    held: &Held,
+    network: &Network,
     z: &Tensor<2>,
-    addend: Option<&Tensor<2>>,
+    context: Option<&Tensor<2>>,
     spec: &ResidualSpec,
 ) -> Result<Tensor<2>> {
     let [n, d] = z.dims();
-    let (device, dtype) = (z.device(), z.dtype());
-    let target = host_values(z.clone())?;
-    let mut rows: Vec<Row> = target.chunks_exact(d).map(Row::start).collect();
-    let mut going: Vec<usize> = (0..n).collect();
-    for _ in 0..steps_max(spec, dtype) {
-        let attempts = going.iter().flat_map(|&row| rows[row].attempt.clone()).collect();
-        let attempts = tensor(attempts, d, (&device, dtype));
-        let which = indices(&going, &device);
-        let trace = held.at(attempts, addend.map(|addend| addend.clone().select(0, which.clone())));
-        let values = host_values(trace.value)?;
-        let (mut on, mut turned) = (Vec::new(), Vec::new());
-        for (at, &row) in going.iter().enumerate() {
-            let of = |values: &[f64], i: usize| values[i * d..][..d].to_vec();
-            match rows[row].judge(&of(&target, row), &of(&values, at), spec, dtype) {
-                Next::Rest => continue,
-                Next::Attempt => {}
-                Next::Turn => turned.push(at),
-            }
-            on.push(row);
+    let of = |t: &Tensor<2>| host_values(t.clone());
+    let (target, context) = (of(z)?, context.map_or(Ok(vec![]), of)?);
+    let given = [&target[..], &context];
+    let roots = match network.plain()? {
+        AnyPlain::F32(plain) => roots(plain, given, (spec, z.dtype())),
+        AnyPlain::F64(plain) => roots(plain, given, (spec, z.dtype())),
+    };
+    let to = (&z.device(), z.dtype());
+    Ok(Tensor::from_data(TensorData::new(roots?, [n, d]), to))
+}
+
+/// The same on plain slices, a tile of rows at a time.
+fn roots<T: Real>(
+    plain: &Plain<T>,
+    [target, context]: [&[f64]; 2],
+    (spec, dtype): (&ResidualSpec, DType),
+) -> Result<Vec<f64>> {
+    let (d, c) = (plain.network.inputs(), plain.network.context());
+    let slot = Slot { directions: directions(d), number: 0 };
+    let matrices = vec![0.0; d * d * TILE_ROWS];
+    let mut tile = TileSearch { plain, slot, work: DualWork::default(), matrices };
+    let (mut given, mut found) = (vec![T::ZERO; c * TILE_ROWS], Vec::with_capacity(target.len()));
+    for (number, target) in target.chunks(d * TILE_ROWS).enumerate() {
+        let rows = context.chunks(c.max(1)).skip(number * TILE_ROWS).take(TILE_ROWS);
+        for (lane, row) in rows.enumerate() {
+            row.iter().enumerate().for_each(|(i, v)| given[i * TILE_ROWS + lane] = T::from_f64(*v));
         }
-        if !turned.is_empty() {
-            let jacobian = held.jacobian(&trace.slopes.select(&indices(&turned, &device)));
-            for (at, inverse) in turned.into_iter().zip(inverses(jacobian)?) {
-                rows[going[at]].inverse = inverse;
+        let counts = [slot.directions, 1];
+        plain.network.prepare(plain.weights(), &given, counts, &mut tile.work);
+        let mut rows: Vec<Row> = target.chunks_exact(d).map(Row::start).collect();
+        for _ in 0..steps_max(spec, dtype) {
+            tile.step(target, &mut rows, (spec, dtype));
+            if rows.iter().all(|row| row.arrived) {
+                break;
             }
         }
-        on.iter().for_each(|&row| rows[row].propose(dtype));
-        going = on;
-        if going.is_empty() {
-            break;
+        let left = rows.iter().filter(|row| !row.arrived).map(|row| row.length);
+        if let Some(worst) = left.reduce(f64::max) {
+            return Err(not_converged(worst));
+        }
+        tile.even_out(&mut rows, dtype);
+        found.extend(rows.into_iter().flat_map(|row| row.x));
+    }
+    Ok(found)
+}
+
+/// The search for the roots of a tile of rows.
+struct TileSearch<'a, T> {
+    plain: &'a Plain<T>,
+    slot: Slot,
+    work: DualWork<T>,
+    matrices: Vec<f64>,
+}
+
+impl<T: Real> TileSearch<'_, T> {
+    /// Evaluates the network at each row's attempt, and moves the rows.
+    fn step(&mut self, target: &[f64], rows: &mut [Row], (spec, dtype): (&ResidualSpec, DType)) {
+        let d = self.plain.network.inputs();
+        self.evaluate(rows);
+        let values = self.work.output(&self.plain.network, self.slot)[..d * TILE_ROWS].to_vec();
+        let mut turned = Vec::new();
+        for (lane, row) in rows.iter_mut().enumerate().filter(|(_, row)| !row.arrived) {
+            let g = values.iter().skip(lane).step_by(TILE_ROWS);
+            let g: Vec<f64> = g.map(|v| v.to_f64()).collect();
+            if row.judge(&target[lane * d..][..d], &g, spec, dtype) == Next::Turn {
+                turned.push(lane);
+            }
+        }
+        self.turn(rows, &turned);
+        rows.iter_mut().filter(|row| !row.arrived).for_each(|row| row.propose(dtype));
+    }
+
+    /// One more step for rows that have arrived by the size of their largest number, and not by that of another.
+    fn even_out(&mut self, rows: &mut [Row], dtype: DType) {
+        let uneven: Vec<usize> =
+            (0..rows.len()).filter(|lane| rows[*lane].is_uneven(dtype)).collect();
+        if !uneven.is_empty() {
+            rows.iter_mut().for_each(|row| row.attempt.clone_from(&row.x));
+            self.evaluate(rows);
+            self.turn(rows, &uneven);
+        }
+        for lane in uneven {
+            let row = &mut rows[lane];
+            row.step = Step::Newton;
+            row.propose(dtype);
+            row.x.clone_from(&row.attempt);
         }
     }
-    let worst = rows.iter().filter(|row| !row.arrived).map(|row| row.length).fold(0.0, f64::max);
-    if rows.iter().any(|row| !row.arrived) {
-        return Err(not_converged(worst));
+
+    /// The network's values at each row's attempt.
+    fn evaluate(&mut self, rows: &[Row]) {
+        let network = &self.plain.network;
+        let input = &mut self.work.input(network, self.slot)[..network.inputs() * TILE_ROWS];
+        for (lane, row) in rows.iter().enumerate() {
+            let to = input.iter_mut().skip(lane).step_by(TILE_ROWS);
+            to.zip(&row.attempt).for_each(|(to, v)| *to = T::from_f64(*v));
+        }
+        network.values(self.plain.weights(), None, self.slot, &mut self.work);
     }
-    Ok(tensor(rows.into_iter().flat_map(|row| row.x).collect(), d, (&device, dtype)))
+
+    /// Gives some rows the Jacobian of where they were evaluated last.
+    fn turn(&mut self, rows: &mut [Row], lanes: &[usize]) {
+        let Self { plain: Plain { network, .. }, slot, work, matrices } = self;
+        if !lanes.is_empty() {
+            with_identity(network, self.plain.weights(), *slot, work, matrices);
+            invert_lanes(matrices, network.inputs(), &mut [0.0; TILE_ROWS]);
+        }
+        for &lane in lanes {
+            rows[lane].inverse = matrices.iter().skip(lane).step_by(TILE_ROWS).copied().collect();
+        }
+    }
 }
 
 /// Steps that shrink any residual to rounding, two evaluations each.
@@ -118,11 +193,6 @@ fn epsilon(dtype: DType) -> f64 {
 /// A number as this precision holds it.
 fn rounded(value: f64, dtype: DType) -> f64 {
     if dtype == DType::F64 { value } else { f64::from(value as f32) }
-}
-
-fn tensor(values: Vec<f64>, d: usize, to: (&Device, DType)) -> Tensor<2> {
-    let n = values.len() / d;
-    Tensor::from_data(TensorData::new(values, [n, d]), to)
 }
 
 fn not_converged(residual: f64) -> Error {
@@ -185,6 +255,12 @@ impl Row {
         }
         let size = 1.0 + spec.norm.length(&self.x).max(spec.norm.length(z));
         if self.length <= ROUNDING * epsilon(dtype) * size { self.rest() } else { Next::Attempt }
+    }
+
+    /// Whether a number's residual is more than rounding of its own.
+    fn is_uneven(&self, dtype: DType) -> bool {
+        let mut pairs = self.x.iter().zip(&self.residual);
+        pairs.any(|(x, r)| r.abs() > ARRIVED * epsilon(dtype) * (1.0 + x.abs()))
     }
 
     fn take(&mut self, residual: Vec<f64>, length: f64) {

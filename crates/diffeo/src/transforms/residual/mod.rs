@@ -3,9 +3,12 @@
 mod activation;
 mod determinant;
 mod fixed_point;
+mod jacobian;
 mod network;
 mod norm;
+mod plain;
 mod roulette;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +21,7 @@ use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::network::NetworkSpec;
 use crate::parameter::{Init, Visitor};
+use crate::step::{Steps, Weights};
 use crate::transform::{Given, Mapped, Transform};
 pub use activation::ContractiveActivation;
 use network::{Held, Network, Slopes};
@@ -156,10 +160,10 @@ impl Cases for ResidualSpec {
 ///   free. The norm is a bound from above by the weights alone, see [`LipschitzNorm`].
 /// * forward: one pass. Log-determinant: `ln det(I + J)` by elimination, `d` derivatives of `g` along the axes and `d^3`. In training and with more than `exact_dims` columns
 ///   an estimate without bias: a power series of which the first terms are always taken and the others by roulette, some ten derivatives of `g`, of which one has a gradient.
-/// * inverse: `x` with `x + g(x, c) = z` by Newton's steps, each held to shrink the residual as the iteration `x <- z - g(x, c)` would; measured, about five times a density of 8 to 64 columns.
+/// * inverse: `x` with `x + g(x, c) = z` by Newton's steps, each held to shrink the residual as the iteration `x <- z - g(x, c)` would; measured, as long as a density takes.
 ///   One further step carries the gradients of the implicit function, `dx/dz = (I + J)^-1`.
 ///
-/// Starts as the identity. Runs on tensors.
+/// Starts as the identity.
 ///
 /// Reference: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen. *Invertible Residual Networks*. ICML 2019, theorem 1 and section 3, arXiv:1811.00995; Chen, Behrmann,
 /// Duvenaud, Jacobsen. *Residual Flows for Invertible Generative Modeling*. NeurIPS 2019, eq. 6-8, arXiv:1906.02735.
@@ -167,7 +171,7 @@ impl Cases for ResidualSpec {
 pub struct Residual {
     network: Network,
     spec: ResidualSpec,
-    dims: usize,
+    at: Place,
 }
 
 /// Most numbers of Jacobians that the inverse holds at a time.
@@ -176,57 +180,68 @@ const JACOBIANS_MAX: usize = 1 << 22;
 impl Residual {
     /// The identity.
     pub fn new(spec: &ResidualSpec, at: Place, init: &mut Init) -> Self {
-        Self { network: Network::new(spec, at, init), spec: spec.clone(), dims: at.dims }
+        Self { network: Network::new(spec, at, init), spec: spec.clone(), at }
     }
 
     /// `ln det(I + J)` of each row.
     fn log_det(&self, held: &Held, slopes: &Slopes, given: &Given<'_>) -> Result<Tensor<1>> {
         match &given.draws {
-            Some(draws) if self.dims > self.spec.exact_dims => {
-                let probes = roulette::Probes::draw(draws, [slopes.rows(), self.dims]);
+            Some(draws) if self.at.dims > self.spec.exact_dims => {
+                let probes = roulette::Probes::draw(draws, [slopes.rows(), self.at.dims]);
                 roulette::estimate(held, slopes, &probes, &self.spec)
             }
             _ => determinant::log_det(held, slopes),
         }
     }
 
-    /// The inverse, of so many rows at a time as their Jacobians leave room for.
-    fn inverses(&self, z: Tensor<2>, addend: Option<&Tensor<2>>, held: &Held) -> Result<Tensor<2>> {
+    /// The inverse.
+    fn inverses(
+        &self,
+        z: Tensor<2>,
+        context: Option<&Tensor<2>>,
+        held: &Held,
+    ) -> Result<Tensor<2>> {
+        let still = context.map(|context| context.clone().inner());
+        let found =
+            fixed_point::solve(&self.network, &z.clone().inner(), still.as_ref(), &self.spec)?;
+        let addend = self.network.addend(context);
+        let is_tracked = |t: &Tensor<2>| t.is_tracked();
+        if !(z.is_tracked() || held.is_tracked() || addend.as_ref().is_some_and(is_tracked)) {
+            return Ok(found);
+        }
+        // So many rows at a time as their Jacobians leave room for.
         let [n, d] = z.dims();
         let (mut parts, mut start) = (Vec::new(), 0);
         while start < n {
             let len = (JACOBIANS_MAX / (d * d)).clamp(1, n - start);
             let part = |t: &Tensor<2>| t.clone().narrow(0, start, len);
-            parts.push(self.inverse_of(part(&z), addend.map(part), held)?);
+            let addend = addend.as_ref().map(part);
+            parts.push(with_gradient(part(&z), part(&found), addend, held)?);
             start += len;
         }
         Ok(if parts.is_empty() { z } else { Tensor::cat(parts, 0) })
     }
+}
 
-    /// The inverse of rows few enough for all their Jacobians at once.
-    fn inverse_of(
-        &self,
-        z: Tensor<2>,
-        addend: Option<Tensor<2>>,
-        held: &Held,
-    ) -> Result<Tensor<2>> {
-        let [n, d] = z.dims();
-        let (still, target) = (held.detached(), z.clone().inner());
-        let without = addend.clone().map(Tensor::inner);
-        let found = fixed_point::solve(&still, &target, without.as_ref(), &self.spec)?;
-        let slopes = still.at(found.clone(), without).slopes;
-        let inverses = determinant::inverses(still.jacobian(&slopes))?.concat();
-        let inverses = TensorData::new(inverses, [n, d, d]);
-        let inverses: Tensor<3> = Tensor::from_data(inverses, (&z.device(), z.dtype()));
-        // One more step of Newton's: it removes rounding and carries the exact gradients.
-        let residual = z - found.clone() - held.at(found.clone(), addend).value;
-        Ok(found + (residual.reshape([n, d, 1]) * inverses).sum_dim(1).reshape([n, d]))
-    }
+/// The roots of a few rows with their exact gradients: one more step of Newton's carries them, and removes rounding.
+fn with_gradient(
+    z: Tensor<2>,
+    found: Tensor<2>,
+    addend: Option<Tensor<2>>,
+    held: &Held,
+) -> Result<Tensor<2>> {
+    let ([n, d], still) = (z.dims(), held.detached());
+    let slopes = still.at(found.clone(), addend.clone().map(Tensor::inner)).slopes;
+    let inverses = determinant::inverses(still.jacobian(&slopes))?.concat();
+    let inverses = TensorData::new(inverses, [n, d, d]);
+    let inverses: Tensor<3> = Tensor::from_data(inverses, (&z.device(), z.dtype()));
+    let residual = z - found.clone() - held.at(found.clone(), addend).value;
+    Ok(found + (residual.reshape([n, d, 1]) * inverses).sum_dim(1).reshape([n, d]))
 }
 
 impl Transform for Residual {
     fn dims(&self) -> usize {
-        self.dims
+        self.at.dims
     }
 
     fn forward(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
@@ -237,18 +252,21 @@ impl Transform for Residual {
     }
 
     fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        let (held, addend) = (self.network.held(), self.network.addend(given.context));
-        let value = self.inverses(z, addend.as_ref(), &held)?;
-        let slopes = held.at(value.clone(), addend).slopes;
+        let held = self.network.held();
+        let value = self.inverses(z, given.context, &held)?;
+        let slopes = held.at(value.clone(), self.network.addend(given.context)).slopes;
         Ok(Mapped { value, log_det: self.log_det(&held, &slopes, given)?.neg() })
     }
 
     fn inverse_value(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
-        let addend = self.network.addend(given.context);
-        self.inverses(z, addend.as_ref(), &self.network.held())
+        self.inverses(z, given.context, &self.network.held())
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         self.network.visit(visitor);
+    }
+
+    fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
+        Some(vec![Box::new(step::ResidualStep::new(self, weights)?)])
     }
 }

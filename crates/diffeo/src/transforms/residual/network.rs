@@ -3,9 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use diffeo_kernels::{Activation, Staircase, ops};
+use diffeo_kernels::{Activation, Real, Staircase, ops};
 
+use super::plain::{AnyPlain, Plain, Raw, Scaled, dual};
 use super::{ContractiveActivation, ResidualSpec};
+use crate::error::Result;
+use crate::host::linalg::host_values;
 use crate::network::{Linear, Mask};
 use crate::parameter::{Init, Parameter, Visitor, visit_part};
 use crate::place::Place;
@@ -20,8 +23,11 @@ pub(super) struct Network {
     /// Of each hidden layer, `[1, k]`.
     log_beta: Option<Parameter>,
     spec: ResidualSpec,
+    at: Place,
     /// The weights as they are used, as long as they stay and carry no gradient.
     held: OnceLock<Held>,
+    /// The network on plain slices, as long as the weights stay.
+    plain: OnceLock<AnyPlain>,
 }
 
 /// The network with its weights scaled: what is evaluated.
@@ -67,7 +73,8 @@ impl Network {
         let context = (at.context > 0).then(|| Linear::new(at.context, first, &Mask::Dense, init));
         let log_beta = (spec.activation == ContractiveActivation::LipSwish)
             .then(|| Parameter::new(init.full([1, spec.hidden.len()], 0.0)));
-        Self { layers, context, log_beta, spec: spec.clone(), held: OnceLock::new() }
+        let (held, plain) = (OnceLock::new(), OnceLock::new());
+        Self { layers, context, log_beta, spec: spec.clone(), at, held, plain }
     }
 
     /// The network as it is evaluated.
@@ -97,6 +104,34 @@ impl Network {
         Held { layers, activation: self.spec.activation }
     }
 
+    /// The network on plain slices.
+    pub(super) fn plain(&self) -> Result<&AnyPlain> {
+        if let Some(plain) = self.plain.get() {
+            return Ok(plain);
+        }
+        let plain = match self.layers[0].weights()[0].dtype() {
+            DType::F64 => AnyPlain::F64(self.plain_as()?),
+            _ => AnyPlain::F32(self.plain_as()?),
+        };
+        Ok(self.plain.get_or_init(|| plain))
+    }
+
+    fn plain_as<T: Real>(&self) -> Result<Plain<T>> {
+        let of = |t: Tensor<2>| -> Result<Vec<T>> {
+            Ok(host_values(t)?.into_iter().map(T::from_f64).collect())
+        };
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let [weight, bias] = layer.weights();
+            layers.push([of(weight)?, of(bias)?]);
+        }
+        let context =
+            self.context.as_ref().map(|layer| of(layer.weights()[0].clone())).transpose()?;
+        let log_beta = self.log_beta.as_ref().map(|beta| of(beta.value.clone())).transpose()?;
+        let (raw, network) = (Raw { layers, context, log_beta }, dual(&self.spec, self.at));
+        Ok(Plain::new(Scaled::new(&raw.map(|values| &values[..]), &network, &self.spec)?, &network))
+    }
+
     /// What the context adds to the first layer.
     pub(super) fn addend(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let (layer, context) = (self.context.as_ref()?, context?);
@@ -104,7 +139,7 @@ impl Network {
     }
 
     pub(super) fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        self.held = OnceLock::new();
+        (self.held, self.plain) = (OnceLock::new(), OnceLock::new());
         for (i, layer) in self.layers.iter_mut().enumerate() {
             visit_part(&format!("layers.{i}"), visitor, |v| layer.visit(v));
         }

@@ -29,11 +29,18 @@ impl Probes {
     pub(super) fn draw(draws: &Draws, [n, d]: [usize; 2]) -> Self {
         let mut probes = Self { signs: Vec::with_capacity(n * d), chances: Vec::with_capacity(n) };
         for row in 0..n {
-            let mut rng = draws.rng(row);
-            probes.signs.extend((0..d).map(|_| if below(&mut rng, 2) == 0 { 1.0 } else { -1.0 }));
-            probes.chances.push(uniform_open(&mut rng));
+            let (signs, chance) = Self::of_row(draws, row, d);
+            probes.signs.extend(signs);
+            probes.chances.push(chance);
         }
         probes
+    }
+
+    /// Those of one row.
+    pub(super) fn of_row(draws: &Draws, row: usize, d: usize) -> (Vec<f64>, f64) {
+        let mut rng = draws.rng(row);
+        let signs = (0..d).map(|_| if below(&mut rng, 2) == 0 { 1.0 } else { -1.0 }).collect();
+        (signs, uniform_open(&mut rng))
     }
 }
 
@@ -93,37 +100,25 @@ pub(super) fn series(
     probes: &Probes,
     spec: &ResidualSpec,
 ) -> Result<Series> {
-    let (n, d) = (slopes.rows(), held.dims());
+    let d = held.dims();
     let device = slopes.device();
-    let mut sum = Series { log_det: vec![0.0; n], direction: probes.signs.clone() };
-    let mut lengths: Vec<f64> = probes.signs.chunks_exact(d).map(|v| spec.norm.length(v)).collect();
-    let mut reached = vec![1.0; n];
-    let mut going: Vec<usize> = (0..n).collect();
+    let mut walks: Vec<Walk> = probes
+        .signs
+        .chunks_exact(d)
+        .zip(&probes.chances)
+        .map(|(v, c)| Walk::new(v, *c, spec))
+        .collect();
+    let mut going: Vec<usize> = (0..walks.len()).collect();
     let mut slopes = slopes.clone();
     let mut power = rows_of(probes.signs.clone(), d, (&device, slopes.dtype()));
-    for k in 1.. {
+    while !going.is_empty() {
         power = held.along(&slopes, power);
         let values = host_values(power.clone())?;
-        let sign = if k % 2 == 1 { 1.0 } else { -1.0 };
         let mut on = Vec::with_capacity(going.len());
         for (at, &row) in going.iter().enumerate() {
-            let (u, v) = (&values[at * d..][..d], &probes.signs[row * d..][..d]);
-            let dot: f64 = u.iter().zip(v).map(|(u, v)| u * v).sum();
-            sum.log_det[row] += sign * dot / (k as f64 * reached[row]);
-            let length = spec.norm.length(u);
-            if k >= spec.terms {
-                let ratio = length / lengths[row];
-                reached[row] *= ratio.max(SURVIVAL_MIN).min(spec.lipschitz.max(SURVIVAL_MIN));
-            }
-            lengths[row] = length;
-            if length > 0.0 && probes.chances[row] < reached[row] {
+            if walks[row].take(&values[at * d..][..d], &probes.signs[row * d..][..d], spec) {
                 on.push(at);
-                let so_far = &mut sum.direction[row * d..][..d];
-                so_far.iter_mut().zip(u).for_each(|(w, u)| *w -= sign * u / reached[row]);
             }
-        }
-        if on.is_empty() {
-            break;
         }
         if on.len() < going.len() {
             let kept = indices(&on, &device);
@@ -132,5 +127,51 @@ pub(super) fn series(
             going = on.into_iter().map(|at| going[at]).collect();
         }
     }
-    Ok(sum)
+    Ok(Series {
+        log_det: walks.iter().map(|walk| walk.log_det).collect(),
+        direction: walks.into_iter().flat_map(|walk| walk.direction).collect(),
+    })
+}
+
+/// The series of a row on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Walk {
+    /// The estimate of `ln det(I + J)` so far.
+    pub(super) log_det: f64,
+    /// `w` so far, see [`Series`].
+    pub(super) direction: Vec<f64>,
+    chance: f64,
+    terms: usize,
+    /// The length of the last `J^k v`.
+    length: f64,
+    /// The probability of having come so far.
+    reached: f64,
+}
+
+impl Walk {
+    /// Of a row with the signs `v`.
+    pub(super) fn new(v: &[f64], chance: f64, spec: &ResidualSpec) -> Self {
+        let length = spec.norm.length(v);
+        Self { log_det: 0.0, direction: v.to_vec(), chance, terms: 0, length, reached: 1.0 }
+    }
+
+    /// Adds the next term, of `u = J^k v`; whether there is one more.
+    pub(super) fn take(&mut self, u: &[f64], v: &[f64], spec: &ResidualSpec) -> bool {
+        self.terms += 1;
+        let sign = if self.terms % 2 == 1 { 1.0 } else { -1.0 };
+        let dot: f64 = u.iter().zip(v).map(|(u, v)| u * v).sum();
+        self.log_det += sign * dot / (self.terms as f64 * self.reached);
+        let length = spec.norm.length(u);
+        if self.terms >= spec.terms {
+            let ratio = length / self.length;
+            self.reached *= ratio.max(SURVIVAL_MIN).min(spec.lipschitz.max(SURVIVAL_MIN));
+        }
+        self.length = length;
+        let goes_on = length > 0.0 && self.chance < self.reached;
+        if goes_on {
+            let reached = self.reached;
+            self.direction.iter_mut().zip(u).for_each(|(w, u)| *w -= sign * u / reached);
+        }
+        goes_on
+    }
 }

@@ -438,9 +438,9 @@ fn the_inverse_arrives_at_rounding_from_everywhere() {
         for (dtype, epsilon) in [(DType::F64, f64::EPSILON), (DType::F32, f64::from(f32::EPSILON))]
         {
             for (size, far) in [(0.5, 1.0), (30.0, 3.0), (1e4, 1.0), (1.0, 1e6), (1.0, 1e30)] {
-                let held = network(&spec, Place::new(d, 0), size, 1, dtype).held();
-                let z = tensor(noise([40, d], far, 8), [40, d], dtype);
-                let x = fixed_point::solve(&held, &z, None, &spec).unwrap();
+                let network = network(&spec, Place::new(d, 0), size, 1, dtype);
+                let (held, z) = (network.held(), tensor(noise([40, d], far, 8), [40, d], dtype));
+                let x = fixed_point::solve(&network, &z, None, &spec).unwrap();
                 let moved = host(x.clone() + held.at(x.clone(), None).value);
                 let (x, z) = (host(x), host(z));
                 for row in 0..40 {
@@ -464,11 +464,11 @@ fn the_inverse_arrives_at_rounding_from_everywhere() {
 #[test]
 fn a_row_has_the_same_root_in_any_company_and_one_that_is_not_finite_spoils_no_other() {
     let spec = ResidualSpec::new(vec![16]);
-    let held = network(&spec, Place::new(2, 0), 3.0, 1, DType::F64).held();
+    let network = network(&spec, Place::new(2, 0), 3.0, 1, DType::F64);
     let mut values = noise([9, 2], 2.0, 8);
     let solve = |values: &[f64]| {
         let z = tensor(values.to_vec(), [values.len() / 2, 2], DType::F64);
-        host(fixed_point::solve(&held, &z, None, &spec).unwrap())
+        host(fixed_point::solve(&network, &z, None, &spec).unwrap())
     };
     let together = solve(&values);
     let alone: Vec<f64> = values.chunks(2).flat_map(solve).collect();
@@ -501,8 +501,7 @@ fn a_map_that_does_not_contract_is_an_error_with_the_residual() {
         p.value = p.value.full_like(value);
     });
     let z = tensor(vec![100.0, -1.0], [2, 1], DType::F64);
-    let error =
-        fixed_point::solve(&network.held(), &z, None, &ResidualSpec::new(vec![1])).unwrap_err();
+    let error = fixed_point::solve(&network, &z, None, &ResidualSpec::new(vec![1])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotConverged);
     assert!(
         error.message().contains("residual of 9") || error.message().contains("residual of 1"),
