@@ -2,7 +2,7 @@
 
 use crate::Real;
 use crate::dispatch::dispatched;
-use crate::tiles::TILE_ROWS;
+use crate::tiles::{TILE_ROWS, unit_by_unit};
 
 dispatched! {
     /// Turns `A` of each row, `[d, d, TILE_ROWS]`, into its inverse, and writes `ln det A`.
@@ -28,6 +28,7 @@ dispatched! {
                 row[k * TILE_ROWS + lane] = T::ONE;
             }
             for part in row.chunks_exact_mut(TILE_ROWS) {
+                unit_by_unit();
                 for lane in 0..TILE_ROWS {
                     part[lane] = part[lane] * reciprocal[lane];
                 }
@@ -74,6 +75,7 @@ dispatched! {
 #[inline(always)]
 fn subtract<T: Real>(factors: &[T; TILE_ROWS], line: &[T], to: &mut [T]) {
     for (to, line) in to.chunks_exact_mut(TILE_ROWS).zip(line.chunks_exact(TILE_ROWS)) {
+        unit_by_unit();
         for lane in 0..TILE_ROWS {
             to[lane] = (-factors[lane]).fma(line[lane], to[lane]);
         }

@@ -7,6 +7,7 @@ use crate::monotone::ScalarMap;
 use crate::monotone::columns::{BlockParams, ByColumns, each, lanes_mut};
 use crate::monotone::curve::{Curve, CurveKernel};
 use crate::monotone::slope::{slope, slope_slope};
+use crate::tiles::unit_by_unit;
 use std::hint::select_unpredictable as pick;
 
 /// Maps `[-B, B]` onto itself with slope `a (1 - t)^2 + 2 m t (1 - t) + b t^2` in a bin, `t = (x - x_k) / w_k`; beyond, the tangent at the end.
@@ -351,6 +352,7 @@ impl<T: Real> Curve<T> for Spline<T> {
             }
         }
         for row in widths.iter_mut() {
+            unit_by_unit();
             for l in 0..L {
                 row[l] = self.free.fma(row[l] / total[l], self.least);
             }

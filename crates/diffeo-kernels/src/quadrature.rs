@@ -41,10 +41,11 @@ fn legendre(n: usize, x: f64) -> (f64, f64) {
 /// of the Fejér and Clenshaw-Curtis quadrature rules*. BIT 46, 2006.
 pub(crate) fn clenshaw_curtis(n: usize) -> Vec<[f64; 2]> {
     let angle = |k: usize| std::f64::consts::PI * k as f64 / n as f64;
+    let cosines: Vec<f64> = (0..2 * n).map(|k| angle(k).cos()).collect();
     let weight = |k: usize| {
         let terms = (0..=n / 2).map(|j| {
             let share = if j == 0 || 2 * j == n { 1.0 } else { 2.0 };
-            share * (angle(2 * j * k % (2 * n))).cos() / (1.0 - 4.0 * (j * j) as f64)
+            share * cosines[2 * j * k % (2 * n)] / (1.0 - 4.0 * (j * j) as f64)
         });
         let whole = terms.sum::<f64>() / n as f64;
         if k == 0 || k == n { 0.5 * whole } else { whole }

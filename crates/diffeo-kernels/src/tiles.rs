@@ -10,6 +10,12 @@ use crate::dispatch::dispatched;
 /// Rows of a tile: two or more whole vectors on every instruction set.
 pub const TILE_ROWS: usize = 32;
 
+/// Stands in a loop over units around a short one over lanes. Without it the compiler writes the short one out and vectorises the other, with gathers and scatters, which takes ten times as long.
+#[inline(always)]
+pub(crate) fn unit_by_unit() {
+    std::hint::black_box(());
+}
+
 /// How many tiles hold so many rows.
 pub fn tile_count(rows: usize) -> usize {
     rows.div_ceil(TILE_ROWS)
@@ -91,6 +97,7 @@ dispatched! {
         let rows = z.chunks_exact(size).zip(by_z.chunks_exact_mut(size));
         for ((z, by_z), by_row) in rows.zip(by_row.chunks_exact(TILE_ROWS)) {
             for (z, by_z) in z.chunks_exact(TILE_ROWS).zip(by_z.chunks_exact_mut(TILE_ROWS)) {
+                unit_by_unit();
                 for lane in 0..TILE_ROWS {
                     by_z[lane] = -z[lane] * by_row[lane];
                 }

@@ -147,15 +147,22 @@ dispatched! {
 }
 
 dispatched! {
-    /// Adds the sums over the rows of a tile, as they are and times `t`, to those of each unit.
-    pub(super) fn add_sums<T: Real>(grad: &[T], t: &[T; TILE_ROWS], to: [&mut [f64]; 2]) {
-        let [plain, timed] = to;
-        let units = grad.chunks_exact(TILE_ROWS).zip(plain.iter_mut().zip(timed));
-        for (grad, (plain, timed)) in units {
+    /// Adds the sums over the rows of a tile to those of each unit.
+    pub(super) fn add_sums<T: Real>(grad: &[T], to: &mut [f64]) {
+        for (grad, to) in grad.chunks_exact(TILE_ROWS).zip(to) {
             for lane in 0..TILE_ROWS {
-                let g = grad[lane].to_f64();
-                *plain += g;
-                *timed += g * t[lane].to_f64();
+                *to += grad[lane].to_f64();
+            }
+        }
+    }
+}
+
+dispatched! {
+    /// The same of each row's number times its `t`.
+    pub(super) fn add_timed_sums<T: Real>(grad: &[T], t: &[T; TILE_ROWS], to: &mut [f64]) {
+        for (grad, to) in grad.chunks_exact(TILE_ROWS).zip(to) {
+            for lane in 0..TILE_ROWS {
+                *to += grad[lane].to_f64() * t[lane].to_f64();
             }
         }
     }

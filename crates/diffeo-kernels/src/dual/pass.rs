@@ -1,6 +1,6 @@
 //! Passes of a network with derivatives, and their backward pass.
 
-use super::lanes::{add, add_sums, bend, bend_back, steepen, write_addend};
+use super::lanes::{add, add_sums, add_timed_sums, bend, bend_back, steepen, write_addend};
 use super::{Dual, DualSums, DualWeights, DualWork, Slot};
 use crate::tiles::TILE_ROWS;
 use crate::{Activation, Aligned, Real, Staircase, TiledLinear};
@@ -105,13 +105,15 @@ impl Dual {
         slot: Slot,
         (work, sums): (&mut DualWork<T>, &mut DualSums),
     ) {
-        let at_once = [T::ZERO; TILE_ROWS];
         for (i, layer) in self.layers.iter().enumerate().rev() {
             let [inputs, outputs] = [layer.inputs(), layer.outputs()].map(|w| w * TILE_ROWS);
             let (below, above) = work.grads.split_at_mut(i + 1);
             let grad = &above[0][slot.nodes(layer.outputs())];
             let [bias, rate] = &mut sums.layers[i];
-            add_sums(&grad[..outputs], t.unwrap_or(&at_once), [bias, rate]);
+            add_sums(&grad[..outputs], bias);
+            if let Some(t) = t {
+                add_timed_sums(&grad[..outputs], t, rate);
+            }
             let to = &mut below[i][slot.nodes(layer.inputs())];
             let nodes = &work.nodes[i][slot.nodes(layer.inputs())];
             let product = product(layer, &weights.packed[i], &work.zeros);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{READ_REACH, READ_SCALE};
 use crate::Real;
 use crate::dispatch::dispatched;
-use crate::tiles::TILE_ROWS;
+use crate::tiles::{TILE_ROWS, unit_by_unit};
 
 /// What is added to a variance before its root is taken.
 pub(super) const VARIANCE_MIN: f64 = 1e-5;
@@ -110,6 +110,7 @@ dispatched! {
                 scales[lane] = T::ONE / variance.sqrt();
             }
             for out in out {
+                unit_by_unit();
                 for lane in 0..TILE_ROWS {
                     out[lane] = out[lane] * scales[lane];
                 }
@@ -283,6 +284,7 @@ fn soften<T: Real>(unit: T, scores: &mut [Lanes<T>]) {
         sums[lane] = T::ONE / sums[lane];
     }
     for score in scores.iter_mut() {
+        unit_by_unit();
         for lane in 0..TILE_ROWS {
             score[lane] = score[lane] * sums[lane];
         }
@@ -331,6 +333,7 @@ dispatched! {
                 let common = sum_of(shares.iter().zip(slopes.iter()));
                 for (share, slope) in shares.iter().zip(slopes.iter_mut()) {
                     let mut by_score = *slope;
+                    unit_by_unit();
                     for lane in 0..TILE_ROWS {
                         by_score[lane] = share[lane] * (by_score[lane] - common[lane]) * unit;
                     }

@@ -20,6 +20,9 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// The largest double that a whole number of 64 bits can be.
+    const WHOLE_MAX: f64 = 9_223_372_036_854_774_784.0;
+
     /// The cells of a column whose values are whole multiples of a step and have a density for that.
     pub(super) fn of(column: &Column) -> Option<Self> {
         let step = column.kind.step().filter(|_| column.has_number())?;
@@ -41,9 +44,10 @@ impl Cell {
         start + u * self.width()
     }
 
-    /// The value in whose cell a point lies.
+    /// The value in whose cell a point lies, or the last that 64 bits hold: of a steep map of heavy tails a draw may be any number.
     fn value(&self, point: f64) -> f64 {
-        self.step.value(self.step.count(point).floor())
+        let last = (Self::WHOLE_MAX / self.width().max(1.0)).floor();
+        self.step.value(self.step.count(point).floor().clamp(-last, last))
     }
 
     /// A point of a cell on the line without gaps.
@@ -168,4 +172,33 @@ impl Cells {
 fn each(rows: &mut Rows, column: usize, change: impl FnMut(&mut f64)) {
     let width = rows.width();
     rows.values_mut().iter_mut().skip(column).step_by(width).for_each(change);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_of_any_size_become_whole_numbers_that_64_bits_hold() {
+        for (kind, step) in
+            [("integer", 1.0), ("integer>=0", 1.0), ("rounded(0.1)", 0.1), ("rounded(500)", 500.0)]
+        {
+            let column = Column::new("n", kind.parse().unwrap());
+            let cells = Cells { whole: vec![(0, Cell::of(&column).unwrap())], log_volume: 0.0 };
+            let drawn = vec![1e132, -1e132, f64::INFINITY, 1e21, 3.7 * step, f64::NAN];
+            let mut rows = Rows::new(drawn, 1).unwrap();
+            assert!(cells.settle(&mut rows));
+            let found: Vec<f64> = (0..6).map(|i| rows.row(i)[0]).collect();
+            for v in &found[..4] {
+                assert!(
+                    v.abs() > 9.2e18 * step.min(1.0) && v.abs() <= 9.223_372_036_854_775e18,
+                    "{kind}: {v}"
+                );
+            }
+            assert!(
+                (found[4] - 3.0 * step).abs() < 1e-12 && found[5].is_nan(),
+                "{kind}: {found:?}"
+            );
+        }
+    }
 }

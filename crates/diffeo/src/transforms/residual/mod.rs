@@ -55,7 +55,7 @@ fn lipschitz() -> f64 {
 }
 
 fn exact_dims() -> usize {
-    8
+    32
 }
 
 fn terms() -> usize {
@@ -159,7 +159,7 @@ impl Cases for ResidualSpec {
 /// * Network: `g = W_L a(... a(W_1 x + V c + b_1) ...) + b_L` with an activation of slope one at most. Each `W_l` is scaled down to norm `k^(1/L)` where it is above; `V` is
 ///   free. The norm is a bound from above by the weights alone, see [`LipschitzNorm`].
 /// * forward: one pass. Log-determinant: `ln det(I + J)` by elimination, `d` derivatives of `g` along the axes and `d^3`. In training and with more than `exact_dims` columns
-///   an estimate without bias: a power series of which the first terms are always taken and the others by roulette, some ten derivatives of `g`, of which one has a gradient.
+///   an estimate without bias: a power series of which the first terms are always taken and the others by roulette, some tens of derivatives of `g`, of which one has a gradient.
 /// * inverse: `x` with `x + g(x, c) = z` by Newton's steps, each held to shrink the residual as the iteration `x <- z - g(x, c)` would; measured, as long as a density takes.
 ///   One further step carries the gradients of the implicit function, `dx/dz = (I + J)^-1`.
 ///
