@@ -23,7 +23,7 @@ use std::sync::Arc;
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};
 
-pub use continuous::{Course, continuous};
+pub use continuous::{Course, Divergence, continuous};
 pub use custom::{Argument, CustomOp, custom};
 pub use extension::{FlowOps, FusedOp};
 pub use made::MadeSampler;

@@ -74,7 +74,7 @@ impl Field {
             match (solver, &tableau.control) {
                 (Solver::Adaptive { steps_max, .. }, Some(control)) => {
                     let tried = Tried { x, log_det, next_log_det: &next_log_det, h };
-                    let errors = errors(tried, control, solver, work);
+                    let errors = errors(tried, (control, solver, self.numbers(tile)), work);
                     for lane in (0..TILE_ROWS).filter(|lane| h[*lane] != T::ZERO) {
                         moved[lane] = lanes.decide::<T>(lane, errors[lane], control, *steps_max)?;
                     }
@@ -92,6 +92,11 @@ impl Field {
             log_det[lane] = f64::NAN;
         }
         Ok(evaluations)
+    }
+
+    /// Numbers of a row that have an error: its coordinates, and its log-determinant if that is asked for.
+    fn numbers<T>(&self, tile: Tile<'_, T>) -> usize {
+        self.dims() + usize::from(!tile.probes.is_empty())
     }
 
     /// The field at `work.stage` as stage `s`.
@@ -127,7 +132,8 @@ impl Field {
         };
         let (tolerance, size, none) = (solver.tolerance(), x.len(), [T::ZERO; TILE_ROWS]);
         let ones = [T::ONE; TILE_ROWS];
-        let norm = |sums: [f64; TILE_ROWS]| sums.map(|sum| (sum / (self.dims() + 1) as f64).sqrt());
+        let norm =
+            |sums: [f64; TILE_ROWS]| sums.map(|sum| (sum / self.numbers(tile) as f64).sqrt());
         let (mut of_x, mut of_field) = ([0.0; TILE_ROWS], [0.0; TILE_ROWS]);
         add_errors((&ones, &[1.0], x), [x, x], tolerance, &mut of_x);
         let (field, divergence) = (&work.fields[..size], &work.divergences[..TILE_ROWS]);
@@ -184,11 +190,10 @@ fn advanced<T: Real>(
     next
 }
 
-/// The error of a step of each row, in units of what is allowed: the mean square over coordinates and log-determinant.
+/// The error of a step of each row, in units of what is allowed: the mean square over coordinates and, if it is asked for, log-determinant.
 fn errors<T: Real>(
     Tried { x, log_det, next_log_det, h }: Tried<'_, T>,
-    control: &Control,
-    solver: &Solver,
+    (control, solver, numbers): (&Control, &Solver, usize),
     work: &FieldWork<T>,
 ) -> [f64; TILE_ROWS] {
     let tolerance = solver.tolerance();
@@ -200,7 +205,7 @@ fn errors<T: Real>(
         let mut sums = [0.0; TILE_ROWS];
         add_errors((&h, factors, fields), [x, &work.stage[..x.len()]], tolerance, &mut sums);
         add_errors((&h, factors, divergences), [&from, &to], tolerance, &mut sums);
-        sums.map(|sum| sum / (x.len() / TILE_ROWS + 1) as f64)
+        sums.map(|sum| sum / numbers as f64)
     };
     let squares = sums_of(control.error);
     match control.lower {

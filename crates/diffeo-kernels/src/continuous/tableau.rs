@@ -24,7 +24,7 @@ pub(super) struct Control {
     pub(super) power: f64,
     /// That of the error of the step before, which damps (the integral part of the controller).
     pub(super) damping: f64,
-    /// A step is at least so many times the one before, and at most.
+    /// A step is at least so many times the one before, and at most: an error of order 8 that happened to look like none would let the next be as much larger.
     pub(super) change: [f64; 2],
     /// Order of the initial step's rule.
     pub(super) order: f64,
@@ -196,7 +196,7 @@ pub(super) static DORMAND_PRINCE_8: Tableau = Tableau {
         ]),
         power: 0.125,
         damping: 0.0,
-        change: [1.0 / 3.0, 6.0],
+        change: [1.0 / 3.0, 2.0],
         order: 8.0,
     }),
 };

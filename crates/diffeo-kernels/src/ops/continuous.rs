@@ -24,10 +24,21 @@ pub struct Course {
     pub direction: Direction,
     /// How it is solved.
     pub solver: Solver,
-    /// A direction for each row, `[n, d]`, which the divergence is estimated by; `None` for the exact one.
-    pub probes: Option<Arc<Vec<f64>>>,
+    /// What the divergence is found by.
+    pub divergence: Divergence,
     /// What is taken off the log-determinant, in either direction.
     pub penalty: Penalty,
+}
+
+/// What a log-determinant is the integral of.
+#[derive(Clone, Debug)]
+pub enum Divergence {
+    /// The divergence, by a derivative along each axis.
+    Exact,
+    /// An estimate, by a derivative along the direction of each row, `[n, d]`.
+    Along(Arc<Vec<f64>>),
+    /// Nothing: only the rows are asked for, and log-determinants are zero.
+    None,
 }
 
 /// Inputs: `x: [n, d]`, all weights as `[1, total]`, and optionally the context `[n, c]`. The output is `[n, d + 1]`: where the rows came to, and their log-determinants.
@@ -126,9 +137,10 @@ impl ContinuousOp {
         let (c, d) = (self.course.field.network().context(), self.course.field.dims());
         let context = inputs.get(2).map_or(&[][..], elements::<T>);
         let context = if c == 0 { vec![] } else { tile_of(context, (c, 0..c), tile, true) };
-        let probes = match &self.course.probes {
-            None => unit_probes(d),
-            Some(probes) => tile_of(probes, (d, 0..d), tile, true)
+        let probes = match &self.course.divergence {
+            Divergence::None => vec![],
+            Divergence::Exact => unit_probes(d),
+            Divergence::Along(probes) => tile_of(probes, (d, 0..d), tile, true)
                 .into_iter()
                 .map(<T as crate::Real>::from_f64)
                 .collect(),

@@ -5,7 +5,7 @@ mod step;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
-use diffeo_kernels::ops::{Course, Direction, continuous, sum_rows};
+use diffeo_kernels::ops::{Course, Direction, Divergence, continuous, sum_rows};
 use diffeo_kernels::{
     DualWeights, Field, FieldWork, Penalty, Smooth, Solver, TILE_ROWS, Tile, tile_count, to_tiles,
     unit_probes,
@@ -221,6 +221,7 @@ impl Cases for ContinuousSpec {
 /// * forward and inverse: the same equation, solved one way or the other, each row with time and steps of its own: some 6 evaluations of the field and its divergence a step, some 10 steps in
 ///   training. `v = L tanh(o / L)` with `L = 10`, where `o` is a network in whose layers `t w` is added, and in the first the context's part: no weights can move a row
 ///   further than `L`.
+/// * A sample whose density is not asked for takes no divergence; one whose density is takes the equation twice, back for the row and forward for its divergence.
 /// * The divergence costs a pass of the network for each column; with more columns than the `exact_columns` of [`ContinuousSpec`] it is `e . J e` in training, with one vector
 ///   of random signs `e` for a row (Hutchinson), and exact in scoring.
 /// * The gradient is that of the steps that were taken, and as costly as some three times the way there.
@@ -288,17 +289,36 @@ impl Continuous {
         Tensor::cat(all.map(|p| p.value.clone().reshape([1, -1])).collect(), 1)
     }
 
-    fn map(&self, direction: Direction, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        let [n, d] = x.dims();
-        if n == 0 {
+    /// The directions of a training step, or all.
+    fn divergence(&self, n: usize, given: &Given<'_>) -> Divergence {
+        let d = self.field.dims();
+        match given.draws.filter(|_| d > self.exact_columns) {
+            None => Divergence::Exact,
+            Some(draws) => {
+                let probes = (0..n).flat_map(|row| signs(&draws, row, d));
+                Divergence::Along(Arc::new(probes.collect()))
+            }
+        }
+    }
+
+    fn map(
+        &self,
+        (direction, divergence): (Direction, Divergence),
+        x: Tensor<2>,
+        given: &Given<'_>,
+    ) -> Result<Mapped> {
+        if x.dims()[0] == 0 {
             return Ok(Mapped { log_det: no_log_det(&x), value: x });
         }
-        let probes = given.draws.filter(|_| d > self.exact_columns).map(|draws| {
-            Arc::new((0..n).flat_map(|row| signs(&draws, row, d)).collect::<Vec<f64>>())
-        });
-        let solver = self.solver.solver(given.draws.is_some(), x.dtype() == DType::F64);
+        let is_double = x.dtype() == DType::F64;
+        let solver = self.solver.solver(given.draws.is_some(), is_double);
+        let solver = match divergence {
+            Divergence::None => alone(solver, is_double),
+            _ => solver,
+        };
         let penalty = self.penalty.in_training(given.draws.is_some());
-        let course = Course { field: Arc::clone(&self.field), direction, solver, probes, penalty };
+        let field = Arc::clone(&self.field);
+        let course = Course { field, direction, solver, divergence, penalty };
         let context = given.context.filter(|_| self.context.is_some());
         match continuous(&course, &x, &self.flat(), context) {
             Some(Ok([value, log_det])) => Ok(Mapped { value, log_det: sum_rows(log_det) }),
@@ -308,6 +328,20 @@ impl Continuous {
                 "a continuous layer runs on the CPU only; choose another model for this device",
             )),
         }
+    }
+}
+
+/// The solver of rows alone: no divergence, which is steeper than they are, keeps their steps short, so their tolerance has to, as far as the precision goes.
+fn alone(solver: Solver, is_double: bool) -> Solver {
+    const SHARE: f64 = 0.1;
+    let epsilon = if is_double { f64::EPSILON } else { f64::from(f32::EPSILON) };
+    let finer = |tolerance: f64| tolerance.min((SHARE * tolerance).max(4.0 * epsilon));
+    match solver {
+        Solver::Adaptive { relative, absolute, steps_max } => {
+            let [relative, absolute] = [relative, absolute].map(finer);
+            Solver::Adaptive { relative, absolute, steps_max }
+        }
+        fixed @ Solver::Fixed(_) => fixed,
     }
 }
 
@@ -327,11 +361,23 @@ impl Transform for Continuous {
     }
 
     fn forward(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        self.map(Direction::Forward, x, given)
+        let divergence = self.divergence(x.dims()[0], given);
+        self.map((Direction::Forward, divergence), x, given)
     }
 
     fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        self.map(Direction::Inverse, z, given)
+        if given.draws.is_some() {
+            let divergence = self.divergence(z.dims()[0], given);
+            return self.map((Direction::Inverse, divergence), z, given);
+        }
+        // The rows first, which are then the same whether their densities are asked for or not.
+        let value = self.inverse_value(z, given)?;
+        let log_det = self.forward(value.clone(), given)?.log_det.neg();
+        Ok(Mapped { value, log_det })
+    }
+
+    fn inverse_value(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        Ok(self.map((Direction::Inverse, Divergence::None), z, given)?.value)
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
