@@ -44,7 +44,8 @@ fn presets(dims: usize) -> impl Iterator<Item = Preset> {
 /// weights make narrow densities.
 fn cells(preset: Preset) -> usize {
     match preset {
-        Preset::Ffjord | Preset::ResFlow | Preset::Umnn | Preset::Bnaf | Preset::TMaf => 201,
+        Preset::Ffjord | Preset::ResFlow | Preset::Umnn | Preset::Bnaf => 201,
+        Preset::TMaf | Preset::TNaf => 201,
         Preset::Gnf => 1201,
         _ => 401,
     }
@@ -174,6 +175,16 @@ fn mean_of(values: &[f64]) -> [f64; 2] {
     [mean, (variance / n).sqrt()]
 }
 
+/// Of two columns the medians, and the deviations of normals with as much between the quartiles.
+fn middle(rows: &Rows) -> [[f64; 2]; 2] {
+    let quartiles = [0, 1].map(|column| {
+        let mut values: Vec<f64> = (0..rows.len()).map(|i| rows.row(i)[column]).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        [1, 2, 3].map(|quarter| values[quarter * (rows.len() - 1) / 4])
+    });
+    [quartiles.map(|[_, median, _]| median), quartiles.map(|[low, _, high]| (high - low) / 1.349)]
+}
+
 #[test]
 fn this_density_and_another_overlap_as_much_seen_from_either() {
     // E[q / (p + q)] for x from p and E[p / (p + q)] for x from q are the same integral, for every q: it sees the joint density, not only its columns.
@@ -182,15 +193,16 @@ fn this_density_and_another_overlap_as_much_seen_from_either() {
         let spec = preset.spec(2, 0, &options(Precision::F64)).unwrap();
         let model = model(randomised(&spec, 6, 0.4), &[REAL, REAL]);
         let (from_p, log_p) = model.sample_with_log_prob(N, None, &sampled(1, 0, 2)).unwrap();
-        let center = model.sample(1, None, &sampled(2, 0, 1)).unwrap();
-        let width = 0.5f64;
-        let at = |i: usize, z: f64| center.row(0)[i % 2] + width * z;
+        // A normal where most of the density is: the more they overlap, the more a wrong factor shows.
+        let some = model.sample(1001, None, &sampled(2, 0, 1)).unwrap();
+        let [center, width] = middle(&some);
+        let at = |i: usize, z: f64| center[i % 2] + width[i % 2] * z;
         let from_q = normals(2 * N, 3).into_iter().enumerate().map(|(i, z)| at(i, z)).collect();
         let from_q = rows(from_q, 2);
         let log_q = |x: &[f64]| {
-            let offset = |j: usize| (x[j] - center.row(0)[j]) / width;
+            let offset = |j: usize| (x[j] - center[j]) / width[j];
             let square = offset(0).powi(2) + offset(1).powi(2);
-            -0.5 * square - (2.0 * std::f64::consts::PI * width * width).ln()
+            -0.5 * square - (2.0 * std::f64::consts::PI * width[0] * width[1]).ln()
         };
         let log_p_there = model.log_prob(&from_q, None, 2).unwrap();
         let difference = |too_much: f64| {

@@ -25,6 +25,7 @@ mod resflow;
 mod sos;
 mod sylvester;
 mod t_maf;
+mod t_naf;
 mod umnn;
 
 use std::fmt;
@@ -96,6 +97,8 @@ presets! {
     Sos = sos::SOS,
     /// Affine autoregressive layers by causal transformers with reversed orders (Zhai et al. 2024).
     TMaf = t_maf::T_MAF,
+    /// Autoregressive layers of deep sigmoids by causal transformers with reversed orders (Patacchiola et al. 2024).
+    TNaf = t_naf::T_NAF,
     /// Rotations and a logistic mixture for each column (Meng et al. 2020).
     Gaussianization = gaussianization::GAUSSIANIZATION,
     /// Planar layers (Rezende, Mohamed 2015).
