@@ -14,6 +14,7 @@ mod backward;
 mod control;
 mod field;
 mod lanes;
+mod path;
 mod regress;
 mod solve;
 mod tableau;

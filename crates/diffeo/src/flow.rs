@@ -393,6 +393,29 @@ impl Flow {
         }
     }
 
+    /// Where the numbers of rows are on their way from data to base: at the start, after each layer, and inside layers that solve a differential equation at `stops` equal parts, see
+    /// [`Transform::path`].
+    ///
+    /// # Errors
+    /// As [`Flow::to_base`]; [`crate::ErrorKind::Config`] for no stops.
+    pub fn path(
+        &self,
+        x: Tensor<2>,
+        context: Option<Tensor<2>>,
+        stops: usize,
+    ) -> Result<Vec<Tensor<2>>> {
+        if stops == 0 {
+            return Err(Error::config("a path needs at least one stop, found 0"));
+        }
+        let row = self.split(x, context)?;
+        let mut places = vec![row.numbers.clone()];
+        if self.numbers() > 0 {
+            let given = Given::context(row.given.as_ref());
+            places.extend(self.chain.path(&row.numbers, &given, stops)?);
+        }
+        Ok(places)
+    }
+
     /// `n` draws, `[n, d]`. Row `i` is the same for every `n` above `i`.
     ///
     /// # Errors

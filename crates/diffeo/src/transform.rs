@@ -80,6 +80,15 @@ pub trait Transform: DynClone + Debug + Send + Sync {
         Ok(0.0)
     }
 
+    /// Where rows are on their way forward: at `stops` equal parts of it, the last of which is its end, in a layer that solves a differential equation, and at its end in any other.
+    ///
+    /// # Errors
+    /// As [`Transform::forward`].
+    fn path(&self, x: &Tensor<2>, given: &Given<'_>, stops: usize) -> Result<Vec<Tensor<2>>> {
+        let _ = stops;
+        Ok(vec![self.forward(x.clone(), given)?.value])
+    }
+
     /// How the layer runs on the CPU without tensors; `None` if only tensors run it.
     #[doc(hidden)]
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {

@@ -1,6 +1,7 @@
 //! Fields and their solutions against plain loops, mathematics and another library.
 
 mod gradients;
+mod path;
 mod regress;
 
 use super::*;

@@ -198,6 +198,15 @@ impl Transform for Chain {
         Ok(sum)
     }
 
+    fn path(&self, x: &Tensor<2>, given: &Given<'_>, stops: usize) -> Result<Vec<Tensor<2>>> {
+        let mut places: Vec<Tensor<2>> = Vec::new();
+        for (i, layer) in self.layers.iter().enumerate() {
+            let from = places.last().unwrap_or(x).clone();
+            places.extend(layer.path(&from, &given.part(i), stops)?);
+        }
+        Ok(places)
+    }
+
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
         let layers = self.layers.iter().enumerate();
         let steps = layers.map(|(i, layer)| layer.steps(&weights.layer(i)));

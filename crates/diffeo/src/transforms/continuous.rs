@@ -1,15 +1,13 @@
 //! A bijection as the solution of a differential equation.
 
+mod solution;
 mod step;
 
 use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor};
 use diffeo_kernels::ops::{Course, Direction, Divergence, continuous, sum_rows};
-use diffeo_kernels::{
-    DualWeights, Field, FieldWork, Penalty, Smooth, Solver, TILE_ROWS, Tile, tile_count, to_tiles,
-    unit_probes,
-};
+use diffeo_kernels::{Field, Penalty, Smooth, Solver};
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place, no_log_det};
@@ -17,7 +15,6 @@ use super::{Describe, Place, no_log_det};
 use crate::catalog::Cases;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::draws::Draws;
-use crate::host::linalg::host_values;
 use crate::host::random::uniform;
 use crate::network::NetworkSpec;
 use crate::parameter::{Init, Parameter, Visitor, visit_part};
@@ -392,30 +389,11 @@ impl Transform for Continuous {
     }
 
     fn evaluations(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<f64> {
-        let [n, d] = x.dims();
-        let tiled = |rows: &Tensor<2>| -> Result<Vec<f64>> {
-            let [_, width] = rows.dims();
-            let mut tiles = vec![0.0; tile_count(n) * width * TILE_ROWS];
-            to_tiles(&host_values(rows.clone())?, width, &mut tiles);
-            Ok(tiles)
-        };
-        let context = given.context.filter(|_| self.context.is_some());
-        let context = context.map_or(Ok(Vec::new()), tiled)?;
-        let (flat, mut packed) =
-            (host_values(self.flat())?, vec![Default::default(); self.field.network().packed()]);
-        self.field.network().pack(&flat, &mut packed);
-        let weights = DualWeights { flat: &flat, packed: &packed };
-        let solver = self.solver.solver(false, x.dtype() == DType::F64);
-        let (probes, mut work, mut sum) = (unit_probes(d), FieldWork::default(), 0);
-        let of_tile = self.field.network().context() * TILE_ROWS;
-        for (tile, x) in tiled(x)?.chunks_exact_mut(d * TILE_ROWS).enumerate() {
-            let context = &context[tile * of_tile..][..of_tile];
-            let given = Tile { context, probes: &probes, penalty: Penalty::default() };
-            let (how, to) = ((Direction::Forward, &solver), (x, &mut [0.0; TILE_ROWS]));
-            let found = self.field.solve(weights, given, how, to, None, &mut work);
-            sum += found.map_err(|stalled| not_solved(&stalled))?;
-        }
-        Ok(sum as f64 / tile_count(n).max(1) as f64)
+        self.count_evaluations(x, given)
+    }
+
+    fn path(&self, x: &Tensor<2>, given: &Given<'_>, stops: usize) -> Result<Vec<Tensor<2>>> {
+        self.places(x, given, stops)
     }
 
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {

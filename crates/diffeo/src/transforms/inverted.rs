@@ -111,4 +111,15 @@ impl Transform for Inverted {
         let x = self.0.inverse(x.clone(), given)?.value;
         self.0.evaluations(&x, given)
     }
+
+    /// The way of the layer itself, walked back.
+    fn path(&self, x: &Tensor<2>, given: &Given<'_>, stops: usize) -> Result<Vec<Tensor<2>>> {
+        let end = self.0.inverse_value(x.clone(), given)?;
+        let mut places = self.0.path(&end, given, stops)?;
+        // Its end is where this one starts.
+        places.pop();
+        places.reverse();
+        places.push(end);
+        Ok(places)
+    }
 }

@@ -9,7 +9,7 @@ use crate::host::linalg::host_values;
 use crate::host::random::{Purpose, Streams, normal};
 use crate::host::rows::Rows;
 use crate::spec::{FlowSpec, Precision};
-use crate::transforms::{ChainSpec, LayerSpec};
+use crate::transforms::{ActNormSpec, ChainSpec, InvertedSpec, LayerSpec};
 
 fn noise(n: usize, scale: f64, seed: u64) -> Vec<f64> {
     let mut rng = Streams::new(seed).rng(Purpose::Check, 3, 0);
@@ -140,6 +140,53 @@ fn evaluations_are_counted_and_grow_with_the_accuracy() {
     let x = Tensor::from_data(TensorData::new(vec![0.5; 2], [1, 2]), (&Device::flex(), DType::F64));
     // The field at the start, then four stages a step.
     assert_eq!(flow(2, 0, vec![layer.into()]).evaluations(x, None).unwrap(), 13.0);
+}
+
+#[test]
+fn a_path_leads_through_the_places_of_a_way_to_where_its_layers_end() {
+    let spec = |solver| ContinuousSpec { solver, ..ContinuousSpec::new(vec![9]) };
+    let of = |solver| flow(2, 1, vec![spec(solver).into(), ActNormSpec {}.into()]);
+    let rows = |n: usize, width: usize, seed| {
+        let data = TensorData::new(noise(n * width, 1.0, seed), [n, width]);
+        Tensor::<2>::from_data(data, (&Device::flex(), DType::F64))
+    };
+    let (x, context) = (rows(40, 2, 4), rows(40, 1, 5));
+    let path = |flow: &Flow, stops| {
+        let places = flow.path(x.clone(), Some(context.clone()), stops).unwrap();
+        places.into_iter().map(|place| host_values(place).unwrap()).collect::<Vec<_>>()
+    };
+    let far =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let (adaptive, fixed) = (of(SolverSpec::default()), of(SolverSpec::Fixed(200)));
+    let [found, expected] = [path(&adaptive, 5), path(&fixed, 5)];
+    // The start, five places of the solution, the end of the other layer.
+    assert_eq!(found.len(), 7);
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!(far(found, expected) < 1e-5, "{}", far(found, expected));
+    }
+    assert!(found.windows(2).all(|pair| far(&pair[0], &pair[1]) > 0.01), "rows stood still");
+    assert_eq!(found[0], host_values(x.clone()).unwrap());
+    let z = adaptive.to_base(x.clone(), Some(context.clone())).unwrap().value;
+    assert!(far(found.last().unwrap(), &host_values(z).unwrap()) < 1e-6);
+    let error = adaptive.path(x, Some(context), 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[test]
+fn the_path_of_an_inverse_is_walked_back() {
+    let layer: LayerSpec = ContinuousSpec::new(vec![9]).into();
+    let inverted: LayerSpec = InvertedSpec::of(layer.clone()).into();
+    let [there, back] = [layer, inverted].map(|layer| flow(2, 0, vec![layer]));
+    let x = Tensor::from_data(
+        TensorData::new(noise(12, 1.0, 4), [6, 2]),
+        (&Device::flex(), DType::F64),
+    );
+    let there = there.path(x, None, 4).unwrap();
+    let back = back.path(there[4].clone(), None, 4).unwrap();
+    for (there, back) in there.into_iter().zip(back.into_iter().rev()) {
+        let [there, back] = [there, back].map(|place| host_values(place).unwrap());
+        assert!(there.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-5), "{there:?} {back:?}");
+    }
 }
 
 #[test]
