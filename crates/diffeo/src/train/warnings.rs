@@ -44,8 +44,13 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
         };
         let repeated = (0..examined).filter(|&i| !seen.insert(key(i))).count();
         if repeated as f64 > REPEATED_SHARE * examined as f64 {
+            // Of one column, repeated values are meant, and not whole rows.
+            let place = match continuous[..] {
+                [j] => format!("column {}", quoted(&schema.columns[j].name)),
+                _ => "every continuous column".to_owned(),
+            };
             found.push(format!(
-                "{repeated} of the first {examined} rows repeat another row in every continuous column: the likelihood has no \
+                "{repeated} of the first {examined} rows repeat another row in {place}: the likelihood has no \
                  maximum there and grows without bound; keep one of \
                  each and count them with a weight (--weight), declare whole numbers as integer columns, or add the noise that \
                  rounding took away"
@@ -119,6 +124,10 @@ mod tests {
         let repeated = of((0..400).map(|i| f64::from(i / 2 % 5)).collect());
         assert_eq!(about(&schema(ColumnKind::Real), &repeated).len(), 1);
         assert!(about(&schema(ColumnKind::Integer), &repeated).is_empty());
+        let mut one = schema(ColumnKind::Real);
+        one.columns[0].kind = ColumnKind::Integer;
+        let found = about(&one, &repeated);
+        assert!(found[0].contains(&format!("in column {}:", quoted(&one.columns[1].name))));
         let mut spiked = schema(ColumnKind::Real);
         spiked.columns.iter_mut().for_each(|column| column.masses = vec![0.0]);
         assert!(about(&spiked, &repeated).is_empty(), "a point mass is there to be repeated");
