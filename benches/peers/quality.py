@@ -34,13 +34,17 @@ import zuko
 CLASSIFIER_ROWS = 5000
 
 
-def zuko_fit(parts, seconds, threads, seed=0, batch=256):
-    """Trains zuko's flow; returns test log-likelihoods, samples, and what the training did."""
+def spline_flow(columns):
+    return zuko.flows.NSF(columns, transforms=5, hidden_features=(128, 128), bins=8)
+
+
+def zuko_fit(parts, seconds, threads, build=spline_flow, seed=0, batch=256):
+    """Trains a flow of zuko's; returns test log-likelihoods, samples, and what the training did."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     train, valid, test = map(torch.from_numpy, parts)
     start = time.perf_counter()
-    flow = zuko.flows.NSF(train.shape[1], transforms=5, hidden_features=(128, 128), bins=8)
+    flow = build(train.shape[1])
     optimizer = torch.optim.Adam(flow.parameters(), lr=1e-3)
     best, best_state, history, step = -np.inf, None, [], 0
     interval = max(100, len(train) // batch)
@@ -77,9 +81,9 @@ def all_real(folder):
     return ",".join(f'"{name}"=real' for name in names)
 
 
-def diffeo_fit(binary, folder, count, seconds, threads):
-    """Fits with default settings, every column a density as it is to zuko; returns mean and error of the test log-likelihood, samples, and what
-    the fit printed."""
+def diffeo_fit(binary, folder, count, seconds, threads, columns=None):
+    """Fits with default settings, every column a density as it is to zuko unless `columns` says otherwise; returns mean and error of the test log-likelihood,
+    samples, and what the fit printed."""
     model, samples = folder / "model.safetensors", folder / "samples.parquet"
 
     def call(*arguments):
@@ -98,7 +102,7 @@ def diffeo_fit(binary, folder, count, seconds, threads):
         "--out",
         model,
         "--columns",
-        all_real(folder),
+        columns or all_real(folder),
         "--max-time",
         f"{seconds:g}s",
         "--seed",

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""How fast diffeo is beside zuko, FlowJAX, nflows, normflows and UMNN, and beside the machine's limit, on the same shapes.
+"""How fast diffeo is beside zuko, FlowJAX, diffrax, nflows, normflows and UMNN, and beside the machine's limit, on the same shapes.
 
     python3 benches/peers/speed.py                      # everything, about 20 minutes on an idle machine
     python3 benches/peers/speed.py --quick              # small models and the middle batch, 1 minute
     python3 benches/peers/speed.py --json speed.json    # a list of {model, d, hidden, batch, op, diffeo_ms, zuko_ms,
-                                                        #            flowjax_ms, nflows_ms, normflows_ms, umnn_ms,
-                                                        #            pytorch_ms, limit_ms}
+                                                        #            flowjax_ms, diffrax_ms, nflows_ms, normflows_ms, umnn_ms,
+                                                        #            pytorch_ms, limit_ms}, and with log_prob the mean
+                                                        #            log-density of each, diffeo_nats ...
     python3 benches/peers/speed.py --memory             # peak memory of a training process instead
 
 Each library runs in a process of its own (worker.py has the protocol). For a row of the table the processes take turns, several
@@ -32,7 +33,7 @@ from pathlib import Path
 
 REPOSITORY = environment.HERE.parents[1]
 LAYERS, BINS = 2, 8
-PEERS = ("zuko", "flowjax", "nflows", "normflows", "umnn", "pytorch")
+PEERS = ("zuko", "flowjax", "diffrax", "nflows", "normflows", "umnn", "pytorch")
 OPS = ("train", "log_prob", "sample")
 # model, d, hidden, transforms, batches; the first batch is that of the table in docs/performance.md
 ROWS = [
@@ -65,6 +66,7 @@ PER_COLUMN = {
 }
 # What is asked for: at least so many times as fast as zuko and FlowJAX.
 TARGETS = {"train": (3, 2), "log_prob": (3, 3)}
+LEARNING = ("ffjord", "resflow")  # of these the likelihood is shown, see worker.py
 COSTLY = ("naf", "umnn", "ffjord", "resflow", "t-maf")  # of these three times in everything
 SAMPLE_TARGETS = {6: 10, 43: 30, 200: 100}
 
@@ -145,7 +147,7 @@ def measure(workers, row, batch, op, rounds, seconds):
         "batch": batch,
         "op": op,
     }
-    times = {name: [] for name in workers}
+    times, nats = {name: [] for name in workers}, {}
     for turn in range(rounds):
         # Every other round goes the other way, so that none always follows the same one.
         for name in list(workers)[:: 1 if turn % 2 == 0 else -1]:
@@ -158,9 +160,11 @@ def measure(workers, row, batch, op, rounds, seconds):
                     print(f"{name}: {request}: {answer['error']}", file=sys.stderr)
                 continue
             times[name] += answer["ms"]
+            nats[name] = answer.get("nats")
     result = {"model": model, "d": d, "hidden": hidden, "batch": batch, "op": op}
     for name in ("diffeo", *PEERS):
         result[f"{name}_ms"] = statistics.median(times[name]) if times.get(name) else None
+        result[f"{name}_nats"] = nats.get(name)
     return result
 
 
@@ -192,6 +196,9 @@ def show(result):
         line += f" {number(result[f'{name}_ms'])} {number(ratio)}{short}"
     fraction = result["limit_ms"] / result["diffeo_ms"] if result["diffeo_ms"] and result["limit_ms"] else None
     print(f"{line} {number(result['limit_ms'])} {number(fraction)}", flush=True)
+    reached = [f"{name} {result[f'{name}_nats']:.3f}" for name in ("diffeo", *PEERS) if result.get(f"{name}_nats")]
+    if result["model"] in LEARNING and reached:
+        print(f"    nats: {', '.join(reached)}", flush=True)
 
 
 def summarise(results):

@@ -1,10 +1,14 @@
 //! Times what it is asked to, one line of JSON at a time: `speed THREADS` (the protocol is in `benches/peers/worker.py`).
 
+use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
-use diffeo::{Model, Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Schema, Streams};
+use diffeo::transforms::{SolverSpec, ToleranceSpec};
+use diffeo::{
+    LayerSpec, Model, Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Schema, Streams,
+};
 use diffeo_kernels::{Activation, MaskedLinear, Staircase};
 use serde::Deserialize;
 
@@ -34,11 +38,29 @@ struct Request {
     calls: usize,
 }
 
+impl Request {
+    fn learns(&self) -> bool {
+        LEARNING.contains(&self.model.as_str())
+    }
+}
+
+/// Models whose costs depend on what they have learned; the protocol says what that is.
+const LEARNING: [&str; 2] = ["ffjord", "resflow"];
+/// Steps of the lesson, and their rate.
+const LESSON: (u64, f64) = (100, 5e-3);
+
+/// Tolerance of differential equations, in training (as it is by default) and after it.
+const TOLERANCE: f64 = 1e-5;
+
+/// Models that have had their lesson, by what was asked for.
+type Learned = HashMap<String, Model>;
+
 fn main() {
     let threads = std::env::args().nth(1).and_then(|t| t.parse().ok()).unwrap_or(2);
+    let mut learned = Learned::new();
     for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
         let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => serve(&request, threads),
+            Ok(request) => serve(&request, threads, &mut learned),
             Err(e) => serde_json::json!({ "error": e.to_string() }),
         };
         println!("{answer}");
@@ -46,16 +68,13 @@ fn main() {
     }
 }
 
-fn serve(request: &Request, threads: usize) -> serde_json::Value {
-    let times = match request.op.as_str() {
+fn serve(request: &Request, threads: usize, learned: &mut Learned) -> serde_json::Value {
+    let answer = match request.op.as_str() {
         "product" => return product(request, threads),
         "train" => train(request, threads),
-        _ => infer(request, threads),
+        _ => infer(request, threads, learned),
     };
-    match times {
-        Ok(ms) => serde_json::json!({ "ms": ms }),
-        Err(e) => serde_json::json!({ "error": e.to_string() }),
-    }
+    answer.unwrap_or_else(|e| serde_json::json!({ "error": e.to_string() }))
 }
 
 /// Milliseconds of each call in the time given (or of so many calls), after one that is not counted.
@@ -75,10 +94,17 @@ fn repeat(request: &Request, mut call: impl FnMut() -> Result<()>) -> Result<Vec
     Ok(ms)
 }
 
-fn rows(n: usize, d: usize) -> Result<Rows> {
-    let mut values = vec![0.0; n * d];
-    Streams::new(3).fill_normal(Purpose::Check, 0, 0, d, &mut values);
-    Rows::new(values, d)
+/// Normal rows, or those of the lesson: two clusters, each column of variance 1.
+fn rows(request: &Request) -> Result<Rows> {
+    let (n, d) = (request.batch, request.d);
+    let mut values = vec![0.0; n * (d + 1)];
+    Streams::new(3).fill_normal(Purpose::Check, 0, 0, d + 1, &mut values);
+    let learns = request.learns();
+    let place = |row: &[f64], x: f64| {
+        if learns { (1.5f64.copysign(row[d]) + 0.5 * x) / 2.5f64.sqrt() } else { x }
+    };
+    let rows = values.chunks_exact(d + 1);
+    Rows::new(rows.flat_map(|row| row[..d].iter().map(|x| place(row, *x))).collect(), d)
 }
 
 fn parts(request: &Request) -> Result<(diffeo::FlowSpec, Schema)> {
@@ -90,40 +116,70 @@ fn parts(request: &Request) -> Result<(diffeo::FlowSpec, Schema)> {
         ..PresetOptions::default()
     };
     let schema = Schema::real((0..request.d).map(|i| format!("x{i}")));
-    Ok((preset.spec(request.d, 0, &options)?, schema))
+    let mut spec = preset.spec(request.d, 0, &options)?;
+    for layer in &mut spec.transforms {
+        if let LayerSpec::Continuous(layer) = layer {
+            let tolerance = ToleranceSpec { exact: Some(TOLERANCE), ..ToleranceSpec::default() };
+            layer.solver = SolverSpec::Adaptive(tolerance);
+        }
+    }
+    Ok((spec, schema))
 }
 
-fn train(request: &Request, threads: usize) -> Result<Vec<f64>> {
+/// A run of so many steps.
+fn trainer(request: &Request, threads: usize, steps: u64) -> Result<Trainer> {
     let (spec, schema) = parts(request)?;
-    let data = TrainingData::rows(rows(request.batch, request.d)?);
     let options = FitOptions {
-        steps: Some(u64::MAX >> 20),
+        steps: Some(steps),
         batch: Some(request.batch),
+        learning_rate: request.learns().then_some(LESSON.1),
+        warmup: 0.0,
         threads,
         validation: ValidationChoice::None,
         average: Some(0.0),
         ..FitOptions::default()
     };
-    let mut trainer = Trainer::new(spec, schema, data, options)?;
-    repeat(request, || {
-        while !matches!(trainer.advance()?, Event::Step { .. }) {}
-        Ok(())
-    })
+    Trainer::new(spec, schema, TrainingData::rows(rows(request)?), options)
 }
 
-fn infer(request: &Request, threads: usize) -> Result<Vec<f64>> {
-    let (spec, schema) = parts(request)?;
-    let model = Model::new(spec.build(0)?, schema)?;
-    let x = rows(request.batch, request.d)?;
+fn step(trainer: &mut Trainer) -> Result<()> {
+    while !matches!(trainer.advance()?, Event::Step { .. }) {}
+    Ok(())
+}
+
+fn train(request: &Request, threads: usize) -> Result<serde_json::Value> {
+    let mut trainer = trainer(request, threads, u64::MAX >> 20)?;
+    for _ in 0..if request.learns() { LESSON.0 } else { 0 } {
+        step(&mut trainer)?;
+    }
+    let ms = repeat(request, || step(&mut trainer))?;
+    Ok(serde_json::json!({ "ms": ms }))
+}
+
+fn infer(request: &Request, threads: usize, learned: &mut Learned) -> Result<serde_json::Value> {
+    let key = format!("{} {} {} {}", request.model, request.d, request.hidden, request.batch);
+    let model = match learned.get(&key) {
+        Some(model) => model.clone(),
+        None if request.learns() => trainer(request, threads, LESSON.0)?.run()?,
+        None => {
+            let (spec, schema) = parts(request)?;
+            Model::new(spec.build(0)?, schema)?
+        }
+    };
+    let x = rows(request)?;
     let mut first_row = 0;
-    repeat(request, || {
+    let ms = repeat(request, || {
         if request.op == "log_prob" {
             return model.log_prob(&x, None, threads).map(|_| ());
         }
         first_row += request.batch as u64;
         let options = SampleOptions { threads, first_row, ..SampleOptions::default() };
         model.sample(request.batch, None, &options).map(|_| ())
-    })
+    })?;
+    let log_prob = model.log_prob(&x, None, threads)?;
+    let nats = log_prob.iter().sum::<f64>() / log_prob.len() as f64;
+    learned.insert(key, model);
+    Ok(serde_json::json!({ "ms": ms, "nats": nats }))
 }
 
 /// The rate of products of square matrices, without mask or activation: what the machine could do at most.
