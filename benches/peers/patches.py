@@ -1,12 +1,17 @@
+#!/usr/bin/env python3
 """The benchmark of image patches, drawn anew from the public images.
 
-usage: patches.py IMAGES OUT
+    python3 benches/peers/patches.py IMAGES OUT
 
 IMAGES is the folder `images` of the Berkeley Segmentation Dataset (BSDS300), with `train` (200 images) and `test` (100). Writes `train.npy` (1,000,000 rows, from 180 of the
 training images), `valid.npy` (50,000, from the other 20) and `test.npy` (250,000) to OUT: patches of 8 x 8 grey pixels with uniform noise of one level, in 1/256, less their
 mean, without their last pixel, which the mean tells (Zoran and Weiss 2011; Papamakarios, Pavlakou, Murray 2017, appendix D.2). Rows are other draws than
 the published table's: a Gaussian with full covariance scores 96.3 nats on them, 96.7 on the published ones.
 """
+
+import environment
+
+environment.enter()
 
 import sys
 from pathlib import Path

@@ -81,9 +81,9 @@ def all_real(folder):
     return ",".join(f'"{name}"=real' for name in names)
 
 
-def diffeo_fit(binary, folder, count, seconds, threads, columns=None):
-    """Fits with default settings, every column a density as it is to zuko unless `columns` says otherwise; returns mean and error of the test log-likelihood,
-    samples, and what the fit printed."""
+def diffeo_fit(binary, folder, count, seconds, threads):
+    """Fits with default settings, every column a density as it is to zuko; returns mean and error of the test log-likelihood, samples, and what
+    the fit printed."""
     model, samples = folder / "model.safetensors", folder / "samples.parquet"
 
     def call(*arguments):
@@ -102,7 +102,7 @@ def diffeo_fit(binary, folder, count, seconds, threads, columns=None):
         "--out",
         model,
         "--columns",
-        columns or all_real(folder),
+        all_real(folder),
         "--max-time",
         f"{seconds:g}s",
         "--seed",

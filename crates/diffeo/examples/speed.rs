@@ -1,6 +1,5 @@
 //! Times what it is asked to, one line of JSON at a time: `speed THREADS` (the protocol is in `benches/peers/worker.py`).
 
-use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
@@ -52,15 +51,15 @@ const LESSON: (u64, f64) = (100, 5e-3);
 /// Tolerance of differential equations, in training (as it is by default) and after it.
 const TOLERANCE: f64 = 1e-5;
 
-/// Models that have had their lesson, by what was asked for.
-type Learned = HashMap<String, Model>;
+/// The model that was asked for last, by what it is.
+type Kept = Option<(String, Model)>;
 
 fn main() {
     let threads = std::env::args().nth(1).and_then(|t| t.parse().ok()).unwrap_or(2);
-    let mut learned = Learned::new();
+    let mut kept = None;
     for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
         let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => serve(&request, threads, &mut learned),
+            Ok(request) => serve(&request, threads, &mut kept),
             Err(e) => serde_json::json!({ "error": e.to_string() }),
         };
         println!("{answer}");
@@ -68,11 +67,11 @@ fn main() {
     }
 }
 
-fn serve(request: &Request, threads: usize, learned: &mut Learned) -> serde_json::Value {
+fn serve(request: &Request, threads: usize, kept: &mut Kept) -> serde_json::Value {
     let answer = match request.op.as_str() {
         "product" => return product(request, threads),
         "train" => train(request, threads),
-        _ => infer(request, threads, learned),
+        _ => infer(request, threads, kept),
     };
     answer.unwrap_or_else(|e| serde_json::json!({ "error": e.to_string() }))
 }
@@ -156,12 +155,13 @@ fn train(request: &Request, threads: usize) -> Result<serde_json::Value> {
     Ok(serde_json::json!({ "ms": ms }))
 }
 
-fn infer(request: &Request, threads: usize, learned: &mut Learned) -> Result<serde_json::Value> {
-    let key = format!("{} {} {} {}", request.model, request.d, request.hidden, request.batch);
-    let model = match learned.get(&key) {
-        Some(model) => model.clone(),
-        None if request.learns() => trainer(request, threads, LESSON.0)?.run()?,
-        None => {
+fn infer(request: &Request, threads: usize, kept: &mut Kept) -> Result<serde_json::Value> {
+    let Request { model, d, hidden, layers, transforms, bins, batch, .. } = request;
+    let key = format!("{model} {d} {hidden} {layers} {transforms} {bins} {batch}");
+    let model = match kept.take() {
+        Some((of, model)) if of == key => model,
+        _ if request.learns() => trainer(request, threads, LESSON.0)?.run()?,
+        _ => {
             let (spec, schema) = parts(request)?;
             Model::new(spec.build(0)?, schema)?
         }
@@ -176,10 +176,13 @@ fn infer(request: &Request, threads: usize, learned: &mut Learned) -> Result<ser
         let options = SampleOptions { threads, first_row, ..SampleOptions::default() };
         model.sample(request.batch, None, &options).map(|_| ())
     })?;
-    let log_prob = model.log_prob(&x, None, threads)?;
-    let nats = log_prob.iter().sum::<f64>() / log_prob.len() as f64;
-    learned.insert(key, model);
-    Ok(serde_json::json!({ "ms": ms, "nats": nats }))
+    let mut answer = serde_json::json!({ "ms": ms });
+    if request.op == "log_prob" {
+        let log_prob = model.log_prob(&x, None, threads)?;
+        answer["nats"] = (log_prob.iter().sum::<f64>() / log_prob.len() as f64).into();
+    }
+    *kept = Some((key, model));
+    Ok(answer)
 }
 
 /// The rate of products of square matrices, without mask or activation: what the machine could do at most.

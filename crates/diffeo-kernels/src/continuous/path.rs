@@ -7,8 +7,8 @@ use crate::dual::DualWeights;
 use crate::tiles::TILE_ROWS;
 
 impl Field {
-    /// Where the rows of a solution were at time `t`, `[d, TILE_ROWS]`, written to `x`: each at the end of a shorter step from where its last one before `t` started, so the error is at
-    /// most that of the steps that were taken.
+    /// Where the rows of a solution were at time `t`, `[d, TILE_ROWS]`, written to `x`: each at the end of a shorter step from where its last one before `t` started, so the error is
+    /// of the size of those of the steps.
     ///
     /// A row that took no step, being lost, is NaN.
     ///

@@ -35,6 +35,7 @@ fn places<T: Real>(
 #[test]
 fn places_on_a_spiral_are_those_of_its_formula() {
     let (a, b) = (0.4f64, 2.0f64);
+    // Near enough to 0 for the tangents of the example to be linear.
     let (example, x) = (linear([[a, -b], [b, a]]), [0.7, -1.1, 0.9, 0.2]);
     let times = [0.0, 0.13, 0.5, 0.5001, 0.99, 1.0];
     let solvers = [(adaptive(1e-12), 1e-9), (adaptive(1e-5), 1e-4), (Solver::Fixed(100), 1e-7)];
