@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the numbers of the differential tests: by zuko, nflows, normflows, FlowJAX, torchdiffeq, UMNN and PyTorch, in double precision.
+"""Writes the numbers of the differential tests: by zuko, nflows, normflows, FlowJAX, torchdiffeq, UMNN, arviz-stats and PyTorch, in double precision.
 
     python3 benches/peers/golden.py          # writes crates/diffeo/tests/golden/*.json, under 100 KB each
     python3 benches/peers/golden.py --check  # compares with the files that are there instead, to 1e-12
@@ -32,6 +32,7 @@ import golden_continuous
 import golden_curves
 import golden_residual
 import golden_sequence
+import golden_weights
 import jax
 import mpmath
 import numpy as np
@@ -45,7 +46,7 @@ from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import LULinearTransform, MonotonicAffineTransform, MonotonicRQSTransform, PermutationTransform
 
 FOLDER = environment.HERE.parents[1] / "crates" / "diffeo" / "tests" / "golden"
-VERSIONS = environment.versions() | environment.versions(("torchdiffeq",))
+VERSIONS = environment.versions() | environment.versions(("torchdiffeq", "arviz-stats"))
 PYTORCH = f"PyTorch {torch.__version__} in float64"
 TORCHDIFFEQ = f"torchdiffeq {VERSIONS['torchdiffeq']} on {PYTORCH}"
 NORMFLOWS = f"normflows {VERSIONS['normflows']} on {PYTORCH}"
@@ -416,6 +417,8 @@ def files():
     yield "blocks", lambda: flow("block autoregressive layers", 3, 0, blocks(3, 0), library=FLOWJAX)
     yield "blocks_context", lambda: flow("block autoregressive layers with context", 4, 2, blocks(4, 2), library=FLOWJAX)
     yield "integrals", lambda: golden_curves.integrals(f"{ZUKO}, UMNN {VERSIONS['umnn']}")
+    yield "weights", lambda: golden_weights.weights(f"arviz-stats {VERSIONS['arviz-stats']}")
+    yield "chains", lambda: golden_weights.chains(f"arviz-stats {VERSIONS['arviz-stats']}")
 
 
 def differences(old, new, path=""):

@@ -2,6 +2,7 @@
 
 mod fit;
 mod model;
+mod reweight;
 mod sample;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use crate::columns::NameList;
 
 pub(crate) use fit::{FitArgs, ResumeMode};
 pub(crate) use model::{CheckArgs, EvaluateArgs, InspectArgs, PlotArgs, PlotKind, ScoreArgs};
+pub(crate) use reweight::ReweightArgs;
 pub(crate) use sample::SampleArgs;
 
 /// The exit codes, shown at the end of every long help text.
@@ -145,6 +147,7 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     Evaluate(EvaluateArgs),
     Sample(SampleArgs),
+    Reweight(Box<ReweightArgs>),
     Check(CheckArgs),
     Inspect(InspectArgs),
     Plot(PlotArgs),

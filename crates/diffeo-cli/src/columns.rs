@@ -18,6 +18,81 @@ pub(crate) struct NameList(pub(crate) Vec<String>);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CountList(pub(crate) Vec<i128>);
 
+/// `age>=18,town=Paris`: conditions on columns, all of which hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ConditionList(pub(crate) Vec<Condition>);
+
+/// A comparison of a column with a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Condition {
+    pub(crate) column: String,
+    pub(crate) comparison: Comparison,
+    pub(crate) value: String,
+}
+
+/// How a column compares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Comparison {
+    AtLeast,
+    AtMost,
+    Above,
+    Below,
+    Equal,
+}
+
+impl Comparison {
+    /// The longer signs first: each begins with a shorter one.
+    const SIGNS: [(&'static str, Self); 5] = [
+        (">=", Self::AtLeast),
+        ("<=", Self::AtMost),
+        (">", Self::Above),
+        ("<", Self::Below),
+        ("=", Self::Equal),
+    ];
+
+    /// Never for NaN.
+    pub(crate) fn holds(self, x: f64, value: f64) -> bool {
+        match self {
+            Self::AtLeast => x >= value,
+            Self::AtMost => x <= value,
+            Self::Above => x > value,
+            Self::Below => x < value,
+            Self::Equal => x == value,
+        }
+    }
+}
+
+impl FromStr for ConditionList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let condition = |item: &str| {
+            let quoted_name = item.trim_start().starts_with('"');
+            let start = if quoted_name { item.rfind('"').map_or(0, |at| at + 1) } else { 0 };
+            let at = item[start..].find(['<', '>', '=']).map(|at| start + at);
+            let at = at.ok_or_else(|| {
+                format!(
+                    "expected a comparison such as age>=18 or town=Paris, found {}",
+                    quoted(item)
+                )
+            })?;
+            let (name, rest) = item.split_at(at);
+            let (sign, comparison) = Comparison::SIGNS
+                .into_iter()
+                .find(|(sign, _)| rest.starts_with(sign))
+                .ok_or_else(|| format!("expected <, <=, =, >= or >, found {}", quoted(rest)))?;
+            let value = rest[sign.len()..].trim().to_string();
+            if value.is_empty() {
+                return Err(format!("expected a value after {sign} in {}", quoted(item)));
+            }
+            Ok(Condition { column: unquote(name.trim())?, comparison, value })
+        };
+        Ok(Self(
+            split_outside(text, ',').into_iter().map(condition).collect::<Result<_, String>>()?,
+        ))
+    }
+}
+
 /// How to write odd names.
 const QUOTE_NAMES: &str =
     "; a name with a comma, = or a bracket stands in double quotes, as in '\"a, b\"=positive,c'";
@@ -113,6 +188,27 @@ fn refuse_doubles<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn conditions_are_read_with_the_longest_sign() {
+        let list: ConditionList =
+            "age>=18, b<2,town=Paris,\"a, >b\" <= -1e3".parse().expect("parses");
+        let found: Vec<_> =
+            list.0.iter().map(|c| (c.column.as_str(), c.comparison, c.value.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                ("age", Comparison::AtLeast, "18"),
+                ("b", Comparison::Below, "2"),
+                ("town", Comparison::Equal, "Paris"),
+                ("a, >b", Comparison::AtMost, "-1e3"),
+            ]
+        );
+        for text in ["age", "age>", "=3", ""] {
+            assert!(text.parse::<ConditionList>().is_err(), "{text}");
+        }
+        assert!(!Comparison::AtLeast.holds(f64::NAN, 0.0));
+    }
 
     #[test]
     fn columns_with_kinds_parse() {

@@ -6,6 +6,7 @@ mod fit;
 mod inspect;
 mod model;
 mod plot;
+mod reweight;
 mod sample;
 mod score;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(cli: &Cli, console: &Console) -> Result<Report> {
         Command::Score(args) => score::run(args, &cli.common, console),
         Command::Evaluate(args) => evaluate::run(args, &cli.common, console),
         Command::Sample(args) => sample::run(args, &cli.common, console),
+        Command::Reweight(args) => reweight::run(args, &cli.common, console),
         Command::Check(args) => check::run(args, &cli.common, console),
         Command::Inspect(args) => inspect::run(args, &cli.common, console),
         Command::Plot(args) => plot::run(args, &cli.common, console),

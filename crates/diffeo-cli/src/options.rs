@@ -2,6 +2,7 @@
 //! mends all mistakes of a command line at once.
 
 pub(crate) mod fit;
+pub(crate) mod reweight;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZero;

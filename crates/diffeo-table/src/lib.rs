@@ -68,5 +68,5 @@ pub use options::{Delimiter, Header, Input, MemoryLimit, Missing, Output, ReadOp
 pub use probe::Survey;
 pub use reader::Reader;
 pub use report::ReadReport;
-pub use table::{Table, read_rows, read_table, read_wanted};
+pub use table::{Table, read_rows, read_table, read_together, read_wanted};
 pub use writer::Writer;

@@ -9,7 +9,7 @@ use crate::chunk::{Chunk, Origin, Places, check_names, missing_columns};
 use crate::detect::{self, Look};
 use crate::format::Format;
 use crate::guard::guarded;
-use crate::needs::{Need, Wanted};
+use crate::needs::Need;
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
 use crate::readers::{
@@ -167,9 +167,9 @@ impl Reader {
         self.project()
     }
 
-    /// Selects columns whose content is yet to be found.
-    pub(crate) fn select_wanted(&mut self, columns: &[Wanted]) -> Result<()> {
-        self.need(columns.iter().map(Need::of_wanted).collect())?;
+    /// Selects columns whose content is yet to be found, or that were understood as far as another table goes.
+    pub(crate) fn select_needs(&mut self, needs: Vec<Need>) -> Result<()> {
+        self.need(needs)?;
         self.project()
     }
 

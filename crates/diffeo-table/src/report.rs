@@ -62,6 +62,16 @@ impl ReadReport {
         }
     }
 
+    /// Adds what was met in another table.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rows_read += other.rows_read;
+        self.rows_dropped += other.rows_dropped;
+        self.underflows += other.underflows;
+        self.inexact_integers += other.inexact_integers;
+        other.missing.iter().for_each(|(name, count)| self.add_missing(name, *count));
+        self.notes.extend(other.notes.iter().cloned());
+    }
+
     /// Counts missing values of a column.
     pub(crate) fn add_missing(&mut self, column: &str, count: u64) {
         match self.missing.iter_mut().find(|(name, _)| name == column) {

@@ -4,7 +4,7 @@ use diffeo::{Column, Error, ErrorKind, Result, Rows};
 
 use crate::chunk::Chunk;
 use crate::content::Content;
-use crate::needs::Wanted;
+use crate::needs::{Need, Wanted};
 use crate::options::{Input, MemoryLimit, ReadOptions};
 use crate::reader::Reader;
 use crate::report::ReadReport;
@@ -66,7 +66,7 @@ pub fn read_table(
     let reader = Reader::open(input, options)?;
     let names = columns.unwrap_or_else(|| reader.columns()).iter();
     let wanted: Vec<Wanted> = names.map(Wanted::any).collect();
-    gather(reader, input, &wanted, options, limit)
+    gather(vec![(reader, input)], &wanted, options, limit)
 }
 
 /// Like [`read_table`], for columns of some of which it has been said what they hold, or that values may be missing.
@@ -79,7 +79,21 @@ pub fn read_wanted(
     options: &ReadOptions,
     limit: MemoryLimit,
 ) -> Result<Table> {
-    gather(Reader::open(input, options)?, input, columns, options, limit)
+    read_together(std::slice::from_ref(input), columns, options, limit)
+}
+
+/// Reads the same columns of several tables as those of one, the rows of the first before those of the second: what a column holds is found in all.
+///
+/// # Errors
+/// As [`read_table`].
+pub fn read_together(
+    inputs: &[Input],
+    columns: &[Wanted],
+    options: &ReadOptions,
+    limit: MemoryLimit,
+) -> Result<Table> {
+    let open = |input| Ok((Reader::open(input, options)?, input));
+    gather(inputs.iter().map(open).collect::<Result<_>>()?, columns, options, limit)
 }
 
 /// Reads rows as a model of these columns takes them; `limit` is as for [`read_table`].
@@ -96,31 +110,38 @@ pub fn read_rows(
     crate::chunk::check_names(columns.iter().map(|column| column.name.as_str()))?;
     reader.select_columns(columns)?;
     let memory = Memory { input, options, limit, width: columns.len() };
-    let values = memory.fill(&mut reader, |chunk| chunk.rows_for(columns))?;
+    let mut values = Vec::new();
+    memory.fill(&mut reader, &mut values, |chunk| chunk.rows_for(columns))?;
     Ok((Rows::new(values, columns.len())?, reader.report().clone()))
 }
 
 fn gather(
-    mut reader: Reader,
-    input: &Input,
+    tables: Vec<(Reader, &Input)>,
     wanted: &[Wanted],
     options: &ReadOptions,
     limit: MemoryLimit,
 ) -> Result<Table> {
     let names: Vec<String> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
     crate::chunk::check_names(names.iter().map(String::as_str))?;
-    reader.select_wanted(wanted)?;
-    let integer_typed = reader.integer_typed(&names);
-    let memory = Memory { input, options, limit, width: names.len() };
-    let mut values = memory.fill(&mut reader, |chunk| chunk.coded(&names))?;
+    let mut needs: Vec<Need> = wanted.iter().map(Need::of_wanted).collect();
+    let (mut values, mut report) = (Vec::new(), ReadReport::default());
+    let mut integer_typed = vec![true; names.len()];
+    for (mut reader, input) in tables {
+        reader.select_needs(needs)?;
+        let here = reader.integer_typed(&names);
+        integer_typed.iter_mut().zip(here).for_each(|(all, here)| *all &= here);
+        let memory = Memory { input, options, limit, width: names.len() };
+        memory.fill(&mut reader, &mut values, |chunk| chunk.coded(&names))?;
+        report.add(reader.report());
+        needs = reader.take_needs();
+    }
     let width = names.len();
     let mut contents = Vec::with_capacity(width);
-    for (j, (need, whole)) in reader.take_needs().into_iter().zip(&integer_typed).enumerate() {
+    for (j, (need, whole)) in needs.into_iter().zip(&integer_typed).enumerate() {
         let mut column: Vec<f64> = values.iter().skip(j).step_by(width).copied().collect();
         contents.push(need.finish(&mut column, *whole));
         values.iter_mut().skip(j).step_by(width).zip(column).for_each(|(slot, x)| *slot = x);
     }
-    let report = reader.report().clone();
     Ok(Table { rows: Rows::new(values, width)?, names, contents, integer_typed, report })
 }
 
@@ -144,24 +165,26 @@ impl Memory<'_> {
         }
     }
 
-    /// What a reader gives, end to end.
+    /// Adds what a reader gives, end to end.
     fn fill(
         &self,
         reader: &mut Reader,
+        values: &mut Vec<f64>,
         numbers: impl Fn(&Chunk) -> Result<Rows>,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<()> {
+        let before = (values.len() / self.width) as u64;
         if let Some(rows) = reader.rows_hint() {
-            self.check(rows, "")?;
+            self.check(before.saturating_add(rows), "")?;
         }
-        let mut values: Vec<f64> = Vec::new();
-        let mut rows: u64 = 0;
+        let mut read = 0;
         while let Some(chunk) = reader.next_chunk()? {
-            rows += chunk.rows() as u64;
+            read += chunk.rows() as u64;
+            let rows = before + read;
             self.check(rows, "at least ")?;
             if self.options.max_rows.is_none()
                 && let Some(share) = reader.progress().filter(|&share| share > 0.0 && share < 1.0)
             {
-                self.check((rows as f64 / share) as u64, "about ")?;
+                self.check(before + (read as f64 / share) as u64, "about ")?;
             }
             let numbers = numbers(&chunk)?;
             values.try_reserve(numbers.values().len()).map_err(|_| {
@@ -172,7 +195,7 @@ impl Memory<'_> {
             })?;
             values.extend_from_slice(numbers.values());
         }
-        Ok(values)
+        Ok(())
     }
 }
 

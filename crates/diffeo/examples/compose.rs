@@ -2,9 +2,10 @@
 
 use diffeo::bases::StudentTSpec;
 use diffeo::burn::tensor::Tensor;
+use diffeo::inference::{BaseDraws, LogDensity, ReverseKl};
 use diffeo::monotone::RationalQuadratic;
 use diffeo::network::{Activation, NetworkSpec};
-use diffeo::train::{BaseDraws, Event, Learner, LearnerOptions, LogDensity, ReverseKl};
+use diffeo::train::{Event, Learner, LearnerOptions};
 use diffeo::transforms::{ActNormSpec, AutoregressiveSpec, InvertedSpec, PluSpec};
 use diffeo::{FlowSpec, Result};
 

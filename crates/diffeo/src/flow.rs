@@ -506,6 +506,13 @@ impl Flow {
         }
     }
 
+    /// The same flow, through which no gradient reaches the parameters.
+    pub(crate) fn with_constant_parameters(&self) -> Self {
+        let mut flow = self.clone();
+        flow.visit(&mut |_, parameter| parameter.value = parameter.value.clone().detach());
+        flow
+    }
+
     /// Every trainable parameter by name, in a fixed order; all have rank two.
     pub fn parameters(&self) -> Vec<(String, Tensor<2>)> {
         let mut found = Vec::new();

@@ -7,6 +7,7 @@
 //!   with [`train::Fit`], use it through [`Model`].
 //! * Or compose a [`FlowSpec`] of [`LayerSpec`]s; a [`Transform`] of your own takes its place there as [`transforms::Own`].
 //! * Or go down another loss than the likelihood, of a flow or of any module, with a [`train::Learner`].
+//! * Or weigh draws of one density so that they stand for another: [`inference`].
 //! * [`check::check`] is a self-test of a fitted model that can fail.
 //!
 //! `forward` is data to base and `inverse` base to data, everywhere; see [`Transform`]. The model file is a checksummed `.safetensors`
@@ -35,6 +36,7 @@ mod error;
 pub mod file;
 mod flow;
 mod host;
+pub mod inference;
 #[cfg(feature = "laws")]
 pub mod laws;
 pub mod marks;

@@ -3,12 +3,10 @@
 mod support;
 
 use burn::tensor::Tensor;
+use diffeo::inference::{BaseDraws, LogDensity, ReverseKl};
 use diffeo::monotone::Affine;
 use diffeo::network::{Activation, NetworkSpec};
-use diffeo::train::{
-    BaseDraws, Batch, Event, Fit, Learner, LearnerOptions, Likelihood, LogDensity, ReverseKl,
-    Source,
-};
+use diffeo::train::{Batch, Event, Fit, Learner, LearnerOptions, Likelihood, Source};
 use diffeo::transforms::{AutoregressiveSpec, InvertedSpec};
 use diffeo::{
     ErrorKind, Flow, FlowSpec, Parameter, Precision, Preset, PresetOptions, Result, Rows,

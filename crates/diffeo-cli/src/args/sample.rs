@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{ReadArgs, exit_codes};
+use crate::columns::ConditionList;
 
 /// Draw new rows from a model.
 ///
@@ -15,6 +16,7 @@ use super::{ReadArgs, exit_codes};
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo sample model.safetensors -n 10000 --out samples.parquet\n  \
      diffeo sample model.safetensors -n 5 --seed 1 --with-log-prob\n  \
+     diffeo sample model.safetensors -n 1000 --where 'age>=18,town=Paris' --out adults.csv\n  \
      diffeo sample model.safetensors --context cities.csv --repeats 100 --out samples.csv\n\n",
     exit_codes!()
 ))]
@@ -47,6 +49,13 @@ pub(crate) struct SampleArgs {
     /// that are not in the table are missing in every row
     #[arg(long, value_name = "FILE", conflicts_with = "context")]
     pub(crate) given: Option<PathBuf>,
+    /// Draw only rows in which all of these hold, such as 'age>=18,town=Paris': the model given that region. Its probability is printed; under
+    /// the model given the region, log_prob is less by the logarithm of it
+    #[arg(long = "where", value_name = "LIST", allow_hyphen_values = true, conflicts_with_all = ["context", "given"])]
+    pub(crate) region: Option<ConditionList>,
+    /// Most rows to draw in all while --where looks for rows [default: 10000000]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "region")]
+    pub(crate) max_tries: Option<i128>,
     /// Samples for each row of --context or --given [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) repeats: Option<i128>,

@@ -91,7 +91,7 @@ fn draw(
 ) -> Result<()> {
     let plot = PlotArgs {
         model: Some(model.to_owned()),
-        data: args.data.clone().filter(|path| !tables::is_read_once(&Input::from_arg(path))),
+        data: args.data.clone().filter(|path| !super::model::is_read_once(&Input::from_arg(path))),
         out: Some(out.to_owned()),
         weight: args.weight.clone(),
         kind: None,

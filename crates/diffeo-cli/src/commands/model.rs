@@ -140,6 +140,16 @@ impl Loaded {
     }
 }
 
+/// Whether a second reading would find nothing, or wait for ever.
+pub(super) fn is_read_once(data: &Input) -> bool {
+    match data {
+        Input::Stdin => true,
+        Input::Path(path) => {
+            std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+        }
+    }
+}
+
 /// Says what the reader had to leave out or noticed.
 pub(super) fn say_warnings(reader: &Reader, console: &Console) {
     for warning in reader.report().warnings() {

@@ -1,11 +1,15 @@
 //! `diffeo sample`: new rows, written as they are drawn.
 
+mod region;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
+use diffeo::inference::RejectionOptions;
 use diffeo::{Column, Error, Result, Rows, SampleOptions, Schema, quoted};
 use diffeo_table::{Chunk, Input, Output, ReadOptions, Reader, Writer};
 
+use self::region::Region;
 use super::model::{Loaded, say_warnings};
 use super::score::{LOG_PROB, checked_output, output};
 use crate::args::{Common, SampleArgs};
@@ -27,6 +31,7 @@ struct Plan {
     seed: Option<u64>,
     rows: u64,
     repeats: u64,
+    tries: u64,
 }
 
 /// Runs `diffeo sample`.
@@ -37,7 +42,11 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
     let seed = options::seed_or_drawn(plan.seed, console);
     signals::defer()?;
     let schema = loaded.model.schema();
+    let region = args.region.as_ref();
+    let region =
+        region.map(|list| Region::new(&list.0, &schema.columns, plan.tries)).transpose()?;
     let mut sampler = Sampler {
+        region,
         loaded: &loaded,
         options: SampleOptions {
             seed,
@@ -61,6 +70,12 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
     drop(sampler.progress);
     console.note(format!("{} rows drawn with seed {seed}", grouped(rows)));
     let mut report = Report::default();
+    if let Some(region) = sampler.region.filter(|_| rows > 0) {
+        let [probability, error] = region.probability();
+        console.note(format!("the region has probability {probability:.4} ± {error:.4}"));
+        report.number("probability", probability);
+        report.number("probability_stderr", error);
+    }
     report.key("rows", rows);
     report.key("seed", seed);
     if let Output::Path(path) = &plan.out {
@@ -87,6 +102,9 @@ fn plan(args: &SampleArgs, common: &Common, console: &Console) -> Result<Plan> {
     let plan = Plan {
         rows: faults.count("-n", args.rows, 0, i64::MAX as u64).unwrap_or(0),
         repeats: faults.count("--repeats", args.repeats, 1, 1 << 32).unwrap_or(1),
+        tries: faults
+            .count("--max-tries", args.max_tries, 1, i64::MAX as u64)
+            .unwrap_or(RejectionOptions::default().tries),
         seed: options::seed(args.seed, &mut faults),
         read: read_options(args, &mut faults),
         threads: options::threads(common, &mut faults),
@@ -172,6 +190,8 @@ struct Sampler<'a> {
     writer: Writer,
     progress: Progress,
     started: Instant,
+    /// Where the rows must lie, if not anywhere.
+    region: Option<Region>,
 }
 
 impl Sampler<'_> {
@@ -241,12 +261,18 @@ impl Sampler<'_> {
 
     /// `n` rows, and their log-density if it is to be written.
     fn next(
-        &self,
+        &mut self,
         n: usize,
         context: Option<&Rows>,
         given: Option<&Rows>,
     ) -> Result<(Rows, Option<Vec<f64>>)> {
         let (model, options) = (&self.loaded.model, &self.options);
+        if let Some(region) = self.region.as_mut().filter(|_| n > 0) {
+            let rows = region.draw(model, options, n, &mut self.progress)?;
+            let score = || model.log_prob(&rows, None, options.threads);
+            let log_prob = self.with_log_prob.then(score).transpose()?;
+            return Ok((rows, log_prob));
+        }
         match (given, self.with_log_prob) {
             (Some(given), scored) => {
                 let rows = model.impute(given, context, options)?;

@@ -6,9 +6,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::host::linalg::SquareMatrix;
+use crate::host::normal::log_add;
 use crate::host::parallel;
 use crate::host::random::{fill_normal, normal};
 use crate::host::rows::Rows;
+use crate::inference::Estimate;
 
 /// Samples that are the centres of kernels.
 pub(super) const CENTRES: usize = 2000;
@@ -25,8 +27,6 @@ const DOF: usize = 5;
 const WIDTH_MIN: f64 = 0.5;
 /// Kernel evaluations that may be spent, times dimensions.
 const WORK: usize = 400_000_000;
-/// A draw of more weight than this share of the sum counts as one that is likely to be missed.
-const SHARE: f64 = 0.1;
 
 /// A mixture of Gaussian kernels about samples of the model, with their covariance times `width^2`, and of a Student-t distribution with
 /// their mean and covariance.
@@ -152,13 +152,6 @@ impl Proposal {
     }
 }
 
-/// An integral and its standard error.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Estimate {
-    pub(super) mean: f64,
-    pub(super) standard_error: f64,
-}
-
 /// The integral of `p` from draws of `q`: the mean of `p / q`.
 pub(super) fn estimate(log_p: &[f64], log_q: &[f64]) -> Estimate {
     let n = log_p.len() as f64;
@@ -166,16 +159,6 @@ pub(super) fn estimate(log_p: &[f64], log_q: &[f64]) -> Estimate {
     let mean = weights().sum::<f64>() / n;
     let variance = weights().map(|w| (w - mean).powi(2)).sum::<f64>() / (n - 1.0);
     Estimate { mean, standard_error: (variance / n).sqrt() }
-}
-
-/// The share of the mass of `p` that `n` draws of `q` are likely to miss, from the log-densities at draws of `p`.
-///
-/// Where `p / q > n / 10`, a region of mass `m` is hit by less than `10 m` draws. What the draws do not hit, neither the estimate nor its
-/// standard error knows; only draws of `p` itself tell (compare Chatterjee and Diaconis. Ann. Appl. Probab. 28, 2018).
-pub(super) fn unseen(log_p: &[f64], log_q: &[f64], n: usize) -> f64 {
-    let most = (SHARE * n as f64).ln();
-    let missed = log_p.iter().zip(log_q).filter(|(p, q)| *p - *q > most).count();
-    missed as f64 / log_p.len().max(1) as f64
 }
 
 /// Mean and covariance.
@@ -206,11 +189,6 @@ fn ln_gamma_half(k: usize) -> f64 {
     let start = if k.is_multiple_of(2) { 0.0 } else { 0.5 * PI.ln() };
     let first = if k.is_multiple_of(2) { 2 } else { 1 };
     start + (first..k).step_by(2).map(|j| (0.5 * j as f64).ln()).sum::<f64>()
-}
-
-fn log_add(a: f64, b: f64) -> f64 {
-    let (high, low) = if a > b { (a, b) } else { (b, a) };
-    if high == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
 
 #[cfg(test)]
@@ -250,12 +228,5 @@ mod tests {
         assert_eq!(ln_gamma_half(2), 0.0);
         assert!((ln_gamma_half(10) - 24f64.ln()).abs() < 1e-14);
         assert!((ln_gamma_half(5) - (0.75 * PI.sqrt()).ln()).abs() < 1e-15);
-    }
-
-    #[test]
-    fn mass_too_narrow_to_hit_is_known_to_be_missing() {
-        let seen = unseen(&[0.0; 10], &[-1.0; 10], 1000);
-        let half = [[0.0; 5], [9.0; 5]].concat();
-        assert_eq!((seen, unseen(&half, &[0.0; 10], 1000)), (0.0, 0.5));
     }
 }

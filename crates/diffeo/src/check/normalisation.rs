@@ -10,6 +10,7 @@ use crate::columns::{Column, Schema, Within};
 use crate::error::Result;
 use crate::host::random::Purpose;
 use crate::host::rows::Rows;
+use crate::inference;
 use crate::model::Model;
 
 const NAME: &str = "normalisation";
@@ -110,7 +111,9 @@ fn integral(
     let (points, log_proposal) = draw(&proposal, n)?;
     let estimate = importance::estimate(&log_prob(&points)?, &log_proposal);
     let probes = proposal.probes();
-    let unseen = importance::unseen(&log_prob(probes)?, &proposal.log_density(probes)?, n);
+    let ratios =
+        log_prob(probes)?.into_iter().zip(proposal.log_density(probes)?).map(|(p, q)| p - q);
+    let unseen = inference::unseen(ratios, n);
     let (mean, error) = (estimate.mean, estimate.standard_error);
     // Mass that the draws are likely to miss can make the estimate too small, never too large.
     let missed = if mean < 1.0 { unseen } else { 0.0 };

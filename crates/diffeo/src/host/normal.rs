@@ -63,6 +63,12 @@ fn approximate(u: f64) -> f64 {
     if u < 0.5 { z } else { -z }
 }
 
+/// `ln(e^a + e^b)`.
+pub(crate) fn log_add(a: f64, b: f64) -> f64 {
+    let (high, low) = if a > b { (a, b) } else { (b, a) };
+    if high == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,6 +42,14 @@ pub enum Purpose {
     Start = 12,
     /// Which columns of a row are hidden and which are given: in training fresh at every step, in validation always the same.
     Subset = 13,
+    /// Which part of a table a row is dealt into; the step is the table.
+    Fold = 14,
+    /// Rows that are drawn again, to tell how an estimate varies.
+    Bootstrap = 15,
+    /// Whether a draw is accepted.
+    Accept = 16,
+    /// Moves of a Markov chain; the step counts moves, the row chains.
+    Move = 17,
 }
 
 /// The source of all randomness: a seed.

@@ -56,7 +56,7 @@ pub use graph_search::{FoundGraph, GraphSearch, NoiseScale};
 pub use learner::{Learner, LearnerOptions};
 pub use lookup::Checkpoint;
 pub use loss::Loss;
-pub use objective::{BaseDraws, Likelihood, LogDensity, Objective, ReverseKl, Source};
+pub use objective::{Likelihood, Objective, Source};
 pub use options::{Allowed, FitOptions};
 pub use recipe::Plan;
 pub use selection::Candidate;

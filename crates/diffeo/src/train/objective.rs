@@ -4,12 +4,9 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::batches::Batch;
 use crate::engine::{Element, Engine};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flow::Flow;
-use crate::host::draws::Draws;
 use crate::host::linalg::tensor_of;
-use crate::host::random::{Purpose, Streams};
-use crate::host::rows::Rows;
 
 /// A loss of a flow on rows, in tensors: what a [`super::Learner`] goes down.
 pub trait Objective: Send + Sync {
@@ -42,70 +39,6 @@ impl Objective for Likelihood {
         let weights = batch.column(&batch.weights);
         let total: f64 = batch.weights.iter().sum();
         Ok((log_prob * weights).sum().neg().div_scalar(total))
-    }
-}
-
-/// An unnormalised log-density, written with tensors so that its gradient comes by itself.
-pub trait LogDensity: Send + Sync {
-    /// Numbers in a row.
-    fn dims(&self) -> usize;
-
-    /// `ln p~(x)` of each row of `x: [n, d]`, up to a constant.
-    ///
-    /// # Errors
-    /// When an iterative method does not converge.
-    fn log_density(&self, x: Tensor<2>) -> Result<Tensor<1>>;
-}
-
-/// `KL(q || p)` up to the constant of `p`, from draws of the base that the batch holds: `mean of log q(x) - log p~(x)`, `x = f^-1(z)`.
-///
-/// Reference: Rezende, Mohamed. *Variational Inference with Normalizing Flows*. ICML 2015, eq. 15, arXiv:1505.05770.
-#[derive(Clone, Debug)]
-pub struct ReverseKl<D>(
-    /// The target.
-    pub D,
-);
-
-impl<D: LogDensity> Objective for ReverseKl<D> {
-    fn loss(&self, flow: &Flow, batch: &Batch) -> Result<Tensor<1>> {
-        if flow.spec().marks.is_some() {
-            return Err(Error::config(
-                "the reverse KL needs gradients through draws, which outcomes do not have: give a flow of numbers alone",
-            ));
-        }
-        let z = tensor_of(&batch.x).cast(flow.spec().precision.dtype());
-        let context = batch.context.as_ref().map(tensor_of);
-        let log_base = flow.base().log_prob(z.clone());
-        let mapped = flow.to_data_given(z, context, batch.draws)?;
-        let log_target = self.0.log_density(mapped.value)?.cast(log_base.dtype());
-        Ok((log_base - mapped.log_det - log_target).mean())
-    }
-}
-
-/// Draws of a flow's base: the source of variational inference and of distillation.
-#[derive(Clone, Debug)]
-pub struct BaseDraws {
-    flow: Flow,
-    rows: usize,
-    streams: Streams,
-}
-
-impl BaseDraws {
-    /// So many draws a step of the base that the flow has now.
-    pub fn new(flow: &Flow, rows: usize, seed: u64) -> Self {
-        Self { flow: flow.clone(), rows, streams: Streams::new(seed) }
-    }
-}
-
-impl Source for BaseDraws {
-    fn batch(&mut self, step: u64) -> Result<Batch> {
-        let width = self.flow.dims();
-        let mut rows = Rows::zeros(self.rows, width);
-        let sampler = self.flow.base().sampler()?;
-        for (i, row) in rows.values_mut().chunks_exact_mut(width).enumerate() {
-            sampler(&mut self.streams.rng(Purpose::Draws, step, i as u64), 1.0, row);
-        }
-        Ok(Batch { draws: Some(Draws::new(self.streams, step, 0)), ..Batch::of(rows) })
     }
 }
 

@@ -7,6 +7,7 @@ use diffeo_table::{
     read_wanted,
 };
 
+use crate::commands::model::is_read_once;
 use crate::memory;
 use crate::options::fit::{FitPlan, Valid};
 use crate::output::Console;
@@ -56,16 +57,6 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
         _ => None,
     };
     Ok(Prepared { schema, data, validation })
-}
-
-/// Whether a second reading would find nothing, or wait for ever.
-pub(super) fn is_read_once(data: &Input) -> bool {
-    match data {
-        Input::Stdin => true,
-        Input::Path(path) => {
-            std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
-        }
-    }
 }
 
 /// Names the table in an error about its content.

@@ -1,0 +1,118 @@
+//! `--where`: a region of a model's columns, and rows drawn within it.
+
+use diffeo::inference::{ModelProposal, RejectionOptions, draw_within};
+use diffeo::{Column, ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
+
+use crate::columns::{Comparison, Condition};
+use crate::progress::{Progress, grouped};
+use crate::signals;
+
+/// Rows that are inside, by their columns.
+pub(super) struct Region {
+    conditions: Vec<(usize, Comparison, f64)>,
+    /// Draws of the model that are left, and that were made.
+    tries_left: u64,
+    tries: u64,
+    accepted: u64,
+}
+
+impl Region {
+    /// Finds the columns of the conditions and reads their values as these columns have them.
+    pub(super) fn new(conditions: &[Condition], columns: &[Column], tries: u64) -> Result<Self> {
+        let find = |condition: &Condition| {
+            let place = columns.iter().position(|column| column.name == condition.column);
+            let place = place.ok_or_else(|| {
+                let names: Vec<String> =
+                    columns.iter().map(|column| quoted(&column.name)).collect();
+                Error::config(format!(
+                    "--where: the model draws no column {}; it draws {}",
+                    quoted(&condition.column),
+                    names.join(", ")
+                ))
+            })?;
+            Ok((place, condition.comparison, value(condition, &columns[place])?))
+        };
+        let conditions = conditions.iter().map(find).collect::<Result<_>>()?;
+        Ok(Self { conditions, tries_left: tries, tries: 0, accepted: 0 })
+    }
+
+    fn contains(&self, row: &[f64]) -> bool {
+        self.conditions
+            .iter()
+            .all(|(column, comparison, value)| comparison.holds(row[*column], *value))
+    }
+
+    /// The next `n` rows inside.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConverged`] when the tries are used up.
+    pub(super) fn draw(
+        &mut self,
+        model: &Model,
+        options: &SampleOptions,
+        n: usize,
+        progress: &mut Progress,
+    ) -> Result<Rows> {
+        let options = SampleOptions { first_row: self.tries, ..options.clone() };
+        let proposal = ModelProposal { model, options };
+        let limits = RejectionOptions { tries: self.tries_left, ..RejectionOptions::default() };
+        let before = self.tries;
+        let watch = |found: usize, tries: u64| {
+            signals::check()?;
+            progress
+                .update(|| format!("{found} of {n} rows found, {} drawn", grouped(before + tries)));
+            Ok(())
+        };
+        let contains = |row: &[f64]| self.contains(row);
+        let found =
+            draw_within(&proposal, &contains, n, &limits, watch).map_err(|e| match e.kind() {
+                ErrorKind::NotConverged => Error::new(
+                    e.kind(),
+                    format!("--where: {}; --max-tries allows more", e.message()),
+                ),
+                _ => e,
+            })?;
+        self.tries += found.tries;
+        self.tries_left -= found.tries;
+        self.accepted += n as u64;
+        Ok(found.rows)
+    }
+
+    /// The probability of the region under the model, and its standard error.
+    pub(super) fn probability(&self) -> [f64; 2] {
+        let (tries, rate) = (self.tries as f64, self.accepted as f64 / self.tries as f64);
+        [rate, (rate * (1.0 - rate) / tries).sqrt()]
+    }
+}
+
+/// The value of a condition as a number of the column.
+fn value(condition: &Condition, column: &Column) -> Result<f64> {
+    let is_word = matches!(column.kind, ColumnKind::Category | ColumnKind::Boolean)
+        && !column.levels.is_empty();
+    if is_word {
+        if condition.comparison != Comparison::Equal {
+            return Err(Error::config(format!(
+                "--where: column {} holds words, which have no order; compare with =",
+                quoted(&column.name)
+            )));
+        }
+        let level = column.levels.iter().position(|level| *level == condition.value);
+        return level.map(|level| level as f64).ok_or_else(|| {
+            let levels: Vec<String> = column.levels.iter().take(10).map(|l| quoted(l)).collect();
+            Error::config(format!(
+                "--where: column {} is never {}; it is {}{}",
+                quoted(&column.name),
+                quoted(&condition.value),
+                levels.join(", "),
+                if column.levels.len() > levels.len() { ", ..." } else { "" }
+            ))
+        });
+    }
+    condition.value.parse::<f64>().ok().filter(|v| !v.is_nan()).ok_or_else(|| {
+        Error::config(format!(
+            "--where: column {} holds numbers, found {}",
+            quoted(&column.name),
+            quoted(&condition.value)
+        ))
+    })
+}
