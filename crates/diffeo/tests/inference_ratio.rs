@@ -21,7 +21,8 @@ fn columns() -> Vec<Column> {
 
 fn quick() -> RatioOptions {
     let shape = PresetOptions { transforms: 2, hidden: vec![16], ..PresetOptions::default() };
-    let fit = FitOptions { steps: Some(150), threads: 2, ..FitOptions::default() };
+    let (steps, learning_rate) = (Some(500), Some(5e-3));
+    let fit = FitOptions { steps, learning_rate, threads: 2, ..FitOptions::default() };
     RatioOptions { preset: Preset::Maf, preset_options: Some(shape), fit }
 }
 
@@ -40,10 +41,11 @@ fn the_log_ratio_of_two_normals_is_found() -> diffeo::Result<()> {
         assert!(off(found, exact(rows)) < 0.3, "{}", off(found, exact(rows)));
     }
     let new = normals(500, 3, 0.5);
-    assert!(off(&ratio.log_ratio(&new, 2)?, exact(&new)) < 0.3);
-    assert!((0.6..1.6).contains(&ratio.slope()), "{}", ratio.slope());
+    assert!(off(&ratio.log_ratio(&new, 2)?, exact(&new)) < 0.2);
+    assert!((0.8..1.25).contains(&ratio.slope()), "{}", ratio.slope());
     let classifier = populations.classifier_log_ratios(1)?;
-    assert!(off(&classifier[0], exact(&populations.rows()[0])) < 0.2);
+    let by_classifier = off(&classifier[0], exact(&populations.rows()[0]));
+    assert!(by_classifier < 0.3, "{by_classifier}");
     Ok(())
 }
 
