@@ -49,9 +49,9 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         names.sort();
     }
     println!(
-        "| posterior | numbers | Pareto k | worth, of {DRAWS} | error of means | of deviations | log-evidence | seconds |"
+        "| posterior | numbers | Pareto k | tail, % | worth, of {DRAWS} | error of means | of deviations | log-evidence | seconds |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     for name in names {
         let folder = Path::new(&folder).join(&name);
         let data: Value =
@@ -60,9 +60,10 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         let reference = moments_of(&folder.join("draws.parquet"))?;
         let [mean, deviation] = errors(&found.parameters, &reference);
         println!(
-            "| {name} | {} | {:.2} | {:.0} | {mean:.3} | {deviation:.3} | {:.3} | {:.1} |",
+            "| {name} | {} | {:.2} | {:.2} | {:.0} | {mean:.3} | {deviation:.3} | {:.3} | {:.1} |",
             found.parameters.len(),
             found.verdict.pareto_k.unwrap_or(f64::NAN),
+            100.0 * found.verdict.excess,
             found.verdict.effective_size,
             found.log_evidence,
             found.seconds

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Effective draws below which an estimate is a guess, whatever its tail looks like.
 const EFFECTIVE_MIN: f64 = 25.0;
 /// A tail with less than this share of all weight changes no mean by much, unless it is of a function that is largest there.
-const EXCESS_MAX: f64 = 0.01;
+const EXCESS_MAX: f64 = 0.002;
 
 /// How far estimates from weighted draws can be relied on, and what to do if they cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
