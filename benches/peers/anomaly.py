@@ -125,7 +125,10 @@ def main():
         values, label = read(name, options.rows)
         normal = np.flatnonzero(label == 0)
         others = np.setdiff1d(np.arange(len(label)), normal[: len(normal) // 2])
-        tasks = {"unsupervised": (values, values, label), "semi": (values[normal[: len(normal) // 2]], values[others], label[others])}
+        tasks = {
+            "unsupervised": (values, values, label),
+            "semi": (values[normal[: len(normal) // 2]], values[others], label[others]),
+        }
         for task, (train, rows, truth) in tasks.items():
             if (name, task) in known:
                 continue
@@ -146,7 +149,9 @@ def main():
         table = np.array([[r.get(d, 0.0) for d in detectors] for r in results if r["task"] == task])
         if len(table):
             ranks = (table[:, :, None] < table[:, None, :]).sum(2) + 1 + ((table[:, :, None] == table[:, None, :]).sum(2) - 1) / 2
-            summary = "  ".join(f"{d} {m:.3f} (rank {k:.2f})" for d, m, k in zip(detectors, table.mean(0), ranks.mean(0), strict=True))
+            summary = "  ".join(
+                f"{d} {m:.3f} (rank {k:.2f})" for d, m, k in zip(detectors, table.mean(0), ranks.mean(0), strict=True)
+            )
             print(f"mean, {task}: {summary}")
 
 

@@ -72,7 +72,10 @@ def same(weigher, options):
         weigher.tables(values[:4000], values[4000:], names)
         found, weights = weigher.run("--seed", 0, weights=True)
         share = found["effective_size"] / found["rows"]
-        print(f"same       {name:<20} deviation {np.std(weights):.3f}  effective {share:.1%}  slope {found['slope']:.2f}", flush=True)
+        print(
+            f"same       {name:<20} deviation {np.std(weights):.3f}  effective {share:.1%}  slope {found['slope']:.2f}",
+            flush=True,
+        )
         yield {"set": name, "deviation": float(np.std(weights)), "effective": share, "slope": found["slope"]}
 
 
@@ -105,7 +108,10 @@ def lalonde(weigher, options):
     treated, controls, survey = values(trial)[is_treated], values(trial)[~is_treated], values(survey)
     effect = treated[:, -1].mean() - controls[:, -1].mean()
     error = np.sqrt(treated[:, -1].var(ddof=1) / len(treated) + controls[:, -1].var(ddof=1) / len(controls))
-    print(f"lalonde    the trial: {effect:.0f} dollars, 95% interval {effect - 1.96 * error:.0f} to {effect + 1.96 * error:.0f}", flush=True)
+    print(
+        f"lalonde    the trial: {effect:.0f} dollars, 95% interval {effect - 1.96 * error:.0f} to {effect + 1.96 * error:.0f}",
+        flush=True,
+    )
     yield {"by": "trial", "effect": effect, "standard_error": error}
     for seed in range(options.seeds):
         weigher.tables(survey, treated, names)
@@ -113,7 +119,10 @@ def lalonde(weigher, options):
         by = averages(found)
         verdict = f"k {found['pareto_k']:.2f}, worth {found['effective_size']:.0f} rows, {found['unseen']:.1%} unseen"
         effects = {name: by["observed"]["mean"] - estimate["mean"] for name, estimate in by.items() if name != "observed"}
-        print(f"lalonde    seed {seed}: " + ", ".join(f"{name} {value:.0f}" for name, value in effects.items()) + f"  ({verdict})", flush=True)
+        print(
+            f"lalonde    seed {seed}: " + ", ".join(f"{name} {value:.0f}" for name, value in effects.items()) + f"  ({verdict})",
+            flush=True,
+        )
         yield {"seed": seed, "effects": effects, "pareto_k": found["pareto_k"], "unseen": found["unseen"]}
 
 
