@@ -1,4 +1,4 @@
-//! Every named model on the classic densities of the plane, as pictures: target, density of the model and samples, one file a model.
+//! Every named model on the classic densities of the plane, as pictures: target, density of the model and samples, one file a model, and the densities of all in `overview.png`.
 //!
 //! `cargo run --release -p diffeo-cli --example classics -- FOLDER [MODEL ...]`; without models all of them, which takes hours. `STEPS=500` in the environment
 //! makes fits shorter.
@@ -132,31 +132,57 @@ fn fit(preset: Preset, (name, draw): (&str, Draw)) -> diffeo::Result<[Vec<f64>; 
     Ok([density(&model)?, histogram(&samples)])
 }
 
-fn draw(preset: Preset, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let mut densities = [Vec::new(), Vec::new(), Vec::new()];
+/// Fits all classics and draws them; the densities of the target and of the model.
+fn draw(preset: Preset, folder: &Path) -> Result<[Vec<Vec<f64>>; 2], Box<dyn Error>> {
+    let [mut target, mut model, mut samples] = [Vec::new(), Vec::new(), Vec::new()];
     for classic in CLASSICS {
-        densities[0].push(histogram(&rows(classic.1, 0, SHOWN)?));
-        let [density, samples] = fit(preset, classic)?;
-        densities[1].push(density);
-        densities[2].push(samples);
+        target.push(histogram(&rows(classic.1, 0, SHOWN)?));
+        let [density, drawn] = fit(preset, classic)?;
+        model.push(density);
+        samples.push(drawn);
     }
+    let all = [&target[..], &model, &samples].concat();
+    let path = folder.join(format!("{preset}.png"));
+    save(&["target", preset.name(), "samples"], &all, 120.0, &path)?;
+    Ok([target, model])
+}
+
+/// A row of pictures under each name.
+fn save(
+    names: &[&str],
+    densities: &[Vec<f64>],
+    side: f64,
+    path: &Path,
+) -> Result<(), Box<dyn Error>> {
     let figure = draw_densities(&DensitiesConfig {
         columns: &CLASSICS.map(|(name, _)| name),
-        rows: &["target", preset.name(), "samples"],
+        rows: names,
         places: &places(),
-        densities: &densities.concat(),
+        densities,
         title: "",
-        side: 120.0,
+        side,
     })?;
-    figure.save(&folder.join(format!("{preset}.png")))?;
+    figure.save(path)?;
     Ok(())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().ok_or("expected a folder, then models")?;
+    let folder = Path::new(&folder);
     let named: Vec<Preset> = arguments.map(|name| name.parse()).collect::<diffeo::Result<_>>()?;
     let presets = if named.is_empty() { Preset::ALL.to_vec() } else { named };
-    std::fs::create_dir_all(&folder)?;
-    presets.into_iter().try_for_each(|preset| draw(preset, Path::new(&folder)))
+    std::fs::create_dir_all(folder)?;
+    let (mut names, mut densities) = (vec!["target"], Vec::new());
+    for preset in presets {
+        let [target, model] = draw(preset, folder)?;
+        if densities.is_empty() {
+            densities.extend(target);
+        }
+        names.push(preset.name());
+        densities.extend(model);
+        // Drawn anew after each, so that an interrupted run has what it came to.
+        save(&names, &densities, 64.0, &folder.join("overview.png"))?;
+    }
+    Ok(())
 }
