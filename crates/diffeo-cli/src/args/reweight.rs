@@ -54,7 +54,8 @@ pub(crate) struct ReweightArgs {
     /// Columns to leave out
     #[arg(long, value_name = "LIST")]
     pub(crate) exclude: Option<NameList>,
-    /// Bounded weights p2 / (A p2 + (1 - A) p1), at most 1 / A: they stand for a mixture with share A of --from
+    /// Bounded weights p2 / (A p2 + (1 - A) p1), at most 1 / A: where --from has few rows they no longer stand for --to, and averages by weights lie
+    /// between the two populations
     #[arg(long, value_name = "A", allow_negative_numbers = true)]
     pub(crate) relative: Option<f64>,
 

@@ -24,9 +24,9 @@ const UNSEEN: f64 = 0.01;
 
 /// What is known of the two populations at the rows to weight.
 struct Ratios {
-    /// `ln p2 / p1` at each row.
+    /// The logarithm of the weight of each row.
     log: Vec<f64>,
-    /// The same at rows of the second population, if there are any.
+    /// `ln p2 / p1` at rows of the second population, if there are any.
     there: Option<Vec<f64>>,
     /// What the columns are, so that rows that were left out are so again.
     columns: Vec<Column>,

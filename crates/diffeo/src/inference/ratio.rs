@@ -114,7 +114,8 @@ fn log_ratio(model: &Model, x: &Rows, threads: usize) -> Result<Vec<f64>> {
     Ok(first.iter().zip(&second).map(ratio).collect())
 }
 
-/// `ln` of the relative ratio `p2 / (share p2 + (1 - share) p1)`, which is at most `1 / share`: a bounded weight, for a mixture of the two in place of the first.
+/// `ln` of the relative ratio `p2 / (share p2 + (1 - share) p1)`, which is at most `1 / share`: draws of the first then stand for the second only where the
+/// first has density enough, and where it has little for the first.
 ///
 /// Reference: Yamada, Suzuki, Kanamori, Hachiya, Sugiyama. *Relative Density-Ratio Estimation for Robust Distribution Comparison*. Neural Computation 25, 2013.
 ///
