@@ -39,9 +39,8 @@ struct Ratios {
 /// Runs `diffeo reweight`.
 pub(super) fn run(args: &ReweightArgs, common: &Common, console: &Console) -> Result<Report> {
     let mut plan = plan(args, common)?;
-    if let Some(out) = plan.output() {
-        checked_output(out, &plan.inputs(), args.force, console)?;
-    }
+    let check = |out| checked_output(out, &plan.inputs(), args.force, console);
+    let out = plan.output().map(check).transpose()?;
     refuse_streams(&plan)?;
     if !args.force && plan.out.is_some() {
         refuse_column(&Reader::open(plan.weighted(), &plan.read)?, WEIGHT)?;
@@ -56,8 +55,8 @@ pub(super) fn run(args: &ReweightArgs, common: &Common, console: &Console) -> Re
         Sources::Tables(tables) => learned::ratios(&plan, tables, console)?,
     };
     let weights = Weights::new(ratios.log.clone())?;
-    if let Some(out) = plan.output() {
-        write(&plan, &out, &ratios, console)?;
+    if let Some(out) = &out {
+        write(&plan, out, &ratios, console)?;
     }
     Ok(report(&plan, &ratios, &weights, console))
 }
