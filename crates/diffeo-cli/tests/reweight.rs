@@ -57,6 +57,8 @@ fn rows_of_one_population_stand_for_another() {
     assert_eq!(run_in(folder.path(), &one).expect(0, &[]).json()["outcome"], found["outcome"]);
     let bounded = format!("{line} --force --relative 0.5");
     run_in(folder.path(), &bounded).expect(0, &[]);
+    let told = run_in(folder.path(), &bounded.replace("--json", "")).expect(0, &[]).stdout;
+    assert!(told.contains("lie between the two populations"), "{told}");
     let written = fs::read_to_string(at(&folder, "w.csv")).expect("written");
     let weights = column(&written, "weight");
     assert!(weights.iter().all(|w| w.parse::<f64>().expect("a number") <= 2.0));

@@ -147,6 +147,11 @@ fn report(plan: &ReweightPlan, ratios: &Ratios, weights: &Weights, console: &Con
     if let Some(name) = &plan.args.outcome {
         report.line(format!("average of {} in the population of --to", quoted(name)));
         averages::report(name, &ratios.averages, &mut report);
+        if plan.relative.is_some() {
+            report.line(
+                "weights are bounded: averages by weights alone lie between the two populations",
+            );
+        }
     }
     report.line(format!("weights: {verdict}"));
     if let Some(out) = &plan.out {
