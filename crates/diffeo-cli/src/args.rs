@@ -4,6 +4,7 @@ mod fit;
 mod model;
 mod reweight;
 mod sample;
+mod truncate;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(crate) use fit::{FitArgs, ResumeMode};
 pub(crate) use model::{CheckArgs, EvaluateArgs, InspectArgs, PlotArgs, PlotKind, ScoreArgs};
 pub(crate) use reweight::ReweightArgs;
 pub(crate) use sample::SampleArgs;
+pub(crate) use truncate::TruncateArgs;
 
 /// The exit codes, shown at the end of every long help text.
 macro_rules! exit_codes {
@@ -148,6 +150,7 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     Sample(SampleArgs),
     Reweight(Box<ReweightArgs>),
+    Truncate(TruncateArgs),
     Check(CheckArgs),
     Inspect(InspectArgs),
     Plot(PlotArgs),

@@ -9,6 +9,7 @@ mod plot;
 mod reweight;
 mod sample;
 mod score;
+mod truncate;
 
 use diffeo::Result;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(cli: &Cli, console: &Console) -> Result<Report> {
         Command::Score(args) => score::run(args, &cli.common, console),
         Command::Evaluate(args) => evaluate::run(args, &cli.common, console),
         Command::Sample(args) => sample::run(args, &cli.common, console),
+        Command::Truncate(args) => truncate::run(args, &cli.common, console),
         Command::Reweight(args) => reweight::run(args, &cli.common, console),
         Command::Check(args) => check::run(args, &cli.common, console),
         Command::Inspect(args) => inspect::run(args, &cli.common, console),

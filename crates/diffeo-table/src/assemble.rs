@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray,
     TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field};
+use arrow_schema::{DataType, Field};
 use diffeo::{Column, ColumnKind, Error, Result, Rows, Step, quoted};
 
 use crate::chunk::{Chunk, batch_of, check_names};
@@ -108,7 +108,7 @@ fn wholes(
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::TimeUnit;
+    use arrow_schema::TimeUnit;
 
     use super::*;
 
@@ -146,7 +146,7 @@ mod tests {
         ];
         let rows = Rows::new(rows, 6).unwrap();
         let chunk = Chunk::from_columns(&columns, &rows, &[("log_prob", vec![1.5, nan])]).unwrap();
-        let types = |batch: &arrow::array::RecordBatch| -> Vec<DataType> {
+        let types = |batch: &arrow_array::RecordBatch| -> Vec<DataType> {
             batch.columns().iter().map(|a| a.data_type().clone()).collect()
         };
         let (text, typed) = (DataType::Utf8, DataType::Boolean);

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
 };
-use arrow::compute::{filter, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema};
+use arrow_select::filter::{filter, filter_record_batch};
 use diffeo::{Column, Error, ErrorKind, Result, Rows, printable, quoted};
 
 use crate::coding::Coder;
@@ -312,9 +312,19 @@ impl Chunk {
     }
 
     /// The rows that are marked.
-    pub(crate) fn keep(&self, keep: &[bool]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if there are not as many marks as rows.
+    pub fn keep(&self, keep: &[bool]) -> Result<Self> {
         let mask = BooleanArray::from(keep.to_vec());
         let fault = |e| Error::data(format!("cannot leave out rows: {e}"));
+        if keep.len() != self.rows() {
+            return Err(Error::data(format!(
+                "cannot leave out rows: {} marks for {} rows",
+                keep.len(),
+                self.rows()
+            )));
+        }
         let batch = filter_record_batch(&self.batch, &mask).map_err(fault)?;
         let pick = |numbers: &Arc<[f64]>| -> Arc<[f64]> {
             numbers.iter().zip(keep).filter(|&(_, &k)| k).map(|(&x, _)| x).collect()

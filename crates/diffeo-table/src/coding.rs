@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_cast::cast;
+use arrow_schema::{DataType, TimeUnit};
 use diffeo::{Column, ColumnKind, quoted};
 
 use crate::dates::{self, DAY, Stamp};
@@ -252,11 +254,11 @@ pub(crate) fn each_stamp(
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{
+    use arrow_array::types::Int32Type;
+    use arrow_array::{
         BooleanArray, Date32Array, DictionaryArray, Float64Array, Int32Array, Int64Array,
         LargeStringArray, TimestampMillisecondArray,
     };
-    use arrow::datatypes::Int32Type;
 
     use super::*;
 

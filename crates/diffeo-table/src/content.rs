@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, ArrayRef, StringArray};
-use arrow::datatypes::DataType;
+use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_schema::DataType;
 use diffeo::{Column, quoted};
 
 use crate::coding::{each_level, each_stamp, text_of};
@@ -273,10 +273,11 @@ fn recode(values: &mut [f64], moved: &[usize], beyond: usize, number: impl Fn(us
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{
+    use arrow_array::types::{Int8Type, Int32Type};
+    use arrow_array::{
         BooleanArray, DictionaryArray, Float64Array, LargeStringArray, TimestampSecondArray,
     };
-    use arrow::datatypes::{Field, Int8Type, Int32Type};
+    use arrow_schema::Field;
 
     use super::*;
     use crate::chunk::{Chunk, batch_of};

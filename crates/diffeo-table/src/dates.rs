@@ -1,7 +1,7 @@
 //! Dates and times as text, in the forms of ISO 8601, and as numbers since 1970.
 
-use arrow::compute::kernels::cast_utils::{Parser, string_to_timestamp_nanos};
-use arrow::datatypes::Date32Type;
+use arrow_array::types::Date32Type;
+use arrow_cast::parse::{Parser, string_to_timestamp_nanos};
 
 /// Seconds of a day.
 pub(crate) const DAY: f64 = 86_400.0;

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a15_panic_of_a_decoder_is_a_data_error() {
-        let cut = || drop(arrow::buffer::ScalarBuffer::<i64>::from(vec![1]).slice(0, 7));
+        let cut = || drop(arrow_buffer::ScalarBuffer::<i64>::from(vec![1]).slice(0, 7));
         let result = guarded("test", || {
             cut();
             Ok(())

@@ -1,6 +1,6 @@
 //! What a reader has to know of a column to give its numbers.
 
-use arrow::array::ArrayRef;
+use arrow_array::ArrayRef;
 use diffeo::{Column, ColumnKind};
 
 use crate::coding::Coder;

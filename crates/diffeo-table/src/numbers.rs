@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, Int64Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, Float64Array};
+use arrow_cast::cast;
+use arrow_schema::DataType;
 
 use crate::number::{Cell, EXACT_INTEGER, Words, not_a_number, parse};
 
@@ -224,7 +226,7 @@ fn beyond(x: f64, allowed: &Allowed) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Int64Array, StringArray, TimestampSecondArray};
+    use arrow_array::{BooleanArray, Int64Array, StringArray, TimestampSecondArray};
 
     use super::*;
 

@@ -1,7 +1,8 @@
 //! Which columns of a table hold numbers, for users who name none.
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, SchemaRef};
 use diffeo::Result;
 
 use crate::coding::text_of;

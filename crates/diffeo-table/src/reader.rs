@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use arrow::datatypes::SchemaRef;
+use arrow_schema::SchemaRef;
 use diffeo::{Column, Error, Result, quoted};
 
 use crate::chunk::{Chunk, Origin, Places, check_names, missing_columns};

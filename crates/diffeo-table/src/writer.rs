@@ -1,6 +1,6 @@
 //! The writer of all formats: a file that is whole or not there.
 
-use arrow::datatypes::SchemaRef;
+use arrow_schema::SchemaRef;
 use diffeo::{Error, ErrorKind, Result, quoted};
 
 use crate::chunk::Chunk;

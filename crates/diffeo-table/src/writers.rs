@@ -1,6 +1,6 @@
 //! One encoder a format.
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use diffeo::Error;
 
 pub(crate) mod arrow_ipc;

@@ -152,6 +152,58 @@ fn a_conditional_model_is_checked_at_the_contexts_of_the_data() {
     );
 }
 
+/// Posteriors that are known exactly, by their draws: pass; the same widened by 1.2 or moved by a third of a deviation does not, in any of the three tests.
+#[test]
+fn posteriors_are_calibrated_given_each_context_or_fail() {
+    let model = model(randomised(&spec(Preset::Maf, 2, 1, Precision::F64), 9, 0.5));
+    let n = 4000;
+    let mut rng = Streams::new(6).rng(Purpose::Check, 99, 0);
+    let context = Rows::new((0..n).map(|_| normal(&mut rng)).collect(), 1).unwrap();
+    let drawn = |temperature| {
+        let options = SampleOptions { seed: 77, threads: 2, temperature, ..Default::default() };
+        model.sample(n, Some(&context), &options).unwrap()
+    };
+    let of = |x: Rows| {
+        let data = CheckData { x, context: Some(context.clone()) };
+        let options = CheckOptions { samples: n, ..OPTIONS };
+        check(&model, Some(&data), &options).unwrap()
+    };
+    let exact = of(drawn(1.0));
+    println!("{exact:#?}");
+    all_pass(&exact);
+    let tests = ["sbc:a", "sbc:b", "tarp", "local_calibration"];
+    let names: Vec<_> = exact.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names[names.len() - 4..], tests);
+    // The model is wider than this data.
+    let inflated = of(drawn(1.0 / 1.2));
+    assert!(tests.iter().all(|name| failed(&inflated).contains(name)), "{inflated:#?}");
+    let wide = inflated.iter().find(|r| r.name == "sbc:a").unwrap();
+    assert!(wide.detail.contains("they lie as data 0.8"), "{}", wide.detail);
+    let centre = drawn(0.0);
+    let mut moved = drawn(1.0);
+    let spread = |j: usize| {
+        let square = |(a, b): (f64, f64)| (a - b) * (a - b) / n as f64;
+        let columns = moved.column(j).into_iter().zip(centre.column(j));
+        columns.map(square).sum::<f64>().sqrt()
+    };
+    let by = [spread(0) / 3.0, spread(1) / 3.0];
+    moved
+        .values_mut()
+        .chunks_mut(2)
+        .for_each(|row| row.iter_mut().zip(by).for_each(|(v, b)| *v += b));
+    let shifted = of(moved);
+    assert!(tests.iter().all(|name| failed(&shifted).contains(name)), "{shifted:#?}");
+    // Right on the whole, wrong near some contexts: too wide on one side and too narrow on the other.
+    let [narrow, wide] = [drawn(1.0 / 1.8), drawn(1.8)];
+    let mut mixed = drawn(1.0);
+    for i in 0..n {
+        let from = if context.row(i)[0] < 0.0 { &narrow } else { &wide };
+        mixed.row_mut(i).copy_from_slice(from.row(i));
+    }
+    let mixed = of(mixed);
+    assert!(failed(&mixed).contains(&"local_calibration"), "{mixed:#?}");
+}
+
 #[test]
 fn a_seed_gives_the_same_results_on_any_number_of_threads() {
     let model = mixed();

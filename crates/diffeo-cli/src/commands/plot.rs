@@ -5,6 +5,7 @@ mod density;
 
 use std::path::{Path, PathBuf};
 
+use diffeo::check::{CheckData, CheckOptions, posterior_ranks};
 use diffeo::train::Loss;
 use diffeo::{Column, ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
 use diffeo_plot::{
@@ -24,6 +25,10 @@ use crate::preflight::{self, Target};
 const ROWS: u64 = 4000;
 /// More points than this make a picture slow and no better.
 const ROWS_MAX: u64 = 1_000_000;
+
+/// Names of the panels that are of no column.
+const OF_DENSITY: &str = "density of the row";
+const OF_DISTANCE: &str = "distance to a random point";
 
 struct Plan {
     model: PathBuf,
@@ -222,30 +227,40 @@ impl Scene {
         Some(means)
     }
 
-    /// Samples among which the places of the data are found. The band of the picture is that of the data's noise alone, so that of the
-    /// samples must be small beside it: sixteen for each row widen the bars by 3 %.
-    fn calibration_samples(&self, data: &Batch) -> Result<(Rows, Vec<f64>)> {
+    /// The places of the data among samples that all rows share: by density, then column by column. The band of the picture is that of the data's
+    /// noise alone, so that of the samples must be small beside it: sixteen for each row widen the bars by 3 %.
+    fn ranks_among_all(&self, data: &Batch) -> Result<Rows> {
         const SAMPLES_PER_ROW: usize = 16;
-        let n = data.x.len();
-        let again: Vec<usize> = (0..SAMPLES_PER_ROW * n).map(|i| i % n.max(1)).collect();
-        let context = data.context.as_ref().map(|context| context.select(&again));
-        let (context, options) = (context.as_ref(), self.sample_options());
-        let samples = self.loaded.model.sample(again.len(), context, &options)?;
+        let model = &self.loaded.model;
+        let n = SAMPLES_PER_ROW * data.x.len();
+        let samples = model.sample(n, None, &self.sample_options())?;
         // Scored as the data is: the same outcomes must tie.
-        let log_prob = self.loaded.model.log_prob(&samples, context, self.threads)?;
-        Ok((samples, log_prob))
+        let of_samples = model.log_prob(&samples, None, self.threads)?;
+        let of_data = model.log_prob(&data.x, None, self.threads)?;
+        let by_density = calibration::ranks(&one_column(of_data)?, &one_column(of_samples)?)?;
+        beside(&[&by_density, &calibration::ranks(&data.x, &samples)?])
     }
 
-    /// The places of the data among samples: by density, then column by column.
+    /// The places of the data among draws at each row's own context: by density, by distance to a random row, then column by column.
+    fn ranks_among_own(&self, data: &Batch, context: &Rows) -> Result<Rows> {
+        let data = CheckData { x: data.x.clone(), context: Some(context.clone()) };
+        let options = CheckOptions {
+            seed: self.seed,
+            threads: self.threads,
+            samples: data.x.len().max(CheckOptions::SAMPLES_MIN),
+        };
+        let ranks = posterior_ranks(&self.loaded.model, &data, &options)?;
+        beside(&[&one_column(ranks.density)?, &one_column(ranks.distance)?, &ranks.columns])
+    }
+
+    /// The calibration of the model, column by column and as a whole.
     fn draw_calibration(&self, data: &Batch) -> Result<Figure> {
-        let context = data.context.as_ref();
-        let (samples, of_samples) = self.calibration_samples(data)?;
-        let of_data = self.loaded.model.log_prob(&data.x, context, self.threads)?;
-        let of_columns = calibration::ranks(&data.x, &samples)?;
-        let places =
-            calibration::with_density(&of_columns, &of_data, &of_samples, context.is_some())?;
-        let mut columns = vec![diffeo_plot::Column::real("density of the row".to_owned())];
-        columns.extend(self.columns.iter().cloned());
+        let (names, places) = match &data.context {
+            None => (vec![OF_DENSITY], self.ranks_among_all(data)?),
+            Some(context) => (vec![OF_DENSITY, OF_DISTANCE], self.ranks_among_own(data, context)?),
+        };
+        let names = names.into_iter().map(|name| diffeo_plot::Column::real(name.to_owned()));
+        let columns: Vec<_> = names.chain(self.columns.iter().cloned()).collect();
         draw_calibration(&CalibrationConfig::new(&columns, matrix(&places)?)).map_err(plot_error)
     }
 
@@ -312,6 +327,17 @@ fn draw_loss(model: &Model) -> Result<Figure> {
     let mut config = LossCurveConfig::new(&points);
     config.best_step = summary.map(|summary| summary.best_step);
     draw_loss_curve(&config).map_err(plot_error)
+}
+
+fn one_column(values: Vec<f64>) -> Result<Rows> {
+    Rows::new(values, 1)
+}
+
+/// Tables of equally many rows as one.
+fn beside(tables: &[&Rows]) -> Result<Rows> {
+    let rows = 0..tables.first().map_or(0, |table| table.len());
+    let values = rows.flat_map(|i| tables.iter().flat_map(move |table| table.row(i)).copied());
+    Rows::new(values.collect(), tables.iter().map(|table| table.width()).sum())
 }
 
 fn matrix(rows: &Rows) -> Result<Matrix<'_>> {

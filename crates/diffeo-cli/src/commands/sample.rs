@@ -5,7 +5,7 @@ mod region;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use diffeo::inference::RejectionOptions;
+use diffeo::inference::{Estimate, RejectionOptions};
 use diffeo::{Column, Error, Result, Rows, SampleOptions, Schema, quoted};
 use diffeo_table::{Chunk, Input, Output, ReadOptions, Reader, Writer};
 
@@ -71,7 +71,7 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
     console.note(format!("{} rows drawn with seed {seed}", grouped(rows)));
     let mut report = Report::default();
     if let Some(region) = sampler.region.filter(|_| rows > 0) {
-        let [probability, error] = region.probability();
+        let Estimate { mean: probability, standard_error: error } = region.probability();
         console.note(format!("the region has probability {probability:.4} ± {error:.4}"));
         report.number("probability", probability);
         report.number("probability_stderr", error);

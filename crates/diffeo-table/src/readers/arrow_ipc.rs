@@ -3,11 +3,11 @@
 //! A file is a stream between two marks with a footer behind it; it is read front to back, so a pipe will do. Each message is
 //! read whole and checked before the decoder sees it: the decoder trusts the lengths in it.
 
-use arrow::array::RecordBatch;
-use arrow::buffer::Buffer;
-use arrow::datatypes::SchemaRef;
-use arrow::ipc::reader::StreamDecoder;
-use arrow::ipc::{MessageHeader, root_as_message};
+use arrow_array::RecordBatch;
+use arrow_buffer::Buffer;
+use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::{MessageHeader, root_as_message};
+use arrow_schema::SchemaRef;
 use diffeo::{Error, ErrorKind, Result, printable};
 
 use super::decode::{Decode, Decoded};
@@ -65,7 +65,7 @@ impl IpcReader {
             is_file,
             decoder: StreamDecoder::new(),
             started: false,
-            schema: SchemaRef::new(arrow::datatypes::Schema::empty()),
+            schema: SchemaRef::new(arrow_schema::Schema::empty()),
             keep: None,
             batch: None,
             position,
@@ -267,7 +267,7 @@ impl Decode for IpcReader {
 }
 
 /// Places of the compressed buffers in the body of a message, if there are any.
-fn packed_buffers(message: &arrow::ipc::Message<'_>) -> Result<Vec<(i64, i64)>> {
+fn packed_buffers(message: &arrow_ipc::Message<'_>) -> Result<Vec<(i64, i64)>> {
     let batch = match message.header_type() {
         MessageHeader::RecordBatch => message.header_as_record_batch(),
         MessageHeader::DictionaryBatch => {

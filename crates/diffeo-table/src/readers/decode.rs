@@ -1,7 +1,7 @@
 //! The contract of a decoder.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use diffeo::Result;
 
 /// What each format provides; all of it may panic on damaged files and is only called under [`crate::guard::guarded`].

@@ -5,9 +5,10 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch};
-use arrow::buffer::ScalarBuffer;
-use arrow::datatypes::{self as types, DataType, Field, Schema, SchemaRef};
+use arrow_array::types;
+use arrow_array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch};
+use arrow_buffer::ScalarBuffer;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use diffeo::{Error, ErrorKind, Result};
 
 use super::decode::{Decode, Decoded, numbered_names};

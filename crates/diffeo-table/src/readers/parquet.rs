@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow_schema::SchemaRef;
 use diffeo::{Error, Result, printable};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{

@@ -2,9 +2,9 @@
 
 use std::io::{BufWriter, Write};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use arrow::ipc::writer::{FileWriter, StreamWriter};
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::{FileWriter, StreamWriter};
+use arrow_schema::SchemaRef;
 
 use super::{Encode, Failure, failure};
 use crate::target::Sink;

@@ -1,11 +1,13 @@
 //! Cells of Arrow columns as text.
 
-use arrow::array::{
-    Array, AsArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, make_array,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type};
+use arrow_array::{
+    Array, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, make_array,
 };
-use arrow::datatypes::{DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type};
-use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::ArrowError;
+use arrow_schema::DataType;
 
 use super::{Failure, failure};
 

@@ -1,6 +1,6 @@
 //! CSV and TSV (RFC 4180; lines end in LF).
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 
 use super::cells::{Kind, columns};
 use super::packed::Packed;

@@ -1,6 +1,6 @@
 //! JSON lines: one object a row. JSON has no infinities and no NaN; they are written as the strings `"inf"`, `"-inf"` and `"NaN"`.
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 
 use super::cells::{Kind, columns};
 use super::packed::Packed;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 
 use super::{Encode, Failure};
 use crate::numbers::{Allowed, Fault, parse_column};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float32Array, RecordBatch};
+use arrow_array::{ArrayRef, Float32Array, RecordBatch};
 use diffeo_table::{Format, Input, Output, ReadOptions, Reader, Writer};
 
 use crate::files::Folder;

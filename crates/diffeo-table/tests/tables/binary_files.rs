@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Decimal128Array, Float32Array, Float64Array, Int64Array, RecordBatch,
-};
+use arrow_array::{ArrayRef, Decimal128Array, Float32Array, Float64Array, Int64Array, RecordBatch};
 use diffeo::ErrorKind;
 use diffeo_table::{Input, Missing, ReadOptions, Reader};
 
@@ -167,7 +165,7 @@ fn decimals_are_numbers() {
 
 #[test]
 fn a12_typed_files_with_doubled_names_are_refused() {
-    use arrow::datatypes::{DataType, Field, Schema};
+    use arrow_schema::{DataType, Field, Schema};
     let schema = Schema::new(vec![
         Field::new("a", DataType::Int64, false),
         Field::new("a", DataType::Int64, false),
@@ -176,7 +174,7 @@ fn a12_typed_files_with_doubled_names_are_refused() {
     let batch = RecordBatch::try_new(Arc::new(schema), vec![column.clone(), column]).unwrap();
     let folder = Folder::new();
     let path = folder.path("d.arrow");
-    let mut writer = arrow::ipc::writer::FileWriter::try_new(
+    let mut writer = arrow_ipc::writer::FileWriter::try_new(
         std::fs::File::create(&path).unwrap(),
         &batch.schema(),
     )

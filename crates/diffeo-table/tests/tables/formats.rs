@@ -72,11 +72,11 @@ fn columns_pass_through_unchanged() {
 
 #[test]
 fn parquet_types_survive_a_round_trip() {
-    use arrow::array::{
+    use arrow_array::types::Int32Type;
+    use arrow_array::{
         ArrayRef, DictionaryArray, Float32Array, Int16Array, RecordBatch, StringArray,
         TimestampSecondArray,
     };
-    use arrow::datatypes::Int32Type;
     use std::sync::Arc;
     let folder = Folder::new();
     let words: DictionaryArray<Int32Type> = ["u", "v", "u"].into_iter().collect();
@@ -135,11 +135,11 @@ fn needed_columns_of_a_text_become_numbers_in_typed_formats() {
             assert_eq!(chunk.numbers(&names(&["x"])).unwrap().values(), [1.5, 2.0]);
         }
     }
-    assert_eq!(parquet_type(&folder.path("out.parquet"), 1), arrow::datatypes::DataType::Float64);
-    assert_eq!(parquet_type(&folder.path("out.parquet"), 0), arrow::datatypes::DataType::Utf8);
+    assert_eq!(parquet_type(&folder.path("out.parquet"), 1), arrow_schema::DataType::Float64);
+    assert_eq!(parquet_type(&folder.path("out.parquet"), 0), arrow_schema::DataType::Utf8);
 }
 
-fn parquet_type(path: &Path, column: usize) -> arrow::datatypes::DataType {
+fn parquet_type(path: &Path, column: usize) -> arrow_schema::DataType {
     let file = std::fs::File::open(path).unwrap();
     let builder =
         parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{
+use arrow_array::types::Int32Type;
+use arrow_array::{
     ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray,
 };
-use arrow::datatypes::Int32Type;
 use diffeo::ErrorKind;
 use diffeo_table::{Output, ReadOptions, Writer};
 
@@ -52,8 +52,8 @@ fn batch() -> RecordBatch {
     .unwrap()
 }
 
-fn ipc(stream: bool, compression: Option<arrow::ipc::CompressionType>) -> Vec<u8> {
-    use arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
+fn ipc(stream: bool, compression: Option<arrow_ipc::CompressionType>) -> Vec<u8> {
+    use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
     let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
     let batch = batch();
     if stream {
@@ -149,7 +149,7 @@ fn a15_every_truncation_and_byte_change_of_compressed_parquet() {
 
 #[test]
 fn a15_every_truncation_and_byte_change_of_arrow() {
-    use arrow::ipc::CompressionType;
+    use arrow_ipc::CompressionType;
     if with_little_memory("a15_every_truncation_and_byte_change_of_arrow") {
         attack("d.arrow", &ipc(false, None), true);
         attack("d.arrow", &ipc(false, Some(CompressionType::LZ4_FRAME)), true);

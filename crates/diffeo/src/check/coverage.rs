@@ -4,28 +4,29 @@
 //! should hold a share `q` holds the rows above `1 - q` (Hyndman. *Computing and graphing highest density regions*. Am. Stat. 50, 1996).
 
 use super::calibration::largest_gap;
+use super::ranks::{PosteriorRanks, rank_sorted};
 use super::subject::{Draw, Samples, Subject};
 use super::{CheckData, CheckResult};
 use crate::error::Result;
-use crate::host::random::{Purpose, uniform};
-use crate::host::rows::Rows;
+use crate::host::random::Purpose;
 
 /// The distance of distribution functions that passes beside noise.
 const EFFECT: f64 = 0.05;
 /// How often noise alone may exceed its part of the limit.
 const FALSE_ALARM: f64 = 1e-4;
-/// Samples at the context of each row, for a conditional model.
-const SAMPLES_PER_ROW: usize = 32;
-/// Rows of a conditional model that are used.
-const ROWS: usize = 2000;
 /// Points that stand for the uniform distribution.
 const GRID: usize = 10_000;
 const NAME: &str = "coverage";
 
-pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<CheckResult> {
-    let (ranks, samples) = match &data.context {
+/// `own` are the ranks of rows at their own contexts, for a conditional model.
+pub(super) fn check(
+    subject: &Subject<'_>,
+    data: &CheckData,
+    own: Option<&PosteriorRanks>,
+) -> Result<CheckResult> {
+    let (ranks, samples) = match own {
         None => unconditional(subject, data)?,
-        Some(context) => conditional(subject, data, context)?,
+        Some(own) => (own.density.clone(), None),
     };
     let n = ranks.len() as f64;
     // Samples that all rows share have noise too; those of a row are in its rank already.
@@ -52,37 +53,9 @@ fn unconditional(subject: &Subject<'_>, data: &CheckData) -> Result<(Vec<f64>, O
     // Scored as the data is: the same outcomes must tie.
     let mut of_samples = subject.model.log_prob(&samples, None, subject.threads)?;
     of_samples.sort_by(f64::total_cmp);
-    let ranks = log_prob.iter().enumerate().map(|(i, p)| rank(subject, i, *p, &of_samples));
-    Ok((ranks.collect(), Some(of_samples.len())))
-}
-
-/// Ranks of the rows among samples at their own context.
-fn conditional(
-    subject: &Subject<'_>,
-    data: &CheckData,
-    context: &Rows,
-) -> Result<(Vec<f64>, Option<usize>)> {
-    let rows: Vec<usize> = (0..data.x.len().min(ROWS)).collect();
-    let (x, context) = (data.x.select(&rows), context.select(&rows));
-    let log_prob = subject.model.log_prob(&x, Some(&context), subject.threads)?;
-    let again: Vec<usize> = rows.iter().flat_map(|i| [*i; SAMPLES_PER_ROW]).collect();
-    let given = context.select(&again);
-    let options = subject.sample_options(Samples::Coverage);
-    let samples = subject.model.sample(again.len(), Some(&given), &options)?;
-    let of_samples = subject.model.log_prob(&samples, Some(&given), subject.threads)?;
-    let groups = of_samples.chunks(SAMPLES_PER_ROW).zip(log_prob).enumerate();
-    let ranks = groups.map(|(i, (samples, p))| {
-        let mut samples = samples.to_vec();
-        samples.sort_by(f64::total_cmp);
-        rank(subject, i, p, &samples)
+    let ranks = log_prob.iter().enumerate().map(|(i, p)| {
+        let mut rng = subject.streams().rng(Purpose::Check, Draw::Ranks as u64, i as u64);
+        rank_sorted(*p, &of_samples, &mut rng)
     });
-    Ok((ranks.collect(), None))
-}
-
-/// The place of a log-density among sorted ones, at random among its ties and between its neighbours: exactly uniform for one more of them.
-fn rank(subject: &Subject<'_>, row: usize, log_prob: f64, sorted: &[f64]) -> f64 {
-    let below = sorted.partition_point(|s| *s < log_prob);
-    let ties = sorted.partition_point(|s| *s <= log_prob) - below;
-    let mut rng = subject.streams().rng(Purpose::Check, Draw::Ranks as u64, row as u64);
-    (below as f64 + uniform(&mut rng) * (ties + 1) as f64) / (sorted.len() + 1) as f64
+    Ok((ranks.collect(), Some(of_samples.len())))
 }

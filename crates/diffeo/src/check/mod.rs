@@ -13,8 +13,13 @@ mod energy;
 mod importance;
 mod log_det;
 mod normalisation;
+mod ranks;
 mod round_trip;
+mod simulation;
 mod subject;
+mod uniform;
+
+pub use ranks::{PosteriorRanks, posterior_ranks};
 
 use serde::Serialize;
 
@@ -41,6 +46,11 @@ pub struct CheckOptions {
     pub threads: usize,
     /// Most rows of data to use, and rows to draw from the model against them; at least 100.
     pub samples: usize,
+}
+
+impl CheckOptions {
+    /// Fewer samples say nothing.
+    pub const SAMPLES_MIN: usize = 100;
 }
 
 impl Default for CheckOptions {
@@ -92,6 +102,12 @@ impl CheckResult {
 /// * `base_energy`: all of them together, and with the context.
 /// * `coverage`: how many rows lie in regions of highest density, against how many should.
 ///
+/// and for a conditional model, of rows among draws at their own contexts:
+///
+/// * `sbc:COLUMN`: simulation-based calibration, whether the places in the column are uniform.
+/// * `tarp`: whether the places by distance to random points are, in all columns together.
+/// * `local_calibration`: whether all of these are near each context.
+///
 /// The same seed gives the same results for any number of threads.
 ///
 /// # Errors
@@ -114,7 +130,12 @@ pub fn check(
         results.extend(calibration::check(&subject, data, &samples));
         results.push(energy::check(&subject, data, &samples)?);
         results.extend(base::check(&subject, data)?);
-        results.push(coverage::check(&subject, data)?);
+        let own = data.context.as_ref().map(|c| PosteriorRanks::new(&subject, data, c));
+        let own = own.transpose()?;
+        results.push(coverage::check(&subject, data, own.as_ref())?);
+        if let Some(own) = &own {
+            results.extend(simulation::check(model, own));
+        }
     }
     Ok(results)
 }
@@ -131,10 +152,10 @@ fn completed(name: &str, result: Result<CheckResult>) -> Result<CheckResult> {
 
 /// Refuses options and data that cannot be used, before any work.
 fn validate(model: &Model, data: Option<&CheckData>, options: &CheckOptions) -> Result<()> {
-    const SAMPLES_MIN: usize = 100;
-    if options.samples < SAMPLES_MIN {
+    let least = CheckOptions::SAMPLES_MIN;
+    if options.samples < least {
         return Err(Error::config(format!(
-            "a check needs at least {SAMPLES_MIN} samples, found {}",
+            "a check needs at least {least} samples, found {}",
             options.samples
         )));
     }

@@ -50,6 +50,10 @@ pub enum Purpose {
     Accept = 16,
     /// Moves of a Markov chain; the step counts moves, the row chains.
     Move = 17,
+    /// Draws of a prior; the step is the round of simulations.
+    Prior = 18,
+    /// What a simulator draws; the step is the round.
+    Simulate = 19,
 }
 
 /// The source of all randomness: a seed.

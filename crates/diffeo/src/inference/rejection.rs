@@ -159,8 +159,7 @@ impl Taken {
     }
 
     fn finish(self, tries: u64, accepted: u64, log_bound: f64) -> Result<Accepted> {
-        let (n, rate) = (tries as f64, accepted as f64 / tries as f64);
-        let rate = Estimate { mean: rate, standard_error: (rate * (1.0 - rate) / n).sqrt() };
+        let rate = Estimate::of_share(accepted, tries);
         let rows = Rows::new(self.rows, self.width)?;
         Ok(Accepted { rows, tries, log_bound, raised: self.raised, rate })
     }

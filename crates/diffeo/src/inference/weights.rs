@@ -14,6 +14,14 @@ pub struct Estimate {
     pub standard_error: f64,
 }
 
+impl Estimate {
+    /// The probability of what was so in `count` of `n` independent draws.
+    pub fn of_share(count: u64, n: u64) -> Self {
+        let (n, mean) = (n as f64, count as f64 / n as f64);
+        Self { mean, standard_error: (mean * (1.0 - mean) / n).sqrt() }
+    }
+}
+
 /// Weights `w_i = p(x_i) / q(x_i)` of draws `x_i` of a proposal `q`, by which they stand for a target `p`. Kept as logarithms, so that
 /// densities may be known up to a constant and neither overflow nor vanish.
 ///

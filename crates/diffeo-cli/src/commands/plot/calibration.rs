@@ -9,11 +9,6 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// are spread evenly over the shares that these take, so that a right model is flat for them too. A missing value has no place, and none
 /// among the samples counts.
 pub(super) fn ranks(data: &Rows, samples: &Rows) -> Result<Rows> {
-    ranks_from(data, samples, 0)
-}
-
-/// The same for rows of which the first is number `first` of the table.
-fn ranks_from(data: &Rows, samples: &Rows, first: usize) -> Result<Rows> {
     let width = data.width();
     let mut ranks = vec![f64::NAN; data.values().len()];
     for j in 0..width {
@@ -26,40 +21,13 @@ fn ranks_from(data: &Rows, samples: &Rows, first: usize) -> Result<Rows> {
             }
             let below = sorted.partition_point(|s| *s < value);
             let ties = sorted.partition_point(|s| *s <= value) - below;
-            let within = ((first + i) as f64 * GOLDEN).fract();
+            let within = (i as f64 * GOLDEN).fract();
             if let Some(rank) = ranks.get_mut(i * width + j) {
                 *rank = (below as f64 + within * (ties + 1) as f64) / (sorted.len() + 1) as f64;
             }
         }
     }
     Rows::new(ranks, width)
-}
-
-/// The places of the data as a whole, by density: those of each row's log-density among the samples, first, then those of its columns.
-///
-/// Samples `i`, `i + n`, `i + 2 n` ... are at the context of row `i`; without contexts all samples serve all rows.
-pub(super) fn with_density(
-    of_columns: &Rows,
-    data: &[f64],
-    samples: &[f64],
-    has_context: bool,
-) -> Result<Rows> {
-    let n = data.len();
-    let one = |values: Vec<f64>| Rows::new(values, 1);
-    let places = match has_context {
-        false => ranks(&one(data.to_vec())?, &one(samples.to_vec())?)?.into_values(),
-        true => {
-            let own = |i: usize| samples.iter().skip(i).step_by(n).copied().collect();
-            let place = |i: usize| ranks_from(&one(vec![data[i]])?, &one(own(i))?, i);
-            let places = (0..n).map(place).collect::<Result<Vec<Rows>>>()?;
-            places.into_iter().flat_map(Rows::into_values).collect()
-        }
-    };
-    let rows = places
-        .iter()
-        .enumerate()
-        .flat_map(|(i, place)| std::iter::once(*place).chain(of_columns.row(i).iter().copied()));
-    Rows::new(rows.collect(), of_columns.width() + 1)
 }
 
 #[cfg(test)]

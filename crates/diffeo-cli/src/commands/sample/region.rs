@@ -1,6 +1,6 @@
 //! `--where`: a region of a model's columns, and rows drawn within it.
 
-use diffeo::inference::{ModelProposal, RejectionOptions, draw_within};
+use diffeo::inference::{Estimate, ModelProposal, RejectionOptions, draw_within};
 use diffeo::{Column, ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
 
 use crate::columns::{Comparison, Condition};
@@ -79,9 +79,8 @@ impl Region {
     }
 
     /// The probability of the region under the model, and its standard error.
-    pub(super) fn probability(&self) -> [f64; 2] {
-        let (tries, rate) = (self.tries as f64, self.accepted as f64 / self.tries as f64);
-        [rate, (rate * (1.0 - rate) / tries).sqrt()]
+    pub(super) fn probability(&self) -> Estimate {
+        Estimate::of_share(self.accepted, self.tries)
     }
 }
 
