@@ -5,9 +5,8 @@ use std::f64::consts::LN_10;
 use burn::tensor::{Tensor, TensorData};
 
 use super::hamiltonian::{Points, move_points};
-use super::laplace::value_and_gradient;
 use super::proposal::{FlowProposal, Proposal};
-use super::target::LogDensity;
+use super::target::{LogDensity, expect_slopes, value_and_gradient};
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::flow::Flow;
@@ -91,7 +90,8 @@ impl<D: LogDensity> Bootstrap<D> {
     /// At the first iteration.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Config`] for options out of range, [`crate::ErrorKind::Shape`] if flow and target differ in width.
+    /// [`crate::ErrorKind::Config`] for options out of range, [`crate::ErrorKind::Shape`] if flow and target differ in width,
+    /// [`crate::ErrorKind::Domain`] if the target's slope by a number is finite at no draw.
     pub fn new(flow: Flow, target: D, options: BootstrapOptions) -> Result<Self> {
         let counts = [options.draws, options.levels, options.leapfrogs, options.steps];
         let has_room = options.stored >= options.draws;
@@ -107,6 +107,8 @@ impl<D: LogDensity> Bootstrap<D> {
                 "the target has {expected} numbers in a row, the flow {found}"
             )));
         }
+        let (drawn, _) = FlowProposal { flow: &flow, seed: options.seed }.draw(0, options.draws)?;
+        expect_slopes(&target, &drawn)?;
         let store = Store { width: flow.dims(), most: options.stored, ..Store::default() };
         Ok(Self {
             target,

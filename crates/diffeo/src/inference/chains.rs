@@ -2,9 +2,8 @@
 
 use super::convergence::{bulk_effective_size, r_hat};
 use super::hamiltonian::{Points, move_points};
-use super::laplace::value_and_gradient;
 use super::proposal::Proposal;
-use super::target::LogDensity;
+use super::target::{LogDensity, expect_slopes, value_and_gradient};
 use crate::error::{Error, Result};
 use crate::host::random::{Purpose, Streams, uniform_open};
 use crate::host::rows::Rows;
@@ -108,6 +107,9 @@ pub fn run_chains(
     options.validate(target, proposal)?;
     let (n, streams) = (options.chains, Streams::new(options.seed));
     let (start, mut log_q) = proposal.draw(0, n)?;
+    if options.local_moves > 0 {
+        expect_slopes(target, &start)?;
+    }
     let mut points = OfTarget::new(target, start)?;
     let mut kept = vec![Vec::new(); n];
     let (mut accepted, mut moved, mut step_size) = (0, 0, options.step_size);

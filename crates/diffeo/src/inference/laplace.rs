@@ -1,10 +1,10 @@
 //! The mode of a density and the spread about it: where a variational fit starts.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
-use super::target::LogDensity;
+use super::target::{LogDensity, value_and_gradient};
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::linalg::{SquareMatrix, host_values};
+use crate::host::linalg::SquareMatrix;
 use crate::host::random::{Purpose, Streams, normal};
 use crate::host::rows::Rows;
 
@@ -22,28 +22,6 @@ const STARTS: u64 = 4;
 const APART: f64 = 1e-2;
 /// Smallest curvature, over the largest: a flat direction is as wide as that.
 const CURVATURE_MIN: f64 = 1e-12;
-
-/// `ln p~` and its gradient at rows.
-///
-/// # Errors
-/// Those of the density.
-pub(super) fn value_and_gradient(target: &dyn LogDensity, x: &Rows) -> Result<(Vec<f64>, Rows)> {
-    let data = TensorData::new(x.values().to_vec(), [x.len(), x.width()]);
-    let x_tensor = Tensor::<2>::from_data(data, (&Device::flex(), DType::F64));
-    let leaf = x_tensor.autodiff().require_grad();
-    let log_p = target.log_density(leaf.clone())?;
-    let values = host_values(log_p.clone().detach())?;
-    if !log_p.is_tracked() {
-        return Ok((values, Rows::zeros(x.len(), x.width())));
-    }
-    // Rows do not depend on each other, so that the gradient of the sum holds those of all.
-    let mut gradients = log_p.sum().backward();
-    let gradient = match leaf.grad_remove(&mut gradients) {
-        Some(gradient) => Rows::new(host_values(gradient)?, x.width())?,
-        None => Rows::zeros(x.len(), x.width()),
-    };
-    Ok((values, gradient))
-}
 
 /// A target in coordinates `u` in which its mode is the origin and its curvature there that of a standard normal: `x = mode + L u`. Far from normal it is still
 /// of order one, which a flow needs to start.

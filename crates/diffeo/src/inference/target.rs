@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::linalg::host_values;
 use crate::host::parallel;
 use crate::host::rows::Rows;
@@ -109,4 +109,53 @@ pub(super) fn log_density_of(target: &dyn LogDensity, rows: &Rows) -> Result<Vec
         (&Device::flex(), DType::F64),
     );
     host_values(target.log_density(x)?)
+}
+
+/// `ln p~` and its gradient at rows.
+///
+/// # Errors
+/// Those of the density.
+pub(super) fn value_and_gradient(target: &dyn LogDensity, x: &Rows) -> Result<(Vec<f64>, Rows)> {
+    let data = TensorData::new(x.values().to_vec(), [x.len(), x.width()]);
+    let x_tensor = Tensor::<2>::from_data(data, (&Device::flex(), DType::F64));
+    let leaf = x_tensor.autodiff().require_grad();
+    let log_p = target.log_density(leaf.clone())?;
+    let values = host_values(log_p.clone().detach())?;
+    if !log_p.is_tracked() {
+        return Ok((values, Rows::zeros(x.len(), x.width())));
+    }
+    // Rows do not depend on each other, so that the gradient of the sum holds those of all.
+    let mut gradients = log_p.sum().backward();
+    let gradient = match leaf.grad_remove(&mut gradients) {
+        Some(gradient) => Rows::new(host_values(gradient)?, x.width())?,
+        None => Rows::zeros(x.len(), x.width()),
+    };
+    Ok((values, gradient))
+}
+
+/// Refuses a target whose slope by some number is finite at none of the rows, or whose value is: no step along it is one.
+///
+/// # Errors
+/// [`ErrorKind::Domain`] with the number, counted from 1; those of the density.
+pub(super) fn expect_slopes(target: &dyn LogDensity, rows: &Rows) -> Result<()> {
+    let (values, slopes) = value_and_gradient(target, rows)?;
+    let n = rows.len();
+    if !values.iter().any(|v| v.is_finite()) {
+        return Err(Error::new(
+            ErrorKind::Domain,
+            format!("the target is finite at none of {n} draws, the first is {}", values[0]),
+        ));
+    }
+    let never = |j: &usize| !(0..n).any(|i| slopes.row(i)[*j].is_finite());
+    match (0..rows.width()).find(never) {
+        None => Ok(()),
+        Some(j) => Err(Error::new(
+            ErrorKind::Domain,
+            format!(
+                "the gradient of the target by number {} is finite at none of {n} draws, at the first it is {}; look at how the density depends on that number",
+                j + 1,
+                slopes.row(0)[j]
+            ),
+        )),
+    }
 }

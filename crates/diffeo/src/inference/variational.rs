@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor, activation};
 
-use super::proposal::Proposal;
-use super::target::{Annealed, LogDensity, log_density_of};
+use super::proposal::{FlowProposal, Proposal};
+use super::target::{Annealed, LogDensity, expect_slopes, log_density_of};
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::flow::Flow;
@@ -15,6 +15,8 @@ use crate::train::{Batch, Event, Learner, LearnerOptions, Objective, Source};
 
 /// Rows that are drawn and weighed at a time.
 const BLOCK: usize = 4096;
+/// So many steps refused one after another, and the target is looked at.
+const REFUSED_MAX: u32 = 20;
 
 /// `KL(q || p)` up to the constant of `p`, from draws of the base that the batch holds: `mean of log q(x) - log p~(x)`, `x = f^-1(z)`.
 ///
@@ -225,7 +227,8 @@ impl Default for VariationalOptions {
 /// Fits a flow to a density by its alpha-divergence, and gives it with the average of its last weights. `watch` sees every step and ends the fit by an error.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Config`] for options out of range, [`crate::ErrorKind::Shape`] if flow and target differ in width; those of flow, target and `watch`.
+/// [`crate::ErrorKind::Config`] for options out of range, [`crate::ErrorKind::Shape`] if flow and target differ in width, [`crate::ErrorKind::Domain`] if the target's
+/// slope by a number is never finite; those of flow, target and `watch`.
 pub fn fit(
     flow: Flow,
     target: &dyn LogDensity,
@@ -241,13 +244,21 @@ pub fn fit(
     let mut source = BaseDraws::new(&flow, options.draws, options.seed);
     let mut learner = Learner::new(flow, options.learner.clone())?;
     let annealed = (options.annealed * options.steps as f64).ceil();
+    let mut refused = 0;
     for step in 0..options.steps {
         let share = step as f64 / options.steps as f64;
         let rate = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
         learner.set_learning_rate((options.learner.learning_rate * rate).max(f64::MIN_POSITIVE))?;
         let beta = if annealed == 0.0 { 1.0 } else { ((step + 1) as f64 / annealed).min(1.0) };
         let objective = AlphaDivergence { target: Annealed { target, beta }, alpha: options.alpha };
-        watch(&learner.learn(&objective, &mut source)?)?;
+        let event = learner.learn(&objective, &mut source)?;
+        refused = if matches!(event, Event::RolledBack { .. }) { refused + 1 } else { 0 };
+        if refused == REFUSED_MAX {
+            let drawn = FlowProposal { flow: learner.module(), seed: options.seed }
+                .draw(step, options.draws)?;
+            expect_slopes(target, &drawn.0)?;
+        }
+        watch(&event)?;
     }
     if options.learner.average > 0.0 { learner.averaged() } else { Ok(learner.module().clone()) }
 }
@@ -256,7 +267,6 @@ pub fn fit(
 mod tests {
     use burn::tensor::TensorData;
 
-    use super::super::proposal::FlowProposal;
     use super::super::target::{OwnGradient, PlainDensity};
     use super::*;
     use crate::engine::{flat_gradient, flat_weights, set_weights, tracked};

@@ -1,9 +1,12 @@
-//! A funnel of 101 numbers, which no sampler of fixed steps mixes, by the warped sampler: `cargo run --release --features nuts --example funnel`
+//! A funnel of 101 numbers, which no sampler of fixed steps mixes, by the warped sampler; writes the draws, with chain and draw, as ArviZ reads them:
+//! `cargo run --release -p diffeo-cli --features nuts --example funnel -- draws.parquet`
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use diffeo::Result;
-use diffeo::inference::{NutsOptions, PlainDensity, warped_nuts};
+use diffeo::inference::{Chains, NutsOptions, PlainDensity, warped_nuts};
+use diffeo_table::{Chunk, Output, Writer};
 
 /// `s ~ N(0, 1)`, and a hundred `x_i ~ N(0, e^s)` by their deviation.
 struct Funnel;
@@ -26,9 +29,22 @@ impl PlainDensity for Funnel {
     }
 }
 
+fn write(chains: &Chains, path: PathBuf) -> Result<()> {
+    let rows = chains.table()?;
+    let numbers = (1..rows.width() - 2).map(|i| format!("x{i}"));
+    let names = ["chain", "draw", "s"].map(String::from).into_iter().chain(numbers);
+    let names: Vec<String> = names.collect();
+    let whole: Vec<bool> = (0..names.len()).map(|j| j < 2).collect();
+    let mut writer = Writer::create(&Output::Path(path), None, true)?;
+    writer.write(&Chunk::from_rows(&names, &rows, &whole)?)?;
+    writer.finish()?;
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let started = Instant::now();
-    let options = NutsOptions { seed: 1, ..NutsOptions::default() };
+    let seed = std::env::args().nth(2).and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let options = NutsOptions { seed, ..NutsOptions::default() };
     let found = warped_nuts(&Funnel, &options, &|chain, draw, warms_up| {
         if draw % 250 == 0 {
             let phase = if warms_up { "warm-up" } else { "draws" };
@@ -54,5 +70,8 @@ fn main() -> Result<()> {
         "s: mean {mean:+.3} (exactly 0), deviation {deviation:.3} (exactly 1); Fisher divergences {:.2?}",
         found.warp_divergences
     );
-    Ok(())
+    match std::env::args_os().nth(1) {
+        Some(path) => write(&found.chains, path.into()),
+        None => Ok(()),
+    }
 }
