@@ -39,7 +39,7 @@ impl Weights {
             moves[column as usize] = f64::from(u8::from(is_first == layer.is_multiple_of(2)));
         }
         let stays: Vec<f64> = moves.iter().map(|m| 1.0 - m).collect();
-        let bound = (6.0 / (d + hidden) as f64).sqrt();
+        let bound = super::env("SPREAD", 1.0) * (6.0 / (d + hidden) as f64).sqrt();
         let spread = |row: &[f64], columns: usize, by_row: bool| -> Vec<f64> {
             match by_row {
                 true => row.iter().flat_map(|v| vec![*v; columns]).collect(),
