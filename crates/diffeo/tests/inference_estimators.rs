@@ -2,8 +2,15 @@
 
 use std::f64::consts::TAU;
 
-use diffeo::inference::{Defensive, Estimate, Proposal, Weights};
-use diffeo::{Purpose, Result, Rows, Streams, fill_normal, uniform};
+use burn::tensor::Tensor;
+use diffeo::inference::{
+    ChainOptions, Defensive, Estimate, LogDensity, ModelProposal, Proposal, Weights, run_chains,
+};
+use diffeo::train::Fit;
+use diffeo::{
+    Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Streams, below, fill_normal,
+    uniform,
+};
 
 /// Independent numbers `u` of a deviation each, carried by a map of volume one but for `scale`: `x = map(u)`, whose inverse is `back`.
 struct Carried {
@@ -207,4 +214,68 @@ fn a_funnel_also_by_a_defensive_mixture() {
     let mixed = Defensive::new(&narrow, &broad, 0.1, 7).unwrap();
     let (rows, weights) = weighed(&mixed, target, 40_000);
     hold(&rows, &weights, CONSTANT, &means, "funnel by a defensive mixture");
+}
+
+/// Twenty normals of deviation 0.4 on a grid of 5 by 4, two apart, in units that a fit leaves as they are.
+struct Twenty;
+
+fn place(mode: usize) -> [f64; 2] {
+    [2.0 * (mode % 5) as f64 - 4.0, 2.0 * (mode / 5) as f64 - 3.0]
+}
+
+impl LogDensity for Twenty {
+    fn dims(&self) -> usize {
+        2
+    }
+
+    fn log_density(&self, x: Tensor<2>) -> Result<Tensor<1>> {
+        let n = x.dims()[0];
+        let of = |mode| {
+            let [a, b] = place(mode);
+            let [u, v] = [(0, a), (1, b)].map(|(j, at)| x.clone().narrow(1, j, 1).sub_scalar(at));
+            (u.square() + v.square()).mul_scalar(-0.5 / 0.16).exp()
+        };
+        let sum = (1..20).fold(of(0), |sum, mode| sum + of(mode));
+        Ok(sum.add_scalar(1e-300).log().reshape([n]))
+    }
+}
+
+/// Chains that only take or leave draws of a flow stay in no mode: each of twenty has its share, and draws are worth a good part of their number.
+#[test]
+fn twenty_modes_are_mixed_by_independence_moves() {
+    let mut rng = Streams::new(8).rng(Purpose::Sample, 0, 0);
+    let mut drawn = vec![0.0; 2 * 4000];
+    fill_normal(&mut rng, &mut drawn);
+    for row in drawn.chunks_exact_mut(2) {
+        let at = place(below(&mut rng, 20) as usize);
+        row.iter_mut().zip(at).for_each(|(v, a)| *v = a + 0.4 * *v);
+    }
+    let small = PresetOptions { transforms: 3, hidden: vec![48], ..PresetOptions::default() };
+    let rows = Rows::new(drawn, 2).unwrap();
+    let fit = Fit::new(Preset::NsfCoupling).preset_options(small).rows(rows).steps(800).threads(2);
+    let model = fit.run().unwrap();
+    let proposal = ModelProposal {
+        model: &model,
+        options: SampleOptions { threads: 2, ..Default::default() },
+    };
+    let options = ChainOptions {
+        chains: 64,
+        draws: 150,
+        warmup: 20,
+        local_moves: 0,
+        ..ChainOptions::default()
+    };
+    let chains = run_chains(&Twenty, &proposal, &options, |_| Ok(())).unwrap();
+    let mut counts = [0.0_f64; 20];
+    for rows in &chains.draws {
+        for i in 0..rows.len() {
+            let column = ((rows.row(i)[0] + 5.0) / 2.0).floor().clamp(0.0, 4.0) as usize;
+            let line = ((rows.row(i)[1] + 4.0) / 2.0).floor().clamp(0.0, 3.0) as usize;
+            counts[5 * line + column] += 1.0 / (64.0 * 150.0);
+        }
+    }
+    assert!(counts.iter().all(|share| (share - 0.05).abs() < 0.015), "{counts:?}");
+    let (sizes, worst) = (chains.effective_sizes(), chains.r_hats());
+    assert!(sizes.iter().all(|size| *size > 1000.0), "{sizes:?} {}", chains.global_acceptance);
+    assert!(worst.iter().all(|r| *r < 1.02), "{worst:?}");
 }

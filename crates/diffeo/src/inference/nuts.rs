@@ -99,16 +99,13 @@ fn one_chain(
     chain: usize,
     watch: &Watch<'_>,
 ) -> Result<One> {
-    let settings = FlowNutsSettings {
+    let mut settings = FlowNutsSettings {
         num_tune: options.warmup,
         num_draws: options.draws,
         ..FlowNutsSettings::default()
     };
-    let mut settings = settings;
-    let env = super::warp::env;
-    settings.adapt_options.use_orbit_for_training = env("ORBIT", 0.0) > 0.0;
-    settings.adapt_options.step_size_settings.target_accept = env("ACCEPT", 0.8);
-    settings.adapt_options.transform_update_freq = env("FREQ", 128.0) as u64;
+    // All points of a path tell of gradients, not only those that became draws.
+    settings.adapt_options.use_orbit_for_training = true;
     let seed = options.seed.wrapping_add(chain as u64);
     let divergence = std::rc::Rc::new(std::cell::Cell::new(f64::NAN));
     let math = CpuMath::new(Warped { target, seed, divergence: divergence.clone() });

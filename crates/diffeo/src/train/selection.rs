@@ -54,7 +54,7 @@ impl Candidate {
             let options = PresetOptions { base, ..settings.clone() };
             list.push(Self { options, varied: " --base student-t", ..of(Preset::Nsf) });
         }
-        list.extend([Preset::Naf, Preset::NsfCoupling, Preset::Maf, Preset::Gaussian].map(of));
+        list.extend([Preset::Naf, Preset::Flowpp, Preset::NsfCoupling, Preset::Gaussian].map(of));
         list.retain(|candidate| candidate.spec(shape).is_ok());
         list
     }

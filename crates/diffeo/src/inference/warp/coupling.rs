@@ -29,8 +29,8 @@ impl Trainable for Weights {
 
 impl Weights {
     /// The identity, with a random hidden layer; which half moves is random in every second layer, and in the others the half that stayed.
-    pub(super) fn start(d: usize, hidden: usize, layer: u64) -> Self {
-        let mut init = Init::new(layer, DType::F64, Device::flex());
+    pub(super) fn start(d: usize, hidden: usize, layer: u64, dtype: DType) -> Self {
+        let mut init = Init::new(layer, dtype, Device::flex());
         let mut rng = Streams::new(layer / 2).rng(Purpose::Permutation, 1, 0);
         let order = permutation(&mut rng, d as u32);
         let mut moves = vec![0.0; d];
@@ -39,7 +39,7 @@ impl Weights {
             moves[column as usize] = f64::from(u8::from(is_first == layer.is_multiple_of(2)));
         }
         let stays: Vec<f64> = moves.iter().map(|m| 1.0 - m).collect();
-        let bound = super::env("SPREAD", 1.0) * (6.0 / (d + hidden) as f64).sqrt();
+        let bound = (6.0 / (d + hidden) as f64).sqrt();
         let spread = |row: &[f64], columns: usize, by_row: bool| -> Vec<f64> {
             match by_row {
                 true => row.iter().flat_map(|v| vec![*v; columns]).collect(),
@@ -48,8 +48,7 @@ impl Weights {
         };
         let masked = |value: Tensor<2>, mask: Vec<f64>, decay| {
             let shape = value.dims();
-            let init = Init::new(0, DType::F64, Device::flex());
-            let mask = init.values(shape, mask);
+            let mask = Init::new(0, dtype, Device::flex()).values(shape, mask);
             Parameter { value: value * mask.clone(), mask: Some(mask), decay }
         };
         let first = init.uniform([d, hidden], bound);
@@ -243,7 +242,7 @@ mod tests {
     #[test]
     fn tensors_and_plain_numbers_agree() -> Result<()> {
         let d = 5;
-        let mut weights = Weights::start(d, 7, 1);
+        let mut weights = Weights::start(d, 7, 1, DType::F64);
         let mut rng = Streams::new(3).rng(Purpose::Check, 0, 0);
         let mut noise = vec![0.0; 4096];
         fill_normal(&mut rng, &mut noise);

@@ -3,7 +3,7 @@
 mod coupling;
 mod train;
 
-pub(super) use train::{Tuner, env};
+pub(super) use train::Tuner;
 
 use coupling::{Coupling, Passed};
 
@@ -102,6 +102,8 @@ fn moments(rows: &[&[f64]], j: usize) -> Moments {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::DType;
+
     use super::coupling::Weights;
     use super::*;
     use crate::host::random::{Purpose, Streams, fill_normal};
@@ -114,7 +116,7 @@ mod tests {
 
     fn warp(d: usize) -> Warp {
         let layers = (0..3).map(|k| {
-            let mut weights = Weights::start(d, 5, k);
+            let mut weights = Weights::start(d, 5, k, DType::F64);
             weights.for_each(|at, w| *w += 0.3 * normals(at + 1, k + 7)[at]);
             Coupling::new(&weights)
         });

@@ -1,4 +1,4 @@
-//! How a warp is learned from draws and the gradients there.
+//! How a warp is learned from points and the gradients there.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
@@ -11,15 +11,21 @@ use crate::parameter::{Trainable, Visitor, visit_part};
 use crate::train::{Learner, LearnerOptions};
 
 /// Couplings, and hidden units of each.
-pub(in crate::inference) fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
-/// Draws of a step, and the last ones, which judge and are not learned from.
-/// The draws that are learned from are the last of them, but for the very first, which are on the way to the target.
-/// Draws from which on there are couplings and not only scales.
+const LAYERS: u64 = 8;
+const HIDDEN: usize = 48;
+/// Points of a step, and the last ones, which judge and are not learned from.
+const BATCH: usize = 128;
+const JUDGES: usize = 256;
+/// The points that are learned from are the last of them, but for the very first, which are on the way to the target.
+const POINTS_MAX: usize = 4000;
+const SKIPPED: usize = 100;
+/// Points from which on there are couplings and not only scales.
+const POINTS_MIN: usize = 800;
+const EPOCHS_MAX: u64 = 20;
+const PATIENCE: u32 = 4;
 /// A divergence below which nothing is left to learn.
 const GOOD: f64 = -4.0;
+const LEARNING_RATE: f64 = 1e-3;
 
 /// All couplings, the one next to the base first.
 #[derive(Clone, Debug)]
@@ -47,7 +53,7 @@ pub(in crate::inference) struct Tuner {
     pub(in crate::inference) warp: Warp,
     /// Counts the warps.
     pub(in crate::inference) version: i64,
-    /// The divergence of the last one on draws that it was not learned from.
+    /// The divergence of the last one on points that it was not learned from.
     pub(in crate::inference) divergence: f64,
     learner: Option<Learner<Layers>>,
     streams: Streams,
@@ -61,7 +67,7 @@ impl Tuner {
         Self { warp, version: 0, divergence: f64::NAN, learner: None, streams }
     }
 
-    /// A better warp from all draws of the chain so far and the gradients there.
+    /// A better warp from all points of the chain so far and the gradients there.
     ///
     /// # Errors
     /// Those of the optimiser.
@@ -74,9 +80,9 @@ impl Tuner {
         if n < 3 {
             return Ok(());
         }
-        let first = (env("SKIPPED", 100.0) as usize).min(n / 2).max(n.saturating_sub((env("DRAWS_MAX", 2000.0) as usize)));
+        let first = SKIPPED.min(n / 2).max(n.saturating_sub(POINTS_MAX));
         let (points, gradients) = (&points[first..], &gradients[first..]);
-        if n < (env("DRAWS_MIN", 384.0) as usize) {
+        if n < POINTS_MIN {
             self.warp = Warp::of_scales(points, gradients);
             self.version += 1;
             return Ok(());
@@ -84,10 +90,9 @@ impl Tuner {
         if self.learner.is_none() {
             self.warp = Warp::of_scales(points, gradients);
             let d = self.warp.scale.len();
-            let layers = (0..env("LAYERS", 8.0) as u64).map(|k| Weights::start(d, env("HIDDEN", 48.0) as usize, k)).collect();
+            let layers = (0..LAYERS).map(|k| Weights::start(d, HIDDEN, k, DType::F32)).collect();
             let options = LearnerOptions {
-                learning_rate: env("RATE", 1e-3),
-                weight_decay: env("DECAY", 0.0),
+                learning_rate: LEARNING_RATE,
                 clip_norm: 1.0,
                 ..LearnerOptions::default()
             };
@@ -104,28 +109,28 @@ impl Tuner {
             let values =
                 rows.iter().flat_map(|i| of[*i].iter().enumerate().map(|(j, v)| by(j, *v)));
             let data = TensorData::new(values.collect::<Vec<f64>>(), [rows.len(), scale.len()]);
-            Tensor::<2>::from_data(data, (&Device::flex(), DType::F64))
+            Tensor::<2>::from_data(data, (&Device::flex(), DType::F32))
         };
         let rows_of = |rows: &[usize]| {
             let x = tensor(rows, points, &|j, v| (v - shift[j]) / scale[j]);
             [x, tensor(rows, gradients, &|j, v| v * scale[j])]
         };
-        let learned: Vec<usize> = (0..points.len() - (env("JUDGES", 128.0) as usize)).collect();
-        let [x, g] = rows_of(&(points.len() - (env("JUDGES", 128.0) as usize)..points.len()).collect::<Vec<_>>());
+        let learned: Vec<usize> = (0..points.len() - JUDGES).collect();
+        let [x, g] = rows_of(&(points.len() - JUDGES..points.len()).collect::<Vec<_>>());
         let judge = |layers: &Layers| -> Result<f64> {
             Ok(host_values(layers.loss(x.clone(), g.clone()))?[0])
         };
         let mut best = (judge(learner.module())?, learner.module().clone());
         let before = best.0;
         let mut waited = 0;
-        for epoch in 0..(env("EPOCHS_MAX", 60.0) as u64) {
-            if best.0 < GOOD || waited == (env("PATIENCE", 5.0) as u32) {
+        for epoch in 0..EPOCHS_MAX {
+            if best.0 < GOOD || waited == PATIENCE {
                 break;
             }
             let mut rng = self.streams.rng(Purpose::Shuffle, self.version as u64, epoch);
             let order = permutation(&mut rng, learned.len() as u32);
             let order: Vec<usize> = order.into_iter().map(|i| learned[i as usize]).collect();
-            for batch in order.chunks((env("BATCH", 128.0) as usize)) {
+            for batch in order.chunks(BATCH) {
                 let [x, g] = rows_of(batch);
                 learner.step(|layers| Ok(layers.loss(x, g)))?;
             }
@@ -136,7 +141,6 @@ impl Tuner {
                 waited = 0;
             }
         }
-        if std::env::var("SAY").is_ok() { println!("n {} before {before:.2} after {:.2}", points.len(), best.0); }
         self.divergence = best.0;
         if best.0 < before || self.warp.layers.is_empty() {
             self.warp.layers = best.1.0.iter().map(Coupling::new).collect();
