@@ -139,23 +139,26 @@ pub(super) fn value_and_gradient(target: &dyn LogDensity, x: &Rows) -> Result<(V
 /// [`ErrorKind::Domain`] with the number, counted from 1; those of the density.
 pub(super) fn expect_slopes(target: &dyn LogDensity, rows: &Rows) -> Result<()> {
     let (values, slopes) = value_and_gradient(target, rows)?;
-    let n = rows.len();
-    if !values.iter().any(|v| v.is_finite()) {
-        return Err(Error::new(
-            ErrorKind::Domain,
-            format!("the target is finite at none of {n} draws, the first is {}", values[0]),
-        ));
+    let (n, d) = (rows.len(), rows.width());
+    let is_never = |j: &usize| !(0..n).any(|i| slopes.row(i)[*j].is_finite());
+    let never: Vec<usize> = (0..d).filter(is_never).collect();
+    // A slope that is no number makes the value none, too.
+    if never.is_empty() || never.len() == d {
+        if values.iter().any(|v| v.is_finite()) && never.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "the target or its gradient is finite at none of {n} draws; at the first the target is {}",
+            values[0]
+        );
+        return Err(Error::new(ErrorKind::Domain, text));
     }
-    let never = |j: &usize| !(0..n).any(|i| slopes.row(i)[*j].is_finite());
-    match (0..rows.width()).find(never) {
-        None => Ok(()),
-        Some(j) => Err(Error::new(
-            ErrorKind::Domain,
-            format!(
-                "the gradient of the target by number {} is finite at none of {n} draws, at the first it is {}; look at how the density depends on that number",
-                j + 1,
-                slopes.row(0)[j]
-            ),
-        )),
-    }
+    Err(Error::new(
+        ErrorKind::Domain,
+        format!(
+            "the gradient of the target by number {} is finite at none of {n} draws, at the first it is {}; look at how the density depends on that number",
+            never[0] + 1,
+            slopes.row(0)[never[0]]
+        ),
+    ))
 }

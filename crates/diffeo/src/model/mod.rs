@@ -20,7 +20,7 @@ pub use summary::{HistoryPoint, TrainingSummary};
 
 use crate::columns::{Encoded, Encoding, Known, Schema, Units, Within};
 use crate::engine::{Input, Score, padded, scorer};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::flow::Flow;
 use crate::host::linalg::{host_values, padded_tensor_of};
 use crate::host::rows::Rows;
@@ -179,7 +179,8 @@ impl Model {
     /// Draws `n` rows.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Shape`] if the context does not have `n` rows, [`crate::ErrorKind::Config`] for a bad temperature.
+    /// [`crate::ErrorKind::Shape`] if the context does not have `n` rows, [`crate::ErrorKind::Data`] if it holds what is no value of its columns,
+    /// [`crate::ErrorKind::Config`] for a bad temperature.
     pub fn sample(
         &self,
         n: usize,
@@ -368,6 +369,21 @@ impl Model {
         Err(Error::shape(format!("expected {}, found {}", say(expected), say(found))))
     }
 
+    /// Nothing can be drawn given what is no value; a density given it is NaN.
+    fn check_values_of_context(&self, context: Option<&Rows>) -> Result<()> {
+        let Some(context) = context else { return Ok(()) };
+        let columns = &self.schema.context;
+        let is_bad = |(at, v): &(usize, &f64)| !columns[at % columns.len()].takes_context(**v);
+        match context.values().iter().enumerate().find(is_bad) {
+            None => Ok(()),
+            Some((at, v)) => Err(Error::data(format!(
+                "context, row {}, column {}: expected a value of the column, found {v}",
+                at / columns.len() + 1,
+                quoted(&columns[at % columns.len()].name)
+            ))),
+        }
+    }
+
     fn draw(
         &self,
         n: usize,
@@ -376,6 +392,7 @@ impl Model {
         map: impl Fn(&Block, Tensor<2>) -> Result<(Rows, Vec<f64>)> + Sync,
     ) -> Result<(Rows, Vec<f64>)> {
         self.check_context(n, context)?;
+        self.check_values_of_context(context)?;
         options.validate()?;
         let temperature = options.temperature;
         self.map(n, options.threads, self.schema.columns.len(), |block| {
