@@ -17,6 +17,7 @@ import environment
 environment.enter()
 
 import argparse
+import contextlib
 import json
 import subprocess
 import tempfile
@@ -209,8 +210,9 @@ class Sbi:
         torch.set_num_threads(2)
         tensors = [torch.as_tensor(rows, dtype=torch.float32) for rows in (parameters, observations)]
         start = time.perf_counter()
-        inference = NPE(prior=prior.torch(), show_progress_bars=False)
-        estimator = inference.append_simulations(*tensors).train()
+        with contextlib.chdir(folder):  # where its logs may go
+            inference = NPE(prior=prior.torch(), show_progress_bars=False)
+            estimator = inference.append_simulations(*tensors).train()
         seconds = time.perf_counter() - start
         posterior = inference.build_posterior(estimator)
         draws, inside = [], []

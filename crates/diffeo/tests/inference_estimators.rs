@@ -11,6 +11,25 @@ use diffeo::{
     Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Streams, below, fill_normal,
     uniform,
 };
+use rand_chacha::ChaCha8Rng;
+
+/// Rows of standard normals, each changed, and their density.
+fn drawn(
+    proposal: &dyn Proposal,
+    seed: u64,
+    first: u64,
+    n: usize,
+    change: impl Fn(&mut ChaCha8Rng, &mut [f64]),
+) -> Result<(Rows, Vec<f64>)> {
+    let mut rows = Rows::zeros(n, proposal.dims());
+    for i in 0..n {
+        let mut rng = Streams::new(seed).rng(Purpose::Sample, 0, first + i as u64);
+        fill_normal(&mut rng, rows.row_mut(i));
+        change(&mut rng, rows.row_mut(i));
+    }
+    let log_density = proposal.log_density(&rows)?;
+    Ok((rows, log_density))
+}
 
 /// Independent numbers `u` of a deviation each, carried by a map of volume one but for `scale`: `x = map(u)`, whose inverse is `back`.
 struct Carried {
@@ -36,16 +55,10 @@ impl Proposal for Carried {
     }
 
     fn draw(&self, first: u64, n: usize) -> Result<(Rows, Vec<f64>)> {
-        let mut rows = Rows::zeros(n, self.dims);
-        for i in 0..n {
-            let mut rng = Streams::new(self.seed).rng(Purpose::Sample, 0, first + i as u64);
-            let row = rows.row_mut(i);
-            fill_normal(&mut rng, row);
+        drawn(self, self.seed, first, n, |_, row| {
             row.iter_mut().for_each(|v| *v *= self.deviation);
             (self.map)(row);
-        }
-        let log_density = self.log_density(&rows)?;
-        Ok((rows, log_density))
+        })
     }
 
     fn log_density(&self, rows: &Rows) -> Result<Vec<f64>> {
@@ -124,16 +137,10 @@ impl Proposal for Modes {
     }
 
     fn draw(&self, first: u64, n: usize) -> Result<(Rows, Vec<f64>)> {
-        let mut rows = Rows::zeros(n, self.dims);
-        for i in 0..n {
-            let mut rng = Streams::new(self.seed).rng(Purpose::Sample, 0, first + i as u64);
-            let row = rows.row_mut(i);
-            fill_normal(&mut rng, row);
+        drawn(self, self.seed, first, n, |rng, row| {
             row.iter_mut().for_each(|v| *v *= 1.1);
-            row[0] += if uniform(&mut rng) < 0.5 { -2.0 } else { 2.0 };
-        }
-        let log_density = self.log_density(&rows)?;
-        Ok((rows, log_density))
+            row[0] += if uniform(rng) < 0.5 { -2.0 } else { 2.0 };
+        })
     }
 
     fn log_density(&self, rows: &Rows) -> Result<Vec<f64>> {

@@ -78,7 +78,9 @@ pub(crate) struct EvaluateArgs {
 /// the density, and that samples score as they were drawn. With DATA also the calibration: the distribution of each
 /// column, the distance of samples to the data, whether the data lies in the base as its own draws do (number by number,
 /// in their dependence on each other and on the context, and together), and how many rows the regions of highest density
-/// hold; for a conditional model simulation-based calibration of each column (sbc), TARP in all together, and both near each context. Each says what it measured and its limit, base_numbers also how large a fault it would find. Use held-out rows.
+/// hold; for a conditional model also simulation-based calibration of each column (sbc), TARP in all together, and both near
+/// each context. Each says what it measured and its limit, base_numbers also how large a fault it would find. Use held-out
+/// rows.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo check model.safetensors\n  diffeo check model.safetensors test.csv --json\n\n\
@@ -124,8 +126,9 @@ pub(crate) struct InspectArgs {
 ///
 /// pairs: scatter and marginals of data over samples. marginals: one histogram a column. loss: the training curve.
 /// density: for two columns, the density and the grid that the flow warps, given the mean context of DATA for a conditional
-/// model. calibration: the probability integral
-/// transforms, of a conditional model among draws at each row's own context (simulation-based calibration) and by distance to random points (TARP). The default is density for two columns and pairs otherwise.
+/// model. calibration: the probability integral transforms; for a conditional model among draws at each row's own context
+/// (simulation-based calibration), also by distance to random points (TARP). The default is density for two columns and
+/// pairs otherwise.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo plot model.safetensors test.csv --out pairs.png\n  \

@@ -7,6 +7,7 @@
 mod agreement;
 mod base;
 mod calibration;
+mod conditional;
 mod coverage;
 mod dependence;
 mod energy;
@@ -15,7 +16,6 @@ mod log_det;
 mod normalisation;
 mod ranks;
 mod round_trip;
-mod simulation;
 mod subject;
 mod uniform;
 
@@ -134,7 +134,7 @@ pub fn check(
         let own = own.transpose()?;
         results.push(coverage::check(&subject, data, own.as_ref())?);
         if let Some(own) = &own {
-            results.extend(simulation::check(model, own));
+            results.extend(conditional::check(model, own));
         }
     }
     Ok(results)

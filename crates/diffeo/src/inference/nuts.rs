@@ -58,12 +58,18 @@ pub type Watch<'a> = dyn Fn(usize, u64, bool) -> Result<()> + Sync + 'a;
 /// The sampler is nuts-rs (Hoffman and Gelman. *The No-U-Turn Sampler*. JMLR 15, 2014); the warp is as in nutpie's.
 ///
 /// # Errors
-/// [`ErrorKind::Domain`] if no finite density is found to start from; those of `watch`.
+/// [`ErrorKind::Config`] without a chain or a draw; [`ErrorKind::Domain`] if no finite density is found to start from; those of `watch`.
 pub fn warped_nuts(
     target: &dyn PlainDensity,
     options: &NutsOptions,
     watch: &Watch<'_>,
 ) -> Result<WarpedChains> {
+    if options.chains == 0 || options.draws == 0 {
+        return Err(Error::config(format!(
+            "a sampler needs at least one chain and one draw, found {} and {}",
+            options.chains, options.draws
+        )));
+    }
     let found = parallel::map(options.chains, options.chains, |chain| {
         one_chain(target, options, chain, watch)
     })?;

@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 
+use crate::error::Result;
 use crate::host::linalg::host_values;
 use crate::host::random::{Purpose, Streams, permutation};
 use crate::parameter::{Init, Parameter, Trainable, Visitor};
@@ -130,15 +131,17 @@ pub(in crate::inference) struct Passed {
 }
 
 impl Coupling {
-    /// # Panics
-    /// If weights cannot be read from the device.
-    pub(super) fn new(weights: &Weights) -> Self {
-        let of = |tensor: Tensor<2>| host_values(tensor).unwrap_or_default();
-        let is_moving = of(weights.moves.clone());
+    /// The weights of now.
+    ///
+    /// # Errors
+    /// If they cannot be read from the device.
+    pub(super) fn new(weights: &Weights) -> Result<Self> {
+        let is_moving = host_values(weights.moves.clone())?;
         let d = is_moving.len();
         let (stays, moves): (Vec<usize>, Vec<usize>) = (0..d).partition(|j| is_moving[*j] == 0.0);
-        let [hidden, bias, scale, scale_bias, shift, shift_bias] =
-            weights.parameters.each_ref().map(|p| of(p.masked()));
+        let [hidden, bias, scale, scale_bias, shift, shift_bias] = &weights.parameters;
+        let of = |parameter: &Parameter| host_values(parameter.masked());
+        let (hidden, bias) = (of(hidden)?, of(bias)?);
         let n = bias.len();
         let columns = |of: &[f64], which: &[usize]| -> Vec<f64> {
             which
@@ -149,16 +152,16 @@ impl Coupling {
         };
         let pick = |of: &[f64]| moves.iter().map(|j| of[*j]).collect::<Vec<f64>>();
         let rows = (0..n).flat_map(|k| stays.iter().map(move |j| (k, *j)));
-        Self {
+        Ok(Self {
             hidden: rows.map(|(k, j)| hidden[j * n + k]).collect(),
-            scale: columns(&scale, &moves),
-            shift: columns(&shift, &moves),
-            scale_bias: pick(&scale_bias),
-            shift_bias: pick(&shift_bias),
+            scale: columns(&of(scale)?, &moves),
+            shift: columns(&of(shift)?, &moves),
+            scale_bias: pick(&of(scale_bias)?),
+            shift_bias: pick(&of(shift_bias)?),
             bias,
             stays,
             moves,
-        }
+        })
     }
 
     /// Hidden units, log-scales and shifts at a point.
@@ -236,7 +239,6 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Result;
     use crate::host::random::fill_normal;
 
     #[test]
@@ -247,7 +249,7 @@ mod tests {
         let mut noise = vec![0.0; 4096];
         fill_normal(&mut rng, &mut noise);
         weights.for_each(|at, w| *w += 0.4 * noise[at]);
-        let layer = Coupling::new(&weights);
+        let layer = Coupling::new(&weights)?;
         let (x, g) = (&noise[1000..1000 + d], &noise[2000..2000 + d]);
         let init = Init::new(0, DType::F64, Device::flex());
         let tensor = |v: &[f64]| init.values([1, d], v.to_vec());

@@ -118,7 +118,7 @@ mod tests {
         let layers = (0..3).map(|k| {
             let mut weights = Weights::start(d, 5, k, DType::F64);
             weights.for_each(|at, w| *w += 0.3 * normals(at + 1, k + 7)[at]);
-            Coupling::new(&weights)
+            Coupling::new(&weights).unwrap()
         });
         Warp {
             shift: normals(d, 1),

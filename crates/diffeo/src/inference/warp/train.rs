@@ -143,7 +143,7 @@ impl Tuner {
         }
         self.divergence = best.0;
         if best.0 < before || self.warp.layers.is_empty() {
-            self.warp.layers = best.1.0.iter().map(Coupling::new).collect();
+            self.warp.layers = best.1.0.iter().map(Coupling::new).collect::<Result<_>>()?;
             self.version += 1;
         }
         Ok(())
