@@ -142,10 +142,12 @@ fn local(model: &Model, ranks: &PosteriorRanks) -> CheckResult {
             format!("{percent:.0} % of the draws are nearer to a random point than they, of 50")
         }
     };
+    let of = match worst.rows {
+        rows if rows == n => String::from("all of them together"),
+        rows => format!("the {rows} about {}", described(model, &ranks.context, worst.place)),
+    };
     let detail = format!(
-        "{n} rows of data among draws at their own contexts, near each of {places} contexts. Furthest off are the {} rows about {}: {what}",
-        worst.rows,
-        described(model, &ranks.context, worst.place),
+        "{n} rows of data among draws at their own contexts, near each of {places} contexts. Furthest off are {of}: {what}"
     );
     CheckResult::measured(LOCAL, worst.value, worst.limit, detail)
 }
