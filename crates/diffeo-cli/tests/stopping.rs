@@ -130,6 +130,27 @@ fn f1_other_commands_stop_and_leave_nothing() {
 }
 
 #[test]
+fn f1_reweight_keeps_what_it_learned() {
+    let folder = folder();
+    for (name, seed) in [("a.csv", 1), ("b.csv", 2)] {
+        support::write_table(&at(&folder, name), 400, seed);
+    }
+    let line = "reweight --from a.csv --to b.csv --out w.csv --model maf --folds 2 --steps 1000000 --threads 1";
+    let child = start(folder.path(), line);
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(&child, "-INT");
+    Ran::from(child.wait_with_output().expect("ends")).expect(130, &["--resume"]);
+    let kept = "w.csv.flow-1.checkpoint";
+    assert!(at(&folder, kept).is_file() && !at(&folder, "w.csv").exists());
+    run_in(folder.path(), line).expect(5, &[kept, "--resume", "--force"]);
+    let resumed = format!("{line} --resume --max-time 1s");
+    run_in(folder.path(), &resumed).expect(0, &["of the checkpoint"]);
+    assert_eq!(names(folder.path()), ["a.csv", "b.csv", "train.csv", "w.csv"]);
+    let other = "reweight --from a.csv --to b.csv --out v.csv --resume";
+    run_in(folder.path(), other).expect(2, &["v.csv.flow-1.checkpoint", "missing"]);
+}
+
+#[test]
 fn f2_kills_and_resumes_give_the_bits_of_an_undisturbed_run() {
     const STEPS: u32 = 1500;
     let undisturbed = folder();

@@ -3,7 +3,7 @@
 use diffeo::inference::{
     DensityRatio, IntervalOptions, Populations, RatioOptions, Transported, Weights,
 };
-use diffeo::train::FitOptions;
+use diffeo::train::{Event, FitOptions, Trainer};
 use diffeo::{Column, ColumnKind, Error, ErrorKind, Preset, PresetOptions, Purpose, Rows, Streams};
 use diffeo::{fill_normal, uniform};
 
@@ -23,7 +23,7 @@ fn quick() -> RatioOptions {
     let shape = PresetOptions { transforms: 2, hidden: vec![16], ..PresetOptions::default() };
     let (steps, learning_rate) = (Some(500), Some(5e-3));
     let fit = FitOptions { steps, learning_rate, threads: 2, ..FitOptions::default() };
-    RatioOptions { preset: Preset::Maf, preset_options: Some(shape), fit }
+    RatioOptions { preset: Preset::Maf, preset_options: Some(shape), fit, checkpoints: None }
 }
 
 #[test]
@@ -46,6 +46,34 @@ fn the_log_ratio_of_two_normals_is_found() -> diffeo::Result<()> {
     let classifier = populations.classifier_log_ratios(1)?;
     let by_classifier = off(&classifier[0], exact(&populations.rows()[0]));
     assert!(by_classifier < 0.3, "{by_classifier}");
+    Ok(())
+}
+
+#[test]
+fn a_run_that_was_interrupted_goes_on_to_the_same_bits() -> diffeo::Result<()> {
+    let rows = [normals(200, 1, 0.0), normals(200, 2, 1.0)];
+    let populations = Populations::new(columns(), rows, 3, 0)?;
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = quick();
+    options.fit.steps = Some(60);
+    let whole = DensityRatio::fit(&populations, &options, |_, _, _| Ok(()))?;
+    options.checkpoints = Some(folder.path().join("ratio"));
+    // Stopped in the middle of the second flow, twice; the first is not fitted again.
+    for steps in [20, 40] {
+        let stop = |fold: usize, trainer: &mut Trainer, _: &Event| match (fold, trainer.step()) {
+            (1, step) if step >= steps => Err(Error::new(ErrorKind::Interrupted, "stop")),
+            (0, step) if steps == 40 && step < 60 => Err(Error::data("fitted again")),
+            _ => Ok(()),
+        };
+        let error = DensityRatio::fit(&populations, &options, stop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+    }
+    assert!(options.checkpoint(1).unwrap().exists() && !options.checkpoint(2).unwrap().exists());
+    let resumed = DensityRatio::fit(&populations, &options, |_, _, _| Ok(()))?;
+    assert_eq!(resumed.log_ratios(), whole.log_ratios());
+    options.fit.seed = 1;
+    let error = DensityRatio::fit(&populations, &options, |_, _, _| Ok(())).unwrap_err();
+    assert!(error.message().contains("seed"), "{error}");
     Ok(())
 }
 

@@ -86,6 +86,9 @@ pub(crate) struct ReweightArgs {
         help_heading = "Learning the ratio of two tables"
     )]
     pub(crate) max_time: Option<Span>,
+    /// Go on from what an interrupted run left beside --out
+    #[arg(long, help_heading = "Learning the ratio of two tables")]
+    pub(crate) resume: bool,
     /// Seed of everything random, 0 to 2^64-1 [default: drawn and printed]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<i128>,

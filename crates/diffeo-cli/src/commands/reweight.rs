@@ -5,6 +5,7 @@ mod learned;
 mod models;
 
 use diffeo::inference::{Verdict, Weights, relative, unseen};
+use diffeo::train::Trainer;
 use diffeo::{Column, Error, ErrorKind, Result, quoted};
 use diffeo_table::{Input, Reader, Writer};
 
@@ -15,7 +16,7 @@ use crate::args::{Common, ReweightArgs};
 use crate::options::reweight::{ReweightPlan, Sources, plan};
 use crate::output::{Console, Report, number};
 use crate::progress::grouped;
-use crate::{options, signals};
+use crate::signals;
 
 /// The column that is added.
 const WEIGHT: &str = "weight";
@@ -47,7 +48,7 @@ pub(super) fn run(args: &ReweightArgs, common: &Common, console: &Console) -> Re
     }
     plan.ratio.fit.seed = match plan.sources {
         Sources::Models { .. } => plan.seed.unwrap_or(0),
-        Sources::Tables(_) => options::seed_or_drawn(plan.seed, console),
+        Sources::Tables(_) => learned::seed(&plan, console)?,
     };
     signals::defer()?;
     let ratios = match &plan.sources {
@@ -58,6 +59,7 @@ pub(super) fn run(args: &ReweightArgs, common: &Common, console: &Console) -> Re
     if let Some(out) = &out {
         write(&plan, out, &ratios, console)?;
     }
+    plan.checkpoints().try_for_each(|path| Trainer::remove_checkpoint(&path))?;
     Ok(report(&plan, &ratios, &weights, console))
 }
 

@@ -39,6 +39,13 @@ pub(crate) struct ReweightPlan {
     pub(crate) threads: usize,
 }
 
+impl ReweightPlan {
+    /// Where the flow of each part is kept while it is fitted.
+    pub(crate) fn checkpoints(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        (0..self.folds).filter_map(|fold| self.ratio.checkpoint(fold))
+    }
+}
+
 /// Checks every option of `reweight`.
 ///
 /// # Errors
@@ -61,6 +68,11 @@ pub(crate) fn plan(args: &ReweightArgs, common: &Common) -> Result<ReweightPlan>
     {
         faults.add("--out: expected a name that ends in .csv, .tsv, .parquet, .arrow or .npy (text also .gz, .zst)");
     }
+    if args.resume && args.out.is_none() {
+        faults.add(
+            "--resume goes on from what was left beside --out; give the --out of the first run",
+        );
+    }
     faults
         .check("--relative", args.relative, "a share above 0 and below 1", |a| a > 0.0 && a < 1.0);
     let sources = sources(args, &mut faults);
@@ -76,7 +88,7 @@ pub(crate) fn plan(args: &ReweightArgs, common: &Common) -> Result<ReweightPlan>
         sources,
         out: args.out.clone(),
         read,
-        ratio: RatioOptions { preset, fit, ..RatioOptions::default() },
+        ratio: RatioOptions { preset, fit, checkpoints: args.out.clone(), preset_options: None },
         folds: folds.and_then(|n| usize::try_from(n).ok()).unwrap_or(FOLDS),
         relative: args.relative,
         seed: options::seed(args.seed, &mut faults),
@@ -112,6 +124,7 @@ fn sources(args: &ReweightArgs, faults: &mut Faults) -> Sources {
         ("--folds", args.folds.is_some()),
         ("--steps", args.steps.is_some()),
         ("--max-time", args.max_time.is_some()),
+        ("--resume", args.resume),
     ];
     for (name, _) in of_tables.iter().filter(|(_, given)| *given) {
         faults

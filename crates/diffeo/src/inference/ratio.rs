@@ -1,11 +1,14 @@
 //! The ratio of the densities of two populations, by one flow that knows which population a row is of.
 
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
 use super::populations::{Calibration, LogRatios, Populations};
 use crate::error::{Error, Result};
 use crate::host::rows::Rows;
 use crate::model::Model;
 use crate::presets::{Preset, PresetOptions};
-use crate::train::{Event, FitOptions, Loss, Trainer};
+use crate::train::{CHECKPOINT_EVERY, Event, FitOptions, Loss, Trainer};
 
 /// How a ratio is learned.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,11 +19,28 @@ pub struct RatioOptions {
     pub preset_options: Option<PresetOptions>,
     /// How to train; seed and threads serve all else as well.
     pub fit: FitOptions,
+    /// Where the fits are kept as they go, in files whose names begin so ([`RatioOptions::checkpoint`]): what is there is gone on from, with the same result as without an
+    /// interruption.
+    pub checkpoints: Option<PathBuf>,
 }
 
 impl Default for RatioOptions {
     fn default() -> Self {
-        Self { preset: Preset::Nsf, preset_options: None, fit: FitOptions::default() }
+        Self {
+            preset: Preset::Nsf,
+            preset_options: None,
+            fit: FitOptions::default(),
+            checkpoints: None,
+        }
+    }
+}
+
+impl RatioOptions {
+    /// The file that the fit of a fold is kept in, if any.
+    pub fn checkpoint(&self, fold: usize) -> Option<PathBuf> {
+        let mut path = self.checkpoints.clone()?.into_os_string();
+        path.push(format!(".flow-{}.checkpoint", fold + 1));
+        Some(path.into())
     }
 }
 
@@ -38,7 +58,8 @@ pub struct DensityRatio {
 }
 
 impl DensityRatio {
-    /// Fits a flow for each fold. `watch` is called after each step with the number of the fold: it may stop the trainer early, or all by an error.
+    /// Fits a flow for each fold. `watch` is called after each step with the number of the fold: it may stop the trainer early, or all by an error. With
+    /// [`RatioOptions::checkpoints`] each fit is kept about once a minute, before an error of `watch` ends it, and when it is done.
     ///
     /// # Errors
     /// Those of [`Trainer`] and of `watch`.
@@ -50,15 +71,10 @@ impl DensityRatio {
         let threads = options.fit.threads;
         let mut models = Vec::with_capacity(populations.folds());
         let mut ratios = populations.gather(|fold, held_out| {
-            let mut trainer = trainer(populations, options, fold)?;
-            loop {
-                let event = trainer.advance()?;
-                watch(fold, &mut trainer, &event)?;
-                if matches!(event, Event::Finished { .. }) {
-                    break;
-                }
-            }
-            let model = trainer.finish()?;
+            let kept = options.checkpoint(fold);
+            let trainer = trainer(populations, options, fold, kept.as_deref())?;
+            let watch = |trainer: &mut Trainer, event: &Event| watch(fold, trainer, event);
+            let model = train(trainer, kept.as_deref(), watch)?;
             let [first, second] = held_out.map(|rows| log_ratio(&model, rows, threads));
             models.push(model);
             Ok([first?, second?])
@@ -93,14 +109,53 @@ impl DensityRatio {
     }
 }
 
-fn trainer(populations: &Populations, options: &RatioOptions, fold: usize) -> Result<Trainer> {
+/// Trains to the end, and keeps the trainer on the way.
+fn train(
+    mut trainer: Trainer,
+    kept: Option<&Path>,
+    mut watch: impl FnMut(&mut Trainer, &Event) -> Result<()>,
+) -> Result<Model> {
+    let keep = |trainer: &Trainer| kept.map_or(Ok(()), |path| trainer.save_checkpoint(path));
+    let mut saved = Instant::now();
+    loop {
+        let event = trainer.advance()?;
+        if let Err(error) = watch(&mut trainer, &event) {
+            keep(&trainer)?;
+            return Err(error);
+        }
+        if matches!(event, Event::Finished { .. }) {
+            keep(&trainer)?;
+            return trainer.finish();
+        }
+        if saved.elapsed() >= CHECKPOINT_EVERY {
+            keep(&trainer)?;
+            saved = Instant::now();
+        }
+    }
+}
+
+/// The trainer of a fold, or the one that was kept.
+fn trainer(
+    populations: &Populations,
+    options: &RatioOptions,
+    fold: usize,
+    kept: Option<&Path>,
+) -> Result<Trainer> {
     let (schema, data) = (populations.schema(), populations.others(fold)?);
     let usual = || PresetOptions::for_rows(data.x.len());
     let mut preset = options.preset_options.clone().unwrap_or_else(usual);
     preset.seed = options.fit.seed;
     let spec = options.preset.spec_for(&schema.shape(), &preset)?;
     let loss = options.fit.loss.or(Some(Loss::of(options.preset)));
-    Trainer::new(spec, schema, data, FitOptions { loss, ..options.fit.clone() })
+    let fit = FitOptions { loss, ..options.fit.clone() };
+    match kept.filter(|path| path.exists()) {
+        None => Trainer::new(spec, schema, data, fit),
+        Some(path) => {
+            let trainer = Trainer::resume(path, data, fit)?;
+            trainer.expect(&spec, &schema)?;
+            Ok(trainer)
+        }
+    }
 }
 
 /// `ln p(x | second) - ln p(x | first)`; a row that neither has density for says nothing.

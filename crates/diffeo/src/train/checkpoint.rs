@@ -1,6 +1,7 @@
 //! Checkpoints: what a fit is about, and its state, in one checksummed file of which two generations are kept.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +14,9 @@ use crate::file::container::Container;
 use crate::file::storage::{Disk, load_newest, write_generation};
 use crate::spec::FlowSpec;
 use crate::transforms::Registry;
+
+/// How often programs keep a checkpoint: below a minute by more than a step takes, so that none is ever older than a minute.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(45);
 
 /// The layout of checkpoints. They are promised to be readable within a minor release only, so this may change with one.
 const FORMAT_VERSION: u64 = 2;

@@ -48,7 +48,7 @@ mod run_tests;
 mod toy;
 
 pub use batches::Batch;
-pub use checkpoint::{Change, Resume};
+pub use checkpoint::{CHECKPOINT_EVERY, Change, Resume};
 pub use data::{TrainingData, ValidationChoice};
 pub use events::{Event, StopReason};
 pub use fit::Fit;

@@ -4,16 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use diffeo::Result;
-use diffeo::train::{Event, StopReason, Trainer};
+use diffeo::train::{CHECKPOINT_EVERY, Event, StopReason, Trainer};
 
 use super::journal::Journal;
 use crate::duration::Rough;
 use crate::options::fit::FitPlan;
 use crate::progress::{Progress, grouped, rate};
 use crate::signals;
-
-/// Below a minute by more than a step takes, so that a checkpoint is never older than a minute.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(45);
 
 /// One session of training.
 pub(super) struct Training<'a> {
@@ -98,7 +95,6 @@ impl<'a> Training<'a> {
         self.loss = loss;
         self.rows += rows as u64;
         self.steps += 1;
-        #[cfg(debug_assertions)]
         crate::exit::panic_if_asked("fit");
         let due = self.checkpoint_steps.is_some_and(|every| step.is_multiple_of(every));
         if due || self.saved.elapsed() >= CHECKPOINT_EVERY {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use diffeo::inference::{DensityRatio, Populations, Transported, Weights};
 use diffeo::train::{Event, StopReason, Trainer};
-use diffeo::{Column, Error, Result, Rows, quoted};
+use diffeo::{Column, Error, ErrorKind, Result, Rows, quoted};
 use diffeo_table::{
     InferOptions, Input, Reader, Wanted, Wish, infer_schema_with, read_rows, read_together,
 };
@@ -16,7 +16,38 @@ use crate::duration::Rough;
 use crate::options::reweight::ReweightPlan;
 use crate::output::Console;
 use crate::progress::{Progress, grouped};
-use crate::{memory, signals};
+use crate::{memory, options, signals};
+
+/// The seed, of the run that goes on if there is one. What an earlier run left is not gone on from unasked.
+///
+/// # Errors
+/// [`ErrorKind::Config`] if there is nothing to go on from; [`ErrorKind::Io`] if there is and it was not asked for.
+pub(super) fn seed(plan: &ReweightPlan, console: &Console) -> Result<u64> {
+    let kept = plan.checkpoints().find(|path| path.exists());
+    match (kept, plan.args.resume) {
+        (None, true) => {
+            let expected = plan.ratio.checkpoint(0).unwrap_or_default();
+            let text = "there is nothing to go on from: this file is missing; leave --resume out";
+            Err(Error::config(text).at(&expected))
+        }
+        (Some(path), false) if !plan.args.force => {
+            let text = "an earlier run left this checkpoint; go on from it with --resume, or start anew with --force";
+            Err(Error::new(ErrorKind::Io, text).at(&path))
+        }
+        (Some(path), true) => match plan.seed {
+            Some(seed) => Ok(seed),
+            None => {
+                let seed = Trainer::look_at_checkpoint(&path)?.seed;
+                console.note(format!("seed {seed} (of the checkpoint)"));
+                Ok(seed)
+            }
+        },
+        (_, false) => {
+            plan.checkpoints().try_for_each(|path| Trainer::remove_checkpoint(&path))?;
+            Ok(options::seed_or_drawn(plan.seed, console))
+        }
+    }
+}
 
 /// Both tables, and what was observed.
 struct Observed {
@@ -157,10 +188,15 @@ fn fit(plan: &ReweightPlan, populations: &Populations, console: &Console) -> Res
     let mut limit = None;
     DensityRatio::fit(populations, &plan.ratio, |fold, trainer: &mut Trainer, event: &Event| {
         if signals::received().is_some() {
-            return Err(Error::new(
-                diffeo::ErrorKind::Interrupted,
-                "interrupted while the ratio was learned; no file was written",
-            ));
+            let text = match plan.out {
+                Some(_) => {
+                    "interrupted; what was learned is kept beside --out: go on with --resume"
+                }
+                None => {
+                    "interrupted while the ratio was learned; with --out it would have been kept"
+                }
+            };
+            return Err(Error::new(ErrorKind::Interrupted, text));
         }
         if fold_of_limit != Some(fold) {
             // What earlier flows left is shared evenly.
