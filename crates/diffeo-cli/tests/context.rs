@@ -43,3 +43,29 @@ fn b2_the_order_of_columns_is_given_reverse_or_random() {
     run_in(folder.path(), &format!("fit train.csv --order sorted --out m.safetensors {TINY}"))
         .expect(2, &["--order", "given, reverse, random", "sorted"]);
 }
+
+#[test]
+fn a_network_makes_a_few_numbers_of_the_context() {
+    let folder = folder();
+    let line = "fit train.csv --columns a --context b,c --embed 2 --embed-members 2 --seed 1";
+    run_in(folder.path(), &format!("{line} --out m.safetensors {TINY}")).expect(0, &[]);
+    let shown = run_in(folder.path(), "inspect m.safetensors").expect(0, &[]).stdout;
+    assert!(shown.contains("embedding") && shown.contains("members=2"), "{shown}");
+    // The order of members says nothing.
+    let score = |name: &str, text: &str| {
+        fs::write(at(&folder, name), text).expect("written");
+        let line = format!("score m.safetensors {name} --quiet");
+        column(&run_in(folder.path(), &line).expect(0, &[]).stdout, "log_prob")
+    };
+    let scores = score("swapped.csv", "a,b,c\n0.1,0.2,0.9\n0.1,0.9,0.2\n0.1,0.2,0.8\n");
+    let [one, swapped, other] = [0, 1, 2].map(|i| scores[i].parse::<f64>().expect("a number"));
+    assert!((one - swapped).abs() < 1e-5 && one != other, "{scores:?}");
+    let refused = |options: &str, parts: &[&str]| {
+        let line = format!("fit train.csv --columns a {options} --out n.safetensors {TINY}");
+        run_in(folder.path(), &line).expect(2, parts);
+    };
+    refused("--embed 2", &["--embed", "--context"]);
+    refused("--context b,c --embed-members 2", &["--embed-members", "--embed"]);
+    refused("--context b,c --embed 0", &["--embed", "1 to"]);
+    refused("--context b,c --embed 2 --embed-members 3", &["2 numbers", "3 members"]);
+}

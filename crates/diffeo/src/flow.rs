@@ -1,19 +1,21 @@
 //! A flow: what a chain of transforms and a base distribution are together.
 
-use std::collections::BTreeMap;
+mod weights;
+
 use std::sync::Arc;
 
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use diffeo_kernels::ops::standard_normal_log_prob;
 
 use crate::bases::Distribution;
+use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::host::draws::Draws;
-use crate::host::linalg::host_values;
+use crate::host::linalg::{host_values, tensor_of};
 use crate::host::random::{Purpose, Streams, fill_normal};
 use crate::host::rows::{Rows, density_of_bad};
 use crate::marks::{Marks, SplitRows};
-use crate::parameter::{Init, Trainable, Visitor, visit_part};
+use crate::parameter::Init;
 use crate::spec::FlowSpec;
 use crate::transform::{Given, Mapped, Scales, Transform};
 use crate::transforms::{Chain, no_log_det};
@@ -24,6 +26,7 @@ use crate::transforms::{Chain, no_log_det};
 #[derive(Clone, Debug)]
 pub struct Flow {
     spec: Arc<FlowSpec>,
+    embedding: Option<Embedding>,
     marks: Option<Marks>,
     chain: Chain,
     base: Box<dyn Distribution>,
@@ -37,7 +40,7 @@ struct Split {
     /// Their shares, `[n, shares]`; absent without marks.
     shares: Option<Tensor<2>>,
     numbers: Tensor<2>,
-    /// What the numbers are given: the context and the shares.
+    /// What the numbers are given: the context, or its embedding, and the shares.
     given: Option<Tensor<2>>,
     context: Option<Tensor<2>>,
 }
@@ -69,7 +72,10 @@ impl FlowSpec {
         let base = self.base.build(self.numbers(), &mut init)?;
         let marks =
             self.marks.as_ref().map(|marks| Marks::new(marks, self.context_dims, &mut init));
-        Ok(Flow { spec: Arc::new(self.clone()), marks, chain, base, device: device.clone() })
+        let embed = |part| Embedding::new(part, self.context_dims, &mut init);
+        let embedding = self.embedding.as_ref().map(embed);
+        let (spec, device) = (Arc::new(self.clone()), device.clone());
+        Ok(Flow { spec, embedding, marks, chain, base, device })
     }
 }
 
@@ -103,6 +109,11 @@ impl Flow {
     /// Numbers in a row that the transforms map.
     pub fn numbers(&self) -> usize {
         self.spec.numbers()
+    }
+
+    /// What the transforms see of the context, if it is not the context itself.
+    pub(crate) fn embedding(&self) -> Option<&Embedding> {
+        self.embedding.as_ref()
     }
 
     /// The density of the marks of a row, which come before its numbers.
@@ -217,14 +228,15 @@ impl Flow {
         self.check_width("base", z.dims()[1])?;
         let context = self.context(z.dims()[0], context)?;
         let z = z.cast(self.dtype());
+        let seen = self.embedded(context.clone());
         let Some(marks) = &self.marks else {
-            return inverse(z, &Given { context: context.as_ref(), draws });
+            return inverse(z, &Given { context: seen.as_ref(), draws });
         };
         let m = marks.layout().marks();
         let of_marks = host_values(z.clone().narrow(1, 0, m))?;
         let [found, log_det] = marks.to_data(&of_marks, context.as_ref())?;
         let shares = marks.shares(&found);
-        let given = context.into_iter().chain([shares]).collect();
+        let given = seen.into_iter().chain([shares]).collect();
         let given = Some(Tensor::cat(given, 1));
         let n = z.dims()[0];
         let found = Tensor::from_data(TensorData::new(found, [n, m]), (&self.device, self.dtype()));
@@ -261,14 +273,15 @@ impl Flow {
                 marks: vec![],
                 shares: None,
                 numbers: x,
-                given: context.clone(),
+                given: self.embedded(context.clone()),
                 context,
             });
         };
         let m = marks.layout().marks();
         let of_marks = host_values(x.clone().narrow(1, 0, m).detach())?;
         let shares = marks.shares(&of_marks);
-        let given = context.clone().into_iter().chain([shares.clone()]).collect();
+        let seen = self.embedded(context.clone());
+        let given = seen.into_iter().chain([shares.clone()]).collect();
         let numbers = match self.numbers() {
             0 => x,
             numbers => x.narrow(1, m, numbers),
@@ -277,16 +290,25 @@ impl Flow {
         Ok(Split { marks: of_marks, shares: Some(shares), numbers, given, context })
     }
 
-    /// The flow of the numbers, given the context and the shares of the marks.
+    /// What the transforms see of a context.
+    fn embedded(&self, context: Option<Tensor<2>>) -> Option<Tensor<2>> {
+        match &self.embedding {
+            Some(embedding) => context.map(|context| embedding.forward(context)),
+            None => context,
+        }
+    }
+
+    /// The flow of the numbers, given what the transforms see of the context and the shares of the marks.
     pub(crate) fn of_numbers(&self) -> Self {
         let place = self.spec.place();
         let spec = FlowSpec {
             dims: place.dims,
             context_dims: place.context,
+            embedding: None,
             marks: None,
             ..(*self.spec).clone()
         };
-        Self { spec: Arc::new(spec), marks: None, ..self.clone() }
+        Self { spec: Arc::new(spec), embedding: None, marks: None, ..self.clone() }
     }
 
     /// The numbers of rows and what they are given, as [`Flow::of_numbers`] takes them.
@@ -298,11 +320,24 @@ impl Flow {
         x: &Rows,
         context: Option<&Rows>,
     ) -> Result<(Rows, Option<Rows>)> {
+        let (Some(spec), Some(context)) = (&self.spec.embedding, context) else {
+            return self.cut(x, context);
+        };
+        let context = self.context(context.len(), Some(tensor_of(context)))?;
+        let seen = self.embedded(context).map_or(Ok(Vec::new()), host_values)?;
+        self.cut(x, Some(&Rows::new(seen, spec.width)?))
+    }
+
+    /// The numbers of rows, and their contexts with the shares of their marks.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shape`] if there are no numbers.
+    pub(crate) fn cut(&self, x: &Rows, context: Option<&Rows>) -> Result<(Rows, Option<Rows>)> {
         let Some(marks) = &self.marks else { return Ok((x.clone(), context.cloned())) };
+        let width = context.map_or(0, Rows::width) + marks.layout().width();
         let context = context.map_or(&[][..], Rows::values);
         let split = SplitRows::new(marks.layout(), x.values(), context, x.width());
-        let place = self.spec.place();
-        Ok((Rows::new(split.numbers, place.dims)?, Some(Rows::new(split.extended, place.context)?)))
+        Ok((Rows::new(split.numbers, self.numbers())?, Some(Rows::new(split.extended, width)?)))
     }
 
     /// The log-density of the base at `z: [n, d]`; that of marks is standard normal.
@@ -495,75 +530,5 @@ impl Flow {
                 Ok(Some(context.cast(self.dtype())))
             }
         }
-    }
-
-    /// Shows every trainable parameter: those of the transform, those of the base, those of the marks.
-    pub fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        visit_part("transform", visitor, |v| self.chain.visit(v));
-        visit_part("base", visitor, |v| self.base.visit(v));
-        if let Some(marks) = &mut self.marks {
-            visit_part("marks", visitor, |v| marks.visit(v));
-        }
-    }
-
-    /// The same flow, through which no gradient reaches the parameters.
-    pub(crate) fn with_constant_parameters(&self) -> Self {
-        let mut flow = self.clone();
-        flow.visit(&mut |_, parameter| parameter.value = parameter.value.clone().detach());
-        flow
-    }
-
-    /// Every trainable parameter by name, in a fixed order; all have rank two.
-    pub fn parameters(&self) -> Vec<(String, Tensor<2>)> {
-        let mut found = Vec::new();
-        self.clone().visit(&mut |name, p| found.push((name.to_owned(), p.value.clone())));
-        found
-    }
-
-    /// Replaces parameters by name; masked elements stay zero, others keep the values given.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::ModelFile`] listing parameters that are missing, unknown, of another shape, or not finite; nothing is
-    /// changed then.
-    pub fn set_parameters(&mut self, values: &BTreeMap<String, Tensor<2>>) -> Result<()> {
-        let mut faults = Vec::new();
-        let mut left: Vec<&String> = values.keys().collect();
-        for (name, old) in self.parameters() {
-            left.retain(|n| **n != name);
-            match values.get(&name) {
-                None => faults.push(format!("{name} is missing")),
-                Some(new) if new.dims() != old.dims() => faults.push(format!(
-                    "{name} has shape {:?}, expected {:?}",
-                    new.dims(),
-                    old.dims()
-                )),
-                Some(new) => {
-                    if host_values(new.clone())?.iter().any(|v| !v.is_finite()) {
-                        faults.push(format!("{name} holds a number that is not finite"));
-                    }
-                }
-            }
-        }
-        faults.extend(left.iter().map(|name| format!("{name} is unknown")));
-        if !faults.is_empty() {
-            return Err(Error::model_file(format!(
-                "weights do not fit the model: {}",
-                faults.join("; ")
-            )));
-        }
-        let dtype = self.dtype();
-        self.visit(&mut |name, p| {
-            if let Some(new) = values.get(name) {
-                let new = new.clone().cast(dtype);
-                p.value = p.mask.iter().fold(new, |v, m| v * m.clone());
-            }
-        });
-        Ok(())
-    }
-}
-
-impl Trainable for Flow {
-    fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        Flow::visit(self, visitor);
     }
 }

@@ -31,13 +31,13 @@ mod catalog;
 pub mod check;
 pub mod columns;
 pub mod conditioner;
+mod embedding;
 mod engine;
 mod error;
 pub mod file;
 mod flow;
 mod host;
 pub mod inference;
-#[cfg(feature = "laws")]
 pub mod laws;
 pub mod marks;
 pub mod model;
@@ -56,6 +56,7 @@ pub use bases::{BaseSpec, Distribution, Sampler};
 pub use columns::{
     Column, ColumnFacts, ColumnKind, End, KindWish, Schema, Step, Support, Unit, Units, choose_kind,
 };
+pub use embedding::EmbeddingSpec;
 pub use error::{Error, ErrorKind, Result, printable, quoted};
 pub use flow::Flow;
 pub use host::draws::Draws;
@@ -75,6 +76,9 @@ pub use transforms::LayerSpec;
 
 /// The tensor engine, re-exported so that programs use the same version.
 pub use burn;
+
+/// The generator that [`Streams`] give and simulators are given.
+pub use rand_chacha::ChaCha8Rng;
 
 /// Operations of layers on tensors: fused kernels on the CPU, composed of primitives elsewhere.
 pub mod ops {

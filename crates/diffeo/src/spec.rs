@@ -4,6 +4,7 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::bases::BaseSpec;
+use crate::embedding::EmbeddingSpec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::marks::MarksSpec;
 use crate::place::Place;
@@ -74,6 +75,9 @@ pub struct FlowSpec {
     /// Precision of the weights.
     #[serde(default)]
     pub precision: Precision,
+    /// What the transforms see of the context, if it is not the context itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingSpec>,
     /// The marks of a row and their density; the transforms are about its numbers, given the marks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marks: Option<MarksSpec>,
@@ -89,6 +93,7 @@ impl FlowSpec {
         Self {
             dims,
             context_dims: 0,
+            embedding: None,
             precision: Precision::default(),
             marks: None,
             transforms,
@@ -106,6 +111,12 @@ impl FlowSpec {
     #[must_use]
     pub fn given(self, context_dims: usize) -> Self {
         Self { context_dims, ..self }
+    }
+
+    /// The same flow whose transforms see this of the context; for a context of that width.
+    #[must_use]
+    pub fn through(self, embedding: Option<EmbeddingSpec>) -> Self {
+        Self { embedding, ..self }
     }
 
     /// The same flow onto this base.
@@ -156,6 +167,9 @@ impl FlowSpec {
                 )));
             }
         }
+        if let Some(embedding) = &self.embedding {
+            embedding.validate(self.context_dims)?;
+        }
         self.transforms.iter().try_for_each(|layer| layer.validate(self.place()))?;
         self.base.validate()?;
         let count = self.parameter_count()?;
@@ -181,7 +195,9 @@ impl FlowSpec {
         let base = self.base.count(self.numbers() as u64);
         let chain = count_all(&self.transforms, self.place());
         let marks = self.marks.as_ref().map_or(Some(0), |marks| marks.count(self.context_dims));
-        let mut parts = [base, chain, marks].into_iter();
+        let embedding =
+            self.embedding.as_ref().map_or(Some(0), |part| part.count(self.context_dims));
+        let mut parts = [base, chain, marks, embedding].into_iter();
         parts.try_fold(0u64, |sum, part| sum.checked_add(part?)).ok_or_else(|| {
             Error::new(
                 ErrorKind::Limit,
@@ -190,9 +206,14 @@ impl FlowSpec {
         })
     }
 
-    /// Where the layers stand: they map the numbers, given the context and the shares of the marks.
+    /// How many numbers the transforms see of the context.
+    pub(crate) fn context_seen(&self) -> usize {
+        self.embedding.as_ref().map_or(self.context_dims, |embedding| embedding.width)
+    }
+
+    /// Where the layers stand: they map the numbers, given the context, or its embedding, and the shares of the marks.
     pub(crate) fn place(&self) -> Place {
         let shares = self.marks.as_ref().map_or(0, MarksSpec::width);
-        Place::new(self.numbers(), self.context_dims + shares)
+        Place::new(self.numbers(), self.context_seen() + shares)
     }
 }

@@ -102,6 +102,41 @@ pub struct Scratch<T> {
     pub arena: Arena<T>,
     /// Of the products' backward passes.
     pub linear: LinearScratch<T>,
+    /// Where steps leave their gradients by the context, if it has one.
+    pub context: ContextGradient<T>,
+}
+
+/// The sum of all gradients by what the steps see of the context, `[tiles, context width, TILE_ROWS]`; nothing where that has no weights before it.
+#[derive(Debug, Default)]
+pub struct ContextGradient<T>(Option<Aligned<T>>);
+
+impl<T: Real> ContextGradient<T> {
+    /// Starts a sum of so many numbers, or asks for none.
+    pub fn start(&mut self, len: Option<usize>) {
+        self.0 = len.map(|len| {
+            let mut sum = self.0.take().unwrap_or_default();
+            sum.resize(len);
+            sum.fill(T::ZERO);
+            sum
+        });
+    }
+
+    /// Whether it is asked for.
+    pub fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Adds the gradient by part of the context, of tiles from this place on.
+    pub fn add(&mut self, at: usize, by_context: &[T]) {
+        let Some(sum) = &mut self.0 else { return };
+        let sum = sum[at..][..by_context.len()].iter_mut();
+        sum.zip(by_context).for_each(|(sum, by)| *sum += *by);
+    }
+
+    /// The sum.
+    pub fn sum(&self) -> &[T] {
+        self.0.as_deref().unwrap_or_default()
+    }
 }
 
 /// Arrays of no fixed length, each of which its owner knows by its number.

@@ -117,6 +117,12 @@ pub(crate) struct FitArgs {
         help_heading = "Model"
     )]
     pub(crate) residual: Option<bool>,
+    /// Let a network make N numbers of the context, trained together with the model, whose transforms see these in its place
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) embed: Option<i128>,
+    /// With --embed: the context is N members, one after another and of equal width, whose order says nothing; the mean of what is made of each is seen
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) embed_members: Option<i128>,
     /// Who influences whom: a file with an edge a line, 'parent -> child' ("quotes" around odd names, # before comments), or JSON,
     /// {"child": ["parent"]}. Columns then depend on those that lead to them, and on no others; with --transforms 1 on their parents alone.
     /// Or learn, to find the edges in the rows, each column with noise of its own size; or learn=equal, if all have the same [default: learn for gnf]

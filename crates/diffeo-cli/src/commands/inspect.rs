@@ -132,6 +132,10 @@ fn transforms(report: &mut Report, spec: &Value) {
         }
         _ => {}
     }
+    if let Some(embedding) = spec.get("embedding") {
+        let settings = describe(embedding).1;
+        rows.insert(0, vec!["  context".to_string(), "embedding".to_string(), settings]);
+    }
     let (name, settings) = describe(spec.get("base").unwrap_or(&Value::Null));
     rows.push(vec!["  base".to_string(), name, settings]);
     report.table(&rows);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use diffeo::monotone::RationalQuadratic;
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Change, FitOptions, Loss, ValidationChoice};
-use diffeo::{BaseSpec, Precision, Preset, PresetOptions, Result, quoted};
+use diffeo::{BaseSpec, EmbeddingSpec, Precision, Preset, PresetOptions, Result, quoted};
 use diffeo_table::{Input, ReadOptions};
 
 use crate::args::{Common, FitArgs, Missing, ResumeMode};
@@ -234,7 +234,24 @@ fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
     {
         shape.precision = precision;
     }
+    shape.embedding = embedding(args, &shape, faults);
     shape
+}
+
+/// What the transforms see of the context: of the widths of all networks, without residual blocks.
+fn embedding(args: &FitArgs, shape: &PresetOptions, faults: &mut Faults) -> Option<EmbeddingSpec> {
+    let most = NetworkSpec::WIDTH_MAX as u64;
+    let width = faults.count("--embed", args.embed, 1, most);
+    let members = faults.count("--embed-members", args.embed_members, 1, most);
+    if (args.embed.is_some() || members.is_some()) && args.context.is_none() {
+        faults.add("--embed makes something of a context; name its columns with --context");
+    } else if members.is_some() && args.embed.is_none() {
+        faults.add("--embed-members says what --embed makes something of; give --embed");
+    }
+    let narrow = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let (hidden, activation) = (shape.hidden.clone(), shape.activation);
+    let network = NetworkSpec { hidden, residual: false, activation };
+    Some(EmbeddingSpec { network, width: narrow(width?), members: members.map_or(1, narrow) })
 }
 
 fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults) -> FitOptions {

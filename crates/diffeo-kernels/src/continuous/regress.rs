@@ -25,7 +25,8 @@ pub struct Regression<'a, T> {
 const TILES_AT_ONCE: usize = 8;
 
 impl Field {
-    /// Adds `|v(t, x, c) - u|^2` of each row to `losses`, `[tiles, TILE_ROWS]`, and the gradient of their weighted sum by the flat weights to `gradient`.
+    /// Adds `|v(t, x, c) - u|^2` of each row to `losses`, `[tiles, TILE_ROWS]`, and the gradient of their weighted sum by the flat weights to `gradient`; writes that by the
+    /// context, `[tiles, c, TILE_ROWS]`.
     ///
     /// One pass of the network and its backward pass.
     ///
@@ -36,14 +37,15 @@ impl Field {
         weights: DualWeights<'_, T>,
         at: Regression<'_, T>,
         losses: &mut [f64],
-        gradient: &mut [T],
+        (by_context, gradient): (&mut [T], &mut [T]),
         work: &mut FieldWork<T>,
     ) {
         let [size, of_context] =
             [self.dims(), self.network.context()].map(|width| width * TILE_ROWS);
         let tiles = at.x.len() / size;
-        let lens = [at.targets.len(), at.x.len(), at.context.len()];
-        assert_eq!(lens, [tiles * size, tiles * size, tiles * of_context], "rows of another width");
+        let lens = [at.targets.len(), at.x.len(), at.context.len(), by_context.len()];
+        let expected = [size, size, of_context, of_context].map(|width| width * tiles);
+        assert_eq!(lens, expected, "rows of another width");
         let lens = [at.times.len(), at.row_weights.len(), losses.len()];
         assert_eq!(lens, [tiles * TILE_ROWS; 3], "other rows");
         for first in (0..tiles).step_by(TILES_AT_ONCE) {
@@ -58,7 +60,8 @@ impl Field {
                     context: &at.context[tile * of_context..][..of_context],
                     row_weights: &at.row_weights[lanes.clone()],
                 };
-                let to = (&mut losses[lanes], &mut *gradient);
+                let by_context = &mut by_context[tile * of_context..][..of_context];
+                let to = (&mut losses[lanes], by_context, &mut *gradient);
                 self.regress_tile(weights, of_tile, [slot, count], to, work);
             }
             self.network.add_products(weights, [0, count], &mut work.network, gradient);
@@ -71,7 +74,7 @@ impl Field {
         weights: DualWeights<'_, T>,
         at: Regression<'_, T>,
         [slot, slots]: [usize; 2],
-        (losses, gradient): (&mut [f64], &mut [T]),
+        (losses, by_context, gradient): (&mut [f64], &mut [T], &mut [T]),
         work: &mut FieldWork<T>,
     ) {
         let tile = Tile { context: at.context, probes: &[], penalty: Penalty::default() };
@@ -93,9 +96,8 @@ impl Field {
         let mut by_addend = Aligned::zeros(self.network.first() * TILE_ROWS);
         let slot = self.slot(tile, slot);
         by_addend.copy_from_slice(work.network.addend_gradient(&self.network, slot));
-        let mut by_context = Aligned::zeros(at.context.len());
         self.network.add_sums(&sums, gradient);
-        let (from, to) = ((at.context, &mut by_addend), (&mut by_context[..], gradient));
+        let (from, to) = ((at.context, &mut by_addend), (by_context, gradient));
         self.network.context_backward(weights, from, to, &mut work.network);
     }
 }

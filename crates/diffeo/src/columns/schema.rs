@@ -68,6 +68,14 @@ pub struct Shape {
     pub context: usize,
 }
 
+impl Shape {
+    /// The gates where the transforms see so many numbers of the context in its place.
+    pub(crate) fn gates_behind(&self, context: usize) -> Vec<Option<usize>> {
+        let moved = |gate: &Option<usize>| gate.map(|gate| gate - self.context + context);
+        self.gates.iter().map(moved).collect()
+    }
+}
+
 impl Column {
     /// A column of any real numbers.
     pub fn real(name: impl Into<String>) -> Self {

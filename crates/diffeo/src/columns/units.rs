@@ -64,6 +64,24 @@ impl Units {
         }
     }
 
+    /// Gives the members of a context, whose order says nothing, one unit where they are of one kind: mean 0 and deviation 1 over all of them.
+    pub(crate) fn share_among(&mut self, members: usize) {
+        let width = self.context.len() / members;
+        for i in 0..width {
+            let of: Vec<Unit> = (0..members).map(|k| self.context[k * width + i]).collect();
+            if of.iter().any(|unit| unit.support != of[0].support) {
+                continue;
+            }
+            let mean =
+                |value: &dyn Fn(&Unit) -> f64| of.iter().map(value).sum::<f64>() / members as f64;
+            let center = mean(&|unit| unit.center);
+            let square = mean(&|unit| unit.scale.powi(2) + (unit.center - center).powi(2));
+            for k in 0..members {
+                self.context[k * width + i] = Unit { center, scale: square.sqrt(), ..of[0] };
+            }
+        }
+    }
+
     /// Units in which every column of these rows has mean 0 and deviation 1, row `i` counting `weight(i)` times.
     ///
     /// # Errors
@@ -419,5 +437,17 @@ mod tests {
         for unit in bad {
             assert!(Units { columns: vec![unit], context: vec![] }.validate(1, 0).is_err());
         }
+    }
+
+    #[test]
+    fn members_of_a_context_of_one_kind_have_one_unit() {
+        let unit = |center, scale| Unit { center, scale, ..Unit::default() };
+        let positive = |center| Unit { support: Support::Log, ..unit(center, 1.0) };
+        let context = vec![unit(1.0, 2.0), positive(3.0), unit(3.0, 2.0), unit(4.0, 1.0)];
+        let mut units = Units { columns: vec![], context: context.clone() };
+        units.share_among(2);
+        assert_eq!(units.context[0], unit(2.0, 5f64.sqrt()));
+        assert_eq!(units.context[2], units.context[0]);
+        assert_eq!([units.context[1], units.context[3]], [context[1], context[3]]);
     }
 }

@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Conditioner, DescribeConditioner, Structure};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::parameter::{Init, Parameter, Visitor};
@@ -30,7 +29,6 @@ impl DescribeConditioner for ConstantSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for ConstantSpec {
     fn cases(at: Place) -> Vec<Self> {
         if at.context == 0 { vec![Self {}] } else { vec![] }

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Conditioner, DescribeConditioner, Networked, Structure};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::network::{InputSets, Network, NetworkSpec};
@@ -155,7 +154,6 @@ impl DescribeConditioner for GraphSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for GraphSpec {
     /// Two columns in a row, or more of them with two ways from one to another; later columns come first.
     fn cases(at: Place) -> Vec<Self> {

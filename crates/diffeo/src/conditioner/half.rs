@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Conditioner, DescribeConditioner, Networked, Structure};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::network::{Degrees, Network, NetworkSpec};
@@ -60,7 +59,6 @@ impl DescribeConditioner for HalfSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for HalfSpec {
     fn cases(at: Place) -> Vec<Self> {
         let network = NetworkSpec::cases(at).into_iter().take(usize::from(at.dims > 1));

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Conditioner, DescribeConditioner, Networked, Structure};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::network::{Degrees, Network, NetworkSpec};
@@ -46,7 +45,6 @@ impl DescribeConditioner for MaskedSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for MaskedSpec {
     fn cases(at: Place) -> Vec<Self> {
         let network = NetworkSpec::cases(at).into_iter().take(1);

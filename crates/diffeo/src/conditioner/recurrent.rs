@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::sequenced::{expect_size, shape};
 use super::transformer::{is_one, one};
 use super::{Conditioner, DescribeConditioner, Sequenced};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::parameter::Init;
@@ -66,7 +65,6 @@ impl DescribeConditioner for RecurrentSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for RecurrentSpec {
     /// A token for each column; with a context of two columns, of which the last may have one.
     fn cases(at: Place) -> Vec<Self> {

@@ -16,7 +16,7 @@ use super::{Conditioner, Sequential, Structure};
 use crate::error::{Error, Result};
 use crate::parameter::{Init, Parameter, Visitor};
 use crate::place::Place;
-use crate::step::{Arena, Pass, Weights};
+use crate::step::{Arena, ContextGradient, Pass, Weights};
 use crate::transform::Given;
 
 /// A network that reads one token of columns after another, and gives the parameters of each from what it has read before.
@@ -140,13 +140,13 @@ pub trait SequenceProgram<T>: Debug + Send + Sync {
     /// Columns `[tiles, d, TILE_ROWS]` to parameters `[tiles, d k, TILE_ROWS]`.
     fn forward(&self, pass: &Pass<'_, T>, loaded: &Arena<T>, x: &[T], params: &mut [T]);
 
-    /// Writes the gradients of the weights, and of the columns if wanted, given the columns and the gradient by the parameters, which is used up.
+    /// Writes the gradients of the weights, and of the columns if wanted, and adds that by the context, given the columns and the gradient by the parameters, which is used up.
     fn backward(
         &self,
         pass: &Pass<'_, T>,
         loaded: &Arena<T>,
         given: (&[T], &mut [T]),
-        by_x: Option<&mut [T]>,
+        to: (Option<&mut [T]>, &mut ContextGradient<T>),
         gradient: &mut [T],
     );
 }
@@ -211,7 +211,7 @@ impl<N: SequenceNetwork, T: Real> SequenceProgram<T> for SequencedProgram<N> {
         pass: &Pass<'_, T>,
         loaded: &Arena<T>,
         (x, by_params): (&[T], &mut [T]),
-        mut by_x: Option<&mut [T]>,
+        (mut by_x, to_context): (Option<&mut [T]>, &mut ContextGradient<T>),
         gradient: &mut [T],
     ) {
         let ([d, c, k], levels) = (self.sizes(), self.network.shape().levels());
@@ -230,6 +230,7 @@ impl<N: SequenceNetwork, T: Real> SequenceProgram<T> for SequencedProgram<N> {
                 };
                 let to = SequenceGradients { x, context: &mut by_context, weights: by_weights };
                 self.network.backward(weights, rows, memory, work, by_params, to);
+                to_context.add(tile * c, &by_context);
             }
         });
     }

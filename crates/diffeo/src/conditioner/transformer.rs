@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::sequenced::{expect_size, shape};
 use super::{Conditioner, DescribeConditioner, Sequenced};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::parameter::Init;
@@ -94,7 +93,6 @@ impl DescribeConditioner for TransformerSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for TransformerSpec {
     /// Two blocks of a token for each column, or one of two columns a token, of which the last may have one.
     fn cases(at: Place) -> Vec<Self> {

@@ -63,12 +63,10 @@ impl<T: Element> Engine<T> {
     }
 
     /// An engine without a program: what programs are held against.
-    #[cfg(any(test, feature = "laws"))]
     pub(crate) fn of_tensors(flow: &Flow) -> Self {
         Self { flow: flow.clone(), program: None }
     }
 
-    #[cfg(any(test, feature = "laws"))]
     pub(crate) fn has_program(&self) -> bool {
         self.program.is_some()
     }

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use super::element::Element;
 use super::flat::layout_of;
 use super::{Input, Ways, no_velocity};
+use crate::embedding::{EmbeddingProgram, EmbeddingTape};
 use crate::error::Result;
 use crate::flow::Flow;
 use crate::host::rows::Rows;
@@ -30,6 +31,8 @@ const ROWS_AT_ONCE: usize = 4 * TILE_ROWS;
 /// A flow whose weights lie in one slice, in the order in which the flow shows them.
 #[derive(Debug)]
 pub(super) struct Program<T> {
+    /// What the steps see of the context, if it is not the context itself, and what it made of the weights.
+    embedding: Option<(EmbeddingProgram, Arena<T>)>,
     /// The density of the marks of a row, and what it made of the weights.
     marks: Option<(MarksProgram, Arena<T>)>,
     steps: Vec<Loaded<T>>,
@@ -56,6 +59,7 @@ struct Workspace<T> {
     scratch: Scratch<T>,
     entered: Entered<T>,
     marks: MarksTape<T>,
+    embedding: EmbeddingTape<T>,
     grad: Aligned<T>,
     log_det_gradient: Vec<T>,
 }
@@ -65,16 +69,35 @@ struct Workspace<T> {
 struct Entered<T> {
     /// The context.
     context: Aligned<T>,
+    /// What the steps see of it; empty if that is the context itself.
+    embedded: Aligned<T>,
     /// The shares of the marks.
     shares: Aligned<T>,
-    /// Both, the context of the numbers; empty if there are no marks.
+    /// What the steps see of the context, and the shares; empty if there are no marks.
     extended: Aligned<T>,
 }
 
-impl<T> Entered<T> {
+impl<T: Element> Entered<T> {
     /// What the numbers are given.
     fn of_numbers(&self) -> &[T] {
-        if self.extended.is_empty() { &self.context } else { &self.extended }
+        match (&self.extended[..], &self.embedded[..]) {
+            ([], []) => &self.context,
+            ([], embedded) => embedded,
+            (extended, _) => extended,
+        }
+    }
+
+    /// Puts what the steps see of the context before the shares of so many tiles.
+    fn extend(&mut self, tiles: usize) {
+        let seen = if self.embedded.is_empty() { &self.context } else { &self.embedded };
+        self.extended.resize(seen.len() + self.shares.len());
+        let widths = [seen, &self.shares].map(|part| part.len() / tiles.max(1));
+        let size = (widths[0] + widths[1]).max(1);
+        for (tile, to) in self.extended.chunks_exact_mut(size).enumerate() {
+            let (to_seen, to_shares) = to.split_at_mut(widths[0]);
+            to_seen.copy_from_slice(&seen[tile * widths[0]..][..widths[0]]);
+            to_shares.copy_from_slice(&self.shares[tile * widths[1]..][..widths[1]]);
+        }
     }
 }
 
@@ -87,6 +110,13 @@ impl<T: Element> Program<T> {
         let layout = layout_of(flow);
         let ranges = layout.ranges();
         let steps = flow.chain().steps(&Weights::new(&ranges).part("transform"))?;
+        let embedding = match flow.embedding() {
+            None => None,
+            Some(embedding) => {
+                let weights = Weights::new(&ranges).part("embedding");
+                Some((EmbeddingProgram::new(embedding, &weights)?, Arena::default()))
+            }
+        };
         let marks = match flow.marks() {
             None => None,
             Some(marks) => Some((
@@ -96,6 +126,7 @@ impl<T: Element> Program<T> {
         };
         let loaded = |step| Loaded { step: T::step(step), arrays: Arena::default() };
         Some(Self {
+            embedding,
             marks,
             steps: steps.into_iter().map(loaded).collect(),
             dims: flow.numbers(),
@@ -106,7 +137,7 @@ impl<T: Element> Program<T> {
 
     /// Takes up weights: what depends on them alone is computed here, once; on the threads of the pool that this runs in, if any.
     pub(super) fn load(&mut self, weights: &[T]) {
-        debug_assert_eq!(weights.len(), self.weights);
+        assert_eq!(weights.len(), self.weights);
         let load = |loaded: &mut Loaded<T>| loaded.step.load(weights, &mut loaded.arrays);
         match rayon::current_thread_index() {
             Some(_) => self.steps.par_iter_mut().with_max_len(1).for_each(load),
@@ -114,6 +145,9 @@ impl<T: Element> Program<T> {
         }
         if let Some((marks, arrays)) = &mut self.marks {
             marks.load(weights, arrays);
+        }
+        if let Some((embedding, arrays)) = &mut self.embedding {
+            embedding.load(weights, arrays);
         }
     }
 
@@ -142,9 +176,9 @@ impl<T: Element> Program<T> {
     ) -> Result<Vec<f64>> {
         let tiles = tile_count(rows.len());
         let len = tiles * TILE_ROWS * self.dims;
+        self.reserve(&mut work.tapes, 1, &mut work.values, 2);
+        let mut log_prob = self.enter(weights, input, rows, work);
         let Workspace { tapes, values, entered, marks: tape, .. } = work;
-        self.reserve(tapes, 1, values, 2);
-        let mut log_prob = self.enter(input, rows, &mut values[0], entered);
         if let Some((marks, arrays)) = &self.marks {
             let context = &entered.context;
             let pass = Pass { tiles, weights, context, log_det_gradient: &[], draws: None };
@@ -190,10 +224,13 @@ impl<T: Element> Program<T> {
         let tiles = tile_count(n);
         let len = tiles * TILE_ROWS * self.dims;
         self.reserve(&mut work.tapes, self.steps.len(), &mut work.values, self.steps.len() + 1);
-        let mut log_prob = self.enter(input, 0..n, &mut work.values[0], &mut work.entered);
+        let mut log_prob = self.enter(weights, input, 0..n, work);
         self.mark(weights, row_weights, &mut log_prob, work, gradient);
-        let Workspace { tapes, values, scratch, entered, grad, log_det_gradient, .. } = work;
+        let Workspace {
+            tapes, values, scratch, entered, grad, log_det_gradient, embedding, ..
+        } = work;
         let (context, draws) = (entered.of_numbers(), input.draws);
+        scratch.context.start(self.embedding.is_some().then_some(context.len()));
         let pass = Pass { tiles, weights, context, log_det_gradient, draws };
         for (i, (Loaded { step, arrays }, tape)) in self.steps.iter().zip(&mut *tapes).enumerate() {
             let (before, after) = values.split_at_mut(i + 1);
@@ -209,7 +246,23 @@ impl<T: Element> Program<T> {
             let (x, kept) = (&values[i][..len], Kept { loaded: arrays, tape });
             step.backward(&pass, x, grad, i > 0, (kept, scratch), gradient);
         }
+        self.embed_back(weights, entered, embedding, scratch, gradient);
         Ok(log_prob)
+    }
+
+    /// Writes the gradient by the weights of the embedding, given those by what the steps saw of the context.
+    fn embed_back(
+        &self,
+        weights: &[T],
+        entered: &Entered<T>,
+        tape: &EmbeddingTape<T>,
+        scratch: &mut Scratch<T>,
+        gradient: &mut [T],
+    ) {
+        let Some((program, arrays)) = &self.embedding else { return };
+        let tiles = entered.embedded.len() / (program.width() * TILE_ROWS);
+        let by_seen = seen_of(scratch.context.sum(), tiles, program.width());
+        program.backward(weights, (&entered.context, &by_seen), (arrays, tape), scratch, gradient);
     }
 
     /// What each row's marks and its way cost, and the gradient of their weighted sum over `gradient`; see [`super::Engine::regress`].
@@ -227,12 +280,14 @@ impl<T: Element> Program<T> {
         let velocity = step.velocity().ok_or_else(no_velocity)?;
         self.with_workspace(|work| {
             let mut losses = self.enter_way(weights, given, row_weights, gradient, work);
-            let Workspace { values, scratch, entered, log_det_gradient, .. } = work;
+            let Workspace { values, scratch, entered, log_det_gradient, embedding, .. } = work;
             log_det_gradient.iter_mut().for_each(|weight| *weight = -*weight);
             let [x, targets, times, ..] = &values[..] else { unreachable!("three were reserved") };
             let (context, row_weights) = (entered.of_numbers(), &log_det_gradient[..]);
             let at = Regression { x, times, targets, context, row_weights };
+            scratch.context.start(self.embedding.is_some().then_some(context.len()));
             velocity.regress(at, &mut losses, (arrays, scratch), gradient);
+            self.embed_back(weights, entered, embedding, scratch, gradient);
             losses.truncate(given.0.x.len());
             Ok(losses)
         })
@@ -272,7 +327,7 @@ impl<T: Element> Program<T> {
         let n = input.x.len();
         let tiles = tile_count(n);
         work.values.resize_with(work.values.len().max(3), Aligned::default);
-        self.enter(input, 0..n, &mut work.values[0], &mut work.entered);
+        self.enter(weights, input, 0..n, work);
         let mut log_prob = vec![0.0; tiles * TILE_ROWS];
         self.mark(weights, row_weights, &mut log_prob, work, gradient);
         let parts = [&ways.places, &ways.velocities, &ways.times];
@@ -296,28 +351,35 @@ impl<T: Element> Program<T> {
         values.resize_with(m.max(values.len()), Aligned::default);
     }
 
-    /// Brings rows and what they are given into tiles; returns the log-determinants so far, for whole tiles.
+    /// Brings rows and what they are given into tiles, the first value; returns the log-determinants so far, for whole tiles.
     fn enter(
         &self,
+        weights: &[T],
         Input { x, log_det, context, .. }: Input<'_>,
         rows: Range<usize>,
-        value: &mut Aligned<T>,
-        entered: &mut Entered<T>,
+        work: &mut Workspace<T>,
     ) -> Vec<f64> {
         let n = rows.len();
-        entered.context.resize(0);
-        entered.extended.resize(0);
+        let Workspace { values, entered, embedding: tape, .. } = work;
+        let Entered { context: given, embedded, extended, .. } = entered;
+        for part in [&mut *given, embedded, extended] {
+            part.resize(0);
+        }
         let context = context.map_or(&[][..], |context| part_of(context, &rows));
         if !context.is_empty() {
-            tile_rows(context, n, &mut entered.context);
+            tile_rows(context, n, given);
+        }
+        if let Some((program, arrays)) = &self.embedding {
+            embedded.resize(tile_count(n) * program.width() * TILE_ROWS);
+            program.forward(weights, given, embedded, (arrays, tape));
         }
         match &self.marks {
-            None => tile_rows(part_of(x, &rows), n, value),
+            None => tile_rows(part_of(x, &rows), n, &mut values[0]),
             Some((marks, _)) => {
-                let split = SplitRows::new(marks.layout(), part_of(x, &rows), context, x.width());
-                tile_rows(&split.numbers, n, value);
+                let split = SplitRows::new(marks.layout(), part_of(x, &rows), &[], x.width());
+                tile_rows(&split.numbers, n, &mut values[0]);
                 tile_rows(&split.shares, n, &mut entered.shares);
-                tile_rows(&split.extended, n, &mut entered.extended);
+                entered.extend(tile_count(n));
             }
         }
         let mut sums = log_det[rows].to_vec();
@@ -329,6 +391,13 @@ impl<T: Element> Program<T> {
 /// Some rows of a matrix.
 fn part_of<'a>(matrix: &'a Rows, rows: &Range<usize>) -> &'a [f64] {
     &matrix.values()[rows.start * matrix.width()..rows.end * matrix.width()]
+}
+
+/// The first `width` columns of each tile: a gradient by what the steps see of the context, without that by the shares behind it.
+fn seen_of<T: Element>(by_context: &[T], tiles: usize, width: usize) -> Vec<T> {
+    let of_tile = by_context.len() / tiles.max(1);
+    let tiles = by_context.chunks_exact(of_tile.max(1));
+    tiles.flat_map(|tile| &tile[..width * TILE_ROWS]).copied().collect()
 }
 
 /// Brings `n` rows into tiles, in the precision of the weights.

@@ -5,9 +5,10 @@ use std::ops::Range;
 use super::*;
 use crate::bases::StudentTSpec;
 use crate::columns::{Column, ColumnKind, Schema};
+use crate::embedding::EmbeddingSpec;
 use crate::host::draws::Draws;
 use crate::host::random::{Purpose, Streams, normal};
-use crate::network::Activation;
+use crate::network::{Activation, NetworkSpec};
 use crate::presets::{Preset, PresetOptions};
 use crate::spec::FlowSpec;
 use crate::transforms::ContractiveActivation::{self, Elu, LipSwish, Tanh};
@@ -78,9 +79,31 @@ fn cases() -> Vec<FlowSpec> {
             all.push(spec);
         }
     }
-    all.extend([0, 2].map(mixed));
+    all.extend([0, 2].map(|context| mixed(context, None)));
+    let of = |width, members| Some(embedding(width, members));
+    all.extend([mixed(4, of(3, 1)), mixed(2, of(5, 2))]);
+    let presets = [Preset::Nsf, Preset::RealNvp, Preset::TMaf, Preset::ResFlow, Preset::Ffjord];
+    all.extend(presets.into_iter().zip([1, 2, 2, 4, 1]).map(|(preset, members)| {
+        let embedding = of(3, members);
+        let options = PresetOptions { embedding, ..small() };
+        preset.spec(3, 4, &options).unwrap()
+    }));
     all.extend([(0, 8, LipSwish), (2, 8, LipSwish), (2, 8, Tanh), (0, 8, Elu)].map(contractive));
     all
+}
+
+fn small() -> PresetOptions {
+    PresetOptions {
+        transforms: 2,
+        hidden: vec![24, 24],
+        precision: Precision::F64,
+        ..PresetOptions::default()
+    }
+}
+
+fn embedding(width: usize, members: usize) -> EmbeddingSpec {
+    let network = NetworkSpec { hidden: vec![9, 7], residual: false, activation: Activation::Elu };
+    EmbeddingSpec { network, width, members }
 }
 
 /// Residual layers inside a chain, which have other random numbers there, and log-determinants that are exact up to so many columns.
@@ -106,7 +129,7 @@ fn contractive(
 }
 
 /// Marks of every kind, and numbers that may be absent. Random rows have marks that are not known or not one, too.
-fn mixed(context: usize) -> FlowSpec {
+fn mixed(context: usize, embedding: Option<EmbeddingSpec>) -> FlowSpec {
     let levels = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<_>>();
     let real = |name: &str| Column::real(name);
     let columns = vec![
@@ -119,12 +142,7 @@ fn mixed(context: usize) -> FlowSpec {
     ];
     let schema =
         Schema { columns, context: (0..context).map(|i| real(&format!("c{i}"))).collect() };
-    let options = PresetOptions {
-        transforms: 2,
-        hidden: vec![24, 24],
-        precision: Precision::F64,
-        ..PresetOptions::default()
-    };
+    let options = PresetOptions { embedding, ..small() };
     let preset = if context == 0 { Preset::Nsf } else { Preset::NsfCoupling };
     preset.spec_for(&schema.shape(), &options).unwrap()
 }
@@ -205,6 +223,35 @@ fn equal_those_of_the_tensor_engine(spec: &FlowSpec, draws: Option<Draws>) {
             "scoring gives the same bits as training, where nothing is estimated"
         );
     }
+}
+
+#[test]
+fn members_may_come_in_any_order_and_a_whole_may_not() {
+    for (members, same) in [(3, true), (1, false)] {
+        let options = PresetOptions { embedding: Some(embedding(2, members)), ..small() };
+        let flow = Preset::Maf.spec(2, 6, &options).unwrap().build(1).unwrap();
+        let weights = weights::<f64>(&flow);
+        let mut engine = Engine::<f64>::new(&flow);
+        engine.load(&weights).unwrap();
+        let x = Rows::new(vec![0.3, -0.4, 0.3, -0.4], 2).unwrap();
+        let context = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.5, 0.6, 0.1, 0.2, 0.3, 0.4];
+        let context = Rows::new(context.to_vec(), 6).unwrap();
+        let input = Input { x: &x, log_det: &[0.0; 2], context: Some(&context), draws: None };
+        let found = engine.log_prob(&weights, input).unwrap();
+        assert_eq!((found[0] - found[1]).abs() < 1e-12, same, "{members}: {found:?}");
+    }
+}
+
+#[test]
+fn an_embedding_that_fits_no_context_is_refused() {
+    let refused = |context, width, members| {
+        let options = PresetOptions { embedding: Some(embedding(width, members)), ..small() };
+        Preset::Maf.spec(2, context, &options).unwrap_err().message().to_owned()
+    };
+    assert!(refused(0, 3, 1).contains("no context to embed"));
+    assert!(refused(5, 3, 2).contains("5 numbers is not 2 members"));
+    assert!(refused(4, 0, 2).contains("expected a width"));
+    assert!(refused(4, 3, 0).contains("0 members"));
 }
 
 #[test]

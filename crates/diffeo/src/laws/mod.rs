@@ -39,7 +39,9 @@ pub use crate::catalog::Cases;
 
 use crate::bases::{BaseSpec, NormalSpec};
 use crate::conditioner::ConditionerSpec;
+use crate::embedding::EmbeddingSpec;
 use crate::monotone::{Affine, MonotoneSpec};
+use crate::network::{Activation, NetworkSpec};
 use crate::place::Place;
 use crate::presets::{Preset, PresetOptions};
 use crate::transforms::{ElementwiseSpec, LayerSpec};
@@ -71,6 +73,14 @@ pub fn cases() -> Vec<Case> {
         let Ok(spec) = preset.spec(dims, context, &options) else { continue };
         // Far out, one affine layer after another scales by e^14 and back, and leaves no digits of single precision.
         let case = Case::new(format!("{preset}_{dims}d_{context}c"), spec);
+        all.push(case.only(|row| row.iter().all(|v| v.abs() < 1e3)));
+    }
+    let network = NetworkSpec { hidden: vec![7], residual: false, activation: Activation::Tanh };
+    for (preset, members) in [(Preset::Nsf, 1), (Preset::NsfCoupling, 2)] {
+        let embedding = EmbeddingSpec { network: network.clone(), width: 3, members };
+        let options = PresetOptions { embedding: Some(embedding), ..options.clone() };
+        let spec = preset.spec(2, 4, &options).expect("a sound flow");
+        let case = Case::new(format!("{preset} of {members} embedded"), spec);
         all.push(case.only(|row| row.iter().all(|v| v.abs() < 1e3)));
     }
     for case in all.iter_mut().filter(|case| case.spec.transforms.iter().any(bends_far_out)) {

@@ -82,7 +82,7 @@ impl MarksProgram {
         gradient: &mut [T],
     ) {
         let raw = &tape.0.array(0)[..shares.len()];
-        let Scratch { arena, linear } = scratch;
+        let Scratch { arena, linear, .. } = scratch;
         let ([grad, more], nodes) = arena.arrays(self.network.inner_nodes());
         let grad = grad.sized(shares.len());
         for (tile, by_row) in pass.log_det_gradient.chunks_exact(TILE_ROWS).enumerate() {
@@ -92,7 +92,7 @@ impl MarksProgram {
             }
         }
         let seen = Seen { packed: loaded, x: shares, out: raw, nodes: tape.0.after(TAPE) };
-        let work = Work { nodes, more, linear };
+        let work = Work { nodes, more, linear, context: None };
         self.network.backward(pass, seen, grad, None, work, gradient);
     }
 

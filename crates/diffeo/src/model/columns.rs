@@ -28,7 +28,7 @@ pub(crate) fn expect_columns(spec: &FlowSpec, schema: &Schema) -> Result<()> {
         )));
     }
     let is_gated = shape.gates.iter().any(Option::is_some);
-    let follows = gates_after(&spec.transforms, &shape.gates).is_some();
+    let follows = gates_after(&spec.transforms, &shape.gates_behind(spec.context_seen())).is_some();
     if is_gated && !(follows && spec.base == BaseSpec::default()) {
         return Err(Error::config(
             "the flow has a layer or a base that cannot leave out numbers, and a column may have a point mass or be missing",

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::parameter::{Init, Visitor, visit_part};
 use crate::step::Weights;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 pub use linear::Linear;
 pub use mask::Mask;
@@ -92,7 +91,6 @@ impl NetworkSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for NetworkSpec {
     /// Every activation, plain and residual.
     fn cases(_at: Place) -> Vec<Self> {

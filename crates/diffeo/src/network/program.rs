@@ -8,7 +8,7 @@ use diffeo_kernels::{
     TiledLinear, activate, activate_backward, pack_weight,
 };
 
-use crate::step::{Arena, Pass, Weights};
+use crate::step::{Arena, ContextGradient, Pass, Weights};
 
 /// A network whose weights lie in one slice; the context's contribution is added in the first node.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub(crate) struct Work<'a, T> {
     pub(crate) nodes: &'a mut [Aligned<T>],
     pub(crate) more: &'a mut Aligned<T>,
     pub(crate) linear: &'a mut LinearScratch<T>,
+    /// Where the gradient by the context is added, if it is wanted.
+    pub(crate) context: Option<&'a mut ContextGradient<T>>,
 }
 
 impl NetworkProgram {
@@ -169,7 +171,7 @@ impl NetworkProgram {
     ) {
         let n = pass.tiles * TILE_ROWS;
         let Seen { packed, x, out, nodes: values } = seen;
-        let Work { nodes: grads, more, linear } = work;
+        let Work { nodes: grads, more, linear, context: mut to_context } = work;
         let mut written = vec![false; self.graph.nodes().len() + 1];
         for (i, node) in self.graph.nodes().iter().enumerate().rev() {
             let is_last = i == self.inner_nodes();
@@ -212,13 +214,18 @@ impl NetworkProgram {
                 }
             }
             if let (0, Some(context)) = (i, &self.context) {
+                let wanted = to_context.as_deref_mut().filter(|to| to.is_wanted());
+                let mut by_context = Aligned::default();
                 let to = LinearGradients {
-                    x: None,
+                    x: wanted.as_ref().map(|_| by_context.sized(pass.context.len())),
                     weight: &mut gradient[context.weight.clone()],
                     bias: more.sized(self.graph.width(1)),
                 };
                 let (layer, no_output) = (context.layer(self, packed), &values[0][..len]);
                 layer.backward(pass.context, no_output, grad, to, linear);
+                if let Some(wanted) = wanted {
+                    wanted.add(0, &by_context);
+                }
             }
             if !is_last {
                 grads[i] = own;

@@ -185,6 +185,7 @@ impl Preset {
         let draft = Draft { dims, options, order };
         let transforms = (0..options.transforms).flat_map(|i| (family.layers)(&draft, i));
         let spec = FlowSpec::new(dims, transforms.collect()).given(context_dims);
+        let spec = spec.through(options.embedding.clone());
         let (base, precision) = match family.fixed {
             Some(fixed) => fixed(),
             None => (options.base.clone(), options.precision),
@@ -204,8 +205,14 @@ impl Preset {
             return self.spec(shape.gates.len(), shape.context, options);
         }
         options.validate()?;
+        let embedding = &options.embedding;
         let marks = MarksSpec { marks: shape.marks.clone(), network: options.network() };
         if shape.gates.is_empty() {
+            if options.embedding.is_some() {
+                return Err(Error::config(
+                    "an embedding is for columns of numbers, and this table has none; leave it out",
+                ));
+            }
             let spec =
                 FlowSpec::new(0, vec![]).given(shape.context).in_precision(options.precision);
             let spec = spec.with_marks(marks);
@@ -219,15 +226,18 @@ impl Preset {
             );
             Error::new(e.kind(), text)
         };
-        let spec = self.spec(shape.gates.len(), shape.context + marks.width(), options);
+        let options = PresetOptions { embedding: None, ..options.clone() };
+        let spec = self.spec(shape.gates.len(), shape.context + marks.width(), &options);
         let mut spec = spec.map_err(with_all)?.given(shape.context).with_marks(marks);
+        spec.embedding = embedding.clone();
         if shape.gates.iter().any(Option::is_some) {
             if spec.base != BaseSpec::default() {
                 return Err(Error::config(
                     "columns with point masses or missing values need the normal base; leave --base out",
                 ));
             }
-            spec.transforms = gated(spec.transforms, shape.gates.clone()).ok_or_else(|| {
+            let gates = shape.gates_behind(spec.context_seen());
+            spec.transforms = gated(spec.transforms, gates).ok_or_else(|| {
                 Error::config(format!(
                     "{self}: mixes columns, of which some may be absent here (point masses, missing values); use an autoregressive or coupling model such \
                      as nsf, or leave the point masses out with --columns"

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::bases::BaseSpec;
+use crate::embedding::EmbeddingSpec;
 use crate::error::{Error, Result, quoted};
 use crate::monotone::{DescribeMap, RationalQuadratic};
 use crate::network::{Activation, NetworkSpec};
@@ -65,6 +66,9 @@ pub struct PresetOptions {
     /// The parents of each number (columns without a density of their own are not counted), in a graph without cycles: each layer then maps a column given its parents, and
     /// none mixes or reorders columns, so the flow follows the paths of the graph. `None` for a model of any dependence.
     pub graph: Option<Vec<Vec<usize>>>,
+    /// Of a model with a context, what its transforms see of that; `None` for the context itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingSpec>,
     /// Chooses the random permutations between layers.
     pub seed: u64,
 }
@@ -82,6 +86,7 @@ impl Default for PresetOptions {
             precision: Precision::F32,
             order: None,
             graph: None,
+            embedding: None,
             seed: 0,
         }
     }

@@ -42,7 +42,7 @@ impl<T: Element> FlatObjective<T> for Matching<T> {
             let message = "flow matching needs random numbers; please report this";
             return Err(Error::new(ErrorKind::Internal, message));
         };
-        let (numbers, given) = self.flow.numbers_of(&batch.x, batch.context.as_ref())?;
+        let (numbers, given) = self.flow.cut(&batch.x, batch.context.as_ref())?;
         let [times, mut ends] = drawn(&numbers, &draws);
         if self.is_transported {
             transport(&numbers, given.as_ref(), &batch.weights, &mut ends);

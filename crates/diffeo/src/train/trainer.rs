@@ -112,7 +112,10 @@ impl Trainer {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
         }
         let fingerprint = fingerprint(&schema, &data, &options.validation);
-        let units = Units::fit(&schema, &data.x, data.context.as_ref(), |i| data.weight(i))?;
+        let mut units = Units::fit(&schema, &data.x, data.context.as_ref(), |i| data.weight(i))?;
+        if let Some(embedding) = &spec.embedding {
+            units.share_among(embedding.members);
+        }
         let mut warnings = warnings::about(&schema, &data);
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
         let streams = Streams::new(options.seed);

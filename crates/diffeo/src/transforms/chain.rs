@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, LayerSpec, Place, no_log_det};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::parameter::{Init, Visitor, visit_part};
@@ -57,7 +56,6 @@ impl Describe for ChainSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for ChainSpec {
     fn cases(at: Place) -> Vec<Self> {
         if at.depth > 0 {

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::{LogDiagonal, Matrix, Solver};
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::host::linalg::product;
@@ -32,7 +31,6 @@ impl Describe for CholeskySpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for CholeskySpec {
     fn cases(at: Place) -> Vec<Self> {
         if at.context == 0 { vec![Self {}] } else { vec![] }

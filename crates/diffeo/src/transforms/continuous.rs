@@ -11,7 +11,6 @@ use diffeo_kernels::{Field, Penalty, Smooth, Solver};
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place, no_log_det};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::draws::Draws;
@@ -202,7 +201,6 @@ impl Describe for ContinuousSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for ContinuousSpec {
     fn cases(at: Place) -> Vec<Self> {
         let of = |hidden, activation| Self { activation, ..Self::new(hidden) };

@@ -6,7 +6,6 @@ use super::conditional::{ConditionalSpec, Gates, Short};
 use crate::conditioner::HalfSpec;
 use crate::monotone::MonotoneSpec;
 use crate::network::NetworkSpec;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// `z_a = x_a`, `z_b = g(x_b; theta(x_a, c))`, both directions at the price of one pass: a [`super::Conditional`] layer with a dense network.
@@ -26,7 +25,6 @@ pub struct CouplingSpec {
     pub gates: Gates,
 }
 
-#[cfg(feature = "laws")]
 impl Cases for CouplingSpec {
     fn cases(at: Place) -> Vec<Self> {
         if at.dims < 2 {

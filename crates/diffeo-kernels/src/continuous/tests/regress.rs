@@ -47,7 +47,20 @@ impl Task {
         (0..self.times.len()).map(of_row).collect()
     }
 
-    fn regress<T: Real>(&self) -> (Vec<f64>, Vec<T>) {
+    /// The difference of the weighted losses by one number.
+    fn slope(&mut self, number: impl Fn(&mut Self) -> &mut f64) -> f64 {
+        let (step, before, row_weights) = (1e-5, *number(self), self.row_weights.clone());
+        let mut moved = |by: f64| -> f64 {
+            *number(self) = before + by;
+            self.plain_losses().iter().zip(&row_weights).map(|(loss, w)| loss * w).sum()
+        };
+        let slope = (moved(step) - moved(-step)) / (2.0 * step);
+        *number(self) = before;
+        slope
+    }
+
+    /// Losses, and the gradients by weights and context.
+    fn regress<T: Real>(&self) -> (Vec<f64>, [Vec<T>; 2]) {
         let (flat, packed) = self.example.packed::<T>();
         let narrow =
             |values: &[f64]| -> Vec<T> { values.iter().map(|v| T::from_f64(*v)).collect() };
@@ -61,11 +74,12 @@ impl Task {
             row_weights: &row_weights,
         };
         let mut losses = vec![0.0; times.len()];
-        let mut gradient = vec![T::ZERO; flat.len()];
+        let mut gradients = [vec![T::ZERO; flat.len()], vec![T::INFINITY; context.len()]];
+        let [gradient, by_context] = &mut gradients;
         let weights = DualWeights { flat: &flat, packed: &packed };
         let work = &mut FieldWork::default();
-        self.example.field.regress(weights, at, &mut losses, &mut gradient, work);
-        (losses, gradient)
+        self.example.field.regress(weights, at, &mut losses, (by_context, gradient), work);
+        (losses, gradients)
     }
 }
 
@@ -73,25 +87,21 @@ impl Task {
 fn losses_are_those_of_plain_loops_and_gradients_those_of_differences() {
     for (activation, context) in [(Smooth::Tanh, 2), (Smooth::Softplus, 0)] {
         let mut task = Task::new(activation, context);
-        let (losses, gradient) = task.regress::<f64>();
+        let (losses, [gradient, by_context]) = task.regress::<f64>();
         for (found, expected) in losses.iter().zip(task.plain_losses()) {
             assert!((found - expected).abs() < 1e-12 * (1.0 + expected), "{found} {expected}");
         }
-        let row_weights = task.row_weights.clone();
         for i in (0..gradient.len()).step_by(3) {
-            let step = 1e-5;
-            let mut moved = |by: f64| -> f64 {
-                let before = task.example.flat[i];
-                task.example.flat[i] = before + by;
-                let losses = task.plain_losses();
-                task.example.flat[i] = before;
-                losses.iter().zip(&row_weights).map(|(loss, weight)| loss * weight).sum()
-            };
-            let expected = (moved(step) - moved(-step)) / (2.0 * step);
+            let expected = task.slope(|task| &mut task.example.flat[i]);
             let error = (gradient[i] - expected).abs() / (1.0 + expected.abs());
             assert!(error < 1e-7, "{activation:?} {i}: {} {expected}", gradient[i]);
         }
-        let (_, single) = task.regress::<f32>();
+        for i in (0..by_context.len()).step_by(101) {
+            let expected = task.slope(|task| &mut task.context[i]);
+            let error = (by_context[i] - expected).abs() / (1.0 + expected.abs());
+            assert!(error < 1e-7, "{activation:?} context {i}: {} {expected}", by_context[i]);
+        }
+        let (_, [single, _]) = task.regress::<f32>();
         let largest = gradient.iter().fold(0.0f64, |most, g| most.max(g.abs()));
         for (a, b) in single.iter().zip(&gradient) {
             assert!((f64::from(*a) - b).abs() < 1e-5 * largest, "{a} {b}");

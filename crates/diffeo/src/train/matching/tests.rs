@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::columns::{Column, Schema};
+use crate::embedding::EmbeddingSpec;
 use crate::engine::{flat_weights, set_weights};
 use crate::error::ErrorKind;
 use crate::host::random::{Purpose, Streams, below, normal};
 use crate::marks::{MarkSpec, MarksSpec};
 use crate::model::Model;
-use crate::network::NetworkSpec;
+use crate::network::{Activation, NetworkSpec};
 use crate::presets::{Preset, PresetOptions};
 use crate::spec::{FlowSpec, Precision};
 use crate::train::{Fit, FitOptions, Loss, Trainer, TrainingData, ValidationChoice};
@@ -42,7 +43,15 @@ fn mixed_batch(rows: usize) -> Batch {
 
 #[test]
 fn gradients_are_those_of_differences_of_the_loss() {
-    let (mut flow, batch) = (mixed().build(1).unwrap(), mixed_batch(45));
+    let network = NetworkSpec { hidden: vec![4], residual: false, activation: Activation::Tanh };
+    let embedding = EmbeddingSpec { network, width: 2, members: 1 };
+    for spec in [mixed(), mixed().through(Some(embedding))] {
+        follow_differences(&spec);
+    }
+}
+
+fn follow_differences(spec: &FlowSpec) {
+    let (mut flow, batch) = (spec.build(1).unwrap(), mixed_batch(45));
     let count = flat_weights::<f64>(&flow).unwrap().1.len();
     set_weights(&mut flow, &noise(count, 0.4, 7)).unwrap();
     // What is masked stays zero.

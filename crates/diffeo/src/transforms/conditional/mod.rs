@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Describe;
 use super::permutation::{indices, inverse_order};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::conditioner::{Conditioner, ConditionerSpec};
 use crate::error::{Error, Result};
@@ -110,7 +109,6 @@ impl Describe for ConditionalSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for ConditionalSpec {
     fn cases(at: Place) -> Vec<Self> {
         let conditioners = ConditionerSpec::cases(at).into_iter();

@@ -249,7 +249,7 @@ impl<T: Real> Step<T> for ConditionalStep {
         let params = &tape.array(PARAMS)[..len * self.map.params_per_dim()];
         let out = Seen { packed: kept.loaded, x: x_seen, out: params, nodes: tape.after(TAPE) };
 
-        let Scratch { arena, linear } = scratch;
+        let Scratch { arena, linear, context } = scratch;
         let ([value, log_slope, to_moved, to_seen, by_params, more], nodes) =
             arena.arrays(self.program.inner_nodes());
         let value = columns_of(moved, grad, pass.tiles, value);
@@ -261,12 +261,13 @@ impl<T: Real> Step<T> for ConditionalStep {
         let mut by_seen = wanted.then(|| to_seen.sized(seen_len));
         match &self.program {
             Program::Network(network) => {
-                let work = Work { nodes, more, linear };
+                let work = Work { nodes, more, linear, context: Some(context) };
                 network.backward(pass, out, by_params, by_seen.as_deref_mut(), work, gradient);
             }
             Program::Sequence(sequence) => {
                 let (given, by_x) = ((x_seen, by_params), by_seen.as_deref_mut());
-                sequence.of::<T>().backward(pass, kept.loaded, given, by_x, gradient);
+                let to = (by_x, &mut *context);
+                sequence.of::<T>().backward(pass, kept.loaded, given, to, gradient);
             }
         }
         let Some(by_seen) = by_seen else { return };

@@ -164,7 +164,8 @@ impl<T: Real> Step<T> for ContinuousStep {
         let len = self.len();
         let weights = loaded(kept.loaded, len);
         let solver = self.solver(pass);
-        let ([by_weights, by_context], _) = scratch.arena.arrays(0);
+        let Scratch { arena, context, .. } = scratch;
+        let ([by_weights, by_context], _) = arena.arrays(0);
         let by_weights = by_weights.sized(len);
         by_weights.fill(T::ZERO);
         let by_context = by_context.sized(self.field.network().context() * TILE_ROWS);
@@ -178,6 +179,7 @@ impl<T: Real> Step<T> for ContinuousStep {
             let taken = (Taken { starts, times, sizes }, &solver);
             let to = FieldGradients { x: grad, context: by_context, weights: by_weights };
             self.field.backward(weights, given, taken, by_log_det, to, &mut work);
+            context.add(tile * by_context.len(), by_context);
         }
         self.spread(by_weights, gradient);
     }
@@ -196,11 +198,14 @@ impl<T: Real> Velocity<T> for ContinuousStep {
         gradient: &mut [T],
     ) {
         let len = self.len();
-        let ([by_weights], _) = scratch.arena.arrays(0);
+        let Scratch { arena, context, .. } = scratch;
+        let ([by_weights, by_context], _) = arena.arrays(0);
         let by_weights = by_weights.sized(len);
         by_weights.fill(T::ZERO);
-        let mut work = FieldWork::default();
-        self.field.regress(loaded(arrays, len), at, losses, by_weights, &mut work);
+        let by_context = by_context.sized(at.context.len());
+        let (mut work, to) = (FieldWork::default(), (&mut *by_context, &mut *by_weights));
+        self.field.regress(loaded(arrays, len), at, losses, to, &mut work);
+        context.add(0, by_context);
         self.spread(by_weights, gradient);
     }
 }

@@ -16,7 +16,6 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::network::NetworkSpec;
@@ -139,7 +138,6 @@ impl Describe for ResidualSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for ResidualSpec {
     fn cases(_at: Place) -> Vec<Self> {
         let usual = Self::new(vec![12, 12]);

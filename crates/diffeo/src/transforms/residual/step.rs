@@ -182,7 +182,8 @@ impl<T: Real> Step<T> for ResidualStep {
         let directions = if estimate.is_some() { 1 } else { d };
         let tape = estimate.map(|_| kept.tape.array(0));
         let (_, context) = self.network.places();
-        let ([by_weights], _) = scratch.arena.arrays(0);
+        let Scratch { arena, context: by_context, .. } = scratch;
+        let ([by_weights], _) = arena.arrays(0);
         let by_weights = by_weights.sized(context.end);
         by_weights.fill(T::ZERO);
         let slots = (TILES_AT_ONCE / (1 + directions)).clamp(1, pass.tiles);
@@ -201,7 +202,9 @@ impl<T: Real> Step<T> for ResidualStep {
                 let tape = tape.map(|tape| &tape[2 * tile * size..][..2 * size]);
                 let rows = (&x[tile * size..][..size], &mut grad[tile * size..][..size]);
                 let by_log_det = &pass.log_det_gradient[tile * TILE_ROWS..][..TILE_ROWS];
-                back.tile(number, self.context(pass, tile), rows, (by_log_det, tape), by_weights);
+                let context = self.context(pass, tile);
+                let by = back.tile(number, context, rows, (by_log_det, tape), by_weights);
+                by_context.add(tile * context.len(), &by);
             }
             let Back { work, .. } = &mut back;
             self.network.add_products(weights, [directions, count], work, by_weights);
@@ -226,7 +229,7 @@ struct Back<'a, T> {
 }
 
 impl<T: Real> Back<'_, T> {
-    /// A tile, but for the gradient by the matrices; its nodes are left in a slot.
+    /// A tile, but for the gradient by the matrices; its nodes are left in a slot. Returns the gradient by the context.
     fn tile(
         &mut self,
         number: usize,
@@ -234,7 +237,7 @@ impl<T: Real> Back<'_, T> {
         (x, grad): (&[T], &mut [T]),
         (by_log_det, tape): (&[T], Option<&[T]>),
         by_weights: &mut [T],
-    ) {
+    ) -> Vec<T> {
         let (network, weights) = (&self.step.network, self.weights);
         let (d, size, work) = (network.inputs(), x.len(), &mut self.work);
         let slot = Slot { directions: self.slots[0], number };
@@ -266,13 +269,14 @@ impl<T: Real> Back<'_, T> {
         network.backward(weights, None, slot, (&mut *work, &mut self.sums));
         let [_, by_x] = work.input_and_gradient(network, slot);
         grad.iter_mut().zip(by_x).for_each(|(grad, by)| *grad += *by);
+        let mut by_context = vec![T::ZERO; context.len()];
         if !context.is_empty() {
             let mut by_addend = Aligned::zeros(network.first() * TILE_ROWS);
             by_addend.copy_from_slice(work.addend_gradient(network, slot));
-            let mut by_context = vec![T::ZERO; context.len()];
             let to = (&mut by_context[..], by_weights);
             network.context_backward(weights, (context, &mut by_addend), to, work);
         }
+        by_context
     }
 }
 
