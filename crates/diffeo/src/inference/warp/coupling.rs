@@ -29,15 +29,21 @@ impl Trainable for Weights {
 }
 
 impl Weights {
-    /// The identity, with a random hidden layer; which half moves is random in every second layer, and in the others the half that stayed.
+    /// How many couplings a warp of so many numbers has: at least so many, and so that each number moves once while any other one stays.
+    pub(super) fn layers(d: usize, least: u64) -> u64 {
+        least.next_multiple_of(2 * digits(d))
+    }
+
+    /// The identity, with a random hidden layer. Numbers are put in a random order; of each two layers one moves those whose place has a binary digit that is 1, the other those
+    /// where it is 0. Each two layers take another digit, and after the last one another order.
     pub(super) fn start(d: usize, hidden: usize, layer: u64, dtype: DType) -> Self {
         let mut init = Init::new(layer, dtype, Device::flex());
-        let mut rng = Streams::new(layer / 2).rng(Purpose::Permutation, 1, 0);
-        let order = permutation(&mut rng, d as u32);
+        let (round, digit) = (layer / 2 / digits(d), layer / 2 % digits(d));
+        let order = permutation(&mut Streams::new(round).rng(Purpose::Permutation, 1, 0), d as u32);
         let mut moves = vec![0.0; d];
         for (place, column) in order.into_iter().enumerate() {
-            let is_first = place < d.div_ceil(2);
-            moves[column as usize] = f64::from(u8::from(is_first == layer.is_multiple_of(2)));
+            let moves_now = (place >> digit & 1 == 1) == layer.is_multiple_of(2);
+            moves[column as usize] = f64::from(u8::from(moves_now));
         }
         let stays: Vec<f64> = moves.iter().map(|m| 1.0 - m).collect();
         let bound = (6.0 / (d + hidden) as f64).sqrt();
@@ -102,6 +108,11 @@ impl Weights {
             p.value = p.masked();
         });
     }
+}
+
+/// Binary digits of the places of so many numbers.
+fn digits(d: usize) -> u64 {
+    u64::from(d.max(2).next_power_of_two().ilog2())
 }
 
 /// The same on plain numbers, point by point.
@@ -240,6 +251,20 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::host::random::fill_normal;
+
+    #[test]
+    fn each_number_moves_while_any_other_stays() -> Result<()> {
+        for d in [1, 2, 3, 8, 101] {
+            let layers = Weights::layers(d, 4);
+            let moves = |layer| host_values(Weights::start(d, 1, layer, DType::F64).moves);
+            let moves = (0..layers).map(moves).collect::<Result<Vec<_>>>()?;
+            for (i, j) in (0..d).flat_map(|i| (0..d).map(move |j| (i, j))) {
+                let alone = moves.iter().any(|m| m[i] == 1.0 && (m[j] == 0.0 || i == j));
+                assert!(alone, "{i} and {j} of {d}");
+            }
+        }
+        Ok(())
+    }
 
     #[test]
     fn tensors_and_plain_numbers_agree() -> Result<()> {

@@ -10,8 +10,8 @@ use crate::host::random::{Purpose, Streams, permutation};
 use crate::parameter::{Trainable, Visitor, visit_part};
 use crate::train::{Learner, LearnerOptions};
 
-/// Couplings, and hidden units of each.
-const LAYERS: u64 = 8;
+/// The least number of couplings, and hidden units of each.
+const LAYERS_MIN: u64 = 8;
 const HIDDEN: usize = 48;
 /// Points of a step, and the last ones, which judge and are not learned from.
 const BATCH: usize = 128;
@@ -26,6 +26,8 @@ const PATIENCE: u32 = 4;
 /// A divergence below which nothing is left to learn.
 const GOOD: f64 = -4.0;
 const LEARNING_RATE: f64 = 1e-3;
+/// In single precision a warp got stuck now and then, at a divergence 3.5 above that of others.
+const DTYPE: DType = DType::F64;
 
 /// All couplings, the one next to the base first.
 #[derive(Clone, Debug)]
@@ -90,7 +92,8 @@ impl Tuner {
         if self.learner.is_none() {
             self.warp = Warp::of_scales(points, gradients);
             let d = self.warp.scale.len();
-            let layers = (0..LAYERS).map(|k| Weights::start(d, HIDDEN, k, DType::F32)).collect();
+            let layers = 0..Weights::layers(d, LAYERS_MIN);
+            let layers = layers.map(|k| Weights::start(d, HIDDEN, k, DTYPE)).collect();
             let options = LearnerOptions {
                 learning_rate: LEARNING_RATE,
                 clip_norm: 1.0,
@@ -109,7 +112,7 @@ impl Tuner {
             let values =
                 rows.iter().flat_map(|i| of[*i].iter().enumerate().map(|(j, v)| by(j, *v)));
             let data = TensorData::new(values.collect::<Vec<f64>>(), [rows.len(), scale.len()]);
-            Tensor::<2>::from_data(data, (&Device::flex(), DType::F32))
+            Tensor::<2>::from_data(data, (&Device::flex(), DTYPE))
         };
         let rows_of = |rows: &[usize]| {
             let x = tensor(rows, points, &|j, v| (v - shift[j]) / scale[j]);
