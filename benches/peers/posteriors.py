@@ -200,14 +200,17 @@ class Diffeo:
 
 
 class Sbi:
-    """The default neural posterior estimation of the sbi package."""
+    """The default neural posterior estimation of the sbi package; its small products gain nothing from a second thread."""
+
+    def __init__(self, threads):
+        self.threads = threads
 
     def posteriors(self, prior, parameters, observations, observed, folder):
         import torch
         from sbi.inference import NPE
 
         torch.manual_seed(0)
-        torch.set_num_threads(2)
+        torch.set_num_threads(self.threads)
         tensors = [torch.as_tensor(rows, dtype=torch.float32) for rows in (parameters, observations)]
         start = time.perf_counter()
         with contextlib.chdir(folder):  # where its logs may go
@@ -225,7 +228,8 @@ class Sbi:
         return {"seconds": seconds, "leak": 1 - np.mean(inside)}, draws
 
 
-def measure(task, sides, simulations, seed):
+def measure(task, sides, simulations, seed, result):
+    """Adds to `result` what is not in it yet."""
     prior, simulate = TASKS[task]
     rng = np.random.default_rng(seed)
     parameters = prior.draw(simulations, rng)
@@ -233,8 +237,10 @@ def measure(task, sides, simulations, seed):
     whole = np.isfinite(observations).all(axis=1)
     parameters, observations = parameters[whole], observations[whole]
     observed, reference = zip(*references(task), strict=True)
-    result = {"task": task, "simulations": int(whole.sum())}
+    result |= {"task": task, "simulations": int(whole.sum())}
     for name, side in sides.items():
+        if name in result:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             found, draws = side.posteriors(prior, parameters, observations, observed, Path(folder))
         found["c2st"] = [c2st(rows, exact) for rows, exact in zip(draws, reference, strict=True)]
@@ -244,7 +250,7 @@ def measure(task, sides, simulations, seed):
             f"{task:<25}{name:<8} {np.mean(found['c2st']):.3f} ({each}) {found['seconds']:7.1f} s  leak {found['leak']:.1%}",
             flush=True,
         )
-    return result
+        yield
 
 
 def main():
@@ -253,20 +259,24 @@ def main():
     parser.add_argument("--simulations", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sbi-threads", type=int, default=1)
     parser.add_argument("--without-sbi", action="store_true")
     parser.add_argument("--fit", default="", help="more arguments of diffeo fit")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None, help="results to add to; what is there is not measured again")
     parser.add_argument("--binary", default=None, help="the diffeo to run (built with cargo when not given)")
     options = parser.parse_args()
     sides = {"diffeo": Diffeo(options.binary or find_binary(), options.fit.split(), options.threads)}
     if not options.without_sbi:
-        sides["sbi"] = Sbi()
+        sides["sbi"] = Sbi(options.sbi_threads)
     print(f"{'simulator':<25}{'':<8} C2ST (each observation)       fit")
-    results = []
+    results = json.loads(options.json.read_text()) if options.json and options.json.exists() else []
     for task in options.only.split(","):
-        results.append(measure(task, sides, options.simulations, options.seed))
-        if options.json:
-            options.json.write_text(json.dumps(results, indent=1) + "\n")
+        if all(result["task"] != task for result in results):
+            results.append({"task": task})
+        [result] = [result for result in results if result["task"] == task]
+        for _ in measure(task, sides, options.simulations, options.seed, result):
+            if options.json:
+                options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
