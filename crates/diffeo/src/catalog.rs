@@ -49,7 +49,6 @@ macro_rules! catalog {
             }
         }
 
-        #[cfg(feature = "laws")]
         impl $crate::catalog::Cases for $name {
             fn cases(at: $crate::place::Place) -> Vec<Self> {
                 let mut all = Vec::new();
@@ -72,7 +71,6 @@ pub(crate) use catalog;
 
 /// The shapes of a description that matter, for rows and contexts of the widths of a place; none where it cannot stand, or where it has
 /// no use for a context and there is one.
-#[cfg(feature = "laws")]
 pub trait Cases: Sized {
     /// Descriptions to be tried.
     fn cases(at: crate::place::Place) -> Vec<Self>;

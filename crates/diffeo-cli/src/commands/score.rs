@@ -88,7 +88,6 @@ pub(super) fn run(args: &ScoreArgs, common: &Common, console: &Console) -> Resul
             plan.threads,
             &mut counts,
         )?)?;
-        #[cfg(debug_assertions)]
         crate::exit::panic_if_asked("score");
         progress.update(|| {
             format!(

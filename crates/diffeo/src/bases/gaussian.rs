@@ -10,7 +10,6 @@ use crate::host::linalg::{SquareMatrix, host_values, product};
 use crate::host::random::normal;
 use crate::host::rows::Rows;
 use crate::parameter::{Init, Parameter, Visitor};
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// A [`Gaussian`] base, described.
@@ -40,7 +39,6 @@ impl Written for GaussianSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for GaussianSpec {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self {}]

@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::host::linalg::host_values;
 use crate::host::random::{normal, uniform};
 use crate::parameter::{Init, Parameter, Visitor};
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// A [`Mixture`] base, described.
@@ -51,7 +50,6 @@ impl Written for MixtureSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for MixtureSpec {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self { components: 3 }]

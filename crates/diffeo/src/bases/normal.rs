@@ -7,7 +7,6 @@ use super::{DescribeBase, Distribution, Sampler, Written};
 use crate::error::Result;
 use crate::host::random::fill_normal;
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// A [`Normal`] base, described.
@@ -37,7 +36,6 @@ impl Written for NormalSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for NormalSpec {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self {}]

@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::host::linalg::host_values;
 use crate::host::random::{normal, uniform};
 use crate::parameter::{Init, Parameter, Visitor};
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// A [`StudentT`] base, described.
@@ -49,7 +48,6 @@ impl Written for StudentTSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for StudentTSpec {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self { dof: 4.0 }]

@@ -8,7 +8,6 @@ use super::{DescribeBase, Distribution, Sampler, Written};
 use crate::error::{Error, Result};
 use crate::host::random::uniform;
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// A [`Uniform`] base, described.
@@ -51,7 +50,6 @@ impl Written for UniformSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for UniformSpec {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self { low: -6.0, high: 5.0 }]

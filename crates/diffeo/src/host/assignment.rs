@@ -10,7 +10,7 @@ const FREE: usize = usize::MAX;
 ///
 /// Reference: Jonker, Volgenant. *A shortest augmenting path algorithm for dense and sparse linear assignment problems*. Computing 38, 1987.
 pub(crate) fn assign(cost: &[f64], n: usize) -> Vec<usize> {
-    debug_assert_eq!(cost.len(), n * n);
+    assert_eq!(cost.len(), n * n);
     let mut assignment = Assignment::start(cost, n);
     for row in 0..n {
         if assignment.column_of[row] == FREE {

@@ -25,7 +25,7 @@ pub(crate) struct SquareMatrix {
 
 impl SquareMatrix {
     pub(crate) fn new(values: Vec<f64>, size: usize) -> Self {
-        debug_assert_eq!(values.len(), size * size);
+        assert_eq!(values.len(), size * size);
         Self { values, size }
     }
 

@@ -9,7 +9,6 @@ use super::fused::Fused;
 use super::{DescribeMap, Monotone};
 use crate::error::{Error, Result};
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// `z = x e^s + t` with a log-scale `s = S tanh(raw / S)` that no parameter can make overflow.
@@ -35,7 +34,6 @@ impl Default for Affine {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for Affine {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self::default()]

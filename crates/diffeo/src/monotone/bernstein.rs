@@ -9,7 +9,6 @@ use super::fused::Fused;
 use super::{DescribeMap, MIN_SLOPE, Monotone, expect_bound, expect_within};
 use crate::error::Result;
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// `z = b - B + (2 B / n) sum_j g_j S_j(t)` on `[-B, B]` with `t = (x + B) / (2 B)` and `S_j(t) = P(Binomial(n, t) > j)`: the Bernstein polynomial of degree `n`
@@ -45,7 +44,6 @@ impl Bernstein {
     pub const DEGREE_MAX: usize = kernels::Bernstein::DEGREE_MAX;
 }
 
-#[cfg(feature = "laws")]
 impl Cases for Bernstein {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self { degree: 7, bound: 3.0 }, Self { degree: 2, bound: 2.0 }]

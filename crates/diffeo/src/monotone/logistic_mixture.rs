@@ -9,7 +9,6 @@ use super::fused::Fused;
 use super::{DescribeMap, Monotone, expect_within};
 use crate::error::Result;
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// `z = e^a y_D + b`, where `y_0 = x` and layer `i` takes the log-odds of a mixture of `K` logistic distribution functions,
@@ -48,7 +47,6 @@ impl LogisticMixture {
     pub const DEPTH_MAX: usize = 8;
 }
 
-#[cfg(feature = "laws")]
 impl Cases for LogisticMixture {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self { components: 4, depth: 1 }, Self { components: 1, depth: 1 }]

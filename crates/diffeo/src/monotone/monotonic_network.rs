@@ -9,7 +9,6 @@ use super::fused::Fused;
 use super::{DescribeMap, MIN_SLOPE, Monotone, expect_bound, expect_within};
 use crate::error::{Error, Result};
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// `z = b + integral_0^x g(t) dt` on `[-B, B]` with `g(t) = m + (1 - m) e^(7 tanh(s / 7))` and the network `s(t) = c + sum_j v_j tanh((t - p_j) / s_j)` of `M` units, all of whose
@@ -65,7 +64,6 @@ impl MonotonicNetwork {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for MonotonicNetwork {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self { units: 4, nodes: 64, bound: 3.0 }]

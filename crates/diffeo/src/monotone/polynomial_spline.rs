@@ -9,7 +9,6 @@ use super::fused::Fused;
 use super::{DescribeMap, MIN_SLOPE, Monotone, RationalQuadratic, expect_bound, expect_within};
 use crate::error::Result;
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// Monotone spline of degree 1, 2 or 3 that maps `[-B, B]` onto itself; beyond, the tangent at the end.
@@ -58,7 +57,6 @@ impl PolynomialSpline {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for PolynomialSpline {
     fn cases(_at: Place) -> Vec<Self> {
         [2, 3, 1].map(|degree| Self { degree, bins: 5, bound: 3.0 }).into()

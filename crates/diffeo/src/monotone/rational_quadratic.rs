@@ -9,7 +9,6 @@ use super::fused::Fused;
 use super::{DescribeMap, MIN_SLOPE, Monotone, expect_bound, expect_within};
 use crate::error::Result;
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// Monotone rational-quadratic spline on `[-B, B]`, identity outside.
@@ -49,7 +48,6 @@ impl RationalQuadratic {
     pub const MIN_SIZE: f64 = 1e-3;
 }
 
-#[cfg(feature = "laws")]
 impl Cases for RationalQuadratic {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self { bins: 4, bound: 3.0 }, Self { bins: 8, bound: 2.0 }]

@@ -9,7 +9,6 @@ use super::fused::Fused;
 use super::{DescribeMap, MIN_SLOPE, Monotone, expect_bound, expect_within};
 use crate::error::Result;
 use crate::parameter::Init;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// `z = b + integral_0^x (m + sum_k p_k(u / B)^2) du` on `[-B, B]` with `K` polynomials of degree `r` and `m` = 1/1000. Beyond, the tangent at the end.
@@ -48,7 +47,6 @@ impl SumOfSquares {
     pub const DEGREE_MAX: usize = 16;
 }
 
-#[cfg(feature = "laws")]
 impl Cases for SumOfSquares {
     fn cases(_at: Place) -> Vec<Self> {
         vec![

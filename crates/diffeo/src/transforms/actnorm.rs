@@ -7,7 +7,6 @@ use diffeo_kernels::{Real, TILE_ROWS};
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::parameter::{Init, Parameter, Visitor};
@@ -33,7 +32,6 @@ impl Describe for ActNormSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for ActNormSpec {
     fn cases(at: Place) -> Vec<Self> {
         if at.context == 0 { vec![Self {}] } else { vec![] }

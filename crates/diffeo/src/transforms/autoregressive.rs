@@ -6,7 +6,6 @@ use super::conditional::{ConditionalSpec, Gates, Short};
 use crate::conditioner::MaskedSpec;
 use crate::monotone::MonotoneSpec;
 use crate::network::NetworkSpec;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// `z_i = g(x_i; theta_i(x_before_i, c))`, a triangular Jacobian in the given order: a [`super::Conditional`] layer with a masked network.
@@ -34,7 +33,6 @@ impl AutoregressiveSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for AutoregressiveSpec {
     fn cases(at: Place) -> Vec<Self> {
         let (networks, maps) = (NetworkSpec::cases(at), MonotoneSpec::cases(at));

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::conditional::{ConditionalSpec, Short};
 use crate::conditioner::ConstantSpec;
 use crate::monotone::MonotoneSpec;
-#[cfg(feature = "laws")]
 use crate::{catalog::Cases, place::Place};
 
 /// `z_i = g(x_i; theta_i)`: a [`super::Conditional`] layer whose parameters are trained directly. Starts as the identity.
@@ -16,7 +15,6 @@ pub struct ElementwiseSpec {
     pub monotone: MonotoneSpec,
 }
 
-#[cfg(feature = "laws")]
 impl Cases for ElementwiseSpec {
     fn cases(at: Place) -> Vec<Self> {
         let maps = if at.context == 0 { MonotoneSpec::cases(at) } else { vec![] };

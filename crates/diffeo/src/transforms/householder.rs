@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place, no_log_det};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::host::linalg::product;
@@ -39,7 +38,6 @@ impl Describe for HouseholderSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for HouseholderSpec {
     fn cases(at: Place) -> Vec<Self> {
         match at.context {

@@ -4,7 +4,6 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, LayerSpec, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::parameter::{Init, Visitor};
@@ -51,7 +50,6 @@ impl Describe for InvertedSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for InvertedSpec {
     fn cases(at: Place) -> Vec<Self> {
         // The first two of each other layer.

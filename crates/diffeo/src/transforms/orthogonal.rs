@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::Prepared;
 use super::{Describe, Place, no_log_det};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::host::linalg::{SquareMatrix, product};
@@ -31,7 +30,6 @@ impl Describe for OrthogonalSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for OrthogonalSpec {
     fn cases(at: Place) -> Vec<Self> {
         if at.context == 0 { vec![Self {}] } else { vec![] }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Describe, LayerSpec, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result, quoted};
 use crate::parameter::Init;
@@ -82,7 +81,6 @@ impl Describe for Own {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for Own {
     fn cases(_at: Place) -> Vec<Self> {
         Vec::new()

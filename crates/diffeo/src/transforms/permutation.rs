@@ -5,7 +5,6 @@ use diffeo_kernels::Real;
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place, no_log_det};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::parameter::Init;
@@ -38,7 +37,6 @@ impl Describe for PermutationSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for PermutationSpec {
     fn cases(at: Place) -> Vec<Self> {
         match at.context {

@@ -6,7 +6,6 @@ use diffeo_kernels::ops::{softplus, sum_rows};
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::host::linalg::product;
@@ -33,7 +32,6 @@ impl Describe for PlanarSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for PlanarSpec {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self {}]

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::linear::{LogDiagonal, Matrix, Solver};
 use super::permutation::{indices, inverse_order};
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::host::linalg::product;
@@ -39,7 +38,6 @@ impl Describe for PluSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for PluSpec {
     fn cases(at: Place) -> Vec<Self> {
         match at.context {

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::householder::{Householder, HouseholderSpec};
 use super::linear::{LogDiagonal, Matrix, Solver};
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::host::linalg::product;
@@ -43,7 +42,6 @@ impl Describe for QrSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for QrSpec {
     fn cases(at: Place) -> Vec<Self> {
         let frames = HouseholderSpec::cases(at).into_iter();

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::planar::held_above;
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::host::linalg::product;
@@ -33,7 +32,6 @@ impl Describe for RadialSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for RadialSpec {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self {}]

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::householder::{Householder, HouseholderSpec};
 use super::linear::LogDiagonal;
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::Result;
 use crate::host::linalg::product;
@@ -43,7 +42,6 @@ impl Describe for SvdSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for SvdSpec {
     fn cases(at: Place) -> Vec<Self> {
         let frames = HouseholderSpec::cases(at).into_iter();

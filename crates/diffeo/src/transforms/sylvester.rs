@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::householder::Householder;
 use super::planar::{bend, held_above, tanh};
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::host::linalg::product;
@@ -47,7 +46,6 @@ impl Describe for SylvesterSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for SylvesterSpec {
     fn cases(at: Place) -> Vec<Self> {
         let mut counts = vec![1, at.dims];

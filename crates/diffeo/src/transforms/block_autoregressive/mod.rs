@@ -10,7 +10,6 @@ use diffeo_kernels::ops::sum_rows;
 use serde::{Deserialize, Serialize};
 
 use super::{Describe, Place};
-#[cfg(feature = "laws")]
 use crate::catalog::Cases;
 use crate::error::{Error, Result};
 use crate::parameter::{Init, Parameter, Visitor};
@@ -73,7 +72,6 @@ impl Describe for BlockAutoregressiveSpec {
     }
 }
 
-#[cfg(feature = "laws")]
 impl Cases for BlockAutoregressiveSpec {
     fn cases(_at: Place) -> Vec<Self> {
         vec![Self { units: vec![4] }, Self { units: vec![5, 3] }]
