@@ -34,7 +34,14 @@ pub enum Event {
         /// Whether this is the best so far.
         best: bool,
     },
-    /// A loss or gradient was not finite: the step was not taken, the weights went back, the rate was halved.
+    /// The loss of a batch was finite and its gradient was not, which happens to a row far out: the step was left out.
+    Skipped {
+        /// The step.
+        step: u64,
+        /// What was not finite.
+        reason: String,
+    },
+    /// A loss, or one gradient after another, was not finite: the step was not taken, the weights went back, the rate was halved.
     RolledBack {
         /// The step that failed.
         step: u64,

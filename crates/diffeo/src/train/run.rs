@@ -21,6 +21,9 @@ use crate::host::rows::Rows;
 
 /// Rollbacks after which a run counts as diverged.
 const ROLLBACKS_MAX: u32 = 3;
+/// Steps that are left out because of their gradient, beyond one in so many, after which the weights are no longer trusted.
+const SKIPS_MAX: u32 = 5;
+const TAKEN_FOR_SKIP: u64 = 10;
 /// A gain over the first validation, in nats per dimension, beyond which the density is not believed. On standardised data the
 /// hardest published tables gain 4 (BSDS300); repeated rows or a column that is a function of others gain without end.
 const PLAUSIBLE_GAIN: f64 = 7.0;
@@ -183,13 +186,19 @@ impl<T: Element> Run<T> {
         self.state.counters.step += 1;
         if !(loss.is_finite() && grad_norm.is_finite()) {
             let (reason, rows) = self.what_is_not_finite(step, &losses);
-            self.roll_back(step, reason, rows);
+            match loss.is_finite() && self.state.counters.skips < SKIPS_MAX {
+                true => self.skip(step, reason),
+                false => self.roll_back(step, reason, rows),
+            }
             return Ok(());
         }
 
         let clipped = grad_norm > self.plan.clip_norm;
         let state = &mut self.state;
         state.counters.updates += 1;
+        if state.counters.updates.is_multiple_of(TAKEN_FOR_SKIP) {
+            state.counters.skips = state.counters.skips.saturating_sub(1);
+        }
         state.counters.clips += u64::from(clipped);
         state.counters.train_sum += loss * losses.len() as f64;
         state.counters.train_rows += losses.len() as u64;
@@ -218,6 +227,12 @@ impl<T: Element> Run<T> {
             format!("the log-density of {} of {} rows is not finite", all.len(), losses.len())
         };
         (reason, all.into_iter().take(ROWS_LISTED).collect())
+    }
+
+    /// Leaves a step out, and goes on from where it is.
+    fn skip(&mut self, step: u64, reason: String) {
+        self.state.counters.skips += 1;
+        self.tell(Event::Skipped { step: step + 1, reason });
     }
 
     /// Takes the last good weights back and lowers the rate. Order and noise go on, so the next batch is another one.

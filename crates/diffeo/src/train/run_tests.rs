@@ -89,6 +89,19 @@ fn d2_an_infinite_gradient_is_not_applied_and_its_parameter_is_named() {
 }
 
 #[test]
+fn d2_a_gradient_that_is_infinite_now_and_then_costs_its_step_alone() {
+    // One row of 1,600, in batches of 32.
+    let options = FitOptions { batch: Some(32), ..no_validation(500) };
+    let mut run = run::<f32>(with_row(table(1600), 3, STEEP), ColumnKind::Real, &options);
+    let all = events(&mut run);
+    assert_eq!(finished(&all), StopReason::Completed);
+    let skipped = all.iter().filter(|e| matches!(e, Event::Skipped { .. })).count();
+    let taken = all.iter().filter(|e| matches!(e, Event::Step { .. })).count();
+    assert_eq!((skipped, taken), (10, 490), "once in each epoch of 50 steps");
+    assert!(!all.iter().any(|e| matches!(e, Event::RolledBack { .. })));
+}
+
+#[test]
 fn d2_long_gradients_are_clipped_and_counted() {
     let options = FitOptions { clip_norm: 1e-3, ..no_validation(20) };
     let mut run = run::<f32>(table(100), ColumnKind::Real, &options);

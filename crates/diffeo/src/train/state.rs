@@ -45,6 +45,9 @@ pub(crate) struct Counters {
     pub(crate) stopping: Stopping,
     pub(crate) good_step: u64,
     pub(crate) rollbacks: u32,
+    /// Steps left out for their gradient, less one for each ten that were taken since.
+    #[serde(default)]
+    pub(crate) skips: u32,
     pub(crate) clips: u64,
     /// Halved at every rollback.
     #[serde(with = "finite_or_text")]
@@ -103,6 +106,7 @@ impl<T: Element> State<T> {
                 stopping: Stopping::default(),
                 good_step: 0,
                 rollbacks: 0,
+                skips: 0,
                 clips: 0,
                 rate_scale: 1.0,
                 first_loss: f64::NAN,
@@ -134,6 +138,7 @@ impl<T: Element> State<T> {
         }
         self.counters.updates = 0;
         self.counters.rollbacks += 1;
+        self.counters.skips = 0;
         self.counters.rate_scale *= 0.5;
     }
 

@@ -73,6 +73,9 @@ fn line(event: &Event) -> Option<Value> {
             "event": "rolled_back", "step": step, "to_step": to_step, "learning_rate": number(*learning_rate),
             "reason": reason, "rows": rows,
         }),
+        Event::Skipped { step, reason } => {
+            json!({ "event": "skipped", "step": step, "reason": reason })
+        }
         Event::Warning(text) => json!({ "event": "warning", "text": text }),
         Event::Finished { reason } => json!({ "event": "finished", "reason": reason.to_string() }),
         _ => return None,

@@ -24,6 +24,8 @@ pub(super) struct Training<'a> {
     /// Rows and steps of this session.
     rows: u64,
     steps: u64,
+    /// Steps that were left out.
+    skipped: u64,
     /// The last losses that were seen.
     loss: f64,
     valid_loss: f64,
@@ -49,6 +51,7 @@ impl<'a> Training<'a> {
             saved: now,
             rows: 0,
             steps: 0,
+            skipped: 0,
             loss: f64::NAN,
             valid_loss: f64::NAN,
         }
@@ -71,6 +74,12 @@ impl<'a> Training<'a> {
                     self.step(trainer, step, loss, learning_rate, rows)?;
                 }
                 Event::Validated { valid_loss, .. } => self.valid_loss = valid_loss,
+                Event::Skipped { step, reason } => {
+                    self.skipped += 1;
+                    if self.skipped == 1 {
+                        self.progress.warn(format!("step {step}: {reason}; it is left out, and so are others like it (--log lists them)"));
+                    }
+                }
                 Event::RolledBack { step, to_step, learning_rate, reason, rows } => {
                     let rows = list(&rows);
                     self.progress.warn(format!(
