@@ -285,6 +285,18 @@ fn rounded(folder: &TempDir) {
 }
 
 #[test]
+fn a_single_value_beside_point_masses_is_one_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let value = |i: usize| if i == 50 { 3.2054 } else { [0.3137, 0.7791, 1.9283][i % 3] };
+    let rows: String = (0..200).map(|i| format!("{},{}\n", value(i), uniform(i))).collect();
+    fs::write(at(&folder, "t.csv"), format!("v,u\n{rows}")).unwrap();
+    let tiny = TINY.replace("--quiet", "");
+    run_in(folder.path(), &format!("fit t.csv --seed 1 --out m.safetensors {tiny}"))
+        .expect(0, &["\"v\": positive with a mass at each of its 4 values"]);
+    assert_eq!(finite_scores(folder.path(), "t.csv --threads 1").len(), 200);
+}
+
+#[test]
 fn rounded_numbers_come_back_as_they_are_typed() {
     let folder = tempfile::tempdir().unwrap();
     rounded(&folder);

@@ -153,6 +153,7 @@ fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String)
         true => tally.spikes(SPIKES_MAX),
         false => Vec::new(),
     };
+    let masses = with_lone_rest(masses, x);
     if masses.len() == tally.distinct() {
         let is_positive = x.iter().all(|x| x >= 0.0);
         let kind = if is_positive { ColumnKind::Positive } else { ColumnKind::Real };
@@ -172,6 +173,15 @@ fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String)
     }
     let reason = of_rest_reason.unwrap_or_default();
     beside_masses(Column::new(name, of_rest), reason, masses, &tally)
+}
+
+/// Point masses, and one more where a single value is left beside them: that has no density.
+fn with_lone_rest(mut masses: Vec<f64>, x: &Values<'_>) -> Vec<f64> {
+    if !masses.is_empty() && masses.len() < Column::MASSES_MAX {
+        let rest = x.facts(&masses);
+        masses.extend((rest.min == rest.max).then_some(rest.min));
+    }
+    masses
 }
 
 /// The step of which numbers are multiples: all whole numbers are, others if there are few different ones that fill enough of the lattice.
