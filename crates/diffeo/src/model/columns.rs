@@ -1,8 +1,8 @@
 //! Which flows are flows of which columns.
 
 use crate::bases::BaseSpec;
-use crate::columns::Schema;
-use crate::error::{Error, Result};
+use crate::columns::{Column, Schema};
+use crate::error::{Error, Result, quoted};
 use crate::spec::FlowSpec;
 use crate::transforms::gates_after;
 
@@ -17,6 +17,9 @@ pub(crate) fn expect_columns(spec: &FlowSpec, schema: &Schema) -> Result<()> {
             "the flow is for {} columns and {} context columns, the schema has {} and {}",
             spec.dims, spec.context_dims, found.0, found.1
         )));
+    }
+    if let Some(embedding) = &spec.embedding {
+        expect_members(embedding.members, schema)?;
     }
     let shape = schema.shape();
     let marks = spec.marks.as_ref().map_or(&[][..], |marks| marks.marks.as_slice());
@@ -35,4 +38,47 @@ pub(crate) fn expect_columns(spec: &FlowSpec, schema: &Schema) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Refuses a context whose members, of which so many lie one after another, are not of the same columns.
+fn expect_members(members: usize, schema: &Schema) -> Result<()> {
+    let columns: Vec<Column> = schema.conditions().collect();
+    let each = columns.len() / members;
+    if members > 1 && each * members != columns.len() {
+        return Err(Error::config(format!(
+            "embedding: expected {members} members of equally many context columns, found {} columns",
+            columns.len()
+        )));
+    }
+    let wide = |column: &Column| column.context_width();
+    let other = (each..columns.len()).find(|i| wide(&columns[*i]) != wide(&columns[i % each]));
+    let Some(i) = other.filter(|_| members > 1) else { return Ok(()) };
+    let [first, this] = [&columns[i % each], &columns[i]];
+    Err(Error::config(format!(
+        "embedding: members are of the same columns, but {} is {} and {}, in the same place of the first member, {}; give both one kind",
+        quoted(&this.name),
+        this.describe(),
+        quoted(&first.name),
+        first.describe()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_of_the_same_columns() {
+        let real = Column::real;
+        let category = |name: &str| Column::category(name, ["u", "v"]);
+        let of = |context: Vec<Column>| Schema { columns: vec![real("y")], context };
+        let same = of(vec![real("a"), category("b"), real("c"), category("d")]);
+        let crossed = of(vec![real("a"), category("b"), category("c"), real("d")]);
+        assert!([1, 2].into_iter().all(|members| expect_members(members, &same).is_ok()));
+        assert!(expect_members(1, &crossed).is_ok());
+        let text = expect_members(2, &crossed).unwrap_err().message().to_owned();
+        assert!(text.contains("\"c\"") && text.contains("\"a\""), "{text}");
+        let text = expect_members(3, &same).unwrap_err().message().to_owned();
+        assert!(text.contains("3 members") && text.contains("4 columns"), "{text}");
+    }
 }
