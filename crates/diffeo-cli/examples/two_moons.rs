@@ -108,7 +108,7 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
         rows: &names,
         places: &places(),
         densities: &densities,
-        title: "two moons: the posterior of an observation",
+        title: "two moons",
         side: 220.0,
     })?;
     figure.save(picture.as_ref())?;

@@ -59,7 +59,9 @@ pub(super) fn run(args: &ReweightArgs, common: &Common, console: &Console) -> Re
     if let Some(out) = &out {
         write(&plan, out, &ratios, console)?;
     }
-    plan.checkpoints().try_for_each(|path| Trainer::remove_checkpoint(&path))?;
+    if matches!(plan.sources, Sources::Tables(_)) {
+        plan.checkpoints().try_for_each(|path| Trainer::remove_checkpoint(&path))?;
+    }
     Ok(report(&plan, &ratios, &weights, console))
 }
 

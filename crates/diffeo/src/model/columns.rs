@@ -42,9 +42,12 @@ pub(crate) fn expect_columns(spec: &FlowSpec, schema: &Schema) -> Result<()> {
 
 /// Refuses a context whose members, of which so many lie one after another, are not of the same columns.
 fn expect_members(members: usize, schema: &Schema) -> Result<()> {
+    if members == 1 {
+        return Ok(());
+    }
     let columns: Vec<Column> = schema.conditions().collect();
-    let each = columns.len() / members;
-    if members > 1 && each * members != columns.len() {
+    let each = columns.len().checked_div(members).unwrap_or(0);
+    if each == 0 || each * members != columns.len() {
         return Err(Error::config(format!(
             "embedding: expected {members} members of equally many context columns, found {} columns",
             columns.len()
@@ -52,10 +55,10 @@ fn expect_members(members: usize, schema: &Schema) -> Result<()> {
     }
     let wide = |column: &Column| column.context_width();
     let other = (each..columns.len()).find(|i| wide(&columns[*i]) != wide(&columns[i % each]));
-    let Some(i) = other.filter(|_| members > 1) else { return Ok(()) };
+    let Some(i) = other else { return Ok(()) };
     let [first, this] = [&columns[i % each], &columns[i]];
     Err(Error::config(format!(
-        "embedding: members are of the same columns, but {} is {} and {}, in the same place of the first member, {}; give both one kind",
+        "embedding: members are of the same columns, but {} is {} where the first member has {}, which is {}; give both one kind",
         quoted(&this.name),
         this.describe(),
         quoted(&first.name),
@@ -78,6 +81,7 @@ mod tests {
         assert!(expect_members(1, &crossed).is_ok());
         let text = expect_members(2, &crossed).unwrap_err().message().to_owned();
         assert!(text.contains("\"c\"") && text.contains("\"a\""), "{text}");
+        assert!([0, 5].into_iter().all(|members| expect_members(members, &same).is_err()));
         let text = expect_members(3, &same).unwrap_err().message().to_owned();
         assert!(text.contains("3 members") && text.contains("4 columns"), "{text}");
     }

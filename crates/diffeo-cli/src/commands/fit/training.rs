@@ -87,7 +87,13 @@ impl<'a> Training<'a> {
                     ));
                 }
                 Event::Warning(text) => self.progress.warn(text),
-                Event::Finished { reason } => return Ok(reason),
+                Event::Finished { reason } => {
+                    if self.skipped > 1 {
+                        let count = grouped(self.skipped);
+                        self.progress.warn(format!("{count} steps were left out in all"));
+                    }
+                    return Ok(reason);
+                }
                 _ => {}
             }
         }
