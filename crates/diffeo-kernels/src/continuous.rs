@@ -16,6 +16,7 @@ mod field;
 mod lanes;
 mod path;
 mod regress;
+mod rows;
 mod solve;
 mod tableau;
 
@@ -26,6 +27,7 @@ use crate::tiles::TILE_ROWS;
 use crate::{Aligned, Real};
 pub use backward::Taken;
 pub use regress::Regression;
+pub use rows::{Directions, RowsGiven};
 use tableau::{DORMAND_PRINCE_5, DORMAND_PRINCE_8, RUNGE_KUTTA_4, Tableau};
 
 /// How far out a field still tells places from each other: beyond, it is that of the nearest place within.

@@ -47,8 +47,8 @@ pub use aligned::Aligned;
 pub use base::{normal_log_prob, normal_log_prob_backward, sum_rows};
 pub use bernstein::Bernstein;
 pub use continuous::{
-    Field, FieldGradients, FieldWork, Penalty, Regression, Solver, Stalled, Taken, Tape, Tile,
-    unit_probes,
+    Directions, Field, FieldGradients, FieldWork, Penalty, Regression, RowsGiven, Solver, Stalled,
+    Taken, Tape, Tile, unit_probes,
 };
 pub use dual::{Dual, DualPlaces, DualSums, DualWeights, DualWork, Slot, Smooth};
 pub use elimination::{invert_lanes, log_det_lanes};

@@ -118,7 +118,9 @@ fn parts(request: &Request) -> Result<(diffeo::FlowSpec, Schema)> {
     let mut spec = preset.spec(request.d, 0, &options)?;
     for layer in &mut spec.transforms {
         if let LayerSpec::Continuous(layer) = layer {
-            let tolerance = ToleranceSpec { exact: Some(TOLERANCE), ..ToleranceSpec::default() };
+            // Samples are solved to a tenth of what is asked for.
+            let exact = if request.op == "sample" { 10.0 * TOLERANCE } else { TOLERANCE };
+            let tolerance = ToleranceSpec { exact: Some(exact), ..ToleranceSpec::default() };
             layer.solver = SolverSpec::Adaptive(tolerance);
         }
     }
@@ -157,7 +159,8 @@ fn train(request: &Request, threads: usize) -> Result<serde_json::Value> {
 
 fn infer(request: &Request, threads: usize, kept: &mut Kept) -> Result<serde_json::Value> {
     let Request { model, d, hidden, layers, transforms, bins, batch, .. } = request;
-    let key = format!("{model} {d} {hidden} {layers} {transforms} {bins} {batch}");
+    let learned = if request.learns() { &request.op } else { "" };
+    let key = format!("{model} {d} {hidden} {layers} {transforms} {bins} {batch} {learned}");
     let model = match kept.take() {
         Some((of, model)) if of == key => model,
         _ if request.learns() => trainer(request, threads, LESSON.0)?.run()?,

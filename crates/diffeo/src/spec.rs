@@ -206,6 +206,14 @@ impl FlowSpec {
         })
     }
 
+    /// Multiplications that a row takes, about: at least one for each trainable number.
+    pub(crate) fn work(&self) -> u64 {
+        let place = self.place();
+        let layers = self.transforms.iter().map(|layer| layer.work(place).unwrap_or(u64::MAX));
+        let layers = layers.fold(0, u64::saturating_add);
+        layers.max(self.parameter_count().unwrap_or(u64::MAX))
+    }
+
     /// How many numbers the transforms see of the context.
     pub(crate) fn context_seen(&self) -> usize {
         self.embedding.as_ref().map_or(self.context_dims, |embedding| embedding.width)

@@ -24,11 +24,14 @@ pub(super) struct Lanes {
     error_before: [f64; TILE_ROWS],
 }
 
+/// What the error of the step before the first is taken for.
+const ERROR_BEFORE: f64 = 1e-4;
+
 /// Part of the step that would just meet the tolerance which is taken.
 const SAFETY: f64 = 0.9;
 
 impl Lanes {
-    /// At the start, without a step yet; those that are not `awake` have arrived.
+    /// At the start, without a step yet.
     pub(super) fn new(direction: Direction) -> Self {
         let [start, end] = match direction {
             Direction::Forward => [0.0, 1.0],
@@ -42,8 +45,16 @@ impl Lanes {
             tried: [0; TILE_ROWS],
             is_last: [false; TILE_ROWS],
             was_rejected: [false; TILE_ROWS],
-            error_before: [1e-4; TILE_ROWS],
+            error_before: [ERROR_BEFORE; TILE_ROWS],
         }
+    }
+
+    /// Puts another row at the start of a lane, without a step yet.
+    pub(super) fn restart(&mut self, lane: usize) {
+        (self.time[lane], self.step[lane]) = (1.0 - self.end, 0.0);
+        (self.accepted[lane], self.tried[lane]) = (0, 0);
+        (self.is_last[lane], self.was_rejected[lane]) = (false, false);
+        self.error_before[lane] = ERROR_BEFORE;
     }
 
     /// Which way time goes.
@@ -121,7 +132,7 @@ impl Lanes {
             if self.was_rejected[lane] {
                 change = change.min(1.0);
             }
-            self.error_before[lane] = error.max(1e-4);
+            self.error_before[lane] = error.max(ERROR_BEFORE);
             self.accept::<T>(lane, size * change);
         } else {
             // An error that is no number, too, asks for a smaller step.

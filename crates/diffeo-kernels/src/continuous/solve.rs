@@ -19,6 +19,103 @@ struct Tried<'a, T> {
     h: [T; TILE_ROWS],
 }
 
+/// The rows of a tile on their way.
+pub(super) struct Way<'a, T> {
+    field: &'a Field,
+    weights: DualWeights<'a, T>,
+    solver: &'a Solver,
+    pub(super) lanes: Lanes,
+    pub(super) log_det: [f64; TILE_ROWS],
+    /// How often the field was evaluated.
+    pub(super) evaluations: u64,
+}
+
+impl<'a, T: Real> Way<'a, T> {
+    /// A way that no row has set out on.
+    pub(super) fn new(
+        field: &'a Field,
+        weights: DualWeights<'a, T>,
+        (direction, solver): (Direction, &'a Solver),
+    ) -> Self {
+        let lanes = Lanes::new(direction);
+        Self { field, weights, solver, lanes, log_det: [0.0; TILE_ROWS], evaluations: 0 }
+    }
+
+    /// Puts another row at the start of a lane.
+    pub(super) fn enter(&mut self, lane: usize) {
+        self.lanes.restart(lane);
+        self.log_det[lane] = 0.0;
+    }
+
+    /// Makes room for a tile, and finds what its context adds.
+    pub(super) fn prepare(&self, tile: Tile<'_, T>, work: &mut FieldWork<T>) {
+        let stages = self.solver.tableau().result.len();
+        let size = self.field.dims() * TILE_ROWS;
+        self.field.prepare(self.weights, tile, 1, work);
+        work.fields.sized((stages + 1) * size);
+        work.divergences.sized((stages + 1) * TILE_ROWS);
+        work.stage.sized(size);
+    }
+
+    /// Sets the first step of those lanes. The field of the others is evaluated where they are, as it was before.
+    pub(super) fn set_out(
+        &mut self,
+        tile: Tile<'_, T>,
+        x: &[T],
+        lanes: &[bool; TILE_ROWS],
+        work: &mut FieldWork<T>,
+    ) {
+        self.field.evaluate(self.weights, tile, (x, &self.lanes.times(0.0)), [0, 0], work);
+        let how = (x, self.solver);
+        self.field.set_first_steps(self.weights, tile, how, (&mut self.lanes, lanes), work);
+        self.evaluations += 1 + u64::from(self.solver.tableau().control.is_some());
+    }
+
+    /// One step of each row that has not arrived.
+    ///
+    /// # Errors
+    /// [`Stalled`] for the first lane whose steps become too small or too many.
+    pub(super) fn step(
+        &mut self,
+        tile: Tile<'_, T>,
+        x: &mut [T],
+        tape: Option<&mut Tape<'_, T>>,
+        work: &mut FieldWork<T>,
+    ) -> Result<(), Stalled> {
+        let (tableau, size) = (self.solver.tableau(), x.len());
+        let (field, weights, stages) = (self.field, self.weights, tableau.result.len());
+        let h = self.lanes.steps::<T>();
+        for s in 1..stages {
+            combine(x, &h, tableau.stages[s], &work.fields[..s * size], &mut work.stage[..size]);
+            field.evaluate_stage(weights, tile, &self.lanes.times(tableau.nodes[s]), s, work);
+        }
+        let fields = &work.fields[..stages * size];
+        combine(x, &h, tableau.result, fields, &mut work.stage[..size]);
+        field.evaluate_stage(weights, tile, &self.lanes.times(1.0), stages, work);
+        self.evaluations += stages as u64;
+        let next_log_det = advanced(&self.log_det, &h, tableau.result, &work.divergences);
+        let before = (self.lanes.time, self.lanes.accepted);
+        let mut moved = self.lanes.step.map(|step| step != 0.0);
+        match (self.solver, &tableau.control) {
+            (Solver::Adaptive { steps_max, .. }, Some(control)) => {
+                let tried = Tried { x, log_det: &self.log_det, next_log_det: &next_log_det, h };
+                let errors = errors(tried, (control, self.solver, field.numbers(tile)), work);
+                for lane in (0..TILE_ROWS).filter(|lane| h[*lane] != T::ZERO) {
+                    moved[lane] =
+                        self.lanes.decide::<T>(lane, errors[lane], control, *steps_max)?;
+                }
+            }
+            (Solver::Fixed(steps), _) => self.lanes.go_on::<T>((*steps as f64).recip(), *steps),
+            _ => unreachable!("an adaptive method estimates its error"),
+        }
+        if let Some(tape) = tape {
+            record(tape, x, &h, before, &moved);
+        }
+        go((x, &mut self.log_det), &next_log_det, &moved, stages, work);
+        Ok(())
+    }
+}
+
 impl Field {
     /// Brings rows, `x: [d, TILE_ROWS]`, to the other side, in place, and writes the log-determinant of that map, `[TILE_ROWS]`. The steps are added to a tape that
     /// is cleared before. Returns how often the field was evaluated.
@@ -34,64 +131,30 @@ impl Field {
         &self,
         weights: DualWeights<'_, T>,
         tile: Tile<'_, T>,
-        (direction, solver): (Direction, &Solver),
+        how: (Direction, &Solver),
         (x, log_det): (&mut [T], &mut [f64; TILE_ROWS]),
         mut tape: Option<Tape<'_, T>>,
         work: &mut FieldWork<T>,
     ) -> Result<u64, Stalled> {
-        let tableau = solver.tableau();
-        let (stages, size) = (tableau.result.len(), self.dims() * TILE_ROWS);
-        assert_eq!(x.len(), size, "rows of another width");
-        self.prepare(weights, tile, 1, work);
-        work.fields.sized((stages + 1) * size);
-        work.divergences.sized((stages + 1) * TILE_ROWS);
-        work.stage.sized(size);
+        assert_eq!(x.len(), self.dims() * TILE_ROWS, "rows of another width");
         if let Some(tape) = &mut tape {
             tape.starts.resize(0);
             tape.times.resize(0);
             tape.sizes.resize(0);
         }
-        *log_det = [0.0; TILE_ROWS];
-        let mut lanes = Lanes::new(direction);
-        let lost = lost_rows(x);
-        let mut evaluations = 1;
-        self.evaluate(weights, tile, (x, &lanes.times(0.0)), [0, 0], work);
-        self.set_first_steps(weights, tile, (x, solver), (&mut lanes, &lost), work);
-        evaluations += u64::from(tableau.control.is_some());
-        while !lanes.is_done() {
-            let h = lanes.steps::<T>();
-            for s in 1..stages {
-                let stage = &mut work.stage[..size];
-                combine(x, &h, tableau.stages[s], &work.fields[..s * size], stage);
-                self.evaluate_stage(weights, tile, &lanes.times(tableau.nodes[s]), s, work);
-            }
-            combine(x, &h, tableau.result, &work.fields[..stages * size], &mut work.stage[..size]);
-            self.evaluate_stage(weights, tile, &lanes.times(1.0), stages, work);
-            evaluations += stages as u64;
-            let next_log_det = advanced(log_det, &h, tableau.result, &work.divergences);
-            let before = (lanes.time, lanes.accepted);
-            let mut moved = lanes.step.map(|step| step != 0.0);
-            match (solver, &tableau.control) {
-                (Solver::Adaptive { steps_max, .. }, Some(control)) => {
-                    let tried = Tried { x, log_det, next_log_det: &next_log_det, h };
-                    let errors = errors(tried, (control, solver, self.numbers(tile)), work);
-                    for lane in (0..TILE_ROWS).filter(|lane| h[*lane] != T::ZERO) {
-                        moved[lane] = lanes.decide::<T>(lane, errors[lane], control, *steps_max)?;
-                    }
-                }
-                (Solver::Fixed(steps), _) => lanes.go_on::<T>((*steps as f64).recip(), *steps),
-                _ => unreachable!("an adaptive method estimates its error"),
-            }
-            if let Some(tape) = &mut tape {
-                record(tape, x, &h, before, &moved);
-            }
-            go((x, log_det), &next_log_det, &moved, stages, work);
+        let mut way = Way::new(self, weights, how);
+        way.prepare(tile, work);
+        let good: [bool; TILE_ROWS] = std::array::from_fn(|lane| is_good(x, lane));
+        way.set_out(tile, x, &good, work);
+        while !way.lanes.is_done() {
+            way.step(tile, x, tape.as_mut(), work)?;
         }
-        for lane in (0..TILE_ROWS).filter(|lane| lost[*lane]) {
+        *log_det = way.log_det;
+        for lane in (0..TILE_ROWS).filter(|lane| !good[*lane]) {
             x.iter_mut().skip(lane).step_by(TILE_ROWS).for_each(|x| *x = T::from_f64(f64::NAN));
             log_det[lane] = f64::NAN;
         }
-        Ok(evaluations)
+        Ok(way.evaluations)
     }
 
     /// Numbers of a row that have an error: its coordinates, and its log-determinant if that is asked for.
@@ -113,19 +176,19 @@ impl Field {
         work.stage = stage;
     }
 
-    /// The first step of each row, by what an explicit step of Euler's method shows of the second derivative (Hairer, Norsett, Wanner, II.4); rows that are lost take none.
+    /// The first step of the chosen rows, by what an explicit step of Euler's method shows of the second derivative (Hairer, Norsett, Wanner, II.4).
     fn set_first_steps<T: Real>(
         &self,
         weights: DualWeights<'_, T>,
         tile: Tile<'_, T>,
         (x, solver): (&[T], &Solver),
-        (lanes, lost): (&mut Lanes, &[bool; TILE_ROWS]),
+        (lanes, chosen): (&mut Lanes, &[bool; TILE_ROWS]),
         work: &mut FieldWork<T>,
     ) {
-        let awake: Vec<usize> = (0..TILE_ROWS).filter(|lane| !lost[*lane]).collect();
+        let chosen = (0..TILE_ROWS).filter(|lane| chosen[*lane]);
         let Some(control) = &solver.tableau().control else {
             let Solver::Fixed(steps) = solver else { unreachable!("only these have no control") };
-            return awake.iter().for_each(|&lane| {
+            return chosen.for_each(|lane| {
                 let size = if *steps == 1 { 1.0 } else { (*steps as f64).recip() };
                 lanes.set::<T>(lane, size);
             });
@@ -154,7 +217,7 @@ impl Field {
         add_errors((&ones, &[-1.0, 1.0], fields), [x, x], tolerance, &mut bent);
         add_errors((&ones, &[-1.0, 1.0], divergences), [&none, &none], tolerance, &mut bent);
         let bent = norm(bent);
-        for lane in awake {
+        for lane in chosen {
             let steepest = of_field[lane].max(bent[lane] / guess[lane]);
             let by_slope = match steepest <= 1e-15 {
                 true => (1e-3 * guess[lane]).max(1e-6),
@@ -169,9 +232,9 @@ impl Field {
     }
 }
 
-/// Rows with a number that is none.
-fn lost_rows<T: Real>(x: &[T]) -> [bool; TILE_ROWS] {
-    std::array::from_fn(|lane| x.iter().skip(lane).step_by(TILE_ROWS).any(|x| x.is_nan()))
+/// Whether all numbers of a row are some.
+pub(super) fn is_good<T: Real>(x: &[T], lane: usize) -> bool {
+    !x.iter().skip(lane).step_by(TILE_ROWS).any(|x| x.is_nan())
 }
 
 /// The log-determinants at the end of a step.

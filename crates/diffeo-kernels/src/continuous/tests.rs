@@ -3,6 +3,7 @@
 mod gradients;
 mod path;
 mod regress;
+mod rows;
 
 use super::*;
 use crate::dispatch::tests::at_each_level;

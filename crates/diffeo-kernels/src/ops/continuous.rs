@@ -1,6 +1,5 @@
 //! The solution of a differential equation as one operation, with its backward pass.
 
-use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Tensor;
@@ -11,8 +10,8 @@ use super::flex::{Scalar, elements, extents, tensor};
 use super::{Direction, is_fused};
 use crate::tiles::TILE_ROWS;
 use crate::{
-    Aligned, DualWeights, Field, FieldGradients, FieldWork, Penalty, Solver, Stalled, Taken, Tape,
-    Tile, tile_count, unit_probes,
+    Aligned, Directions, DualWeights, Field, FieldGradients, FieldWork, Penalty, RowsGiven, Solver,
+    Stalled, Taken, Tape, Tile, tile_count, unit_probes,
 };
 
 /// How rows are brought from one side to the other.
@@ -45,18 +44,13 @@ pub enum Divergence {
 #[derive(Debug)]
 struct ContinuousOp {
     course: Course,
-    /// The steps of each tile, a `Vec<Steps<T>>`, from the forward pass.
-    steps: OnceLock<Box<dyn Any + Send + Sync>>,
     stalled: OnceLock<Stalled>,
 }
-
-/// The arrays of a [`Tape`].
-type Steps<T> = [Aligned<T>; 3];
 
 /// `[n, d]` and log-determinants `[n, 1]`, with gradients by `x`, the flat weights `[1, total]` in the order of [`crate::Dual::places`], and the context. `None` where there is no
 /// kernel: on other devices, or without rows.
 ///
-/// The gradient takes some three evaluations of the field and its divergence for each of the forward pass.
+/// The gradient takes some four evaluations of the field and its divergence for each of the forward pass, whose steps it takes again.
 ///
 /// # Errors
 /// [`Stalled`] for the first row whose equation was not solved.
@@ -74,8 +68,7 @@ pub fn continuous(
     if n == 0 || !fits(x) || !fits(weights) || !context.is_none_or(fits) {
         return None;
     }
-    let (steps, stalled) = (OnceLock::new(), OnceLock::new());
-    let op = Arc::new(ContinuousOp { course: course.clone(), steps, stalled });
+    let op = Arc::new(ContinuousOp { course: course.clone(), stalled: OnceLock::new() });
     let both: Tensor<2> = match context {
         Some(context) => apply3([x.clone(), weights.clone(), context.clone()], op.clone()),
         None => apply2([x.clone(), weights.clone()], op.clone()),
@@ -145,12 +138,16 @@ impl ContinuousOp {
                 .map(<T as crate::Real>::from_f64)
                 .collect(),
         };
+        GivenTile { context, probes, penalty: self.penalty() }
+    }
+
+    /// What is taken off the divergence, so that the log-determinant is less by it either way.
+    fn penalty(&self) -> Penalty {
         let Penalty { kinetic, jacobian } = self.course.penalty;
-        let penalty = match self.course.direction {
+        match self.course.direction {
             Direction::Forward => self.course.penalty,
             Direction::Inverse => Penalty { kinetic: -kinetic, jacobian: -jacobian },
-        };
-        GivenTile { context, probes, penalty }
+        }
     }
 
     fn packed<T: Scalar>(&self, flat: &[T]) -> Vec<Aligned<T>> {
@@ -162,32 +159,32 @@ impl ContinuousOp {
 
 impl DenseOp for ContinuousOp {
     fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        let Course { field, direction, solver, .. } = &self.course;
+        let Course { field, direction, solver, divergence, .. } = &self.course;
         let [n, d] = extents(&inputs[0]);
-        let (rows, flat) = (elements::<T>(&inputs[0]), elements::<T>(&inputs[1]));
+        let (mut x, flat) = (elements::<T>(&inputs[0]).to_vec(), elements::<T>(&inputs[1]));
         let packed = self.packed(flat);
         let weights = DualWeights { flat, packed: &packed };
-        let mut out = vec![T::ZERO; n * (d + 1)];
-        let mut taken: Vec<Steps<T>> = Vec::with_capacity(tile_count(n));
-        let mut work = FieldWork::default();
-        for tile in 0..tile_count(n) {
-            let given = self.given::<T>(inputs, tile);
-            let (mut x, mut log_det) = (tile_of(rows, (d, 0..d), tile, true), [0.0; TILE_ROWS]);
-            let mut steps = Steps::<T>::default();
-            let [starts, times, sizes] = &mut steps;
-            let tape = Some(Tape { starts, times, sizes });
-            let (how, to) = ((*direction, solver), (&mut x[..], &mut log_det));
-            if let Err(stalled) = field.solve(weights, given.tile(), how, to, tape, &mut work) {
-                let row = (tile * TILE_ROWS + stalled.row).min(n - 1);
-                self.stalled.get_or_init(|| Stalled { row, ..stalled });
-                break;
+        let (directions, own) = match divergence {
+            Divergence::None => (vec![], false),
+            Divergence::Exact => (unit_probes(d), false),
+            Divergence::Along(directions) => {
+                (directions.iter().map(|v| <T as crate::Real>::from_f64(*v)).collect(), true)
             }
-            taken.push(steps);
-            rows_of(&x, &mut out, (d + 1, 0), tile);
-            rows_of(&log_det.map(<T as crate::Real>::from_f64), &mut out, (d + 1, d), tile);
+        };
+        let directions =
+            if own { Directions::Own(&directions) } else { Directions::Same(&directions) };
+        let context = inputs.get(2).map_or(&[][..], elements::<T>);
+        let given = RowsGiven { context, directions, penalty: self.penalty() };
+        let (mut log_det, mut work) = (vec![0.0; n], FieldWork::default());
+        let (how, to) = ((*direction, solver), (&mut x[..], &mut log_det[..]));
+        if let Err(stalled) = field.solve_rows(weights, given, how, to, &mut work) {
+            self.stalled.get_or_init(|| stalled);
         }
-        self.steps.get_or_init(|| Box::new(taken));
-        tensor(out, [n, d + 1])
+        let rows = x.chunks_exact(d).zip(log_det);
+        let both = rows.flat_map(|(x, log_det)| {
+            x.iter().copied().chain([<T as crate::Real>::from_f64(log_det)])
+        });
+        tensor(both.collect::<Vec<T>>(), [n, d + 1])
     }
 
     fn run_backward<T: Scalar>(
@@ -197,26 +194,32 @@ impl DenseOp for ContinuousOp {
         grad: &FlexTensor,
         _needed: &[bool],
     ) -> Vec<Option<FlexTensor>> {
-        let Course { field, solver, .. } = &self.course;
+        let Course { field, direction, solver, .. } = &self.course;
         let [n, d] = extents(&inputs[0]);
         let (flat, grad) = (elements::<T>(&inputs[1]), elements::<T>(grad));
         let packed = self.packed(flat);
         let weights = DualWeights { flat, packed: &packed };
-        let steps = self.steps.get().and_then(|steps| steps.downcast_ref::<Vec<Steps<T>>>());
-        let steps = steps.expect("a backward pass comes after a forward pass");
+        let rows = elements::<T>(&inputs[0]);
         let mut by_weights = vec![T::ZERO; flat.len()];
         let (mut by_x, c) = (vec![T::ZERO; n * d], field.network().context());
         let mut by_context = vec![T::ZERO; n * c];
         let mut work = FieldWork::default();
-        for (tile, [starts, times, sizes]) in steps.iter().enumerate() {
+        let [mut starts, mut times, mut sizes] = std::array::from_fn(|_| Aligned::default());
+        for tile in 0..tile_count(n) {
             let given = self.given::<T>(inputs, tile);
+            // The steps again, instead of keeping those of all tiles.
+            let tape = Tape { starts: &mut starts, times: &mut times, sizes: &mut sizes };
+            let (mut x, mut log_det) = (tile_of(rows, (d, 0..d), tile, true), [0.0; TILE_ROWS]);
+            let (how, to) = ((*direction, solver), (&mut x[..], &mut log_det));
+            let solved = field.solve(weights, given.tile(), how, to, Some(tape), &mut work);
+            solved.expect("what was solved in the forward pass is solved again");
             let mut x = tile_of(grad, (d + 1, 0..d), tile, false);
             let by_log_det = tile_of(grad, (d + 1, d..d + 1), tile, false);
             let mut context = vec![T::ZERO; c * TILE_ROWS];
             let weights_gradient = &mut by_weights;
             let to = FieldGradients { x: &mut x, context: &mut context, weights: weights_gradient };
-            let taken = (Taken { starts, times, sizes }, solver);
-            field.backward(weights, given.tile(), taken, &by_log_det, to, &mut work);
+            let taken = Taken { starts: &starts, times: &times, sizes: &sizes };
+            field.backward(weights, given.tile(), (taken, solver), &by_log_det, to, &mut work);
             rows_of(&x, &mut by_x, (d, 0), tile);
             if c > 0 {
                 rows_of(&context, &mut by_context, (c, 0), tile);

@@ -21,17 +21,17 @@ pub(super) struct Blocks {
 /// One block.
 pub(super) struct Block(Range<usize>);
 
-/// Work that is worth another thread, in weights times rows: some 50 microseconds, about what it takes to start one or to wake it up.
+/// Work that is worth another thread, in multiplications: some 50 microseconds, about what it takes to start one or to wake it up.
 const WORK_MIN: u64 = 4_000_000;
 
-/// What a row costs beside the weights it meets.
+/// What a row costs beside what the flow does with it.
 const ROW_WORK: u64 = 100;
 
 impl Blocks {
-    /// `weights`: how many weights each row meets.
-    pub(super) fn new(rows: usize, threads: usize, weights: u64) -> Self {
+    /// `work`: multiplications that each row takes.
+    pub(super) fn new(rows: usize, threads: usize, work: u64) -> Self {
         // A row without weights is still read, mapped and written.
-        let worth = weights.max(ROW_WORK).saturating_mul(rows as u64) / WORK_MIN;
+        let worth = work.max(ROW_WORK).saturating_mul(rows as u64) / WORK_MIN;
         let threads = threads.min(usize::try_from(worth).unwrap_or(usize::MAX)).max(1);
         let block = padded(rows.div_ceil(threads)).clamp(padded(1), BLOCK_ROWS_MAX);
         Self { rows, threads, block }

@@ -431,8 +431,7 @@ impl Model {
 
     /// Blocks of rows each of which goes through the flow so many times.
     fn blocks(&self, rows: usize, threads: usize, times: usize) -> Blocks {
-        let weights = self.flow.spec().parameter_count().unwrap_or(0);
-        Blocks::new(rows, threads, weights.saturating_mul(times as u64))
+        Blocks::new(rows, threads, self.flow.spec().work().saturating_mul(times as u64))
     }
 
     /// Rows of so many numbers and a number of each, block by block.

@@ -39,6 +39,10 @@ impl Describe for ChainSpec {
         count_all(&self.transforms, at)
     }
 
+    fn work(&self, at: Place) -> Option<u64> {
+        self.transforms.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.work(at)?))
+    }
+
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         Ok(Box::new(Chain::build(&self.transforms, at, init)?))
     }

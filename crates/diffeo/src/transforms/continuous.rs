@@ -195,6 +195,10 @@ impl Describe for ContinuousSpec {
         self.network().count(d, at.context as u64, d)?.checked_add(rates)
     }
 
+    fn work(&self, at: Place) -> Option<u64> {
+        self.count(at)?.checked_mul(EVALUATIONS)
+    }
+
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         self.validate(at)?;
         Ok(Box::new(Continuous::new(at, self, init)))
@@ -238,6 +242,9 @@ pub struct Continuous {
     exact_columns: usize,
     penalty: PenaltySpec,
 }
+
+/// How often the field is evaluated for a row that is scored or drawn, at least.
+const EVALUATIONS: u64 = 50;
 
 /// The names of a layer's parameters.
 const NAMES: [&str; 3] = ["weight", "bias", "rate"];

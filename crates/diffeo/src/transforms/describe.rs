@@ -19,6 +19,11 @@ pub trait Describe: Debug + Send + Sync {
     /// Number of trainable numbers, masked ones included, without building anything; `None` if it overflows.
     fn count(&self, at: Place) -> Option<u64>;
 
+    /// Multiplications that a row takes, about: one for each weight, unless the layer says otherwise; `None` if it overflows.
+    fn work(&self, at: Place) -> Option<u64> {
+        self.count(at)
+    }
+
     /// Builds the layer with initial weights.
     ///
     /// # Errors

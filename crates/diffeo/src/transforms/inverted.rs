@@ -33,6 +33,10 @@ impl Describe for InvertedSpec {
         self.transform.count(at)
     }
 
+    fn work(&self, at: Place) -> Option<u64> {
+        self.transform.work(at)
+    }
+
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         Ok(Box::new(Inverted(self.transform.build(at, init)?)))
     }

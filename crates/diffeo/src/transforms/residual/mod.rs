@@ -132,6 +132,11 @@ impl Describe for ResidualSpec {
         self.network().count(d, c, d)?.checked_add(betas)
     }
 
+    fn work(&self, at: Place) -> Option<u64> {
+        // The Jacobian takes so many passes; the inverse, some ten.
+        self.count(at)?.checked_mul(1 + at.dims as u64)
+    }
+
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         self.validate(at)?;
         Ok(Box::new(Residual::new(self, at, init)))
