@@ -18,6 +18,7 @@ mod path;
 mod regress;
 mod rows;
 mod solve;
+mod start;
 mod tableau;
 
 use std::fmt;

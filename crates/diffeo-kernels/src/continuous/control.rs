@@ -1,5 +1,6 @@
 //! Time and step size of each row.
 
+use super::lanes::raise;
 use super::tableau::Control;
 use super::{Solver, Stalled};
 use crate::Real;
@@ -73,7 +74,7 @@ impl Lanes {
 
     /// The times at a part of the steps.
     pub(super) fn times<T: Real>(&self, part: f64) -> [T; TILE_ROWS] {
-        std::array::from_fn(|lane| T::from_f64(part.mul_add(self.step[lane], self.time[lane])))
+        std::array::from_fn(|lane| T::from_f64(self.time[lane] + part * self.step[lane]))
     }
 
     /// Sets the next step of a row, as the precision can hold it; it does not go beyond the end.
@@ -94,24 +95,47 @@ impl Lanes {
         }
     }
 
-    /// All steps are taken as they are.
-    pub(super) fn go_on<T: Real>(&mut self, size: f64, steps: usize) {
-        for lane in 0..TILE_ROWS {
-            if self.step[lane] != 0.0 {
-                // The last one ends at the end, whatever the sum of the others was rounded to.
-                let size = if self.accepted[lane] + 2 >= steps { 1.0 } else { size };
-                self.accept::<T>(lane, size);
-            }
+    /// All steps are taken as they are. Says which rows moved.
+    pub(super) fn go_on<T: Real>(&mut self, size: f64, steps: usize) -> [bool; TILE_ROWS] {
+        let moved = self.step.map(|step| step != 0.0);
+        for lane in (0..TILE_ROWS).filter(|lane| moved[*lane]) {
+            // The last one ends at the end, whatever the sum of the others was rounded to.
+            let size = if self.accepted[lane] + 2 >= steps { 1.0 } else { size };
+            self.accept::<T>(lane, size);
         }
+        moved
     }
 
-    /// Decides on a row's step by its error in units of what is allowed, and on the size of the next: a controller with a proportional and an integral part.
+    /// Decides on each row's step by its error in units of what is allowed, and on the size of the next: a controller with a proportional and an integral part. Says which rows moved.
     ///
     /// Reference: Hairer, Norsett, Wanner. *Solving Ordinary Differential Equations I*. 2nd edition, 1993, II.4; IV.2 for the integral part.
+    ///
+    /// # Errors
+    /// [`Stalled`] for the first row whose steps become too small or too many.
     pub(super) fn decide<T: Real>(
+        &mut self,
+        errors: &[f64; TILE_ROWS],
+        control: &Control,
+        steps_max: usize,
+    ) -> Result<[bool; TILE_ROWS], Stalled> {
+        let (mut demanded, mut damping) = (*errors, self.error_before);
+        raise(&mut demanded, control.power);
+        raise(&mut damping, control.damping);
+        let mut moved = [false; TILE_ROWS];
+        let steps = self.step;
+        for lane in (0..TILE_ROWS).filter(|lane| steps[*lane] != 0.0) {
+            let demanded = [demanded[lane], damping[lane]];
+            moved[lane] = self.decide_on::<T>(lane, errors[lane], demanded, control, steps_max)?;
+        }
+        Ok(moved)
+    }
+
+    /// The same of one row, given the powers of its error and of that of the step before.
+    fn decide_on<T: Real>(
         &mut self,
         lane: usize,
         error: f64,
+        [demanded, damping]: [f64; 2],
         control: &Control,
         steps_max: usize,
     ) -> Result<bool, Stalled> {
@@ -124,11 +148,9 @@ impl Lanes {
         self.tried[lane] += 1;
         let [least, most] = control.change;
         let size = self.step[lane].abs();
-        let demanded = power(error, control.power);
         let is_accepted = error <= 1.0;
         if is_accepted {
-            let damped = demanded / power(self.error_before[lane], control.damping);
-            let mut change = (SAFETY / damped).clamp(least, most);
+            let mut change = (SAFETY * damping / demanded).clamp(least, most);
             if self.was_rejected[lane] {
                 change = change.min(1.0);
             }
@@ -148,11 +170,6 @@ impl Lanes {
         }
         Ok(is_accepted)
     }
-}
-
-/// `base^exponent` of a number that is not negative, by the functions that have the same bits everywhere.
-pub(super) fn power(base: f64, exponent: f64) -> f64 {
-    Real::exp(exponent * Real::ln(base))
 }
 
 impl Solver {

@@ -202,6 +202,15 @@ dispatched! {
 }
 
 dispatched! {
+    /// `base^exponent` of numbers that are not negative, by the functions that have the same bits everywhere.
+    pub(super) fn raise<T: Real>(bases: &mut [T; TILE_ROWS], exponent: T) {
+        for base in bases {
+            *base = (exponent * base.ln()).exp();
+        }
+    }
+}
+
+dispatched! {
     /// How far a field is from the velocities that are wanted: adds the squares to the loss of each row, and writes their gradient by the field, times the row's weight.
     pub(super) fn miss<T: Real>(
         v: &[T],

@@ -7,9 +7,6 @@ use crate::dual::DualWeights;
 use crate::ops::Direction;
 use crate::tiles::TILE_ROWS;
 
-/// So many free lanes are filled at a time: the field is evaluated twice for that.
-const FREE: usize = 6;
-
 /// What rows that are solved are given.
 #[derive(Clone, Copy, Debug)]
 pub struct RowsGiven<'a, T> {
@@ -114,17 +111,16 @@ impl Field {
         let mut way = Way::new(self, weights, how);
         let (mut rows, mut good) = (0..n, [false; TILE_ROWS]);
         loop {
-            let free = way.lanes.step.iter().filter(|step| **step == 0.0).count();
-            if free == TILE_ROWS || (free >= FREE && !rows.is_empty()) {
+            let free = way.lanes.step.map(|step| step == 0.0);
+            let is_empty = free == [true; TILE_ROWS];
+            if is_empty || (free.contains(&true) && !rows.is_empty()) {
                 let mut newcomers = [false; TILE_ROWS];
-                let steps = way.lanes.step;
-                for lane in (0..TILE_ROWS).filter(|lane| steps[*lane] == 0.0) {
+                for lane in (0..TILE_ROWS).filter(|lane| free[*lane]) {
                     if let Some(row) = seats.leave(lane, good[lane], x) {
                         log_det[row] = if good[lane] { way.log_det[lane] } else { f64::NAN };
                     }
                     if let Some(row) = rows.next() {
                         good[lane] = seats.take(lane, row, x, &given);
-                        way.enter(lane);
                         newcomers[lane] = good[lane];
                     }
                 }
@@ -132,7 +128,10 @@ impl Field {
                     return Ok(way.evaluations);
                 }
                 way.prepare(seats.tile(given.penalty), work);
-                way.set_out(seats.tile(given.penalty), &seats.x, &newcomers, work);
+                way.let_in(newcomers, work);
+                if is_empty {
+                    way.set_out(seats.tile(given.penalty), &seats.x, newcomers, work);
+                }
             }
             let Seats { context, directions, x, .. } = &mut seats;
             let tile = Tile { context, probes: directions, penalty: given.penalty };

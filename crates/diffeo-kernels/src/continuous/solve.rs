@@ -1,7 +1,8 @@
 //! The solution of a tile of rows, step by step.
 
-use super::control::{Lanes, power};
+use super::control::Lanes;
 use super::lanes::{add_errors, combine};
+use super::start::Newcomers;
 use super::tableau::Control;
 use super::{Field, FieldWork, Solver, Stalled, Tape, Tile};
 use crate::Real;
@@ -28,6 +29,8 @@ pub(super) struct Way<'a, T> {
     pub(super) log_det: [f64; TILE_ROWS],
     /// How often the field was evaluated.
     pub(super) evaluations: u64,
+    /// Rows whose first step is not known yet.
+    newcomers: Option<Newcomers>,
 }
 
 impl<'a, T: Real> Way<'a, T> {
@@ -38,13 +41,8 @@ impl<'a, T: Real> Way<'a, T> {
         (direction, solver): (Direction, &'a Solver),
     ) -> Self {
         let lanes = Lanes::new(direction);
-        Self { field, weights, solver, lanes, log_det: [0.0; TILE_ROWS], evaluations: 0 }
-    }
-
-    /// Puts another row at the start of a lane.
-    pub(super) fn enter(&mut self, lane: usize) {
-        self.lanes.restart(lane);
-        self.log_det[lane] = 0.0;
+        let (log_det, evaluations, newcomers) = ([0.0; TILE_ROWS], 0, None);
+        Self { field, weights, solver, lanes, log_det, evaluations, newcomers }
     }
 
     /// Makes room for a tile, and finds what its context adds.
@@ -57,18 +55,42 @@ impl<'a, T: Real> Way<'a, T> {
         work.stage.sized(size);
     }
 
-    /// Sets the first step of those lanes. The field of the others is evaluated where they are, as it was before.
+    /// Sets out with all rows of a tile, or those of these lanes.
     pub(super) fn set_out(
         &mut self,
         tile: Tile<'_, T>,
         x: &[T],
-        lanes: &[bool; TILE_ROWS],
+        lanes: [bool; TILE_ROWS],
         work: &mut FieldWork<T>,
     ) {
-        self.field.evaluate(self.weights, tile, (x, &self.lanes.times(0.0)), [0, 0], work);
-        let how = (x, self.solver);
-        self.field.set_first_steps(self.weights, tile, how, (&mut self.lanes, lanes), work);
-        self.evaluations += 1 + u64::from(self.solver.tableau().control.is_some());
+        let (field, weights) = (self.field, self.weights);
+        let how = (self.solver, field.numbers(tile));
+        let (mut newcomers, mut times) = (Newcomers::new(lanes, 1), self.lanes.times(0.0));
+        self.newcomers = None;
+        field.evaluate(weights, tile, (x, &times), [0, 0], work);
+        self.evaluations += 1;
+        if self.solver.tableau().control.is_some() {
+            newcomers.guess(x, how, work);
+            work.stage[..x.len()].copy_from_slice(x);
+            let to = (&mut work.stage[..], &mut times);
+            newcomers.try_out(x, self.lanes.sign(), to, &work.fields);
+            field.evaluate_stage(weights, tile, &times, 1, work);
+            self.evaluations += 1;
+        }
+        newcomers.set_steps(x, how, &mut self.lanes, work);
+    }
+
+    /// Puts rows at the start of these lanes, to set out on their way while the others take their next step.
+    pub(super) fn let_in(&mut self, lanes: [bool; TILE_ROWS], work: &mut FieldWork<T>) {
+        for lane in (0..TILE_ROWS).filter(|lane| lanes[*lane]) {
+            self.lanes.restart(lane);
+            self.log_det[lane] = 0.0;
+            // What a row left here must not meet another, were it NaN.
+            for values in [&mut work.fields, &mut work.divergences] {
+                values.iter_mut().skip(lane).step_by(TILE_ROWS).for_each(|v| *v = T::ZERO);
+            }
+        }
+        self.newcomers = Some(Newcomers::new(lanes, 2));
     }
 
     /// One step of each row that has not arrived.
@@ -84,10 +106,21 @@ impl<'a, T: Real> Way<'a, T> {
     ) -> Result<(), Stalled> {
         let (tableau, size) = (self.solver.tableau(), x.len());
         let (field, weights, stages) = (self.field, self.weights, tableau.result.len());
+        let how = (self.solver, field.numbers(tile));
         let h = self.lanes.steps::<T>();
+        let mut newcomers = self.newcomers.take();
         for s in 1..stages {
             combine(x, &h, tableau.stages[s], &work.fields[..s * size], &mut work.stage[..size]);
-            field.evaluate_stage(weights, tile, &self.lanes.times(tableau.nodes[s]), s, work);
+            let mut times = self.lanes.times(tableau.nodes[s]);
+            if let Some(newcomers) = newcomers.as_ref().filter(|_| s == 2) {
+                let to = (&mut work.stage[..], &mut times);
+                newcomers.try_out(x, self.lanes.sign(), to, &work.fields);
+            }
+            field.evaluate_stage(weights, tile, &times, s, work);
+            if let Some(newcomers) = newcomers.as_mut().filter(|_| s == 1) {
+                newcomers.start_from(1, size, work);
+                newcomers.guess(x, how, work);
+            }
         }
         let fields = &work.fields[..stages * size];
         combine(x, &h, tableau.result, fields, &mut work.stage[..size]);
@@ -95,21 +128,20 @@ impl<'a, T: Real> Way<'a, T> {
         self.evaluations += stages as u64;
         let next_log_det = advanced(&self.log_det, &h, tableau.result, &work.divergences);
         let before = (self.lanes.time, self.lanes.accepted);
-        let mut moved = self.lanes.step.map(|step| step != 0.0);
-        match (self.solver, &tableau.control) {
+        let moved = match (self.solver, &tableau.control) {
             (Solver::Adaptive { steps_max, .. }, Some(control)) => {
                 let tried = Tried { x, log_det: &self.log_det, next_log_det: &next_log_det, h };
-                let errors = errors(tried, (control, self.solver, field.numbers(tile)), work);
-                for lane in (0..TILE_ROWS).filter(|lane| h[*lane] != T::ZERO) {
-                    moved[lane] =
-                        self.lanes.decide::<T>(lane, errors[lane], control, *steps_max)?;
-                }
+                let errors = errors(tried, control, how, work);
+                self.lanes.decide::<T>(&errors, control, *steps_max)?
             }
             (Solver::Fixed(steps), _) => self.lanes.go_on::<T>((*steps as f64).recip(), *steps),
             _ => unreachable!("an adaptive method estimates its error"),
-        }
+        };
         if let Some(tape) = tape {
             record(tape, x, &h, before, &moved);
+        }
+        if let Some(newcomers) = newcomers {
+            newcomers.set_steps(x, how, &mut self.lanes, work);
         }
         go((x, &mut self.log_det), &next_log_det, &moved, stages, work);
         Ok(())
@@ -145,7 +177,7 @@ impl Field {
         let mut way = Way::new(self, weights, how);
         way.prepare(tile, work);
         let good: [bool; TILE_ROWS] = std::array::from_fn(|lane| is_good(x, lane));
-        way.set_out(tile, x, &good, work);
+        way.set_out(tile, x, good, work);
         while !way.lanes.is_done() {
             way.step(tile, x, tape.as_mut(), work)?;
         }
@@ -158,7 +190,7 @@ impl Field {
     }
 
     /// Numbers of a row that have an error: its coordinates, and its log-determinant if that is asked for.
-    fn numbers<T>(&self, tile: Tile<'_, T>) -> usize {
+    pub(super) fn numbers<T>(&self, tile: Tile<'_, T>) -> usize {
         self.dims() + usize::from(!tile.probes.is_empty())
     }
 
@@ -174,61 +206,6 @@ impl Field {
         let stage = std::mem::take(&mut work.stage);
         self.evaluate(weights, tile, (&stage[..self.dims() * TILE_ROWS], t), [s, 0], work);
         work.stage = stage;
-    }
-
-    /// The first step of the chosen rows, by what an explicit step of Euler's method shows of the second derivative (Hairer, Norsett, Wanner, II.4).
-    fn set_first_steps<T: Real>(
-        &self,
-        weights: DualWeights<'_, T>,
-        tile: Tile<'_, T>,
-        (x, solver): (&[T], &Solver),
-        (lanes, chosen): (&mut Lanes, &[bool; TILE_ROWS]),
-        work: &mut FieldWork<T>,
-    ) {
-        let chosen = (0..TILE_ROWS).filter(|lane| chosen[*lane]);
-        let Some(control) = &solver.tableau().control else {
-            let Solver::Fixed(steps) = solver else { unreachable!("only these have no control") };
-            return chosen.for_each(|lane| {
-                let size = if *steps == 1 { 1.0 } else { (*steps as f64).recip() };
-                lanes.set::<T>(lane, size);
-            });
-        };
-        let (tolerance, size, none) = (solver.tolerance(), x.len(), [T::ZERO; TILE_ROWS]);
-        let ones = [T::ONE; TILE_ROWS];
-        let norm =
-            |sums: [f64; TILE_ROWS]| sums.map(|sum| (sum / self.numbers(tile) as f64).sqrt());
-        let (mut of_x, mut of_field) = ([0.0; TILE_ROWS], [0.0; TILE_ROWS]);
-        add_errors((&ones, &[1.0], x), [x, x], tolerance, &mut of_x);
-        let (field, divergence) = (&work.fields[..size], &work.divergences[..TILE_ROWS]);
-        add_errors((&ones, &[1.0], field), [x, x], tolerance, &mut of_field);
-        add_errors((&ones, &[1.0], divergence), [&none, &none], tolerance, &mut of_field);
-        let (of_x, of_field) = (norm(of_x), norm(of_field));
-        let guess: [f64; TILE_ROWS] = std::array::from_fn(|lane| {
-            let is_small = of_x[lane] < 1e-5 || of_field[lane] < 1e-5;
-            let guess = if is_small { 1e-6 } else { 0.01 * of_x[lane] / of_field[lane] };
-            guess.min(1.0)
-        });
-        let h = guess.map(|guess| T::from_f64(lanes.sign() * guess));
-        let t: [T; TILE_ROWS] = std::array::from_fn(|i| T::from_f64(lanes.time[i]) + h[i]);
-        combine(x, &h, &[1.0], &work.fields[..size], &mut work.stage[..size]);
-        self.evaluate_stage(weights, tile, &t, 1, work);
-        let mut bent = [0.0; TILE_ROWS];
-        let (fields, divergences) = (&work.fields[..2 * size], &work.divergences[..2 * TILE_ROWS]);
-        add_errors((&ones, &[-1.0, 1.0], fields), [x, x], tolerance, &mut bent);
-        add_errors((&ones, &[-1.0, 1.0], divergences), [&none, &none], tolerance, &mut bent);
-        let bent = norm(bent);
-        for lane in chosen {
-            let steepest = of_field[lane].max(bent[lane] / guess[lane]);
-            let by_slope = match steepest <= 1e-15 {
-                true => (1e-3 * guess[lane]).max(1e-6),
-                false => power(0.01 / steepest, control.order.recip()),
-            };
-            // No shorter than what single precision can add to the time.
-            lanes.set::<T>(
-                lane,
-                (100.0 * guess[lane]).min(by_slope).max(16.0 * T::EPSILON.to_f64()),
-            );
-        }
     }
 }
 
@@ -256,7 +233,8 @@ fn advanced<T: Real>(
 /// The error of a step of each row, in units of what is allowed: the mean square over coordinates and, if it is asked for, log-determinant.
 fn errors<T: Real>(
     Tried { x, log_det, next_log_det, h }: Tried<'_, T>,
-    (control, solver, numbers): (&Control, &Solver, usize),
+    control: &Control,
+    (solver, numbers): (&Solver, usize),
     work: &FieldWork<T>,
 ) -> [f64; TILE_ROWS] {
     let tolerance = solver.tolerance();

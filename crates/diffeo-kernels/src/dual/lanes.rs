@@ -45,7 +45,7 @@ fn swish<T: Real>(x: T) -> [T; 3] {
     let unit = T::from_f64(Smooth::SWISH_SLOPE.recip());
     let end = T::from_f64(SIGMOID_END);
     let t = x.held(-end, end);
-    let share = (t * half).tanh().fma(half, half);
+    let share = (t * half).tanh_near().fma(half, half);
     let rest = one - share;
     let slope = t.fma(rest, one) * share * unit;
     let bend = (one - (share + share)).fma(t, one + one) * share * rest * unit;
@@ -64,7 +64,7 @@ dispatched! {
         match activation {
             Smooth::Tanh => {
                 for i in 0..len {
-                    let h = values[i].tanh();
+                    let h = values[i].tanh_near();
                     (values[i], slopes[i], quotients[i]) = (h, h.fma(-h, T::ONE), -(h + h));
                 }
             }
