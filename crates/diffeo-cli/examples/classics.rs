@@ -1,14 +1,15 @@
 //! Every named model on the classic densities of the plane, as pictures: target, density of the model and samples, one file a model, and the densities of all in `overview.png`.
 //!
-//! `cargo run --release -p diffeo-cli --example classics -- FOLDER [MODEL ...]`; without models all of them, which takes hours. `STEPS=500` in the environment
-//! makes fits shorter.
+//! `cargo run --release -p diffeo-cli --example classics -- FOLDER [MODEL ...]`; without models all of them, which takes hours. `STEPS=500` or `SECONDS=30` in the environment
+//! makes fits shorter, `THREADS` says how many run (2).
 
 use std::error::Error;
 use std::f64::consts::{PI, TAU};
 use std::path::Path;
-use std::time::Instant;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
 
-use diffeo::train::Fit;
+use diffeo::train::{Event, Fit, StopReason};
 use diffeo::{
     Model, Preset, PresetOptions, Purpose, Rows, SampleOptions, Streams, fill_normal, uniform,
 };
@@ -26,7 +27,7 @@ const CELLS: usize = 120;
 type Draw = fn([f64; 2], [f64; 2]) -> [f64; 2];
 
 const CLASSICS: [(&str, Draw); 8] = [
-    ("eight Gaussians", |z, u| {
+    ("8 Gaussians", |z, u| {
         let (sin, cos) = (TAU * (8.0 * u[0]).floor() / 8.0).sin_cos();
         [2.8 * cos + 0.3 * z[0], 2.8 * sin + 0.3 * z[1]]
     }),
@@ -96,10 +97,19 @@ fn histogram(rows: &Rows) -> Vec<f64> {
     counts
 }
 
+/// A number that the environment may say.
+fn said<T: FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+fn threads() -> usize {
+    said("THREADS").unwrap_or(2)
+}
+
 fn density(model: &Model) -> diffeo::Result<Vec<f64>> {
     let places = places();
     let points = places.iter().flat_map(|y| places.iter().flat_map(|x| [*x, *y]));
-    let log_prob = model.log_prob(&Rows::new(points.collect(), 2)?, None, 2)?;
+    let log_prob = model.log_prob(&Rows::new(points.collect(), 2)?, None, threads())?;
     Ok(log_prob.into_iter().map(f64::exp).collect())
 }
 
@@ -119,15 +129,22 @@ fn options(preset: Preset) -> PresetOptions {
 fn fit(preset: Preset, (name, draw): (&str, Draw)) -> diffeo::Result<[Vec<f64>; 2]> {
     let started = Instant::now();
     let mut fit = Fit::new(preset).preset_options(options(preset)).rows(rows(draw, 0, ROWS)?);
-    if let Some(steps) = std::env::var("STEPS").ok().and_then(|steps| steps.parse().ok()) {
+    if let Some(steps) = said("STEPS") {
         fit = fit.steps(steps);
     }
-    let model = fit.threads(2).into_trainer()?.run()?;
+    let limit = said("SECONDS").map_or(Duration::MAX, Duration::from_secs);
+    let mut trainer = fit.threads(threads()).into_trainer()?;
+    while !matches!(trainer.advance()?, Event::Finished { .. }) {
+        if started.elapsed() >= limit {
+            trainer.stop(StopReason::MaxTime);
+        }
+    }
+    let model = trainer.finish()?;
     let seconds = started.elapsed().as_secs_f64();
-    let log_prob = model.log_prob(&rows(draw, 1 << 32, ROWS)?, None, 2)?;
+    let log_prob = model.log_prob(&rows(draw, 1 << 32, ROWS)?, None, threads())?;
     let mean = log_prob.iter().sum::<f64>() / log_prob.len() as f64;
     println!("{preset:<17} {name:<16} {mean:8.4} nats  {seconds:7.1} s");
-    let options = SampleOptions { threads: 2, ..SampleOptions::default() };
+    let options = SampleOptions { threads: threads(), ..SampleOptions::default() };
     let samples = model.sample(SHOWN as usize, None, &options)?;
     Ok([density(&model)?, histogram(&samples)])
 }
@@ -182,7 +199,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         names.push(preset.name());
         densities.extend(model);
         // Drawn anew after each, so that an interrupted run has what it came to.
-        save(&names, &densities, 64.0, &folder.join("overview.png"))?;
+        save(&names, &densities, 84.0, &folder.join("overview.png"))?;
     }
     Ok(())
 }

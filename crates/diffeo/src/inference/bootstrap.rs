@@ -1,19 +1,22 @@
 //! Flow annealed importance sampling bootstrap: a flow that finds modes that its own draws do not reach.
 
 use std::f64::consts::LN_10;
+use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
 use super::hamiltonian::{Points, move_points};
 use super::proposal::{FlowProposal, Proposal};
 use super::target::{LogDensity, expect_slopes, value_and_gradient};
 use super::weights::Weights;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::file::container::{Container, NamedTensor};
 use crate::flow::Flow;
 use crate::host::linalg::{host_values, tensor_of};
 use crate::host::random::Streams;
 use crate::host::rows::Rows;
-use crate::train::{Event, Learner, LearnerOptions};
+use crate::train::{Event, Learner, LearnerOptions, checkpoint};
 
 /// Share of Hamiltonian moves that should be accepted.
 const ACCEPTANCE: f64 = 0.65;
@@ -21,6 +24,21 @@ const ACCEPTANCE: f64 = 0.65;
 const ADAPTED_BY: f64 = 1.05;
 /// Largest correction of a stored draw for how the flow has changed since, as a logarithm: a factor of 10.
 const CORRECTION_MAX: f64 = LN_10;
+
+/// What a checkpoint holds beside the learner.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Progress {
+    iteration: u64,
+    step_size: f64,
+    /// Where the store takes the next draw.
+    next: usize,
+}
+
+const KIND: &str = "bootstrap";
+const PROGRESS: &str = "diffeo.progress";
+/// The names of stored draws, their weights, and the flow's log-densities.
+const STORED: [&str; 3] = ["stored.rows", "stored.log_weights", "stored.log_density"];
 
 /// How a [`Bootstrap`] works.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +167,53 @@ impl<D: LogDensity> Bootstrap<D> {
         Ok(iterated)
     }
 
+    /// Writes all that the fit needs to go on, keeping the checkpoint before.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Io`]; the checkpoints on disk are then as they were.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut container = checkpoint::header_of(KIND)?;
+        self.learner.write_into(&mut container)?;
+        let (iteration, step_size, next) = (self.iteration, self.step_size, self.store.next);
+        container.set_json(PROGRESS, &Progress { iteration, step_size, next })?;
+        let n = self.store.log_q.len();
+        let Store { width, values, log_weights, log_q, .. } = &self.store;
+        container.tensors.extend([
+            NamedTensor::from_f64(STORED[0], [n, *width], values),
+            NamedTensor::from_f64(STORED[1], [n], log_weights),
+            NamedTensor::from_f64(STORED[2], [n], log_q),
+        ]);
+        checkpoint::write(&container, path)
+    }
+
+    /// Goes on from a checkpoint of a fit of the same flow to the same target with the same options, to the same bits as if it had never stopped.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if it cannot be used, [`crate::ErrorKind::Config`] if it is of another flow; the fit is then as it was.
+    pub fn restore(&mut self, path: &Path) -> Result<()> {
+        let container = checkpoint::read_of(KIND, path)?;
+        self.read_from(&container).map_err(|e| e.at(path))
+    }
+
+    fn read_from(&mut self, container: &Container) -> Result<()> {
+        let progress: Progress = container.json(PROGRESS)?;
+        let Store { width, most, .. } = self.store;
+        let [values, log_weights, log_q] = STORED.map(|name| {
+            let numbers = container.tensor(name).map(NamedTensor::to_f64).transpose()?;
+            numbers.ok_or_else(|| damaged(name))
+        });
+        let (values, log_weights, log_q) = (values?, log_weights?, log_q?);
+        let n = log_q.len();
+        let is_sound = progress.step_size > 0.0 && progress.step_size.is_finite();
+        if n > most || values.len() != n * width || log_weights.len() != n || !is_sound {
+            return Err(damaged(STORED[0]));
+        }
+        self.learner.read_from(container)?;
+        self.store = Store { width, most, values, log_weights, log_q, next: progress.next };
+        (self.iteration, self.step_size) = (progress.iteration, progress.step_size);
+        Ok(())
+    }
+
     /// Draws of the flow moved towards `p^2 / q`, stored with their weights.
     fn anneal(&mut self, flow: &Flow) -> Result<Iterated> {
         let n = self.options.draws;
@@ -198,6 +263,15 @@ impl<D: LogDensity> Bootstrap<D> {
         self.store.refresh(&chosen, &now);
         Ok(matches!(event, Event::Step { .. }))
     }
+}
+
+fn damaged(what: &str) -> Error {
+    Error::new(
+        ErrorKind::ModelFile,
+        format!(
+            "the checkpoint of a bootstrap of this width and store has no sound {what:?}; start anew"
+        ),
+    )
 }
 
 /// A flow as a density like any other.
@@ -342,15 +416,48 @@ mod tests {
         }
     }
 
-    #[test]
-    fn wells_that_lie_apart_are_found_and_have_their_masses() -> Result<()> {
+    fn flow(width: usize) -> Result<Flow> {
         let shape = PresetOptions {
             transforms: 4,
-            hidden: vec![16],
+            hidden: vec![width],
             precision: Precision::F64,
             ..PresetOptions::default()
         };
-        let flow = Preset::NsfCoupling.spec(2, 0, &shape)?.build(0)?;
+        Preset::NsfCoupling.spec(2, 0, &shape)?.build(0)
+    }
+
+    #[test]
+    fn a_fit_that_was_stopped_goes_on_to_the_same_bits() -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fit.checkpoint");
+        let options = BootstrapOptions { draws: 16, stored: 50, ..BootstrapOptions::default() };
+        let start = |width| Bootstrap::new(flow(width)?, TwoWells, options.clone());
+        let bits = |fit: &Bootstrap<TwoWells>| -> Result<String> {
+            let at = tensor_of(&Rows::new(vec![-2.9, 0.3, 3.1, -0.2], 2)?);
+            let log_q = host_values(fit.flow()?.log_prob(at, None)?)?;
+            Ok(format!("{log_q:?} {} {:?}", fit.step_size, fit.store.log_weights))
+        };
+        for stop in [2, 8] {
+            let (mut whole, mut first) = (start(8)?, start(8)?);
+            (0..12).try_for_each(|_| whole.iterate().map(|_| ()))?;
+            (0..stop).try_for_each(|_| first.iterate().map(|_| ()))?;
+            first.save(&path)?;
+            let mut second = start(8)?;
+            second.restore(&path)?;
+            assert_eq!(bits(&second)?, bits(&first)?);
+            (stop..12).try_for_each(|_| second.iterate().map(|_| ()))?;
+            assert_eq!(bits(&second)?, bits(&whole)?);
+        }
+        let mut other = start(9)?;
+        let before = bits(&other)?;
+        assert!(other.restore(&path).is_err());
+        assert_eq!(bits(&other)?, before);
+        Ok(())
+    }
+
+    #[test]
+    fn wells_that_lie_apart_are_found_and_have_their_masses() -> Result<()> {
+        let flow = flow(16)?;
         let options = BootstrapOptions {
             draws: 128,
             learner: LearnerOptions { learning_rate: 3e-3, ..BootstrapOptions::default().learner },

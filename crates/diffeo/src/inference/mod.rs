@@ -10,6 +10,7 @@
 //! * [`Transported`]: the average of an outcome in a population where it was not observed, with an interval.
 
 mod bootstrap;
+mod chain_run;
 mod chains;
 mod convergence;
 mod density_region;
@@ -34,7 +35,8 @@ mod warp;
 mod weights;
 
 pub use bootstrap::{Bootstrap, BootstrapOptions, Iterated};
-pub use chains::{ChainOptions, Chains, run_chains};
+pub use chain_run::{ChainRun, run_chains};
+pub use chains::{ChainOptions, Chains};
 pub use density_region::HighestDensityRegion;
 pub use domain::{Constrained, Domain};
 pub use laplace::Whitened;

@@ -140,9 +140,14 @@ impl<M: Trainable + 'static> Learner<M> {
     /// [`crate::ErrorKind::Io`]; the checkpoints on disk are then as they were.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut container = checkpoint::header_of("learner")?;
-        container.set_json(PARAMETERS, &parameters_of(&self.module))?;
-        self.state.write_into(&mut container)?;
+        self.write_into(&mut container)?;
         checkpoint::write(&container, path)
+    }
+
+    /// What [`Learner::save`] writes, in a checkpoint of something larger.
+    pub(crate) fn write_into(&self, container: &mut Container) -> Result<()> {
+        container.set_json(PARAMETERS, &parameters_of(&self.module))?;
+        self.state.write_into(container)
     }
 
     /// Goes on from a checkpoint of a learner of the same module, to the same bits as if it had never stopped.
@@ -152,9 +157,14 @@ impl<M: Trainable + 'static> Learner<M> {
     /// module, or only one of the two averages; the learner is then as it was.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let container = checkpoint::read_of("learner", path)?;
+        self.read_from(&container).map_err(|e| e.at(path))
+    }
+
+    /// What [`Learner::restore`] reads.
+    pub(crate) fn read_from(&mut self, container: &Container) -> Result<()> {
         let (was, is) = (container.json(PARAMETERS)?, parameters_of(&self.module));
-        same_parameters(&was, &is).map_err(|e| e.at(path))?;
-        self.state.read_from(&container, &self.options).map_err(|e| e.at(path))?;
+        same_parameters(&was, &is)?;
+        self.state.read_from(container, &self.options)?;
         self.state.put(&mut self.module, false)
     }
 }

@@ -17,7 +17,7 @@
 //! neither the number of threads nor a restart changes a bit of the result.
 
 mod batches;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod copies;
 mod data;
 mod events;
