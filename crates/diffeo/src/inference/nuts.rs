@@ -26,13 +26,15 @@ pub struct NutsOptions {
     pub warmup: u64,
     /// Draws of each that are kept.
     pub draws: u64,
+    /// The mean acceptance that the step size aims at: higher is smaller steps, which leave the energy surface more rarely and cost more.
+    pub acceptance: f64,
     /// Seed of everything random.
     pub seed: u64,
 }
 
 impl Default for NutsOptions {
     fn default() -> Self {
-        Self { chains: 2, warmup: 1500, draws: 1000, seed: 0 }
+        Self { chains: 2, warmup: 1500, draws: 1000, acceptance: 0.8, seed: 0 }
     }
 }
 
@@ -58,7 +60,7 @@ pub type Watch<'a> = dyn Fn(usize, u64, bool) -> Result<()> + Sync + 'a;
 /// The sampler is nuts-rs (Hoffman and Gelman. *The No-U-Turn Sampler*. JMLR 15, 2014); the warp is as in nutpie's.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] without a chain or a draw; [`ErrorKind::Domain`] if no finite density is found to start from; those of `watch`.
+/// [`ErrorKind::Config`] without a chain or a draw, or for an acceptance out of range; [`ErrorKind::Domain`] if no finite density is found to start from; those of `watch`.
 pub fn warped_nuts(
     target: &dyn PlainDensity,
     options: &NutsOptions,
@@ -68,6 +70,12 @@ pub fn warped_nuts(
         return Err(Error::config(format!(
             "a sampler needs at least one chain and one draw, found {} and {}",
             options.chains, options.draws
+        )));
+    }
+    if !(0.5..1.0).contains(&options.acceptance) {
+        return Err(Error::config(format!(
+            "the acceptance that a sampler aims at must be in 0.5..1, found {}",
+            options.acceptance
         )));
     }
     let found = parallel::map(options.chains, options.chains, |chain| {
@@ -112,6 +120,7 @@ fn one_chain(
     };
     // All points of a path tell of gradients, not only those that became draws.
     settings.adapt_options.use_orbit_for_training = true;
+    settings.adapt_options.step_size_settings.target_accept = options.acceptance;
     let seed = options.seed.wrapping_add(chain as u64);
     let divergence = std::rc::Rc::new(std::cell::Cell::new(f64::NAN));
     let math = CpuMath::new(Warped { target, seed, divergence: divergence.clone() });
