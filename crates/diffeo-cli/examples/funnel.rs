@@ -1,5 +1,5 @@
 //! A funnel of 101 numbers, which no sampler of fixed steps mixes, by the warped sampler; writes the draws, with chain and draw, as ArviZ reads them:
-//! `cargo run --release -p diffeo-cli --features nuts --example funnel -- draws.parquet [SEED]`
+//! `cargo run --release -p diffeo-cli --features nuts --example funnel -- draws.parquet [SEED [ACCEPTANCE [DRAWS]]]`
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -44,8 +44,15 @@ fn write(chains: &Chains, path: PathBuf) -> Result<()> {
 fn main() -> Result<()> {
     let started = Instant::now();
     let seed = std::env::args().nth(2).and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    // Steps short enough to stay on the energy surface; a draw costs next to nothing beside the warp.
-    let options = NutsOptions { seed, draws: 4000, acceptance: 0.9, ..NutsOptions::default() };
+    let acceptance = std::env::args().nth(3).and_then(|share| share.parse().ok());
+    let draws = std::env::args().nth(4).and_then(|draws| draws.parse().ok());
+    let usual = NutsOptions::default();
+    let options = NutsOptions {
+        seed,
+        acceptance: acceptance.unwrap_or(usual.acceptance),
+        draws: draws.unwrap_or(usual.draws),
+        ..usual
+    };
     let found = warped_nuts(&Funnel, &options, &|chain, draw, warms_up| {
         if draw % 500 == 0 {
             let phase = if warms_up { "warm-up" } else { "draws" };
