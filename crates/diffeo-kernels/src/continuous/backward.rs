@@ -1,6 +1,7 @@
 //! The gradient of a solution, by the steps that were taken.
 
 use super::lanes::combine;
+use super::tableau::Tableau;
 use super::{Field, FieldGradients, FieldWork, Solver, Tile};
 use crate::dual::{DualSums, DualWeights, add};
 use crate::tiles::TILE_ROWS;
@@ -44,7 +45,6 @@ impl Field {
         let mut by_stages = Aligned::zeros(stages * size);
         let mut by_addend = Aligned::zeros(self.network.first() * TILE_ROWS);
         let (mut by_v, mut by_divergence) = (Aligned::zeros(size), [T::ZERO; TILE_ROWS]);
-        let none = Aligned::zeros(size);
         let steps = taken.starts.chunks_exact(size).zip(taken.times.as_chunks::<TILE_ROWS>().0);
         let steps = steps.zip(taken.sizes.as_chunks::<TILE_ROWS>().0);
         for ((x, t), h) in steps.rev() {
@@ -59,16 +59,7 @@ impl Field {
                 work.stage = stage;
             }
             for s in (0..stages).rev() {
-                // What reaches this stage's field: from the result, and from the stages after it.
-                combine(&none, h, &[tableau.result[s]], to.x, &mut by_v);
-                for later in s + 1..stages {
-                    let factor = tableau.stages[later][s];
-                    if factor != 0.0 {
-                        let by_later = &by_stages[later * size..][..size];
-                        let before = by_v.clone();
-                        combine(&before, h, &[factor], by_later, &mut by_v);
-                    }
-                }
+                by_field(tableau, s, (h, to.x, &by_stages), &mut by_v);
                 for lane in 0..TILE_ROWS {
                     by_divergence[lane] =
                         T::from_f64(tableau.result[s]) * h[lane] * by_log_det[lane];
@@ -95,5 +86,24 @@ impl Field {
         self.network.add_sums(&sums, to.weights);
         let (from, to) = ((tile.context, &mut by_addend), (to.context, to.weights));
         self.network.context_backward(weights, from, to, &mut work.network);
+    }
+}
+
+/// The gradient by the field of stage `s`, given those by the result of the step and by the places of the later stages: from the result, and through each of these.
+fn by_field<T: Real>(
+    tableau: &Tableau,
+    s: usize,
+    (h, by_result, by_stages): (&[T; TILE_ROWS], &[T], &[T]),
+    by_v: &mut Aligned<T>,
+) {
+    let size = by_result.len();
+    by_v.fill(T::ZERO);
+    let later = (s + 1..tableau.result.len()).map(|later| (tableau.stages[later][s], later));
+    let later = later.map(|(factor, later)| (factor, &by_stages[later * size..][..size]));
+    for (factor, given) in std::iter::once((tableau.result[s], by_result)).chain(later) {
+        if factor != 0.0 {
+            let before = by_v.clone();
+            combine(&before, h, &[factor], given, by_v);
+        }
     }
 }
