@@ -193,11 +193,7 @@ impl NetworkProgram {
                     let again = target.is_some() && written[*input];
                     let x = if again { Some(more.sized(input_len)) } else { target.as_deref_mut() };
                     let to = LinearGradients { x, weight: weights, bias: biases };
-                    let mut layer = self.layer(i, pass.weights, packed);
-                    if self.deferred(i + 1).is_some() {
-                        layer.activation = Activation::None;
-                    }
-                    layer.input = self.deferred(*input).unwrap_or_default();
+                    let layer = self.layer_backward([i, *input], pass.weights, packed);
                     layer.backward(seen, output, grad, to, linear);
                     self.close(i, gradient);
                     if let (true, Some(target)) = (again, target) {
@@ -260,6 +256,19 @@ impl NetworkProgram {
     /// Weight and bias of a linear node.
     fn ranges(&self, node: usize) -> &[Range<usize>; 2] {
         self.weights[node].as_ref().expect("only linear nodes have weights")
+    }
+
+    /// The layer of a node as its backward pass runs it, given the number of the one that it reads: activations that were put off are those of the reader's input.
+    fn layer_backward<'a, T: Real>(
+        &'a self,
+        [node, input]: [usize; 2],
+        weights: &'a [T],
+        packed: &'a Arena<T>,
+    ) -> TiledLinear<'a, T> {
+        let layer = self.layer(node, weights, packed);
+        let is_put_off = self.deferred(node + 1).is_some();
+        let activation = if is_put_off { Activation::None } else { layer.activation };
+        TiledLinear { activation, input: self.deferred(input).unwrap_or_default(), ..layer }
     }
 
     /// The layer of a linear node.
