@@ -53,7 +53,7 @@ struct ContinuousOp {
 /// The gradient takes some four evaluations of the field and its divergence for each of the forward pass, whose steps it takes again.
 ///
 /// # Errors
-/// [`Stalled`] for the first row whose equation was not solved.
+/// [`Stalled`] for a row whose equation was not solved.
 ///
 /// # Panics
 /// If the inputs do not fit the field.
@@ -126,19 +126,31 @@ impl<T: Scalar> GivenTile<T> {
 }
 
 impl ContinuousOp {
-    fn given<T: Scalar>(&self, inputs: &[FlexTensor], tile: usize) -> GivenTile<T> {
+    fn given<T: Scalar>(
+        &self,
+        inputs: &[FlexTensor],
+        (directions, are_own): (&[T], bool),
+        tile: usize,
+    ) -> GivenTile<T> {
         let (c, d) = (self.course.field.network().context(), self.course.field.dims());
         let context = inputs.get(2).map_or(&[][..], elements::<T>);
         let context = if c == 0 { vec![] } else { tile_of(context, (c, 0..c), tile, true) };
-        let probes = match &self.course.divergence {
-            Divergence::None => vec![],
-            Divergence::Exact => unit_probes(d),
-            Divergence::Along(probes) => tile_of(probes, (d, 0..d), tile, true)
-                .into_iter()
-                .map(<T as crate::Real>::from_f64)
-                .collect(),
+        let probes = match are_own {
+            true => tile_of(directions, (d, 0..d), tile, true),
+            false => directions.to_vec(),
         };
         GivenTile { context, probes, penalty: self.penalty() }
+    }
+
+    /// The directions that divergences are found by, and whether each row has one of its own.
+    fn directions<T: Scalar>(&self, d: usize) -> (Vec<T>, bool) {
+        match &self.course.divergence {
+            Divergence::None => (vec![], false),
+            Divergence::Exact => (unit_probes(d), false),
+            Divergence::Along(directions) => {
+                (directions.iter().map(|v| <T as crate::Real>::from_f64(*v)).collect(), true)
+            }
+        }
     }
 
     /// What is taken off the divergence, so that the log-determinant is less by it either way.
@@ -159,20 +171,16 @@ impl ContinuousOp {
 
 impl DenseOp for ContinuousOp {
     fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        let Course { field, direction, solver, divergence, .. } = &self.course;
+        let Course { field, direction, solver, .. } = &self.course;
         let [n, d] = extents(&inputs[0]);
         let (mut x, flat) = (elements::<T>(&inputs[0]).to_vec(), elements::<T>(&inputs[1]));
         let packed = self.packed(flat);
         let weights = DualWeights { flat, packed: &packed };
-        let (directions, own) = match divergence {
-            Divergence::None => (vec![], false),
-            Divergence::Exact => (unit_probes(d), false),
-            Divergence::Along(directions) => {
-                (directions.iter().map(|v| <T as crate::Real>::from_f64(*v)).collect(), true)
-            }
+        let (directions, are_own) = self.directions::<T>(d);
+        let directions = match are_own {
+            true => Directions::Own(&directions),
+            false => Directions::Same(&directions),
         };
-        let directions =
-            if own { Directions::Own(&directions) } else { Directions::Same(&directions) };
         let context = inputs.get(2).map_or(&[][..], elements::<T>);
         let given = RowsGiven { context, directions, penalty: self.penalty() };
         let (mut log_det, mut work) = (vec![0.0; n], FieldWork::default());
@@ -199,14 +207,14 @@ impl DenseOp for ContinuousOp {
         let (flat, grad) = (elements::<T>(&inputs[1]), elements::<T>(grad));
         let packed = self.packed(flat);
         let weights = DualWeights { flat, packed: &packed };
-        let rows = elements::<T>(&inputs[0]);
+        let (rows, (directions, are_own)) = (elements::<T>(&inputs[0]), self.directions::<T>(d));
         let mut by_weights = vec![T::ZERO; flat.len()];
         let (mut by_x, c) = (vec![T::ZERO; n * d], field.network().context());
         let mut by_context = vec![T::ZERO; n * c];
         let mut work = FieldWork::default();
         let [mut starts, mut times, mut sizes] = std::array::from_fn(|_| Aligned::default());
         for tile in 0..tile_count(n) {
-            let given = self.given::<T>(inputs, tile);
+            let given = self.given(inputs, (&directions, are_own), tile);
             // The steps again, instead of keeping those of all tiles.
             let tape = Tape { starts: &mut starts, times: &mut times, sizes: &mut sizes };
             let (mut x, mut log_det) = (tile_of(rows, (d, 0..d), tile, true), [0.0; TILE_ROWS]);

@@ -198,16 +198,20 @@ impl<D: LogDensity> Bootstrap<D> {
     fn read_from(&mut self, container: &Container) -> Result<()> {
         let progress: Progress = container.json(PROGRESS)?;
         let Store { width, most, .. } = self.store;
-        let [values, log_weights, log_q] = STORED.map(|name| {
-            let numbers = container.tensor(name).map(NamedTensor::to_f64).transpose()?;
-            numbers.ok_or_else(|| damaged(name))
-        });
-        let (values, log_weights, log_q) = (values?, log_weights?, log_q?);
-        let n = log_q.len();
+        let n = container.tensor(STORED[2]).map_or(0, |tensor| tensor.shape.iter().product());
         let is_sound = progress.step_size > 0.0 && progress.step_size.is_finite();
-        if n > most || values.len() != n * width || log_weights.len() != n || !is_sound {
-            return Err(damaged(STORED[0]));
+        if n > most || !is_sound {
+            return Err(Error::new(
+                ErrorKind::ModelFile,
+                format!(
+                    "expected at most {most} stored draws and a positive step size, found {n} and {}; start anew",
+                    progress.step_size
+                ),
+            ));
         }
+        let values = checkpoint::numbers(container, STORED[0], n * width)?;
+        let log_weights = checkpoint::numbers(container, STORED[1], n)?;
+        let log_q = checkpoint::numbers(container, STORED[2], n)?;
         self.learner.read_from(container)?;
         self.store = Store { width, most, values, log_weights, log_q, next: progress.next };
         (self.iteration, self.step_size) = (progress.iteration, progress.step_size);
@@ -263,15 +267,6 @@ impl<D: LogDensity> Bootstrap<D> {
         self.store.refresh(&chosen, &now);
         Ok(matches!(event, Event::Step { .. }))
     }
-}
-
-fn damaged(what: &str) -> Error {
-    Error::new(
-        ErrorKind::ModelFile,
-        format!(
-            "the checkpoint of a bootstrap of this width and store has no sound {what:?}; start anew"
-        ),
-    )
 }
 
 /// A flow as a density like any other.

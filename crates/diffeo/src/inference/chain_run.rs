@@ -195,12 +195,12 @@ impl<'a> ChainRun<'a> {
         let drawn = progress.iteration.saturating_sub(was.warmup);
         let good = progress.iteration <= was.warmup + was.draws && progress.step_size > 0.0;
         if !good {
-            return Err(damaged("progress"));
+            return Err(Error::new(
+                ErrorKind::ModelFile,
+                format!("expected chains on their way, found {progress:?}; start anew"),
+            ));
         }
-        let numbers = |name: &str, len: usize| -> Result<Vec<f64>> {
-            let values = container.tensor(name).map(NamedTensor::to_f64).transpose()?;
-            values.filter(|values| values.len() == len).ok_or_else(|| damaged(name))
-        };
+        let numbers = |name: &str, len: usize| checkpoint::numbers(container, name, len);
         let rows = |values: Vec<f64>| Rows::new(values, width);
         let (points, slope) = (numbers("points", n * width)?, numbers("slopes", n * width)?);
         let (log, log_q) = (numbers("log_density", n)?, numbers("log_proposal", n)?);
@@ -211,13 +211,6 @@ impl<'a> ChainRun<'a> {
         (self.log_q, self.progress) = (log_q, progress);
         Ok(())
     }
-}
-
-fn damaged(what: &str) -> Error {
-    Error::new(
-        ErrorKind::ModelFile,
-        format!("the checkpoint of chains of this width has no sound {what:?}; start anew"),
-    )
 }
 
 /// Runs a [`ChainRun`] to its end. `watch` sees the number of draws so far and ends all by an error.

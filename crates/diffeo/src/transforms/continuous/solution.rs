@@ -1,10 +1,10 @@
-//! Solutions in double precision, a tile at a time, beside training and scoring: how often a field is evaluated, and where rows are on their way.
+//! Solutions in double precision, beside training and scoring: how often a field is evaluated, and where rows are on their way.
 
 use burn::tensor::{DType, Tensor, TensorData};
 use diffeo_kernels::ops::Direction;
 use diffeo_kernels::{
-    Aligned, DualWeights, FieldWork, Penalty, TILE_ROWS, Taken, Tape, Tile, tile_count, to_tiles,
-    unit_probes,
+    Aligned, Directions, DualWeights, FieldWork, Penalty, RowsGiven, TILE_ROWS, Taken, Tape, Tile,
+    tile_count, to_tiles, unit_probes,
 };
 
 use super::{Continuous, Solver, alone, not_solved};
@@ -42,18 +42,18 @@ impl<'a> Equation<'a> {
         Tile { context, probes, penalty: Penalty::default() }
     }
 
-    /// Solves one tile, forward, and says how often the field was evaluated.
+    /// Solves one tile, forward.
     fn solve(
         &self,
         given: Tile<'_, f64>,
         solver: &Solver,
         x: &mut [f64],
-        tape: Option<Tape<'_, f64>>,
+        tape: Tape<'_, f64>,
         work: &mut FieldWork<f64>,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let (how, to) = ((Direction::Forward, solver), (x, &mut [0.0; TILE_ROWS]));
-        let found = self.layer.field.solve(self.weights(), given, how, to, tape, work);
-        found.map_err(|stalled| not_solved(&stalled))
+        let found = self.layer.field.solve(self.weights(), given, how, to, Some(tape), work);
+        found.map(|_| ()).map_err(|stalled| not_solved(&stalled))
     }
 }
 
@@ -81,11 +81,17 @@ impl Continuous {
     pub(super) fn count_evaluations(&self, x: &Tensor<2>, given: &Given<'_>) -> Result<f64> {
         let (n, d) = (x.dims()[0], self.field.dims());
         let (equation, solver) = (Equation::new(self, given)?, self.exact_solver(x.dtype()));
-        let (probes, mut work, mut sum) = (unit_probes(d), FieldWork::default(), 0);
-        for (tile, x) in tiled(x)?.chunks_exact_mut(d * TILE_ROWS).enumerate() {
-            sum += equation.solve(equation.tile(tile, &probes), &solver, x, None, &mut work)?;
-        }
-        Ok(sum as f64 / tile_count(n).max(1) as f64)
+        let context = given.context.filter(|_| self.context.is_some());
+        let context = context.map_or(Ok(Vec::new()), |context| host_values(context.clone()))?;
+        let probes = unit_probes(d);
+        let directions = Directions::Same(&probes);
+        let given = RowsGiven { context: &context, directions, penalty: Penalty::default() };
+        let (mut x, mut log_det) = (host_values(x.clone())?, vec![0.0; n]);
+        let (how, to) = ((Direction::Forward, &solver), (&mut x[..], &mut log_det[..]));
+        let work = &mut FieldWork::default();
+        let found = self.field.solve_rows(equation.weights(), given, how, to, work);
+        let found = found.map_err(|stalled| not_solved(&stalled))?;
+        Ok(found as f64 / tile_count(n).max(1) as f64)
     }
 
     /// [`crate::Transform::path`].
@@ -103,7 +109,7 @@ impl Continuous {
             let given = equation.tile(tile, &[]);
             let [mut starts, mut times, mut sizes] = std::array::from_fn(|_| Aligned::default());
             let tape = Tape { starts: &mut starts, times: &mut times, sizes: &mut sizes };
-            equation.solve(given, &solver, x, Some(tape), &mut work)?;
+            equation.solve(given, &solver, x, tape, &mut work)?;
             let taken = Taken { starts: &starts, times: &times, sizes: &sizes };
             for (stop, places) in places.iter_mut().enumerate() {
                 let (at, t) = (places.len(), (stop + 1) as f64 / stops as f64);
