@@ -1,5 +1,6 @@
 //! The command line as clap reads it. Ranges are not checked here but in `options`, so that all faults show at once.
 
+mod control;
 mod fit;
 mod model;
 mod reweight;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::columns::NameList;
 
+pub(crate) use control::{ControlArgs, ControlCommand, ControlRunArgs, ControlTrainArgs};
 pub(crate) use fit::{FitArgs, ResumeMode};
 pub(crate) use model::{CheckArgs, EvaluateArgs, InspectArgs, PlotArgs, PlotKind, ScoreArgs};
 pub(crate) use reweight::ReweightArgs;
@@ -154,6 +156,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Inspect(InspectArgs),
     Plot(PlotArgs),
+    Control(ControlArgs),
     Completions(CompletionsArgs),
 }
 

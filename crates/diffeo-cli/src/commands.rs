@@ -1,9 +1,11 @@
 //! The commands: each checks its options, calls the library, and reports.
 
 mod check;
+mod control;
 mod evaluate;
 mod fit;
 mod inspect;
+mod journal;
 mod model;
 mod plot;
 mod reweight;
@@ -29,6 +31,7 @@ pub(crate) fn run(cli: &Cli, console: &Console) -> Result<Report> {
         Command::Check(args) => check::run(args, &cli.common, console),
         Command::Inspect(args) => inspect::run(args, &cli.common, console),
         Command::Plot(args) => plot::run(args, &cli.common, console),
+        Command::Control(args) => control::run(args, &cli.common, console),
         Command::Completions(args) => config::completions(args.shell).map(|()| Report::default()),
     }
 }

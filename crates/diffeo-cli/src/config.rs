@@ -61,16 +61,22 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, Ea
     let (Some(path), Some((command, given))) = (&cli.common.config, matches.subcommand()) else {
         return Ok(cli);
     };
-    let items = file::read(path, command)
-        .and_then(|(items, faults)| check_values(command, &items, faults).map(|()| items))
+    let (mut words, mut given) = (vec![command], given);
+    while let Some((inner, of_inner)) = given.subcommand() {
+        words.push(inner);
+        given = of_inner;
+    }
+    let items = file::read(path, &words.join("-"))
+        .and_then(|(items, faults)| check_values(&words, &items, faults).map(|()| items))
         .map_err(|error| Early::Config(error.at(path), json))?;
-    Ok(read(&merge(&user, command, given, &items))?.0)
+    Ok(read(&merge(&user, &words, given, &items))?.0)
 }
 
 /// Reads each value by itself, so that every fault of the file is reported, with its line.
-fn check_values(command: &str, items: &[Item], mut faults: Faults) -> Result<()> {
+fn check_values(command: &[&str], items: &[Item], mut faults: Faults) -> Result<()> {
     for item in items {
-        let mut arguments: Vec<OsString> = vec!["diffeo".into(), command.into()];
+        let mut arguments: Vec<OsString> = vec!["diffeo".into()];
+        arguments.extend(command.iter().map(OsString::from));
         arguments.extend(item.arguments());
         if let Err(error) = Cli::command().try_get_matches_from(arguments) {
             faults.add(format!("line {}: key \"{}\": {}", item.line, item.key, reason(&error)));
@@ -80,17 +86,22 @@ fn check_values(command: &str, items: &[Item], mut faults: Faults) -> Result<()>
 }
 
 /// The user's arguments behind those of the file; positional ones of the file fill up what the user left out.
-fn merge(user: &[OsString], command: &str, given: &ArgMatches, items: &[Item]) -> Vec<OsString> {
+fn merge(user: &[OsString], command: &[&str], given: &ArgMatches, items: &[Item]) -> Vec<OsString> {
     const TAKES_VALUE: [&str; 3] = ["--config", "--device", "--threads"];
-    let position = (1..user.len()).find(|&i| {
-        let before = user.get(i - 1);
-        user.get(i).is_some_and(|a| a == command)
-            && !before.is_some_and(|b| TAKES_VALUE.iter().any(|flag| b == flag))
-    });
-    let own = user.iter().enumerate().skip(1).filter(|(i, _)| Some(*i) != position).map(|(_, a)| a);
+    let (mut positions, mut words) = (Vec::new(), command.iter().peekable());
+    for i in 1..user.len() {
+        let is_value = TAKES_VALUE.iter().any(|flag| user[i - 1] == *flag);
+        if words.peek().is_some_and(|word| user[i] == **word) && !is_value {
+            positions.push(i);
+            words.next();
+        }
+    }
+    let own = user.iter().enumerate().skip(1).filter(|(i, _)| !positions.contains(i));
+    let own = own.map(|(_, argument)| argument);
     let own: Vec<OsString> = own.cloned().collect();
     let (flags, positional): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|item| item.is_flag);
-    let mut merged: Vec<OsString> = vec!["diffeo".into(), command.into()];
+    let mut merged: Vec<OsString> = vec!["diffeo".into()];
+    merged.extend(command.iter().map(OsString::from));
     merged.extend(flags.iter().flat_map(|item| item.arguments()));
     let ended = own.iter().any(|a| a == "--");
     merged.extend(own);

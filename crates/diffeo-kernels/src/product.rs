@@ -1,6 +1,7 @@
 //! Matrix products over checked slices: the one door to the `gemm` crate.
 
 use crate::Real;
+use crate::dispatch::dispatched;
 
 /// A strided view of a matrix inside a slice.
 #[derive(Clone, Copy, Debug)]
@@ -99,11 +100,8 @@ const INNER_MAX: usize = 512;
 pub fn multiply_rowwise<T: Real>(out: &mut [T], width: usize, x: Matrix<'_, T>, w: Matrix<'_, T>) {
     let (rows, columns, inner) = (x.rows, w.columns, x.columns);
     if columns == 1 {
-        for (i, row) in out.chunks_mut(width).take(rows).enumerate() {
-            row[0] = (0..inner).fold(T::ZERO, |sum, k| {
-                x.data[i * x.row_stride + k * x.column_stride].fma(w.data[k * w.row_stride], sum)
-            });
-        }
+        let column: Vec<T> = (0..inner).map(|k| w.data[k * w.row_stride]).collect();
+        multiply_by_column(out, width, x, &column);
         return;
     }
     if rows == 1 {
@@ -122,6 +120,35 @@ pub fn multiply_rowwise<T: Real>(out: &mut [T], width: usize, x: Matrix<'_, T>, 
         start += length;
         if start >= inner {
             return;
+        }
+    }
+}
+
+dispatched! {
+    /// `out[i width] = sum over k of x[i, k] column[k]`, in sums over every eighth `k` that are added at the end.
+    fn multiply_by_column<T: Real>(out: &mut [T], width: usize, x: Matrix<'_, T>, column: &[T]) {
+        const LANES: usize = 8;
+        for (i, row) in out.chunks_mut(width).take(x.rows).enumerate() {
+            let data = &x.data[i * x.row_stride..];
+            let mut sums = [T::ZERO; LANES];
+            if x.column_stride == 1 {
+                let (x, rest) = data[..column.len()].as_chunks::<LANES>();
+                let (w, rest_of_w) = column.as_chunks::<LANES>();
+                for (x, w) in x.iter().zip(w) {
+                    for ((sum, x), w) in sums.iter_mut().zip(x).zip(w) {
+                        *sum = x.fma(*w, *sum);
+                    }
+                }
+                for ((sum, x), w) in sums.iter_mut().zip(rest).zip(rest_of_w) {
+                    *sum = x.fma(*w, *sum);
+                }
+            } else {
+                for (k, w) in column.iter().enumerate() {
+                    let sum = &mut sums[k % LANES];
+                    *sum = data[k * x.column_stride].fma(*w, *sum);
+                }
+            }
+            row[0] = sums.into_iter().fold(T::ZERO, |total, sum| total + sum);
         }
     }
 }

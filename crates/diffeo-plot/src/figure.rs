@@ -81,8 +81,13 @@ impl Figure {
             FigureFormat::Svg => self.to_svg().into_bytes(),
             FigureFormat::Png => self.to_png()?,
         };
-        replace(path, &bytes).map_err(|source| PlotError::Io { path: path.to_path_buf(), source })
+        write_whole(path, &bytes)
     }
+}
+
+/// Writes a file that appears complete or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PlotError> {
+    replace(path, bytes).map_err(|source| PlotError::Io { path: path.to_path_buf(), source })
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -37,7 +37,9 @@ mod marginals;
 mod matrix;
 mod pairs;
 mod raster;
+mod return_curve;
 mod scene;
+mod stage;
 mod svg;
 mod ticks;
 
@@ -50,3 +52,5 @@ pub use loss_curve::{LossCurveConfig, LossPoint, draw_loss_curve};
 pub use marginals::{MarginalsConfig, draw_marginals};
 pub use matrix::{Column, Matrix};
 pub use pairs::{PairsConfig, draw_pairs};
+pub use return_curve::{ReturnPoint, draw_return_curve};
+pub use stage::{Ink, Stage, StageShape, draw_stages, save_film};

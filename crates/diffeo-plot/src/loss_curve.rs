@@ -213,7 +213,7 @@ fn loss_range(train: &[Point], valid: &[Point]) -> Range {
     shown.padded(0.05)
 }
 
-fn draw_line(
+pub(crate) fn draw_line(
     scene: &mut Scene,
     frame: &Frame,
     [x, y]: [&AxisTicks; 2],

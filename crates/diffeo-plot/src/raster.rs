@@ -18,6 +18,47 @@ const DOTS_PER_METRE: u32 = 7559;
 
 /// Draws the scene at twice its size and encodes it.
 pub(crate) fn write(scene: &Scene) -> Result<Vec<u8>, PlotError> {
+    let (width, height, rgb) = pixels(scene)?;
+    encode(width, height, png::ColorType::Rgb, &rgb)
+}
+
+/// Draws scenes of one size at twice their size and encodes them as an animation that repeats.
+pub(crate) fn write_film(
+    scenes: impl Iterator<Item = Result<Scene, PlotError>>,
+    frames: usize,
+    thousandths: u16,
+) -> Result<Vec<u8>, PlotError> {
+    let mut scenes = scenes.peekable();
+    let first = match scenes.peek() {
+        Some(Ok(scene)) => pixels(scene)?,
+        Some(Err(_)) | None => {
+            return match scenes.next() {
+                Some(Err(error)) => Err(error),
+                _ => Err(PlotError::Limit("expected a film of a picture at least".into())),
+            };
+        }
+    };
+    let (width, height) = (first.0, first.1);
+    let frames = u32::try_from(frames)
+        .map_err(|_| PlotError::Limit(format!("a film of {frames} pictures is too long")))?;
+    let mut out = Vec::new();
+    let mut encoder = header(&mut out, width, height, png::ColorType::Rgb);
+    encoder.set_animated(frames, 0).map_err(failed)?;
+    encoder.set_frame_delay(thousandths, 1000).map_err(failed)?;
+    let mut writer = encoder.write_header().map_err(failed)?;
+    for scene in scenes {
+        let (wide, high, rgb) = pixels(&scene?)?;
+        if (wide, high) != (width, height) {
+            return Err(PlotError::Shape("expected pictures of one size in a film".into()));
+        }
+        writer.write_image_data(&rgb).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)?;
+    Ok(out)
+}
+
+/// A scene at twice its size: width, height, and the colours of its pixels.
+fn pixels(scene: &Scene) -> Result<(u32, u32, Vec<u8>), PlotError> {
     let scale = f64::from(Picture::SCALE);
     let (width, height) = ((scene.width * scale).round(), (scene.height * scale).round());
     if !(1.0..=SIDE_LIMIT).contains(&width) || !(1.0..=SIDE_LIMIT).contains(&height) {
@@ -32,9 +73,8 @@ pub(crate) fn write(scene: &Scene) -> Result<Vec<u8>, PlotError> {
     for mark in &scene.marks {
         draw_mark(&mut pixmap, mark);
     }
-    let rgb: Vec<u8> =
-        pixmap.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
-    encode(width as u32, height as u32, png::ColorType::Rgb, &rgb)
+    let rgb = pixmap.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+    Ok((width as u32, height as u32, rgb))
 }
 
 /// A picture as a PNG, to be embedded in an SVG.
@@ -50,7 +90,19 @@ fn encode(
     bytes: &[u8],
 ) -> Result<Vec<u8>, PlotError> {
     let mut out = Vec::new();
-    let mut encoder = png::Encoder::new(&mut out, width, height);
+    let mut writer = header(&mut out, width, height, colour).write_header().map_err(failed)?;
+    writer.write_image_data(bytes).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(out)
+}
+
+fn header(
+    out: &mut Vec<u8>,
+    width: u32,
+    height: u32,
+    colour: png::ColorType,
+) -> png::Encoder<'_, &mut Vec<u8>> {
+    let mut encoder = png::Encoder::new(out, width, height);
     encoder.set_color(colour);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_pixel_dims(Some(png::PixelDimensions {
@@ -58,10 +110,11 @@ fn encode(
         yppu: DOTS_PER_METRE,
         unit: png::Unit::Meter,
     }));
-    let mut writer = encoder.write_header().map_err(|e| PlotError::Encode(e.to_string()))?;
-    writer.write_image_data(bytes).map_err(|e| PlotError::Encode(e.to_string()))?;
-    writer.finish().map_err(|e| PlotError::Encode(e.to_string()))?;
-    Ok(out)
+    encoder
+}
+
+fn failed(error: png::EncodingError) -> PlotError {
+    PlotError::Encode(error.to_string())
 }
 
 fn draw_mark(pixmap: &mut Pixmap, mark: &Mark) {

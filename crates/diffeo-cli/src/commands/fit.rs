@@ -1,6 +1,5 @@
 //! `diffeo fit`: a table in, a model out.
 
-mod journal;
 mod selection;
 mod tables;
 mod training;
@@ -12,6 +11,7 @@ use diffeo::train::{Candidate, FitOptions, Loss, NoiseScale, Plan, Resume, StopR
 use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, printable, quoted};
 use diffeo_table::Input;
 
+use super::journal::Journal;
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
 use crate::graph;
@@ -20,7 +20,6 @@ use crate::output::{Console, Report};
 use crate::preflight::{self, Target};
 use crate::progress::{Progress, grouped};
 use crate::{exit, options, signals};
-use journal::Journal;
 use selection::{Selection, Trials};
 use tables::Prepared;
 use training::Training;

@@ -36,6 +36,7 @@ pub(super) fn run(args: &InspectArgs, common: &Common, console: &Console) -> Res
     schema(&mut report, &parts);
     transforms(&mut report, &parts.spec);
     training(&mut report, parts.summary.as_ref());
+    notes(&mut report, &parts);
     Ok(report)
 }
 
@@ -184,6 +185,20 @@ fn short(value: &Value) -> String {
         }
         (other, _) => other.to_string(),
     }
+}
+
+/// Texts that programs have noted in the file: `control` says where a policy comes from.
+fn notes(report: &mut Report, parts: &ModelParts) {
+    if parts.other.is_empty() {
+        return;
+    }
+    report.line("\nnotes");
+    let rows = parts
+        .other
+        .iter()
+        .map(|(name, text)| vec![format!("  {}", printable(name)), printable(text)]);
+    report.table(&rows.collect::<Vec<_>>());
+    report.key("notes", json!(parts.other));
 }
 
 fn training(report: &mut Report, summary: Option<&Value>) {

@@ -142,6 +142,10 @@ fn sections() -> BTreeMap<String, BTreeMap<String, bool>> {
     ]);
     for command in Cli::command().get_subcommands().filter(|c| c.get_name() != "completions") {
         sections.insert(command.get_name().to_string(), keys(command));
+        for inner in command.get_subcommands() {
+            let name = format!("{}-{}", command.get_name(), inner.get_name());
+            sections.insert(name, keys(inner));
+        }
     }
     sections
 }

@@ -11,12 +11,11 @@ use super::proposal::{FlowProposal, Proposal};
 use super::target::{LogDensity, expect_slopes, value_and_gradient};
 use super::weights::Weights;
 use crate::error::{Error, ErrorKind, Result};
-use crate::file::container::{Container, NamedTensor};
 use crate::flow::Flow;
 use crate::host::linalg::{host_values, tensor_of};
 use crate::host::random::Streams;
 use crate::host::rows::Rows;
-use crate::train::{Event, Learner, LearnerOptions, checkpoint};
+use crate::train::{Event, Learner, LearnerOptions, Snapshot};
 
 /// Share of Hamiltonian moves that should be accepted.
 const ACCEPTANCE: f64 = 0.65;
@@ -36,7 +35,7 @@ struct Progress {
 }
 
 const KIND: &str = "bootstrap";
-const PROGRESS: &str = "diffeo.progress";
+const PROGRESS: &str = "progress";
 /// The names of stored draws, their weights, and the flow's log-densities.
 const STORED: [&str; 3] = ["stored.rows", "stored.log_weights", "stored.log_density"];
 
@@ -172,18 +171,16 @@ impl<D: LogDensity> Bootstrap<D> {
     /// # Errors
     /// [`crate::ErrorKind::Io`]; the checkpoints on disk are then as they were.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut container = checkpoint::header_of(KIND)?;
-        self.learner.write_into(&mut container)?;
+        let mut snapshot = Snapshot::new(KIND)?;
+        snapshot.set_learner("learner", &self.learner)?;
         let (iteration, step_size, next) = (self.iteration, self.step_size, self.store.next);
-        container.set_json(PROGRESS, &Progress { iteration, step_size, next })?;
+        snapshot.set(PROGRESS, &Progress { iteration, step_size, next })?;
         let n = self.store.log_q.len();
         let Store { width, values, log_weights, log_q, .. } = &self.store;
-        container.tensors.extend([
-            NamedTensor::from_f64(STORED[0], [n, *width], values),
-            NamedTensor::from_f64(STORED[1], [n], log_weights),
-            NamedTensor::from_f64(STORED[2], [n], log_q),
-        ]);
-        checkpoint::write(&container, path)
+        snapshot.set_numbers(STORED[0], &[n, *width], values);
+        snapshot.set_numbers(STORED[1], &[n], log_weights);
+        snapshot.set_numbers(STORED[2], &[n], log_q);
+        snapshot.write(path)
     }
 
     /// Goes on from a checkpoint of a fit of the same flow to the same target with the same options, to the same bits as if it had never stopped.
@@ -191,14 +188,14 @@ impl<D: LogDensity> Bootstrap<D> {
     /// # Errors
     /// [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if it cannot be used, [`crate::ErrorKind::Config`] if it is of another flow; the fit is then as it was.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
-        let container = checkpoint::read_of(KIND, path)?;
-        self.read_from(&container).map_err(|e| e.at(path))
+        let snapshot = Snapshot::read(KIND, path)?;
+        self.read_from(&snapshot).map_err(|e| e.at(path))
     }
 
-    fn read_from(&mut self, container: &Container) -> Result<()> {
-        let progress: Progress = container.json(PROGRESS)?;
+    fn read_from(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let progress: Progress = snapshot.get(PROGRESS)?;
         let Store { width, most, .. } = self.store;
-        let n = container.tensor(STORED[2]).map_or(0, |tensor| tensor.shape.iter().product());
+        let n = snapshot.len(STORED[2]);
         let is_sound = progress.step_size > 0.0 && progress.step_size.is_finite();
         if n > most || !is_sound {
             return Err(Error::new(
@@ -209,10 +206,10 @@ impl<D: LogDensity> Bootstrap<D> {
                 ),
             ));
         }
-        let values = checkpoint::numbers(container, STORED[0], n * width)?;
-        let log_weights = checkpoint::numbers(container, STORED[1], n)?;
-        let log_q = checkpoint::numbers(container, STORED[2], n)?;
-        self.learner.read_from(container)?;
+        let values = snapshot.numbers(STORED[0], n * width)?;
+        let log_weights = snapshot.numbers(STORED[1], n)?;
+        let log_q = snapshot.numbers(STORED[2], n)?;
+        snapshot.restore_learner("learner", &mut self.learner)?;
         self.store = Store { width, most, values, log_weights, log_q, next: progress.next };
         (self.iteration, self.step_size) = (progress.iteration, progress.step_size);
         Ok(())

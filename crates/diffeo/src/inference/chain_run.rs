@@ -9,10 +9,9 @@ use super::hamiltonian::{Points, move_points};
 use super::proposal::Proposal;
 use super::target::{LogDensity, expect_slopes, value_and_gradient};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file::container::{Container, NamedTensor};
 use crate::host::random::{Purpose, Streams, uniform_open};
 use crate::host::rows::Rows;
-use crate::train::checkpoint;
+use crate::train::Snapshot;
 
 /// Share of local moves that should be accepted.
 const ACCEPTANCE: f64 = 0.8;
@@ -46,8 +45,8 @@ struct Progress {
 }
 
 /// The options of a run, in its checkpoint.
-const OPTIONS: &str = "diffeo.chains";
-const PROGRESS: &str = "diffeo.progress";
+const OPTIONS: &str = "chains";
+const PROGRESS: &str = "progress";
 const KIND: &str = "chains";
 
 impl<'a> ChainRun<'a> {
@@ -155,9 +154,9 @@ impl<'a> ChainRun<'a> {
     /// [`ErrorKind::Io`]; the checkpoints on disk are then as they were.
     pub fn save(&self, path: &Path) -> Result<()> {
         let (n, width) = (self.options.chains, self.points.target.dims());
-        let mut container = checkpoint::header_of(KIND)?;
-        container.set_json(OPTIONS, &self.options)?;
-        container.set_json(PROGRESS, &self.progress)?;
+        let mut snapshot = Snapshot::new(KIND)?;
+        snapshot.set(OPTIONS, &self.options)?;
+        snapshot.set(PROGRESS, &self.progress)?;
         let kept = self.kept.concat();
         let shape = vec![n, kept.len() / (n * width), width];
         let numbers = [
@@ -167,10 +166,10 @@ impl<'a> ChainRun<'a> {
             ("log_proposal", vec![n], &self.log_q[..]),
             ("draws", shape, &kept[..]),
         ];
-        let tensors =
-            numbers.map(|(name, shape, values)| NamedTensor::from_f64(name, shape, values));
-        container.tensors.extend(tensors);
-        checkpoint::write(&container, path)
+        for (name, shape, values) in numbers {
+            snapshot.set_numbers(name, &shape, values);
+        }
+        snapshot.write(path)
     }
 
     /// Goes on from a checkpoint of a run with the same target, proposal and options, to the same bits as if it had never stopped.
@@ -178,19 +177,19 @@ impl<'a> ChainRun<'a> {
     /// # Errors
     /// [`ErrorKind::ModelFile`] or [`ErrorKind::Version`] if it cannot be used, [`ErrorKind::Config`] if it is of other options; the run is then as it was.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
-        let container = checkpoint::read_of(KIND, path)?;
-        self.read_from(&container).map_err(|e| e.at(path))
+        let snapshot = Snapshot::read(KIND, path)?;
+        self.read_from(&snapshot).map_err(|e| e.at(path))
     }
 
-    fn read_from(&mut self, container: &Container) -> Result<()> {
-        let was: ChainOptions = container.json(OPTIONS)?;
+    fn read_from(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let was: ChainOptions = snapshot.get(OPTIONS)?;
         if was != self.options {
             return Err(Error::config(format!(
                 "the chains were run with other options: {was:?}, these have {:?}",
                 self.options
             )));
         }
-        let progress: Progress = container.json(PROGRESS)?;
+        let progress: Progress = snapshot.get(PROGRESS)?;
         let (n, width) = (was.chains, self.points.target.dims());
         let drawn = progress.iteration.saturating_sub(was.warmup);
         let good = progress.iteration <= was.warmup + was.draws && progress.step_size > 0.0;
@@ -200,7 +199,7 @@ impl<'a> ChainRun<'a> {
                 format!("expected chains on their way, found {progress:?}; start anew"),
             ));
         }
-        let numbers = |name: &str, len: usize| checkpoint::numbers(container, name, len);
+        let numbers = |name: &str, len: usize| snapshot.numbers(name, len);
         let rows = |values: Vec<f64>| Rows::new(values, width);
         let (points, slope) = (numbers("points", n * width)?, numbers("slopes", n * width)?);
         let (log, log_q) = (numbers("log_density", n)?, numbers("log_proposal", n)?);

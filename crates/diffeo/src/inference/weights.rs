@@ -20,6 +20,14 @@ impl Estimate {
         let (n, mean) = (n as f64, count as f64 / n as f64);
         Self { mean, standard_error: (mean * (1.0 - mean) / n).sqrt() }
     }
+
+    /// The mean of independent numbers; its error is NaN for fewer than two.
+    pub fn of_mean(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        Self { mean, standard_error: (squares / (n * (n - 1.0))).sqrt() }
+    }
 }
 
 /// Weights `w_i = p(x_i) / q(x_i)` of draws `x_i` of a proposal `q`, by which they stand for a target `p`. Kept as logarithms, so that

@@ -40,7 +40,7 @@ pub struct Model {
     encoding: Encoding,
     /// How it was trained, if it was.
     pub summary: Option<TrainingSummary>,
-    /// Texts of its file that this release does not know: written back by [`Model::save`].
+    /// Texts of its file that say nothing to a model itself: written back by [`Model::save`].
     texts: BTreeMap<String, String>,
     /// What scores rows, made when first needed.
     scorer: OnceLock<Arc<dyn Score>>,
@@ -107,6 +107,26 @@ impl Model {
         let encoding = Encoding::new(&schema, units);
         let (texts, scorer) = (BTreeMap::new(), OnceLock::new());
         Ok(Self { flow, schema, encoding, summary: None, texts, scorer })
+    }
+
+    /// What a program has noted in the model's file under a name.
+    pub fn note(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(String::as_str)
+    }
+
+    /// Notes a text under a name, which [`Model::save`] writes: what a model is for, or where it comes from.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for a name that begins with `diffeo.`, as those of the file's own texts do.
+    pub fn set_note(&mut self, name: &str, text: impl Into<String>) -> Result<()> {
+        if name.starts_with("diffeo.") {
+            return Err(Error::config(format!(
+                "a note's name must not begin with diffeo., found {}",
+                quoted(name)
+            )));
+        }
+        self.texts.insert(name.to_owned(), text.into());
+        Ok(())
     }
 
     /// The density, of numbers of order one.

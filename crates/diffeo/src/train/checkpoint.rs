@@ -10,7 +10,7 @@ use super::recipe::Plan;
 use super::state::WEIGHTS;
 use crate::columns::Schema;
 use crate::error::{Error, ErrorKind, Result, printable, quoted};
-use crate::file::container::{Container, NamedTensor};
+use crate::file::container::Container;
 use crate::file::storage::{Disk, load_newest, write_generation};
 use crate::spec::FlowSpec;
 use crate::transforms::Registry;
@@ -154,21 +154,6 @@ pub(crate) fn read_of(kind: &str, path: &Path) -> Result<Container> {
         Ok(container)
     })?;
     Ok(newest.value)
-}
-
-/// So many numbers of a checkpoint.
-///
-/// # Errors
-/// [`ErrorKind::ModelFile`] if they are not there, or are more or fewer.
-pub(crate) fn numbers(container: &Container, name: &str, len: usize) -> Result<Vec<f64>> {
-    let values = container.tensor(name).map(NamedTensor::to_f64).transpose()?;
-    let found = values.as_ref().map_or(0, Vec::len);
-    values.filter(|values| values.len() == len).ok_or_else(|| {
-        Error::new(
-            ErrorKind::ModelFile,
-            format!("expected {len} numbers of {}, found {found}; start anew", quoted(name)),
-        )
-    })
 }
 
 /// Writes a checkpoint, keeping the one before it.

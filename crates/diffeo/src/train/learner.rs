@@ -7,11 +7,11 @@ use burn::tensor::{DType, Tensor};
 use diffeo_kernels::Aligned;
 use rayon::ThreadPool;
 
-use super::checkpoint;
 use super::events::Event;
 use super::objective::{Objective, Source};
 use super::optimizer::{Pieces, Update, clip_scale};
 use super::shards::thread_pool;
+use super::snapshot::Snapshot;
 use super::state::State;
 use crate::engine::{Element, Layout, flat_gradient, flat_weights, set_weights, tracked};
 use crate::error::{Error, Result};
@@ -31,6 +31,9 @@ pub struct LearnerOptions {
     pub clip_norm: f64,
     /// Decay of a running average of the weights, see [`Learner::averaged`]; 0 for none.
     pub average: f64,
+    /// Whether the average starts with a low decay, so that the weights of the start are soon forgotten; else it has its decay from the first step on, as the targets of
+    /// critics do.
+    pub average_warmup: bool,
     /// Finite steps after which the weights are taken as good: those that a step that is not finite goes back to.
     pub good_after: u64,
     /// Threads of the optimiser; the result does not depend on it.
@@ -44,6 +47,7 @@ impl Default for LearnerOptions {
             weight_decay: 0.0,
             clip_norm: 5.0,
             average: 0.0,
+            average_warmup: true,
             good_after: 100,
             threads: 1,
         }
@@ -139,12 +143,12 @@ impl<M: Trainable + 'static> Learner<M> {
     /// # Errors
     /// [`crate::ErrorKind::Io`]; the checkpoints on disk are then as they were.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut container = checkpoint::header_of("learner")?;
-        self.write_into(&mut container)?;
-        checkpoint::write(&container, path)
+        let mut snapshot = Snapshot::new(KIND)?;
+        snapshot.set_learner(KIND, self)?;
+        snapshot.write(path)
     }
 
-    /// What [`Learner::save`] writes, in a checkpoint of something larger.
+    /// What a [`Snapshot`] holds of it.
     pub(crate) fn write_into(&self, container: &mut Container) -> Result<()> {
         container.set_json(PARAMETERS, &parameters_of(&self.module))?;
         self.state.write_into(container)
@@ -156,11 +160,10 @@ impl<M: Trainable + 'static> Learner<M> {
     /// [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if it cannot be used, [`crate::ErrorKind::Config`] if it is of another
     /// module, or only one of the two averages; the learner is then as it was.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
-        let container = checkpoint::read_of("learner", path)?;
-        self.read_from(&container).map_err(|e| e.at(path))
+        Snapshot::read(KIND, path)?.restore_learner(KIND, self).map_err(|e| e.at(path))
     }
 
-    /// What [`Learner::restore`] reads.
+    /// Reads what [`Learner::write_into`] wrote.
     pub(crate) fn read_from(&mut self, container: &Container) -> Result<()> {
         let (was, is) = (container.json(PARAMETERS)?, parameters_of(&self.module));
         same_parameters(&was, &is)?;
@@ -199,6 +202,7 @@ impl LearnerOptions {
     }
 }
 
+const KIND: &str = "learner";
 /// The text of a checkpoint that says whose weights it holds.
 const PARAMETERS: &str = "diffeo.parameters";
 
@@ -247,14 +251,23 @@ struct Flat<T> {
     layout: Layout,
     pieces: Pieces,
     gradient: [Aligned<T>; 1],
-    pool: Arc<ThreadPool>,
+    /// Absent where one thread is to do all: waking another would take longer than most steps of small modules.
+    pool: Option<Arc<ThreadPool>>,
+}
+
+fn within<R: Send>(pool: &Option<Arc<ThreadPool>>, work: impl FnOnce() -> R + Send) -> R {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
 }
 
 impl<T: Element> Flat<T> {
     fn new(module: &impl Trainable, options: &LearnerOptions) -> Result<Self> {
         let (layout, weights) = flat_weights(module)?;
         let gradient = [Aligned::zeros(layout.len())];
-        let (pieces, pool) = (Pieces::new(&layout), thread_pool(options.threads)?);
+        let pieces = Pieces::new(&layout);
+        let pool = (options.threads > 1).then(|| thread_pool(options.threads)).transpose()?;
         let state = State::new(weights, options.average > 0.0);
         Ok(Self { state, layout, pieces, gradient, pool })
     }
@@ -283,7 +296,7 @@ impl<M: Trainable, T: Element> Steps<M> for Flat<T> {
         flat_gradient(&loss.clone().sum(), leaves, &mut self.gradient[0])?;
         let loss: f64 = host_values(loss.clone().detach())?.iter().sum();
         let (pieces, gradient) = (&self.pieces, &mut self.gradient);
-        let grad_norm = self.pool.install(|| pieces.sum(gradient));
+        let grad_norm = within(&self.pool, || pieces.sum(gradient));
         let learning_rate = options.learning_rate * self.state.counters.rate_scale;
         self.state.counters.step += 1;
         let step = self.state.counters.step;
@@ -304,12 +317,13 @@ impl<M: Trainable, T: Element> Steps<M> for Flat<T> {
             scale: clip_scale(grad_norm, options.clip_norm),
             count: self.state.counters.updates + 1,
             average: options.average,
+            average_warmup: options.average_warmup,
         };
         self.state.counters.updates += 1;
         let state = &mut self.state;
         let arrays = [state.weights.as_mut_slice(), state.average.as_mut_slice()];
         let (moments, gradient) = (&mut state.moments, &self.gradient[0]);
-        self.pool.install(|| moments.update(arrays, gradient, &self.pieces, update));
+        within(&self.pool, || moments.update(arrays, gradient, &self.pieces, update));
         self.note_good(options);
         let clipped = grad_norm > options.clip_norm;
         Ok(Event::Step { step, loss, grad_norm, learning_rate, rows, clipped })

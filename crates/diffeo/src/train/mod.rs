@@ -7,6 +7,7 @@
 //! State     all that changes, written to checkpoints                state.rs, checkpoint.rs
 //! Loss      what steps go down: likelihood, or flow matching        loss.rs, matching.rs
 //! Learner   steps of the optimiser on any loss of any module        learner.rs, objective.rs
+//! Snapshot  a checkpoint of several learners and numbers            snapshot.rs
 //! Search    a graph of the columns, before a flow that follows it   graph_search/
 //! Trainer   the loop over a flow: what programs use                 trainer.rs, fit.rs, solve.rs,
 //!                                                                   saturation.rs, warnings.rs
@@ -36,6 +37,7 @@ mod saturation;
 mod schedule;
 mod selection;
 mod shards;
+mod snapshot;
 mod solve;
 mod state;
 mod stopping;
@@ -60,4 +62,5 @@ pub use objective::{Likelihood, Objective, Source};
 pub use options::{Allowed, FitOptions};
 pub use recipe::Plan;
 pub use selection::Candidate;
+pub use snapshot::Snapshot;
 pub use trainer::Trainer;

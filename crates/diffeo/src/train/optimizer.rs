@@ -49,18 +49,15 @@ impl Pieces {
         let Some((total, others)) = shards.split_first_mut() else { return 0.0 };
         let others = &*others;
         let pieces: Vec<_> = self.0.iter().zip(self.starts()).zip(self.of_mut(total)).collect();
-        let norms: Vec<f64> = pieces
-            .into_par_iter()
-            .map(|((piece, start), total)| {
-                let of_run = |(run, _): &(Range<usize>, bool)| {
-                    let range = start + run.start..start + run.end;
-                    let total = &mut total[run.clone()];
-                    others.iter().for_each(|other| add_gradient(total, &other[range.clone()]));
-                    l2_norm(total)
-                };
-                l2_norm(&piece.runs.iter().map(of_run).collect::<Vec<_>>())
-            })
-            .collect();
+        let norms = of_each(pieces, |((piece, start), total): ((&Piece, usize), &mut [T])| {
+            let of_run = |(run, _): &(Range<usize>, bool)| {
+                let range = start + run.start..start + run.end;
+                let total = &mut total[run.clone()];
+                others.iter().for_each(|other| add_gradient(total, &other[range.clone()]));
+                l2_norm(total)
+            };
+            l2_norm(&piece.runs.iter().map(of_run).collect::<Vec<_>>())
+        });
         l2_norm(&norms)
     }
 
@@ -70,6 +67,14 @@ impl Pieces {
             *next += piece.len;
             Some(start)
         })
+    }
+}
+
+/// What comes of each piece, on the threads of the pool that this runs in; outside of a pool there are none to wake.
+fn of_each<W: Send, R: Send>(work: Vec<W>, of: impl Fn(W) -> R + Send + Sync) -> Vec<R> {
+    match rayon::current_thread_index() {
+        Some(_) if work.len() > 1 => work.into_par_iter().map(of).collect(),
+        _ => work.into_iter().map(of).collect(),
     }
 }
 
@@ -97,6 +102,8 @@ pub(crate) struct Update {
     pub(crate) count: u64,
     /// Decay of the averaged weights.
     pub(crate) average: f64,
+    /// Whether that decay starts low.
+    pub(crate) average_warmup: bool,
 }
 
 impl<T: Element> Moments<T> {
@@ -125,7 +132,7 @@ impl<T: Element> Moments<T> {
             .collect();
         let rule = |weight_decay| AdamW { learning_rate: update.rate, weight_decay, ..RULE };
         let rules = [0.0, update.decay].map(|decay| rule(decay).at(update.count, update.scale));
-        work.into_par_iter().for_each(|(piece, ((w, g), (first, second)), mut average)| {
+        of_each(work, |(piece, ((w, g), (first, second)), mut average)| {
             for (run, decays) in &piece.runs {
                 let run = run.clone();
                 let moments = diffeo_kernels::Moments {
@@ -143,9 +150,12 @@ impl<T: Element> Moments<T> {
 }
 
 impl Update {
-    /// The decay of the average. It starts low, `min(decay, (1 + t) / (10 + t))` after `t` updates, so that the initial weights are
+    /// The decay of the average. With a warm-up it starts low, `min(decay, (1 + t) / (10 + t))` after `t` updates, so that the initial weights are
     /// forgotten.
     fn average_decay(&self) -> f64 {
+        if !self.average_warmup {
+            return self.average;
+        }
         let t = self.count as f64;
         self.average.min((1.0 + t) / (10.0 + t))
     }
@@ -160,7 +170,8 @@ pub(crate) fn clip_scale(norm: f64, limit: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const UPDATE: Update = Update { rate: 0.1, decay: 0.0, scale: 1.0, count: 1, average: 0.0 };
+    const UPDATE: Update =
+        Update { rate: 0.1, decay: 0.0, scale: 1.0, count: 1, average: 0.0, average_warmup: true };
 
     fn pieces(parts: &[(usize, bool)]) -> Pieces {
         let mut layout = Layout::default();

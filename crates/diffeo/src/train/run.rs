@@ -208,6 +208,7 @@ impl<T: Element> Run<T> {
             scale: clip_scale(grad_norm, self.plan.clip_norm),
             count: state.counters.updates,
             average: self.plan.average,
+            average_warmup: true,
         };
         let arrays = [state.weights.as_mut_slice(), state.average.as_mut_slice()];
         state.moments.update(arrays, self.shards.total(), self.shards.pieces(), update);

@@ -6,7 +6,7 @@ use diffeo::train::{Candidate, Event, FitOptions, StopReason, Trainer, TrainingD
 use diffeo::{Error, ErrorKind, Result, Schema};
 use serde_json::{Value, json};
 
-use super::journal::Journal;
+use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::output::{Console, Report, number};
 use crate::progress::{Progress, grouped};
@@ -94,7 +94,7 @@ impl Trials<'_> {
                 if trial.cut_short { ", cut short by --max-time" } else { "" }
             ));
             let elapsed = Duration::from_secs_f64(trial.seconds);
-            if let Some(warning) = self.journal.trial(trial.json(), elapsed) {
+            if let Some(warning) = self.journal.note("trial", trial.json(), elapsed) {
                 self.console.warn(warning);
             }
             let score = trial.valid_log_prob_mean;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use diffeo::Result;
 use diffeo::train::{CHECKPOINT_EVERY, Event, StopReason, Trainer};
 
-use super::journal::Journal;
+use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::options::fit::FitPlan;
 use crate::progress::{Progress, grouped, rate};

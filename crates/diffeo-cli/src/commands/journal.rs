@@ -35,10 +35,15 @@ impl Journal {
         self.line(line(event)?, elapsed)
     }
 
-    /// Writes how a model did that was tried.
-    pub(super) fn trial(&mut self, mut trial: Value, elapsed: Duration) -> Option<String> {
-        trial["event"] = "trial".into();
-        self.line(trial, elapsed)
+    /// Writes something that is no event of a fit, under a name.
+    pub(super) fn note(
+        &mut self,
+        event: &str,
+        mut line: Value,
+        elapsed: Duration,
+    ) -> Option<String> {
+        line["event"] = event.into();
+        self.line(line, elapsed)
     }
 
     fn line(&mut self, mut line: Value, elapsed: Duration) -> Option<String> {

@@ -1,0 +1,53 @@
+//! Networks that say what a state, or an action in it, is worth.
+
+use diffeo::burn::tensor::Tensor;
+use diffeo::network::{Degrees, Network, NetworkSpec};
+use diffeo::{Init, Result, Trainable, Visitor, visit_part};
+
+/// Two networks from the same numbers to a value each, of which the lesser is believed: one alone learns to overrate what it has not seen.
+///
+/// Reference: Fujimoto, van Hoof, Meger. *Addressing Function Approximation Error in Actor-Critic Methods*. ICML 2018, section 4.2, arXiv:1802.09477.
+#[derive(Clone, Debug)]
+pub struct Twins {
+    networks: [Network; 2],
+    scale: f64,
+}
+
+impl Twins {
+    /// Both networks, whose values start at 0 and are multiples of a scale.
+    ///
+    /// # Errors
+    /// As [`NetworkSpec::validate`].
+    pub fn new(spec: &NetworkSpec, inputs: usize, scale: f64, init: &mut Init) -> Result<Self> {
+        spec.validate()?;
+        let mut network = || Network::new(spec, Degrees::Dense, [inputs, 0, 1], init);
+        Ok(Self { networks: [network(), network()], scale })
+    }
+
+    /// Both values of each row, `[n, 1]` each.
+    pub fn values(&self, rows: Tensor<2>) -> [Tensor<2>; 2] {
+        let [first, second] = &self.networks;
+        let values = [first.forward(rows.clone(), None), second.forward(rows, None)];
+        values.map(|value| value.mul_scalar(self.scale))
+    }
+
+    /// Half the mean square of what both values are off by, as a share of their scale: what is to be made small.
+    pub fn loss(&self, values: [Tensor<2>; 2], targets: &Tensor<2>) -> Tensor<1> {
+        let [first, second] = values.map(|value| (value - targets.clone()).square());
+        (first + second).mean().mul_scalar(0.5 / (self.scale * self.scale))
+    }
+
+    /// The lesser value of each row, `[n, 1]`.
+    pub fn least(&self, rows: Tensor<2>) -> Tensor<2> {
+        let [first, second] = self.values(rows);
+        first.min_pair(second)
+    }
+}
+
+impl Trainable for Twins {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        for (i, network) in self.networks.iter_mut().enumerate() {
+            visit_part(&i.to_string(), visitor, |v| network.visit(v));
+        }
+    }
+}
