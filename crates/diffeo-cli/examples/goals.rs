@@ -7,9 +7,10 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
+use diffeo::ChaCha8Rng;
 use diffeo_control::{
-    Algorithm, Conduct, Interface, MultiGoal, Played, PolicyKind, Recipe, Shape, Task, Temperature,
-    Tone, Trainer, play,
+    Algorithm, Conduct, Environment, Interface, MultiGoal, Played, PolicyKind, Recipe, Shape,
+    Sketch, Space, Step, Task, Temperature, Tone, Trainer, play,
 };
 use diffeo_plot::{Ink, Stage, StageShape, draw_stages};
 
@@ -62,8 +63,47 @@ fn episodes(kind: PolicyKind, temperature: Option<f64>, seed: u64) -> diffeo::Re
     while trainer.steps() < recipe.steps {
         trainer.advance()?;
     }
-    let (flow, make) = (trainer.agent().policy(), || task.environment());
-    play(flow, &make, (0, EPISODES), Conduct::Drawn, (1, true))
+    let (policy, make) = (trainer.policy()?, || Box::<AtCentre>::default() as Box<dyn Environment>);
+    play(policy.flow(), &make, (0, EPISODES), Conduct::Drawn, (1, true))
+}
+
+/// The environment, where each episode starts in the very middle: from elsewhere the nearest goal is as good as a choice.
+#[derive(Default)]
+struct AtCentre(MultiGoal);
+
+impl Environment for AtCentre {
+    fn observation_space(&self) -> &Space {
+        self.0.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.0.action_space()
+    }
+
+    fn time_limit(&self) -> Option<u32> {
+        self.0.time_limit()
+    }
+
+    fn reset(&mut self, _rng: &mut ChaCha8Rng) -> diffeo::Result<Vec<f64>> {
+        self.0.set_state(&[0.0, 0.0])?;
+        Ok(vec![0.0, 0.0])
+    }
+
+    fn step(&mut self, action: &[f64]) -> diffeo::Result<Step> {
+        self.0.step(action)
+    }
+
+    fn state(&self) -> Vec<f64> {
+        self.0.state()
+    }
+
+    fn set_state(&mut self, state: &[f64]) -> diffeo::Result<()> {
+        self.0.set_state(state)
+    }
+
+    fn sketch(&self) -> Sketch {
+        self.0.sketch()
+    }
 }
 
 /// How often each goal was reached, the entropy of that in bits, and the share of episodes that reached one.

@@ -44,11 +44,8 @@ fn a_policy_is_learned_and_is_a_model_like_any_other() {
     assert!(
         column(&scores, "log_prob").iter().all(|v| v.parse::<f64>().expect("a number").is_finite())
     );
-    run_in(
-        folder.path(),
-        "sample p.safetensors --context steps.csv --out a.csv --max-rows 30",
-    )
-    .expect(0, &[]);
+    run_in(folder.path(), "sample p.safetensors --context steps.csv --out a.csv --max-rows 30")
+        .expect(0, &[]);
     let torques = fs::read_to_string(at(&folder, "a.csv")).expect("written");
     assert!(
         column(&torques, "torque").iter().all(|v| v.parse::<f64>().expect("a number").abs() < 2.0)

@@ -35,6 +35,8 @@ pub struct AgentOptions {
     pub smoothing: f64,
     /// The weight of entropy.
     pub temperature: Temperature,
+    /// Decay of the running average of the policy's weights, which is what is kept of it; it acts, while it learns, as it is.
+    pub policy_average: f64,
     /// Learning rate of the policy, or of all where one thing is trained.
     pub policy_rate: f64,
     /// Learning rate of the networks that value.
@@ -54,6 +56,7 @@ impl AgentOptions {
             discount: 0.99,
             smoothing: 0.005,
             temperature: Temperature::Tuned { initial: 1.0, entropy: -(acted as f64) },
+            policy_average: 0.998,
             policy_rate: 1e-3,
             value_rate: 1e-3,
             clip_norm: 30.0,
@@ -76,6 +79,10 @@ impl AgentOptions {
         if !(smoothing > 0.0 && smoothing <= 1.0) {
             return fault(format!("expected a smoothing above 0 and at most 1, found {smoothing}"));
         }
+        let average = self.policy_average;
+        if !(average > 0.0 && average < 1.0) {
+            return fault(format!("expected an average above 0 and below 1, found {average}"));
+        }
         let scale = self.value_scale;
         if !(scale > 0.0 && scale.is_normal()) {
             return fault(format!("expected a positive scale of values, found {scale}"));
@@ -95,6 +102,11 @@ impl AgentOptions {
 
     pub(crate) fn learner(&self, rate: f64) -> LearnerOptions {
         LearnerOptions { learning_rate: rate, clip_norm: self.clip_norm, ..Default::default() }
+    }
+
+    /// A learner whose average is kept.
+    pub(crate) fn averaging(&self, rate: f64) -> LearnerOptions {
+        LearnerOptions { average: self.policy_average, ..self.learner(rate) }
     }
 
     /// A learner whose average is what sets targets.
@@ -134,6 +146,12 @@ impl Updated {
 pub trait Agent: Send {
     /// The policy as it is.
     fn policy(&self) -> &Flow;
+
+    /// The policy with the running average of its weights, which changes less from update to update than what it follows.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Internal`] if it has other parameters than it had.
+    fn averaged(&self) -> Result<Flow>;
 
     /// Learns from a batch. Draws come from the streams and this number of the update alone.
     ///

@@ -84,6 +84,10 @@ impl Agent for EnergyFlow {
         &self.learner.module().flow
     }
 
+    fn averaged(&self) -> Result<Flow> {
+        Ok(self.learner.averaged()?.flow)
+    }
+
     fn update(&mut self, batch: &Batch, _streams: Streams, _update: u64) -> Result<Updated> {
         let mut updated = Updated { temperature: self.temperature, ..Updated::default() };
         let after = self.learner.averaged()?.values.least(batch.next.clone());

@@ -85,7 +85,7 @@ impl SoftActorCritic {
             }
         };
         Ok(Self {
-            policy: Learner::new(policy, options.learner(options.policy_rate))?,
+            policy: Learner::new(policy, options.averaging(options.policy_rate))?,
             critics: Learner::new(critics, options.followed(options.value_rate))?,
             temperature,
             discount: options.discount,
@@ -110,6 +110,10 @@ impl SoftActorCritic {
 impl Agent for SoftActorCritic {
     fn policy(&self) -> &Flow {
         self.policy.module()
+    }
+
+    fn averaged(&self) -> Result<Flow> {
+        self.policy.averaged()
     }
 
     fn update(&mut self, batch: &Batch, streams: Streams, update: u64) -> Result<Updated> {

@@ -223,13 +223,13 @@ impl Trainer {
         self.best.as_ref().map(|(_, validated)| *validated)
     }
 
-    /// The policy of the best validation, or the one of now if there was none, with the columns that it is about.
+    /// The averaged policy of the best validation, or the one of now if there was none, with the columns that it is about.
     ///
     /// # Errors
     /// As [`Interface::model`].
     pub fn policy(&self) -> Result<Model> {
-        let flow = self.best.as_ref().map_or(self.agent.policy(), |(flow, _)| flow);
-        self.interface.model(flow.clone())
+        let best = self.best.as_ref().map(|(flow, _)| flow.clone());
+        self.interface.model(best.map_or_else(|| self.agent.averaged(), Ok)?)
     }
 
     /// A step in each environment, and the updates that are due.
@@ -283,9 +283,9 @@ impl Trainer {
         if round(steps) == round(before) || options.validate_episodes == 0 {
             return Ok(None);
         }
-        let flow = self.agent.policy();
+        let flow = self.agent.averaged()?;
         let (seed, n) = (self.streams.seed(), options.validate_episodes);
-        let played = play(flow, &*self.make, (0, n), Conduct::Drawn, (seed, false))?;
+        let played = play(&flow, &*self.make, (0, n), Conduct::Drawn, (seed, false))?;
         let mean = |of: fn(&Played) -> f64| played.iter().map(of).sum::<f64>() / n as f64;
         let mut validated = Validated {
             steps,
@@ -295,7 +295,7 @@ impl Trainer {
         };
         validated.best = self.best.as_ref().is_none_or(|(_, best)| validated.mean >= best.mean);
         if validated.best {
-            self.best = Some((flow.clone(), validated));
+            self.best = Some((flow, validated));
         }
         Ok(Some(validated))
     }

@@ -194,7 +194,9 @@ mod tests {
         let animation = *reader.info().animation_control().expect("animated");
         assert_eq!((animation.num_frames, animation.num_plays), (3, 0));
         let mut pixels = vec![vec![0; reader.output_buffer_size().unwrap()]; 3];
-        pixels.iter_mut().for_each(|pixels| drop(reader.next_frame(pixels).unwrap()));
+        for pixels in &mut pixels {
+            reader.next_frame(pixels).unwrap();
+        }
         assert!(pixels[0] != pixels[1] && pixels[1] != pixels[2]);
         assert!(save_film(&frames, "", (200.0, 40), &folder.path().join("film.svg")).is_err());
         assert!(save_film(&[], "", (200.0, 40), &path).is_err());
