@@ -123,8 +123,7 @@ fn what_cannot_be_is_said_at_once() {
         .expect("written");
     run("control train --config run.toml --out p.safetensors")
         .expect(2, &["line 3", "did you mean \"steps\"?"]);
-    let text =
-        "threads = 1\n[control-train]\nenv = \"pendulum\"\nsteps = 60\nwarmup = 40\nbatch = 8\n";
+    let text = "threads = 1\n[control-train]\nenv = \"pendulum\"\nsteps = 60\nwarmup = 40\nbatch = 8\nembed = 4\n";
     fs::write(at(&folder, "run.toml"), text).expect("written");
     let found = run(
         "control --config run.toml train --out p.safetensors --seed 1 --steps 50 --json --quiet",

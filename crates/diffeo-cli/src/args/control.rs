@@ -79,6 +79,9 @@ pub(crate) struct ControlTrainArgs {
     /// Bins of each spline, components of each mixture
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Policy")]
     pub(crate) bins: Option<i128>,
+    /// Let a network make N numbers of what is observed, which the policy's transforms see in its place
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Policy")]
+    pub(crate) embed: Option<i128>,
 
     /// sac: soft actor-critic; meow: one flow that is policy and critic, trained by the soft Bellman error alone [default: sac]
     #[arg(long, value_name = "NAME", help_heading = "Training")]

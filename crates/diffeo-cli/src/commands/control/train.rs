@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use diffeo::network::NetworkSpec;
 use diffeo::train::CHECKPOINT_EVERY;
-use diffeo::{Error, ErrorKind, Result, printable, quoted};
+use diffeo::{EmbeddingSpec, Error, ErrorKind, Result, printable, quoted};
 use diffeo_control::{
     Advanced, Algorithm, Interface, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
 };
@@ -171,6 +172,11 @@ fn settings(args: &ControlTrainArgs, recipe: &mut Recipe, faults: &mut Faults) {
             |n: &i128| faults.count("--hidden", Some(*n), 1, WIDTH_MAX).unwrap_or(1) as usize;
         let widths: Vec<usize> = hidden.0.iter().map(width).collect();
         (policy.hidden, trainer.agent.hidden) = (widths.clone(), widths);
+    }
+    if let Some(n) = faults.count("--embed", args.embed, 1, WIDTH_MAX) {
+        let hidden = policy.hidden.clone();
+        let network = NetworkSpec { hidden, residual: false, activation: policy.activation };
+        policy.embedding = Some(EmbeddingSpec { network, width: n as usize, members: 1 });
     }
     faults.positive("--temperature", args.temperature);
     faults.positive("--lr", args.lr);
