@@ -130,4 +130,9 @@ fn what_cannot_be_is_said_at_once() {
     );
     let found = found.expect(0, &[]).json();
     assert_eq!((&found["steps"], &found["updates"]), (&50.into(), &11.into()));
+    // As many updates as steps from the end of the warm-up on, also side by side: 5 at 40, 45, 50, 55 and 60.
+    let side =
+        "control train --config run.toml --envs 5 --out side.safetensors --seed 1 --json --quiet";
+    let found = run(side).expect(0, &[]).json();
+    assert_eq!((&found["steps"], &found["updates"]), (&60.into(), &25.into()));
 }

@@ -1,9 +1,8 @@
 //! Maximum-entropy control by one flow.
 
 use diffeo::burn::tensor::Tensor;
-use diffeo::network::NetworkSpec;
 use diffeo::train::{Learner, Snapshot};
-use diffeo::{Error, Flow, Init, Result, Streams, Trainable, Visitor, visit_part};
+use diffeo::{Error, Flow, Result, Streams, Trainable, Visitor, visit_part};
 
 use crate::agent::{Agent, AgentOptions, Temperature, Updated};
 use crate::policy::log_prob;
@@ -50,14 +49,7 @@ impl EnergyFlow {
                 "one flow for policy and values needs a fixed temperature: give one",
             ));
         };
-        let dtype = policy.spec().precision.dtype();
-        let mut init = Init::new(options.seed ^ 0x3e0, dtype, policy.device().clone());
-        let spec = NetworkSpec {
-            hidden: options.hidden.clone(),
-            residual: false,
-            activation: Default::default(),
-        };
-        let values = Twins::new(&spec, policy.context_dims(), options.value_scale, &mut init)?;
+        let values = Twins::new(options, policy.context_dims(), &policy)?;
         let energy = Energy { flow: policy, values };
         let learner = Learner::new(energy, options.followed(options.policy_rate))?;
         Ok(Self { learner, temperature, discount: options.discount })

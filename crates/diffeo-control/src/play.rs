@@ -1,7 +1,7 @@
 //! A policy at work.
 
 use diffeo::burn::tensor::Tensor;
-use diffeo::{Flow, Purpose, Result, Streams};
+use diffeo::{Error, ErrorKind, Flow, Purpose, Result, Streams};
 
 use crate::environment::{Ended, Environment, Episode};
 use crate::interface::{Interface, rows};
@@ -33,10 +33,13 @@ pub struct Played {
     pub sketches: Vec<Sketch>,
 }
 
+/// Steps after which an episode without an end and without a limit of time is given up.
+const STEPS_MAX: u64 = 1_000_000;
+
 /// Plays episodes number `first .. first + n` of a seed, side by side. Episode `i` is the same however many there are.
 ///
 /// # Errors
-/// Those of environment and flow.
+/// Those of environment and flow; [`diffeo::ErrorKind::Limit`] for an episode that has not ended after a million steps.
 pub fn play(
     flow: &Flow,
     make: &dyn Fn() -> Box<dyn Environment>,
@@ -60,10 +63,10 @@ pub fn play(
     }
     let Some(Some(any)) = episodes.first() else { return Ok(played) };
     let interface = Interface::of(any.environment());
-    for time in 0.. {
+    for time in 0..STEPS_MAX {
         let going: Vec<usize> = (0..n).filter(|&i| episodes[i].is_some()).collect();
         if going.is_empty() {
-            break;
+            return Ok(played);
         }
         let seen = going.iter().flat_map(|&i| episodes[i].as_ref());
         let states: Vec<f32> = seen.flat_map(|e| interface.context(e.observation())).collect();
@@ -88,7 +91,12 @@ pub fn play(
             }
         }
     }
-    Ok(played)
+    Err(Error::new(
+        ErrorKind::Limit,
+        format!(
+            "an episode has not ended after {STEPS_MAX} steps; give its environment a limit of time"
+        ),
+    ))
 }
 
 /// An action for each state, before `tanh`.

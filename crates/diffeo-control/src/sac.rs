@@ -1,9 +1,8 @@
 //! Soft actor-critic.
 
 use diffeo::burn::tensor::Tensor;
-use diffeo::network::NetworkSpec;
 use diffeo::train::{Learner, Snapshot};
-use diffeo::{Flow, Init, Parameter, Purpose, Result, Streams, Trainable, Visitor};
+use diffeo::{Flow, Parameter, Purpose, Result, Streams, Trainable, Visitor};
 
 use crate::agent::{Agent, AgentOptions, Temperature, Updated};
 use crate::policy::{base_draws, draw};
@@ -68,14 +67,7 @@ impl SoftActorCritic {
     pub fn new(policy: Flow, options: &AgentOptions) -> Result<Self> {
         options.validate()?;
         let inputs = policy.context_dims() + policy.dims();
-        let dtype = policy.spec().precision.dtype();
-        let mut init = Init::new(options.seed ^ 0x5ac, dtype, policy.device().clone());
-        let spec = NetworkSpec {
-            hidden: options.hidden.clone(),
-            residual: false,
-            activation: Default::default(),
-        };
-        let critics = Twins::new(&spec, inputs, options.value_scale, &mut init)?;
+        let critics = Twins::new(options, inputs, &policy)?;
         let temperature = match options.temperature {
             Temperature::Fixed(value) => Heat::Fixed(value),
             Temperature::Tuned { initial, entropy } => {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use diffeo::burn::tensor::{Tensor, TensorData};
 use diffeo::train::Snapshot;
 use diffeo::{Error, Flow, FlowSpec, Model, Purpose, Result, Streams, quoted, uniform_open};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct TrainerOptions {
     pub algorithm: Algorithm,
     /// Its options.
     pub agent: AgentOptions,
-    /// Steps in each environment with random actions, before anything is learned.
+    /// Steps in all environments together with random actions, before anything is learned.
     pub warmup: u64,
     /// Steps for which a random action is held.
     pub hold: u64,
@@ -261,8 +262,10 @@ impl Trainer {
         }
         self.count.steps += 1;
         let options = &self.identity.options;
-        let is_due = self.count.steps.is_multiple_of(options.every);
-        if self.count.steps >= options.warmup && is_due {
+        if self.steps() < options.warmup {
+            return Ok(advanced);
+        }
+        if self.count.steps.is_multiple_of(options.every) {
             for _ in 0..options.updates {
                 let number = self.count.updates;
                 let mut rng = self.streams.rng(Purpose::Shuffle, number, 0);
@@ -270,8 +273,8 @@ impl Trainer {
                 advanced.updated.push(self.agent.update(&batch, self.streams, number)?);
                 self.count.updates += 1;
             }
-            advanced.validated = self.validate()?;
         }
+        advanced.validated = self.validate()?;
         Ok(advanced)
     }
 
@@ -303,7 +306,7 @@ impl Trainer {
     /// An action for each state, before `tanh`.
     fn actions(&self, contexts: &[Vec<f32>]) -> Result<Vec<f32>> {
         let (options, d) = (&self.identity.options, self.interface.acted());
-        if self.count.steps < options.warmup {
+        if self.steps() < options.warmup {
             let held = self.count.steps / options.hold;
             let any = |i: usize| {
                 let mut rng = self.streams.rng(Purpose::Start, held, i as u64);
@@ -334,7 +337,7 @@ impl Trainer {
         }
         snapshot.set("best", &self.best())?;
         for (name, value) in self.best.iter().flat_map(|(flow, _)| flow.parameters()) {
-            snapshot.set_singles(&format!("best.{name}"), &value.dims(), &numbers(value)?);
+            snapshot.set_numbers(&format!("best.{name}"), &value.dims(), &wide(value)?);
         }
         snapshot.write(path)
     }
@@ -387,8 +390,9 @@ impl Trainer {
         let mut values = BTreeMap::new();
         for (name, old) in flow.parameters() {
             let [n, width] = old.dims();
-            let found = snapshot.singles(&format!("best.{name}"), n * width)?;
-            values.insert(name, rows(found, width, &flow));
+            let found = snapshot.numbers(&format!("best.{name}"), n * width)?;
+            let data = TensorData::new(found, [n, width]);
+            values.insert(name, Tensor::from_data(data, (flow.device(), old.dtype())));
         }
         flow.set_parameters(&values)?;
         Ok(flow)
@@ -396,8 +400,15 @@ impl Trainer {
 }
 
 /// The numbers of rows.
-pub(crate) fn numbers(rows: diffeo::burn::tensor::Tensor<2>) -> Result<Vec<f32>> {
-    let data = rows.into_data().convert::<f32>();
-    data.try_to_vec::<f32>()
-        .map_err(|e| Error::new(diffeo::ErrorKind::Device, format!("cannot read actions: {e:?}")))
+pub(crate) fn numbers(rows: Tensor<2>) -> Result<Vec<f32>> {
+    rows.into_data().convert::<f32>().try_to_vec::<f32>().map_err(unread)
+}
+
+/// The numbers of rows of any precision.
+fn wide(rows: Tensor<2>) -> Result<Vec<f64>> {
+    rows.into_data().convert::<f64>().try_to_vec::<f64>().map_err(unread)
+}
+
+fn unread(error: impl fmt::Debug) -> Error {
+    Error::new(diffeo::ErrorKind::Device, format!("cannot read numbers: {error:?}"))
 }

@@ -1,8 +1,13 @@
 //! Networks that say what a state, or an action in it, is worth.
 
 use diffeo::burn::tensor::Tensor;
-use diffeo::network::{Degrees, Network, NetworkSpec};
-use diffeo::{Init, Result, Trainable, Visitor, visit_part};
+use diffeo::network::{Activation, Degrees, Network, NetworkSpec};
+use diffeo::{Flow, Init, Result, Trainable, Visitor, visit_part};
+
+use crate::agent::AgentOptions;
+
+/// Tells the seed of these weights from the policy's.
+const VALUES: u64 = 0x5ac;
 
 /// Two networks from the same numbers to a value each, of which the lesser is believed: one alone learns to overrate what it has not seen.
 ///
@@ -14,14 +19,19 @@ pub struct Twins {
 }
 
 impl Twins {
-    /// Both networks, whose values start at 0 and are multiples of a scale.
+    /// Both networks, from so many numbers, for a policy: their values start at 0.
     ///
     /// # Errors
     /// As [`NetworkSpec::validate`].
-    pub fn new(spec: &NetworkSpec, inputs: usize, scale: f64, init: &mut Init) -> Result<Self> {
+    pub fn new(options: &AgentOptions, inputs: usize, policy: &Flow) -> Result<Self> {
+        let hidden = options.hidden.clone();
+        let spec = NetworkSpec { hidden, residual: false, activation: Activation::default() };
         spec.validate()?;
-        let mut network = || Network::new(spec, Degrees::Dense, [inputs, 0, 1], init);
-        Ok(Self { networks: [network(), network()], scale })
+        // Other streams than the policy's, which has the seed itself.
+        let (seed, dtype) = (options.seed ^ VALUES, policy.spec().precision.dtype());
+        let mut init = Init::new(seed, dtype, policy.device().clone());
+        let mut network = || Network::new(&spec, Degrees::Dense, [inputs, 0, 1], &mut init);
+        Ok(Self { networks: [network(), network()], scale: options.value_scale })
     }
 
     /// Both values of each row, `[n, 1]` each.

@@ -116,6 +116,7 @@ fn plan(args: &ControlTrainArgs, common: &Common, console: &Console) -> Result<P
     }
     let found = (task.unwrap_or(Task::Pendulum), kind.unwrap_or(PolicyKind::Gaussian));
     let mut recipe = Recipe::new(found.0, found.1, algorithm.unwrap_or(Algorithm::Sac));
+    recipe.trainer.updates = environments;
     settings(args, &mut recipe, &mut faults);
     faults.finish()?;
     let inputs: Vec<&Path> = vec![];
