@@ -43,6 +43,8 @@ pub struct SequenceShape {
     pub context: usize,
     /// Parameters of a column.
     pub per_column: usize,
+    /// Whether all tokens are read, and give parameters, by the same weights; they are then equally wide.
+    pub alike: bool,
 }
 
 impl SequenceShape {
@@ -61,10 +63,25 @@ impl SequenceShape {
         (self.levels() - 1) * self.group
     }
 
+    /// How many columns have a vector that they are read by.
+    pub(crate) fn embedded(&self) -> usize {
+        if self.alike { self.read().min(self.group) } else { self.read() }
+    }
+
+    /// How many columns have weights that their parameters follow by.
+    pub(crate) fn headed(&self) -> usize {
+        if self.alike { self.group } else { self.dims }
+    }
+
     /// Where the parameters of a level stand among all.
     pub(crate) fn outputs(&self, level: usize) -> Range<usize> {
         let columns = self.columns(level);
         columns.start * self.per_column..columns.end * self.per_column
+    }
+
+    /// Where the weights of these stand among those of all heads.
+    pub(crate) fn head(&self, level: usize) -> Range<usize> {
+        self.outputs(if self.alike { 0 } else { level })
     }
 }
 

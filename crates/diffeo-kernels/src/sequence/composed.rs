@@ -45,7 +45,9 @@ impl<N: SequenceNetwork> Named<'_, N> {
         let [levels, width] = position.dims();
         let columns = read(x.clone().narrow(1, 0, read_columns)).reshape([n, levels, group]);
         let columns: Tensor<3> = columns.swap_dims(0, 1);
-        let tokens = columns.matmul(embedding.reshape([levels, group, width]));
+        let kinds = embedding.dims()[0] / group;
+        let embedding = embedding.reshape([kinds, group, width]).expand([levels, group, width]);
+        let tokens = columns.matmul(embedding);
         tokens.swap_dims(0, 1) + position.reshape([1, levels, width])
     }
 
@@ -54,7 +56,7 @@ impl<N: SequenceNetwork> Named<'_, N> {
         let (weight, bias, shape) =
             (self.of("head.weight"), self.of("head.bias"), self.network.shape());
         let of = |(level, end): (usize, Tensor<2>)| {
-            let outputs = shape.outputs(level);
+            let outputs = shape.head(level);
             let part = |t: &Tensor<2>| t.clone().narrow(1, outputs.start, outputs.len());
             end.matmul(part(&weight)) + part(&bias)
         };

@@ -47,6 +47,8 @@ impl Ends {
         layers: &mut usize,
     ) -> Self {
         assert!(shape.dims > 0 && shape.group > 0, "a sequence has a column, and so has a token");
+        let is_even = shape.dims.is_multiple_of(shape.group);
+        assert!(is_even || !shape.alike, "tokens that are alike are equally wide");
         let Widths { start: first, token, bound, .. } = widths;
         let start = parts.add("start", [1, first], bound);
         let context = (shape.context > 0).then(|| {
@@ -55,21 +57,25 @@ impl Ends {
             Layer::new([shape.context, first], weight, start.clone(), layers)
         });
         let group = shape.group;
-        let embedding = parts.add("embedding", [shape.read(), token], 1.0 / (group as f64).sqrt());
+        let share = 1.0 / (group as f64).sqrt();
+        let embedding = parts.add("embedding", [shape.embedded(), token], share);
         let position = parts.add("position", [shape.levels() - 1, token], bound);
-        let tokens = (0..shape.levels() - 1).map(|i| {
+        let mut tokens: Vec<Layer> = Vec::new();
+        for i in 0..shape.levels() - 1 {
             let weight = embedding.start + i * group * token;
             let bias = position.start + i * token;
             let (weight, bias) = (weight..weight + group * token, bias..bias + token);
-            Layer::new([group, token], weight, bias, layers)
-        });
-        let tokens = tokens.collect();
+            tokens.push(match tokens.first() {
+                Some(first) if shape.alike => first.with_bias(bias),
+                _ => Layer::new([group, token], weight, bias, layers),
+            });
+        }
         Self { shape, start, context, tokens, heads: Vec::new() }
     }
 
     /// The way out, all zero.
     pub(super) fn add_heads(&mut self, width: usize, parts: &mut Parts, layers: &mut usize) {
-        let all = self.shape.dims * self.shape.per_column;
+        let all = self.shape.headed() * self.shape.per_column;
         let weight = parts.add("head.weight", [width, all], 0.0);
         let bias = parts.add("head.bias", [1, all], 0.0);
         let head = |level: usize| {
@@ -78,11 +84,14 @@ impl Ends {
             let bias = bias.start + outputs.start..bias.start + outputs.end;
             Layer::among([width, outputs.len()], (weight, all), bias, layers)
         };
-        self.heads = (0..self.shape.levels()).map(head).collect();
+        let heads = if self.shape.alike { 1 } else { self.shape.levels() };
+        self.heads = (0..heads).map(head).collect();
     }
 
+    /// All layers of matrices of their own.
     pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
-        self.context.iter().chain(&self.tokens).chain(&self.heads)
+        let tokens = if self.shape.alike { 1 } else { self.tokens.len() };
+        self.context.iter().chain(self.tokens.iter().take(tokens)).chain(&self.heads)
     }
 
     /// Makes room for what is read.
@@ -154,6 +163,9 @@ impl Ends {
         values: &[T],
         params: &mut [T],
     ) {
+        if self.shape.alike {
+            return self.heads[0].forward(weights, values, None, params);
+        }
         let width = self.heads[0].staircase.inputs() * TILE_ROWS;
         let first = self.shape.outputs(levels.start).start;
         for (level, values) in levels.zip(values.chunks_exact(width)) {
@@ -172,6 +184,9 @@ impl Ends {
         scratch: &mut Scratch<T>,
         to: &mut [T],
     ) {
+        if self.shape.alike {
+            return self.heads[0].backward(weights, values, (by_params, by_values), scratch, to);
+        }
         let width = self.heads[0].staircase.inputs() * TILE_ROWS;
         let pairs = values.chunks_exact(width).zip(by_values.chunks_exact_mut(width));
         for (level, (values, by_values)) in pairs.enumerate() {

@@ -50,6 +50,11 @@ impl Layer {
         Self { staircase, weight, bias, stride, packed: *layers - 1 }
     }
 
+    /// The same matrix with another bias.
+    pub(super) fn with_bias(&self, bias: Range<usize>) -> Self {
+        Self { bias, ..self.clone() }
+    }
+
     fn shape(&self) -> [usize; 2] {
         [self.staircase.inputs(), self.staircase.outputs()]
     }

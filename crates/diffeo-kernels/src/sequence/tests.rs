@@ -14,8 +14,17 @@ use crate::to_tiles;
 const ROWS: usize = TILE_ROWS + 5;
 
 fn shapes() -> Vec<SequenceShape> {
-    let of = |(dims, group, context)| SequenceShape { dims, group, context, per_column: 3 };
-    [(1, 1, 0), (1, 1, 2), (2, 1, 0), (5, 1, 3), (5, 2, 0), (4, 2, 1), (3, 3, 2)].map(of).to_vec()
+    let of = |(dims, group, context)| SequenceShape {
+        dims,
+        group,
+        context,
+        per_column: 3,
+        alike: false,
+    };
+    let own = [(1, 1, 0), (1, 1, 2), (2, 1, 0), (5, 1, 3), (5, 2, 0), (4, 2, 1), (3, 3, 2)].map(of);
+    let alike = [(1, 1, 2), (5, 1, 0), (6, 2, 1), (3, 3, 2)].map(of);
+    let alike = alike.map(|shape| SequenceShape { alike: true, ..shape });
+    own.into_iter().chain(alike).collect()
 }
 
 fn transformer(shape: SequenceShape) -> Transformer {

@@ -44,7 +44,7 @@ impl<N> Clone for Sequenced<N> {
 
 /// What a network at a place reads in tokens of `group` columns, and gives.
 pub(super) fn shape(at: Place, group: usize, per_column: usize) -> SequenceShape {
-    SequenceShape { dims: at.dims, group, context: at.context, per_column }
+    SequenceShape { dims: at.dims, group, context: at.context, per_column, alike: false }
 }
 
 /// Refuses a size that is out of range.

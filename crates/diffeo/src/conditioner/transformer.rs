@@ -1,6 +1,6 @@
 //! A causal transformer: all conditionals of an autoregressive model in one pass, by attention to the columns before.
 
-use diffeo_kernels::Transformer;
+use diffeo_kernels::{SequenceShape, Transformer};
 use serde::{Deserialize, Serialize};
 
 use super::sequenced::{expect_size, shape};
@@ -35,6 +35,10 @@ pub struct TransformerSpec {
     /// Columns of a token.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub group: usize,
+    /// Whether all tokens share the vectors of their columns and the maps to their parameters: for tokens that are of a kind, such as patches of an image. The columns are then a
+    /// multiple of a token's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alike: bool,
 }
 
 pub(super) fn one() -> usize {
@@ -47,7 +51,7 @@ pub(super) fn is_one(number: &usize) -> bool {
 
 impl Default for TransformerSpec {
     fn default() -> Self {
-        Self { width: 64, heads: 4, inner: 128, blocks: 2, group: 1 }
+        Self { width: 64, heads: 4, inner: 128, blocks: 2, group: 1, alike: false }
     }
 }
 
@@ -70,7 +74,14 @@ impl DescribeConditioner for TransformerSpec {
                 self.width, self.heads
             )));
         }
-        expect_size("transformer", "group", self.group, at.dims)
+        expect_size("transformer", "group", self.group, at.dims)?;
+        if self.alike && !at.dims.is_multiple_of(self.group) {
+            return Err(Error::config(format!(
+                "transformer: tokens that are alike are equally wide, but {} columns are no multiple of {}",
+                at.dims, self.group
+            )));
+        }
+        Ok(())
     }
 
     fn count(&self, at: Place, per_dim: u64) -> Option<u64> {
@@ -78,29 +89,35 @@ impl DescribeConditioner for TransformerSpec {
         let (d, group) = (at.dims as u64, self.group.max(1) as u64);
         let levels = d.div_ceil(group);
         let read = levels.saturating_sub(1).checked_mul(group)?;
-        let ends = (at.context as u64).checked_add(read)?.checked_add(levels)?.checked_mul(w)?;
+        let (embedded, headed) = if self.alike { (read.min(group), group) } else { (read, d) };
+        let ends =
+            (at.context as u64).checked_add(embedded)?.checked_add(levels)?.checked_mul(w)?;
         let products = (4 * w).checked_mul(w)?.checked_add((2 * w).checked_mul(i)?)?;
         let block = products.checked_add(5 * w + i)?;
-        let heads = d.checked_mul(per_dim)?.checked_mul(w + 1)?;
+        let heads = headed.checked_mul(per_dim)?.checked_mul(w + 1)?;
         ends.checked_add(block.checked_mul(b)?)?.checked_add(heads)
     }
 
     fn build(&self, at: Place, per_dim: usize, init: &mut Init) -> Result<Box<dyn Conditioner>> {
         self.validate(at)?;
         let sizes = [self.width, self.heads, self.inner, self.blocks];
-        let network = Transformer::new(shape(at, self.group, per_dim), sizes);
+        let shape = SequenceShape { alike: self.alike, ..shape(at, self.group, per_dim) };
+        let network = Transformer::new(shape, sizes);
         Ok(Box::new(Sequenced::new(network, init)?))
     }
 }
 
 impl Cases for TransformerSpec {
-    /// Two blocks of a token for each column, or one of two columns a token, of which the last may have one.
+    /// Two blocks of a token for each column, alike or not, or one of two columns a token, of which the last may have one.
     fn cases(at: Place) -> Vec<Self> {
-        let of = |blocks, group| Self { width: 6, heads: 2, inner: 7, blocks, group };
+        let of = |blocks, group| {
+            let alike = at.dims > 1 && at.dims.is_multiple_of(group);
+            Self { width: 6, heads: 2, inner: 7, blocks, group, alike }
+        };
         match (at.dims, at.context) {
             (1 | 2, 0) => vec![of(1, 1)],
             (1, _) => vec![of(1, 1)],
-            (_, 0) => vec![of(2, 1)],
+            (_, 0) => vec![of(2, 1), Self { alike: false, ..of(2, 1) }],
             (_, _) => vec![of(1, 2)],
         }
     }

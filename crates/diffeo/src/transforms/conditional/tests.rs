@@ -183,7 +183,8 @@ fn what_is_not_tracked_gets_no_gradient_and_changes_none() {
 
 /// Layers whose conditioners read in sequence, with or without a context that says which columns are absent.
 fn sequences(dtype: DType) -> Vec<(ConditionalSpec, Place, Conditional)> {
-    let transformer = |group| TransformerSpec { width: 8, heads: 2, inner: 9, blocks: 2, group };
+    let transformer =
+        |group| TransformerSpec { width: 8, heads: 2, inner: 9, blocks: 2, group, alike: false };
     let recurrent = |group| RecurrentSpec { width: 7, group };
     let mut layers = Vec::new();
     for (group, context) in [(1, 0), (2, 0), (1, 2), (2, 2)] {
