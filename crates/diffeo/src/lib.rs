@@ -54,7 +54,8 @@ pub mod transforms;
 
 pub use bases::{BaseSpec, Distribution, Sampler};
 pub use columns::{
-    Column, ColumnFacts, ColumnKind, End, KindWish, Schema, Step, Support, Unit, Units, choose_kind,
+    Column, ColumnFacts, ColumnKind, End, ImageShape, KindWish, Schema, Step, Support, Unit, Units,
+    choose_kind,
 };
 pub use embedding::EmbeddingSpec;
 pub use error::{Error, ErrorKind, Result, printable, quoted};

@@ -32,7 +32,7 @@ fn model(flow: Flow) -> Model {
         columns(&names.split(' ').take(n).collect::<Vec<_>>(), &vec![ColumnKind::Real; n])
     };
     let (d, c) = (flow.dims(), flow.context_dims());
-    Model::new(flow, Schema { columns: real("a b c d", d), context: real("s t", c) }).unwrap()
+    Model::new(flow, Schema::new(real("a b c d", d), real("s t", c))).unwrap()
 }
 
 fn draws(model: &Model, n: usize, context: Option<&Rows>, seed: u64) -> Rows {
@@ -76,8 +76,7 @@ fn mixed() -> Model {
     let kinds =
         [ColumnKind::Positive, ColumnKind::Integer, ColumnKind::Interval { low: -1.0, high: 3.0 }];
     let spec = spec(Preset::Maf, 3, 0, Precision::F32);
-    let schema =
-        Schema { columns: columns(&["income", "children", "share"], &kinds), context: vec![] };
+    let schema = Schema::new(columns(&["income", "children", "share"], &kinds), Vec::new());
     // The flow's own numbers are large; at the edges of its interval floats are too coarse for the share's logit.
     let units = Units::of(&schema, &[2.0, 5.5, 0.5], &[0.5, 3.0, 0.05]);
     Model::with_units(built(&spec, 5), schema, units).unwrap()
@@ -292,7 +291,7 @@ fn m1_models_too_narrow_too_wide_shifted_or_blind_fail_on_two_thousand_rows_and_
 fn a_model_of_few_whole_numbers_passes_on_its_own_samples() {
     // Cells as wide as the spread of the model, in which its density is far from uniform.
     let unit = Unit { center: 0.5, scale: 0.5, ..Unit::default() };
-    let schema = Schema { columns: columns(&["flag"], &[ColumnKind::Integer]), context: vec![] };
+    let schema = Schema::new(columns(&["flag"], &[ColumnKind::Integer]), Vec::new());
     let units = Units { columns: vec![unit], context: vec![] };
     let flow = FlowSpec::new(1, vec![]).build(0).unwrap();
     let model = Model::with_units(flow, schema, units).unwrap();

@@ -32,7 +32,7 @@ fn options(precision: Precision) -> PresetOptions {
 
 /// All presets that are different flows: one is `ffjord`, trained in another way.
 fn all() -> impl Iterator<Item = Preset> {
-    Preset::ALL.into_iter().filter(|preset| *preset != Preset::OtFlowMatching)
+    Preset::of_tables().filter(|preset| *preset != Preset::OtFlowMatching)
 }
 
 /// The presets that exist for a number of columns.

@@ -62,7 +62,7 @@ fn model(spec: FlowSpec) -> Model {
         Column::new("share", ColumnKind::Interval { low: 0.0, high: 1.0 }),
         Column::new("count", ColumnKind::Integer),
     ];
-    let schema = Schema { columns, context };
+    let schema = Schema::new(columns, context);
     let units = Units::of(&schema, &[0.5, 3.0], &[1.0 / 3.0, 7.1]);
     Model::with_units(spec.build(7).unwrap(), schema, units).unwrap()
 }
@@ -91,7 +91,7 @@ fn schemas_of_kinds() -> [(&'static str, Preset, Schema); 5] {
     ];
     let dates = vec![many, hole(wished("day", "date")), wished("at", "time")];
     let given = [hole(tree), truth, hole(wished("angle", "periodic[0, 1)"))];
-    let of = |columns| Schema { columns, context: Vec::new() };
+    let of = |columns| Schema::new(columns, Vec::new());
     [
         ("outcomes", Preset::Nsf, of(outcomes)),
         ("mixed", Preset::Nsf, of(mixed)),

@@ -25,7 +25,7 @@ fn wished(name: &str, kind: &str) -> Column {
 }
 
 fn of(columns: Vec<Column>) -> Schema {
-    Schema { columns, context: vec![] }
+    Schema::new(columns, Vec::new())
 }
 
 fn category(name: &str, levels: usize) -> Column {

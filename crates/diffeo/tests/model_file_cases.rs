@@ -11,13 +11,13 @@ use serde_json::json;
 
 fn parts() -> ModelParts {
     let column = |name: &str, kind| Column::new(name.to_owned(), kind);
-    let schema = Schema {
-        columns: vec![
+    let schema = Schema::new(
+        vec![
             column("energy", ColumnKind::Positive),
             column("share", ColumnKind::Interval { low: 0.0, high: 1.0 }),
         ],
-        context: vec![column("run", ColumnKind::Integer)],
-    };
+        vec![column("run", ColumnKind::Integer)],
+    );
     let spec = json!({"dims": 2, "transforms": [{"type": "affine"}]});
     let tensors = vec![
         NamedTensor::from_f32("0.shift", [1, 2], &[0.25, -1.5]),

@@ -77,7 +77,7 @@ fn e7_context_columns_have_their_places_and_one_row_for_all_must_be_written_out(
 
 #[test]
 fn e8_chunks_of_1_7_1024_and_1025_rows_give_the_same_bits() {
-    for preset in Preset::ALL {
+    for preset in Preset::of_tables() {
         let options = PresetOptions { transforms: 2, hidden: vec![16], ..PresetOptions::default() };
         let flow = randomised(&preset.spec(3, 0, &options).unwrap(), 3, 0.3);
         let model = model(flow, &[ColumnKind::Real, ColumnKind::Positive, ColumnKind::Integer]);

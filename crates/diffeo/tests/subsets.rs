@@ -22,7 +22,7 @@ fn schema() -> Schema {
         Column::new("t", ColumnKind::Periodic { low: 0.0, high: 24.0 }),
         Column::new("k", ColumnKind::Integer),
     ];
-    Schema { columns, context: vec![] }.any_subset()
+    Schema::new(columns, Vec::new()).any_subset()
 }
 
 fn model_of(preset: Preset, schema: &Schema, seed: u64) -> Model {
@@ -218,7 +218,7 @@ fn marginals_and_conditionals_come_near_the_truth() {
     }
     let columns =
         vec![Column::category("c", ["a", "b", "c"]), Column::real("x"), Column::real("y")];
-    let schema = Schema { columns, context: vec![] }.any_subset();
+    let schema = Schema::new(columns, Vec::new()).any_subset();
     let fit = Fit::new(Preset::Nsf).schema(schema).rows(train);
     let model = fit.steps(4000).threads(2).run().unwrap();
     let masked = |set: [bool; 3]| {

@@ -136,10 +136,10 @@ fn every_kind_of_column_trains_with_weights_and_context() {
         ColumnKind::Integer,
     ];
     let column = |(i, kind): (usize, &ColumnKind)| Column::new(format!("c{i}"), *kind);
-    let schema = Schema {
-        columns: kinds.iter().enumerate().map(column).collect(),
-        context: train_support::real_columns(&["context"]),
-    };
+    let schema = Schema::new(
+        kinds.iter().enumerate().map(column).collect(),
+        train_support::real_columns(&["context"]),
+    );
     let normals = correlated(200, 5).x.into_values();
     let (mut x, mut context) = (Vec::new(), Vec::new());
     for pair in normals.chunks(2) {

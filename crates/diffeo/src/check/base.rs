@@ -91,15 +91,17 @@ const POINTS: u64 = 64;
 fn in_cells(subject: &Subject<'_>, data: &CheckData) -> Result<Rows> {
     let cells = subject.model.encoding().cells();
     let mut x = data.x.clone();
-    if cells.points() == 1 {
+    if cells.is_empty() {
         return Ok(x);
     }
+    // Among points of so many sides as an image has, one alone would have all the weight.
+    let points = if cells.are_of_images() { 1 } else { POINTS };
     let rng = |i: usize, point| {
         subject.streams().rng(Purpose::Check, Draw::Cells as u64 + (point << 8), i as u64)
     };
     // The largest of the densities by standard exponential numbers is of a point chosen in proportion.
     let mut best = vec![f64::NEG_INFINITY; x.len()];
-    for point in 1..=POINTS {
+    for point in 1..=points {
         let mut at = data.x.clone();
         cells.scatter(&mut at, |i| rng(i, point));
         let log_prob = subject.continuous.log_prob(&at, data.context.as_ref(), subject.threads)?;

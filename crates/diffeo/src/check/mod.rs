@@ -94,7 +94,7 @@ impl CheckResult {
 /// * `normalisation`: the integral of the density less 1, on a grid or by importance sampling; skipped where the limit would pass a
 ///   density with half the mass.
 /// * `sample_score_agreement`: the log-density that comes with samples against that of the same rows.
-/// * `calibration:COLUMN`: Kolmogorov-Smirnov distance of data and samples, for every column.
+/// * `calibration:COLUMN`: Kolmogorov-Smirnov distance of data and samples, for every column; of images `calibration`, the worst of them.
 /// * `energy_distance`: distance of data and samples in all columns together.
 /// * `base_numbers`: the base numbers of data against draws of the base, one by one: a model too narrow or too wide for a column given
 ///   those before it fails.
@@ -104,7 +104,7 @@ impl CheckResult {
 ///
 /// and for a conditional model, of rows among draws at their own contexts:
 ///
-/// * `sbc:COLUMN`: simulation-based calibration, whether the places in the column are uniform.
+/// * `sbc:COLUMN`: simulation-based calibration, whether the places in the column are uniform; of images `sbc`, the worst of them.
 /// * `tarp`: whether the places by distance to random points are, in all columns together.
 /// * `local_calibration`: whether all of these are near each context.
 ///
@@ -127,17 +127,41 @@ pub fn check(
     ];
     if let Some(data) = subject.data() {
         let samples = subject.samples_like(data)?;
-        results.extend(calibration::check(&subject, data, &samples));
+        let of_columns = calibration::check(&subject, data, &samples);
+        match model.schema().image {
+            Some(_) => results.extend(worst("calibration", of_columns)),
+            None => results.extend(of_columns),
+        }
         results.push(energy::check(&subject, data, &samples)?);
         results.extend(base::check(&subject, data)?);
         let own = data.context.as_ref().map(|c| PosteriorRanks::new(&subject, data, c));
         let own = own.transpose()?;
         results.push(coverage::check(&subject, data, own.as_ref())?);
         if let Some(own) = &own {
-            results.extend(conditional::check(model, own));
+            let of_rows = conditional::check(model, own);
+            let (of_columns, others) =
+                of_rows.into_iter().partition(|r| r.name.starts_with("sbc:"));
+            match model.schema().image {
+                Some(_) => results.extend(worst("sbc", of_columns)),
+                None => results.extend(of_columns),
+            }
+            results.extend(others);
         }
     }
     Ok(results)
+}
+
+/// The result of the column that is nearest to its limit, or farthest beyond it, for all: what is said of images, which have too many columns to list.
+fn worst(name: &str, results: Vec<CheckResult>) -> Option<CheckResult> {
+    let columns = results.len();
+    let share = |result: &CheckResult| match (result.value / result.limit, result.passed) {
+        (share, false) if share.is_nan() => f64::INFINITY,
+        (share, _) if share.is_nan() => 0.0,
+        (share, _) => share,
+    };
+    let worst = results.into_iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
+    let detail = format!("the worst of {columns} columns, {}: {}", worst.name, worst.detail);
+    Some(CheckResult { name: name.to_owned(), detail, ..worst })
 }
 
 /// A map that has no inverse or does not converge is what a self-test looks for, not a reason to stop testing.

@@ -164,8 +164,7 @@ fn on_grid(
 fn of_numbers(model: &Model) -> Result<Model> {
     let flow = model.flow().of_numbers();
     let real = |n: usize, of: &str| (0..n).map(|i| Column::real(format!("{of}{i}"))).collect();
-    let schema =
-        Schema { columns: real(flow.dims(), "z"), context: real(flow.context_dims(), "c") };
+    let schema = Schema::new(real(flow.dims(), "z"), real(flow.context_dims(), "c"));
     Model::new(flow, schema)
 }
 

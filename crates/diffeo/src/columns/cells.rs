@@ -1,11 +1,12 @@
 //! The cells of the real line that whole numbers stand for.
 
+use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
 use super::kind::ColumnKind;
 use super::schema::{Column, Schema};
 use super::step::Step;
-use crate::host::random::uniform;
+use crate::host::random::{Purpose, Streams, uniform};
 use crate::host::rows::Rows;
 
 /// The cells of a column: the whole number `k` stands for `[k, k + 1)`, `k` steps for `[k, k + 1)` of them.
@@ -67,26 +68,42 @@ impl Cell {
 
 /// Columns of whole numbers, or of whole multiples of a step, each of which stands for a [`Cell`].
 ///
-/// `P(k) = integral over u in [0,1)^m of p(k + u) du` is approximated by the mean over a rank-1 lattice of 8 points
-/// (Sloan and Joe, 1994) with generators 1, 3, 5, 7 in turn, shifted to the centres of its cells. The points are the same for every row, so
-/// that a probability never depends on chunks or order.
+/// `P(k) = integral over u in [0,1)^m of p(k + u) du` is approximated by the mean over some [`Points`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cells {
     whole: Vec<(usize, Cell)>,
     /// Of the volume of a row's cells.
     log_volume: f64,
+    points: Points,
+}
+
+/// The points of a cell at which a density is taken. They depend on the row alone, so that a probability never depends on chunks or order.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Points {
+    /// A rank-1 lattice of 8 points (Sloan and Joe, 1994) with generators 1, 3, 5, 7 in turn, shifted to the centres of its cells; the same for every row.
+    #[default]
+    Lattice,
+    /// So many random points, which follow from the numbers of the row: what is estimated is a lower bound of `ln P` on average, which rises to it with their number
+    /// (Burda, Grosse, Salakhutdinov, 2016). For images, whose cells have more sides than a lattice can serve.
+    Random(usize),
 }
 
 impl Cells {
     /// Points of the lattice.
-    const POINTS: usize = 8;
+    const LATTICE: usize = 8;
 
     pub(crate) fn new(schema: &Schema) -> Self {
         let columns = schema.columns.iter().enumerate();
         let whole: Vec<_> =
             columns.filter_map(|(j, column)| Some((j, Cell::of(column)?))).collect();
         let log_volume = whole.iter().map(|(_, cell)| cell.width().ln()).sum();
-        Self { whole, log_volume }
+        let points = schema.image.map_or(Points::Lattice, |_| Points::Random(1));
+        Self { whole, log_volume, points }
+    }
+
+    /// The same with so many random points for each row.
+    pub(crate) fn with_random_points(self, points: usize) -> Self {
+        Self { points: Points::Random(points.max(1)), ..self }
     }
 
     /// Of the volume of a row's cells: what makes a density that is the same all over them a probability.
@@ -97,18 +114,37 @@ impl Cells {
     /// Where point `point` of the lattice lies in the cell of the `i`-th whole number.
     pub(super) fn offset(i: usize, point: usize) -> f64 {
         let generator = 2 * (i % 4) + 1;
-        let u = ((point * generator) % Self::POINTS) as f64 + 0.5;
-        u / Self::POINTS as f64
+        let u = ((point * generator) % Self::LATTICE) as f64 + 0.5;
+        u / Self::LATTICE as f64
+    }
+
+    /// Whether no column has cells.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.whole.is_empty()
+    }
+
+    /// Whether they are those of images, whose points are random.
+    pub(crate) fn are_of_images(&self) -> bool {
+        self.points != Points::Lattice
     }
 
     /// Points at which a density must be known for a probability.
     pub(crate) fn points(&self) -> usize {
-        if self.whole.is_empty() { 1 } else { Self::POINTS }
+        match self.points {
+            _ if self.whole.is_empty() => 1,
+            Points::Lattice => Self::LATTICE,
+            Points::Random(points) => points,
+        }
     }
 
     /// The rows, moved to a point of their cells.
     pub(crate) fn at_point(&self, rows: &Rows, point: usize) -> Rows {
-        let mut rows = rows.clone();
+        let mut moved = rows.clone();
+        if let Points::Random(_) = self.points {
+            self.scatter(&mut moved, |i| noise_of(rows.row(i), point));
+            return moved;
+        }
+        let mut rows = moved;
         for (i, (j, cell)) in self.whole.iter().enumerate() {
             let u = Self::offset(i, point);
             each(&mut rows, *j, |v| *v = cell.point(*v, u));
@@ -153,7 +189,7 @@ impl Cells {
             return if log_probs.clone().any(f64::is_nan) { f64::NAN } else { top };
         }
         let sum: f64 = log_probs.map(|p| (p - top).exp()).sum();
-        top + (sum / Self::POINTS as f64).ln()
+        top + (sum / self.points() as f64).ln()
     }
 
     /// A number that is not of its kind has probability 0 in a column of whole numbers; a missing one has what the marks give it.
@@ -167,6 +203,15 @@ impl Cells {
             }
         }
     }
+}
+
+/// The random numbers of a row that follow from its own.
+fn noise_of(row: &[f64], point: usize) -> ChaCha8Rng {
+    let mut hasher = blake3::Hasher::new();
+    let bytes: Vec<u8> = row.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let hash = hasher.update(&bytes).finalize();
+    let (head, _) = hash.as_bytes().as_chunks::<8>();
+    Streams::new(u64::from_le_bytes(head[0])).rng(Purpose::Noise, point as u64, 0)
 }
 
 fn each(rows: &mut Rows, column: usize, change: impl FnMut(&mut f64)) {
@@ -184,7 +229,8 @@ mod tests {
             [("integer", 1.0), ("integer>=0", 1.0), ("rounded(0.1)", 0.1), ("rounded(500)", 500.0)]
         {
             let column = Column::new("n", kind.parse().unwrap());
-            let cells = Cells { whole: vec![(0, Cell::of(&column).unwrap())], log_volume: 0.0 };
+            let whole = vec![(0, Cell::of(&column).unwrap())];
+            let cells = Cells { whole, ..Cells::default() };
             let drawn = vec![1e132, -1e132, f64::INFINITY, 1e21, 3.7 * step, f64::NAN];
             let mut rows = Rows::new(drawn, 1).unwrap();
             assert!(cells.settle(&mut rows));

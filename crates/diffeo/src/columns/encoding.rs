@@ -105,6 +105,11 @@ impl Encoding {
         self
     }
 
+    /// The same with so many random points of a row's cells for its probability.
+    pub(crate) fn with_random_points(self, points: usize) -> Self {
+        Self { cells: self.cells.with_random_points(points), ..self }
+    }
+
     pub(crate) fn units(&self) -> &Units {
         &self.units
     }

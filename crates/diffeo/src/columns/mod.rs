@@ -6,9 +6,11 @@
 mod cells;
 mod context;
 mod encoding;
+mod image;
 mod infer;
 mod kind;
 mod outcomes;
+mod runs;
 mod schema;
 mod step;
 mod subsets;
@@ -18,6 +20,7 @@ mod wish;
 
 pub(crate) use context::Known;
 pub(crate) use encoding::{Encoded, Encoding, Within};
+pub use image::ImageShape;
 pub use infer::{ColumnFacts, choose_kind};
 pub use kind::{ColumnKind, End};
 pub use schema::{Column, Schema, Shape};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::image::ImageShape;
 use super::kind::ColumnKind;
 use crate::error::{Error, Result, quoted};
 use crate::marks::MarkSpec;
@@ -47,13 +48,47 @@ fn is_zero(x: &f64) -> bool {
 
 /// The columns a model was fitted on, in the order of its dimensions, and those it is conditioned on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Schema {
     /// Columns whose density is modelled.
     pub columns: Vec<Column>,
     /// Columns the density is conditional on.
-    #[serde(default)]
     pub context: Vec<Column>,
+    /// The shape of the images whose numbers all these columns are, if that is what rows are: [`ImageShape::columns`].
+    pub image: Option<ImageShape>,
+}
+
+/// A schema as a file has it: the columns of images are not written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    columns: Option<Vec<Column>>,
+    #[serde(default)]
+    context: Vec<Column>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<ImageShape>,
+}
+
+impl From<Schema> for Written {
+    fn from(Schema { columns, context, image }: Schema) -> Self {
+        Self { columns: image.is_none().then_some(columns), context, image }
+    }
+}
+
+impl TryFrom<Written> for Schema {
+    type Error = Error;
+
+    fn try_from(Written { columns, context, image }: Written) -> Result<Self> {
+        match (columns, image) {
+            (Some(columns), None) => Ok(Self { columns, context, image: None }),
+            (None, Some(shape)) => {
+                shape.validate()?;
+                Ok(Self::images(shape).given(context))
+            }
+            _ => Err(Error::config("a schema has either columns or the shape of images")),
+        }
+    }
 }
 
 /// What the columns of a table are to a flow.
@@ -66,6 +101,8 @@ pub struct Shape {
     pub gates: Vec<Option<usize>>,
     /// Numbers in a context.
     pub context: usize,
+    /// The shape of the images that the numbers make, if they do.
+    pub image: Option<ImageShape>,
 }
 
 impl Shape {
@@ -199,9 +236,19 @@ impl Column {
 }
 
 impl Schema {
+    /// Columns whose density is modelled, given those of a context.
+    pub fn new(columns: Vec<Column>, context: Vec<Column>) -> Self {
+        Self { columns, context, image: None }
+    }
+
     /// Real columns of these names, without context.
     pub fn real<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
-        Self { columns: names.into_iter().map(Column::real).collect(), context: Vec::new() }
+        Self { columns: names.into_iter().map(Column::real).collect(), ..Self::default() }
+    }
+
+    /// The numbers of images, without context.
+    pub fn images(shape: ImageShape) -> Self {
+        Self { columns: shape.columns(), context: Vec::new(), image: Some(shape) }
     }
 
     /// The same columns, each of which may be left out or given: a model of them has every marginal and every conditional density, as far as
@@ -233,7 +280,8 @@ impl Schema {
     /// What the columns are to a flow.
     pub fn shape(&self) -> Shape {
         let context = self.context_width();
-        let (mut shape, mut entry) = (Shape { context, ..Shape::default() }, context);
+        let shape = Shape { context, image: self.image, ..Shape::default() };
+        let (mut shape, mut entry) = (shape, context);
         for column in &self.columns {
             if column.has_number() {
                 shape.gates.push(column.outcomes().rest.map(|rest| entry + rest));
@@ -278,6 +326,14 @@ impl Schema {
                 quoted(&column.name)
             )));
         }
+        if let Some(image) = self.image {
+            image.validate()?;
+            if self.columns != image.columns() {
+                return Err(Error::config(format!(
+                    "images of {image}: expected a column for each number of an image, as ImageShape::columns has them"
+                )));
+            }
+        }
         let mut seen = std::collections::HashSet::new();
         for column in self.columns.iter().chain(&self.context) {
             if column.name.is_empty() {
@@ -304,7 +360,7 @@ mod tests {
     #[test]
     fn validate_refuses_doubled_names() {
         let column = Column::real("a");
-        let schema = Schema { columns: vec![column.clone(), column], context: vec![] };
+        let schema = Schema { columns: vec![column.clone(), column], ..Schema::default() };
         assert!(schema.validate().is_err());
     }
 }

@@ -1,13 +1,19 @@
 //! Fixed maps from the support of a column to the real line, in `f64`.
 
+use std::f64::consts::SQRT_2;
+
+use libm::erfc;
 use serde::{Deserialize, Serialize};
+use statrs::function::erf::erfc_inv;
 
 use crate::error::{Error, Result};
+use crate::host::normal::LN_2PI_HALF;
 
 /// How a column reaches the real line.
 ///
 /// * to the real line: `z = ln x` (log-slope `-ln x`) or `z = ln((x - low) / (high - x))` (log-slope
 ///   `ln(high - low) - ln(x - low) - ln(high - x)`).
+/// * probit: `z = Phi^-1((x - low) / (high - low))` (log-slope `z^2 / 2 + ln(2 pi) / 2 - ln(high - low)`): what is uniform becomes normal.
 /// * softplus: `z = s ln(e^t - 1)` with `t = (x - low) / s` (log-slope `-ln(1 - e^-t)`): as it is far above the bound, a logarithm next to it.
 /// * back: `x = e^z`, or `x = low + (high - low) / (1 + e^-z)`, kept strictly inside the support.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +48,13 @@ pub enum Support {
         /// Upper bound.
         high: f64,
     },
+    /// `z = Phi^-1((x - low) / (high - low))` for `low < x < high`, by the distribution function of the normal.
+    Probit {
+        /// Lower bound.
+        low: f64,
+        /// Upper bound.
+        high: f64,
+    },
 }
 
 impl Support {
@@ -68,7 +81,9 @@ impl Support {
     /// [`crate::ErrorKind::Config`] if an interval is empty or not finite.
     pub(super) fn validate(&self) -> Result<()> {
         match *self {
-            Self::Logit { low, high } if !(low.is_finite() && high.is_finite() && low < high) => {
+            Self::Logit { low, high } | Self::Probit { low, high }
+                if !(low.is_finite() && high.is_finite() && low < high) =>
+            {
                 Err(Error::config(format!(
                     "support: expected finite bounds with low < high, found [{low}, {high}]"
                 )))
@@ -106,7 +121,16 @@ impl Support {
             }
             Self::LogBelow { high } if x >= high => OUTSIDE,
             Self::LogBelow { high } => (-(high - x).ln(), -(high - x).ln()),
-            Self::Logit { low, high } if x <= low || x >= high => OUTSIDE,
+            Self::Logit { low, high } | Self::Probit { low, high } if x <= low || x >= high => {
+                OUTSIDE
+            }
+            Self::Probit { low, high } => {
+                // By the share of the nearer side, which keeps its digits.
+                let (below, above) = ((x - low) / (high - low), (high - x) / (high - low));
+                let far = -erfc_inv(2.0 * below.min(above)) * SQRT_2;
+                let z = if below < above { far } else { -far };
+                (z, 0.5 * z * z + LN_2PI_HALF - (high - low).ln())
+            }
             Self::Logit { low, high } => {
                 let (from_low, to_high) = ((x - low).ln(), (high - x).ln());
                 (from_low - to_high, (high - low).ln() - from_low - to_high)
@@ -125,6 +149,7 @@ impl Support {
         // Beyond these the exponential leaves the floats, or the sigmoid rounds to its bound.
         const LOG_MAX: f64 = 700.0;
         const LOGIT_MAX: f64 = 36.0;
+        const PROBIT_MAX: f64 = 37.0;
         match self {
             Self::Identity => (z, 0.0),
             Self::Log => {
@@ -146,6 +171,13 @@ impl Support {
             Self::LogBelow { high } => {
                 let z = z.clamp(-LOG_MAX, LOG_MAX);
                 (if z.is_nan() { z } else { (high - (-z).exp()).min(high.next_down()) }, -z)
+            }
+            Self::Probit { low, high } => {
+                let z = z.clamp(-PROBIT_MAX, PROBIT_MAX);
+                let far = (high - low) * 0.5 * erfc(z.abs() / SQRT_2);
+                let x = if z < 0.0 { low + far } else { high - far };
+                let x = x.max(low.next_up()).min(high.next_down());
+                (if z.is_nan() { z } else { x }, (high - low).ln() - LN_2PI_HALF - 0.5 * z * z)
             }
             Self::Logit { low, high } => {
                 let z = z.clamp(-LOGIT_MAX, LOGIT_MAX);

@@ -4,8 +4,10 @@ use diffeo_kernels::sum_rows;
 use serde::{Deserialize, Serialize};
 
 use super::cells::Cell;
+use super::image::ImageShape;
 use super::infer::SKEWED;
 use super::outcomes::Case;
+use super::runs;
 use super::schema::{Column, Schema};
 use super::support::Support;
 use crate::error::{Error, Result, quoted};
@@ -38,6 +40,7 @@ impl Default for Unit {
 #[serde(deny_unknown_fields)]
 pub struct Units {
     /// Of the columns whose density is modelled.
+    #[serde(with = "runs")]
     pub columns: Vec<Unit>,
     /// Of those it is conditional on.
     #[serde(default)]
@@ -62,6 +65,11 @@ impl Units {
             columns: schema.numbers().zip(constants).map(unit).collect(),
             context: vec![Unit::default(); schema.context_width()],
         }
+    }
+
+    /// The units of images without context.
+    pub fn of_images(image: &ImageShape) -> Self {
+        Self { columns: vec![image.unit(); image.numbers()], context: Vec::new() }
     }
 
     /// Gives the members of a context, whose order says nothing, one unit where they are of one kind: mean 0 and deviation 1 over all of them.
@@ -93,8 +101,12 @@ impl Units {
         weight: impl Fn(usize) -> f64,
     ) -> Result<Self> {
         let columns = schema.columns.iter().enumerate().filter(|(_, column)| column.has_number());
-        let columns = columns.map(|(j, column)| modelled_unit(column, x, j, &weight));
-        let columns = columns.collect::<Result<_>>()?;
+        let columns = match &schema.image {
+            Some(image) => Self::of_images(image).columns,
+            None => columns
+                .map(|(j, column)| modelled_unit(column, x, j, &weight))
+                .collect::<Result<_>>()?,
+        };
         let mut units = Vec::new();
         let of_context = (0..schema.context.len()).map(|j| (context, j));
         let optional = (0..schema.columns.len()).filter(|j| schema.columns[*j].optional);

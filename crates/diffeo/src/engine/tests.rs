@@ -140,8 +140,7 @@ fn mixed(context: usize, embedding: Option<EmbeddingSpec>) -> FlowSpec {
         Column::category("b", levels(70)),
         real("z"),
     ];
-    let schema =
-        Schema { columns, context: (0..context).map(|i| real(&format!("c{i}"))).collect() };
+    let schema = Schema::new(columns, (0..context).map(|i| real(&format!("c{i}"))).collect());
     let options = PresetOptions { embedding, ..small() };
     let preset = if context == 0 { Preset::Nsf } else { Preset::NsfCoupling };
     preset.spec_for(&schema.shape(), &options).unwrap()

@@ -54,6 +54,8 @@ pub enum Purpose {
     Prior = 18,
     /// What a simulator draws; the step is the round.
     Simulate = 19,
+    /// Uniform noise on an image that is scored; the seed follows from the image, the step is the point.
+    Noise = 20,
 }
 
 /// The source of all randomness: a seed.

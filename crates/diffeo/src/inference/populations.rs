@@ -94,7 +94,7 @@ impl Populations {
             name.push('\'');
         }
         let context = vec![Column::new(name, ColumnKind::Boolean)];
-        Schema { columns: self.columns.clone(), context }
+        Schema::new(self.columns.clone(), context)
     }
 
     /// All rows but those of a fold, with which population they are of.

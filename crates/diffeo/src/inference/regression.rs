@@ -30,7 +30,7 @@ impl Terms {
     /// For columns with the spread that they have in these rows.
     pub(super) fn new(columns: &[Column], rows: &Rows) -> Result<Self> {
         let whole = |column: &Column| Column { optional: false, ..column.clone() };
-        let schema = Schema { columns: Vec::new(), context: columns.iter().map(whole).collect() };
+        let schema = Schema::new(Vec::new(), columns.iter().map(whole).collect());
         let units = Units::fit(&schema, rows, Some(rows), |_| 1.0)?;
         let columns = schema.context_width();
         let squares = 2 * columns < TERMS_MAX;

@@ -141,7 +141,7 @@ impl<'a> SimulationRounds<'a> {
             )));
         }
         let mut fit = Fit::new(self.options.preset)
-            .schema(Schema { columns, context })
+            .schema(Schema::new(columns, context))
             .rows(Rows::new(self.parameters.clone(), d)?)
             .given(Rows::new(self.observations.clone(), c)?)
             .options(self.options.fit.clone());

@@ -74,7 +74,7 @@ mod tests {
     fn members_are_of_the_same_columns() {
         let real = Column::real;
         let category = |name: &str| Column::category(name, ["u", "v"]);
-        let of = |context: Vec<Column>| Schema { columns: vec![real("y")], context };
+        let of = |context: Vec<Column>| Schema::new(vec![real("y")], context);
         let same = of(vec![real("a"), category("b"), real("c"), category("d")]);
         let crossed = of(vec![real("a"), category("b"), category("c"), real("d")]);
         assert!([1, 2].into_iter().all(|members| expect_members(members, &same).is_ok()));

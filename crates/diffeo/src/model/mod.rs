@@ -150,6 +150,22 @@ impl Model {
         Ok(Self { encoding: model.encoding.unrounded(), ..model })
     }
 
+    /// The same model of images, which estimates the probability of each by its density at so many random points of its cells (1 without this): the log-probability is then a
+    /// lower bound on average, which rises towards the truth with their number (Burda, Grosse, Salakhutdinov, ICLR 2016, arXiv:1509.00519). The points follow from the image
+    /// alone.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] for a model of anything else, and for no points.
+    pub fn with_noise_points(self, points: usize) -> Result<Self> {
+        if self.schema.image.is_none() || points == 0 {
+            return Err(Error::config(format!(
+                "expected a model of images and at least one point, found {points} for a model of {}",
+                if self.schema.image.is_some() { "images" } else { "columns" }
+            )));
+        }
+        Ok(Self { encoding: self.encoding.with_random_points(points), ..self })
+    }
+
     /// How rows of a table reach the flow.
     pub(crate) fn encoding(&self) -> &Encoding {
         &self.encoding

@@ -1,6 +1,7 @@
 //! What a preset says of itself.
 
 use super::options::{ColumnOrder, PresetOptions};
+use super::patches::Patches;
 use crate::bases::BaseSpec;
 use crate::conditioner::{GraphSpec, TransformerSpec};
 use crate::host::random::{Purpose, Streams, permutation};
@@ -9,6 +10,9 @@ use crate::spec::Precision;
 use crate::transforms::{
     AutoregressiveSpec, ConditionalSpec, CouplingSpec, Gates, LayerSpec, PermutationSpec, PluSpec,
 };
+
+/// Most tokens of an image that have weights of their own.
+const TOKENS_OF_THEIR_OWN: usize = 64;
 
 /// A named model.
 pub(super) struct Family {
@@ -22,6 +26,8 @@ pub(super) struct Family {
     pub(super) takes_context: bool,
     /// Whether its layers can follow a graph.
     pub(super) takes_graph: bool,
+    /// Whether its rows are images.
+    pub(super) is_of_images: bool,
     /// The usual order of columns; `None` where there is none to choose.
     pub(super) order: Option<ColumnOrder>,
     /// The base and the precision that it is for, where that is no choice.
@@ -33,6 +39,8 @@ pub(super) struct Family {
 /// A flow that is being described.
 pub(super) struct Draft<'a> {
     pub(super) dims: usize,
+    /// The tokens of images, of a model that is of these.
+    pub(super) patches: Option<Patches>,
     pub(super) options: &'a PresetOptions,
     pub(super) order: ColumnOrder,
 }
@@ -76,14 +84,28 @@ impl Draft<'_> {
     /// Transform `i` of a model that reorders the columns, then maps each given those before it by a transformer: a block for each hidden layer, as wide inside as the widest of
     /// them and half as wide outside.
     pub(super) fn by_transformer(&self, i: usize, map: impl Into<MonotoneSpec>) -> Vec<LayerSpec> {
+        let layer = ConditionalSpec::new(self.transformer(), &map.into());
+        let turn = self.turn(i).map(|order| PermutationSpec { order }.into());
+        turn.into_iter().chain([layer.into()]).collect()
+    }
+
+    /// Transform `i` of a model of images, which maps the numbers of a token given the tokens before it by a transformer.
+    pub(super) fn over_patches(&self, i: usize, map: impl Into<MonotoneSpec>) -> Vec<LayerSpec> {
+        let Some(patches) = self.patches else { unreachable!("a model of images has tokens") };
+        let (transformer, group) = (self.transformer(), patches.group());
+        // Digits in the middle of their images gain from weights for each place.
+        let alike = self.dims / group > TOKENS_OF_THEIR_OWN;
+        let conditioner = TransformerSpec { group, alike, ..transformer };
+        let layer = ConditionalSpec::new(conditioner, &map.into());
+        vec![PermutationSpec { order: patches.turn(i) }.into(), layer.into()]
+    }
+
+    fn transformer(&self) -> TransformerSpec {
         let hidden = &self.options.hidden;
         let inner = hidden.iter().copied().max().unwrap_or(1);
         let width = (inner / 2).clamp(1, TransformerSpec::WIDTH_MAX);
         let heads = [4, 3, 2].into_iter().find(|&heads| width.is_multiple_of(heads)).unwrap_or(1);
-        let conditioner = TransformerSpec { width, heads, inner, blocks: hidden.len(), group: 1 };
-        let layer = ConditionalSpec::new(conditioner, &map.into());
-        let turn = self.turn(i).map(|order| PermutationSpec { order }.into());
-        turn.into_iter().chain([layer.into()]).collect()
+        TransformerSpec { width, heads, inner, blocks: hidden.len(), ..TransformerSpec::default() }
     }
 
     /// Transform `i` of a model that mixes the columns linearly, then maps half of them given the others.

@@ -10,6 +10,7 @@ pub(super) const GAUSSIANIZATION: Family = Family {
     columns_min: 1,
     takes_context: false,
     takes_graph: false,
+    is_of_images: false,
     order: None,
     fixed: None,
     layers: |draft, _| {

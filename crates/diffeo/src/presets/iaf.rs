@@ -11,6 +11,7 @@ pub(super) const IAF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
+    is_of_images: false,
     order: Some(ColumnOrder::Reverse),
     fixed: None,
     layers: |draft, i| {

@@ -11,6 +11,7 @@ pub(super) const MAF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
+    is_of_images: false,
     order: Some(ColumnOrder::Reverse),
     fixed: None,
     layers: |draft, i| {

@@ -17,6 +17,7 @@ mod nsf;
 mod nsf_coupling;
 mod options;
 mod ot_flow_matching;
+mod patches;
 mod planar;
 mod qnsf;
 mod radial;
@@ -26,6 +27,7 @@ mod sos;
 mod sylvester;
 mod t_maf;
 mod t_naf;
+mod tarflow;
 mod umnn;
 
 use std::fmt;
@@ -36,12 +38,13 @@ use serde::{Deserialize, Serialize};
 pub use options::{ColumnOrder, PresetOptions};
 
 use crate::bases::BaseSpec;
-use crate::columns::Shape;
+use crate::columns::{ImageShape, Shape};
 use crate::error::{Error, Result, quoted};
 use crate::marks::MarksSpec;
 use crate::spec::FlowSpec;
 use crate::transforms::{Gates, LayerSpec, PermutationSpec, PluSpec};
 use family::{Draft, Family};
+use patches::Patches;
 
 /// Makes the enum of a list of families.
 macro_rules! presets {
@@ -99,6 +102,8 @@ presets! {
     TMaf = t_maf::T_MAF,
     /// Autoregressive layers of deep sigmoids by causal transformers with reversed orders (Patacchiola et al. 2024).
     TNaf = t_naf::T_NAF,
+    /// Autoregressive spline layers over patches of images by causal transformers (after Zhai et al. 2025).
+    TarFlow = tarflow::TARFLOW,
     /// Rotations and a logistic mixture for each column (Meng et al. 2020).
     Gaussianization = gaussianization::GAUSSIANIZATION,
     /// Planar layers (Rezende, Mohamed 2015).
@@ -149,8 +154,46 @@ impl Preset {
         context_dims: usize,
         options: &PresetOptions,
     ) -> Result<FlowSpec> {
+        self.spec_of((dims, None), context_dims, options)
+    }
+
+    /// All models of tables, whose rows may be anything.
+    pub fn of_tables() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|preset| !preset.is_of_images())
+    }
+
+    /// Whether its rows are images: see [`Preset::spec_for`].
+    pub fn is_of_images(self) -> bool {
+        self.family().is_of_images
+    }
+
+    /// The tokens of the images that it is a model of, if it is one of images.
+    fn patches(
+        self,
+        image: Option<ImageShape>,
+        options: &PresetOptions,
+    ) -> Result<Option<Patches>> {
+        match (self.is_of_images(), image) {
+            (true, Some(image)) => Patches::new(image, options.patch).map(Some),
+            (true, None) => Err(Error::config(format!(
+                "{self}: is a model of images, and these rows are none; use nsf"
+            ))),
+            (false, _) if options.patch.is_some() => Err(Error::config(format!(
+                "{self}: has no patches of images to choose; leave them out, or use tarflow"
+            ))),
+            (false, _) => Ok(None),
+        }
+    }
+
+    fn spec_of(
+        self,
+        (dims, image): (usize, Option<ImageShape>),
+        context_dims: usize,
+        options: &PresetOptions,
+    ) -> Result<FlowSpec> {
         options.validate()?;
         let family = self.family();
+        let patches = self.patches(image, options)?;
         if dims < family.columns_min {
             return Err(Error::config(format!(
                 "{self}: a coupling needs at least {} columns, found {dims}; use nsf or maf",
@@ -182,7 +225,7 @@ impl Preset {
             }
         }
         let order = options.order.or(family.order).unwrap_or(ColumnOrder::Given);
-        let draft = Draft { dims, options, order };
+        let draft = Draft { dims, patches, options, order };
         let transforms = (0..options.transforms).flat_map(|i| (family.layers)(&draft, i));
         let spec = FlowSpec::new(dims, transforms.collect()).given(context_dims);
         let spec = spec.through(options.embedding.clone());
@@ -202,7 +245,8 @@ impl Preset {
     /// may be absent.
     pub fn spec_for(self, shape: &Shape, options: &PresetOptions) -> Result<FlowSpec> {
         if shape.marks.is_empty() {
-            return self.spec(shape.gates.len(), shape.context, options);
+            let numbers = (shape.gates.len(), shape.image);
+            return self.spec_of(numbers, shape.context, options);
         }
         options.validate()?;
         let embedding = &options.embedding;
@@ -362,7 +406,7 @@ mod tests {
             let graph = Some(parents.clone());
             PresetOptions { transforms: 2, graph, order, ..PresetOptions::default() }
         };
-        for preset in Preset::ALL {
+        for preset in Preset::of_tables() {
             let spec = preset.spec(3, 0, &with(None));
             let able = ["maf", "nsf", "qnsf", "naf", "umnn", "gnf", "bernstein", "sos"]
                 .contains(&preset.name());

@@ -9,6 +9,7 @@ pub(super) const NSF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
+    is_of_images: false,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| draft.autoregressive(i, draft.options.spline()),

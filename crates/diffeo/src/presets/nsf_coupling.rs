@@ -9,6 +9,7 @@ pub(super) const NSF_COUPLING: Family = Family {
     columns_min: 2,
     takes_context: true,
     takes_graph: false,
+    is_of_images: false,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| draft.coupling(i, draft.options.spline()),

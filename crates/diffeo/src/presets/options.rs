@@ -69,6 +69,9 @@ pub struct PresetOptions {
     /// Of a model with a context, what its transforms see of that; `None` for the context itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding: Option<EmbeddingSpec>,
+    /// Side of a patch, of a model that takes images in patches; `None` for the largest up to 4 that divides both sides of the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch: Option<usize>,
     /// Chooses the random permutations between layers.
     pub seed: u64,
 }
@@ -87,6 +90,7 @@ impl Default for PresetOptions {
             order: None,
             graph: None,
             embedding: None,
+            patch: None,
             seed: 0,
         }
     }
@@ -106,6 +110,11 @@ impl PresetOptions {
     pub fn for_rows(rows: usize) -> Self {
         const RESIDUAL_ROWS: usize = 10_000;
         Self { residual: rows >= RESIDUAL_ROWS, ..Self::default() }
+    }
+
+    /// What suits images when nothing else is known.
+    pub fn for_images() -> Self {
+        Self { transforms: 4, ..Self::default() }
     }
 
     /// The spline of each layer.

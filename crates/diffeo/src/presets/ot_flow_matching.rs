@@ -9,6 +9,7 @@ pub(super) const OT_FLOW_MATCHING: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
+    is_of_images: false,
     order: None,
     fixed: None,
     layers: |draft, i| match i {

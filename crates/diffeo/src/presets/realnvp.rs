@@ -10,6 +10,7 @@ pub(super) const REALNVP: Family = Family {
     columns_min: 2,
     takes_context: true,
     takes_graph: false,
+    is_of_images: false,
     order: None,
     fixed: None,
     layers: |draft, i| {

@@ -10,6 +10,7 @@ pub(super) const SOS: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
+    is_of_images: false,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

@@ -10,6 +10,7 @@ pub(super) const T_MAF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
+    is_of_images: false,
     order: Some(ColumnOrder::Reverse),
     fixed: None,
     layers: |draft, i| draft.by_transformer(i, Affine::default()),

@@ -156,10 +156,8 @@ mod tests {
     #[test]
     fn noise_belongs_to_the_row_and_is_fresh_at_each_step() {
         let column = |kind| Column::new(format!("{kind}"), kind);
-        let schema = Schema {
-            columns: vec![column(ColumnKind::Integer), column(ColumnKind::Real)],
-            context: vec![],
-        };
+        let schema =
+            Schema::new(vec![column(ColumnKind::Integer), column(ColumnKind::Real)], Vec::new());
         let x = Rows::new((0..20).map(f64::from).collect(), 2).unwrap();
         let data = Arc::new(TrainingData { x, context: None, weights: None });
         let part = Part { data, rows: (0..10).collect(), mean_weight: 1.0 };

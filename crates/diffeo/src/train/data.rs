@@ -277,7 +277,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn schema(kind: ColumnKind) -> Schema {
-        Schema { columns: vec![Column::new("a", kind)], context: vec![] }
+        Schema::new(vec![Column::new("a", kind)], Vec::new())
     }
 
     fn table(values: &[f64]) -> TrainingData {

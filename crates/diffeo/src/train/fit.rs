@@ -4,7 +4,7 @@ use super::data::TrainingData;
 use super::loss::Loss;
 use super::options::FitOptions;
 use super::trainer::Trainer;
-use crate::columns::{Column, Schema};
+use crate::columns::{Column, ImageShape, Schema};
 use crate::error::{Error, Result};
 use crate::host::rows::Rows;
 use crate::model::Model;
@@ -30,6 +30,7 @@ pub struct Fit {
     preset_options: Option<PresetOptions>,
     columns: Option<Vec<Column>>,
     context: Option<Vec<Column>>,
+    image: Option<ImageShape>,
     x: Option<Rows>,
     given: Option<Rows>,
     weights: Option<Vec<f64>>,
@@ -56,8 +57,9 @@ impl Fit {
 
     fn of_shape(shape: Shape) -> Self {
         let options = FitOptions::default();
-        let (columns, context, x, given, weights) = (None, None, None, None, None);
-        Self { shape, preset_options: None, columns, context, x, given, weights, options }
+        let (columns, context, image) = (None, None, None);
+        let (x, given, weights) = (None, None, None);
+        Self { shape, preset_options: None, columns, context, image, x, given, weights, options }
     }
 
     /// The settings of the named model; without them, what suits the number of rows.
@@ -76,7 +78,7 @@ impl Fit {
     #[must_use]
     pub fn schema(self, schema: Schema) -> Self {
         let context = (!schema.context.is_empty()).then_some(schema.context);
-        Self { columns: Some(schema.columns), context, ..self }
+        Self { columns: Some(schema.columns), context, image: schema.image, ..self }
     }
 
     /// The rows to learn from, in the units of the data.
@@ -139,6 +141,7 @@ impl Fit {
         let schema = Schema {
             columns: self.columns.unwrap_or_else(|| numbered("x", &x)),
             context: self.context.or(context).unwrap_or_default(),
+            image: self.image,
         };
         let usual = match &self.shape {
             Shape::Preset(preset) => Loss::of(*preset),

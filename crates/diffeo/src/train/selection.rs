@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_not_varied_and_what_cannot_be_had_is_left_out() {
-        let shape = |dims, context| Shape { marks: Vec::new(), gates: vec![None; dims], context };
+        let shape = |dims, context| Shape { gates: vec![None; dims], context, ..Shape::default() };
         let all = names(&Candidate::for_table(&shape(3, 0), &PresetOptions::default()));
         assert!(all[0] == "nsf" && all.contains(&"gaussian".to_owned()), "{all:?}");
         assert!(all.contains(&"nsf --hidden 256,256".to_owned()), "{all:?}");

@@ -93,7 +93,7 @@ pub(crate) fn table(rows: usize) -> TrainingData {
 /// Columns of one kind.
 pub(crate) fn schema(kind: ColumnKind) -> Schema {
     let column = |name: &str| Column::new(name, kind);
-    Schema { columns: vec![column("a"), column("b")], context: vec![] }
+    Schema::new(vec![column("a"), column("b")], Vec::new())
 }
 
 /// Short steps on real columns, as many as asked for.

@@ -44,10 +44,10 @@ pub(crate) fn spec(dims: usize, precision: Precision, transforms: Vec<LayerSpec>
 /// A schema with columns `x0`, `x1`, ... of the given kinds and `context` real columns `c0`, `c1`, ...
 pub(crate) fn schema(kinds: &[ColumnKind], context: usize) -> Schema {
     let named = |prefix: &str, i: usize, kind| Column::new(format!("{prefix}{i}"), kind);
-    Schema {
-        columns: kinds.iter().enumerate().map(|(i, &kind)| named("x", i, kind)).collect(),
-        context: (0..context).map(|i| named("c", i, ColumnKind::Real)).collect(),
-    }
+    Schema::new(
+        kinds.iter().enumerate().map(|(i, &kind)| named("x", i, kind)).collect(),
+        (0..context).map(|i| named("c", i, ColumnKind::Real)).collect(),
+    )
 }
 
 pub(crate) fn model(flow: Flow, kinds: &[ColumnKind]) -> Model {

@@ -24,7 +24,7 @@ pub fn real_columns(names: &[&str]) -> Vec<Column> {
 }
 
 pub fn schema() -> Schema {
-    Schema { columns: real_columns(&["a", "b"]), context: vec![] }
+    Schema::new(real_columns(&["a", "b"]), Vec::new())
 }
 
 /// A flow small enough for a test build.

@@ -194,7 +194,7 @@ fn fields_that_were_matched_have_the_exact_likelihood_of_the_truth() {
 }
 
 fn schema() -> Schema {
-    Schema { columns: ["a", "b"].map(Column::real).to_vec(), context: vec![] }
+    Schema::new(["a", "b"].map(Column::real).to_vec(), Vec::new())
 }
 
 fn bits(model: &Model) -> Vec<u64> {

@@ -1,0 +1,178 @@
+//! Models of images: their bits are counted right.
+
+mod support;
+
+use std::f64::consts::LN_2;
+
+use diffeo::train::Fit;
+use diffeo::{
+    ErrorKind, FlowSpec, ImageShape, Model, Precision, Preset, PresetOptions, Rows, SampleOptions,
+    Schema, Units,
+};
+use support::{randomised, rows};
+
+fn shape(height: usize, width: usize, channels: usize, levels: u32) -> ImageShape {
+    ImageShape { height, width, channels, levels }
+}
+
+/// Images that look random, of the shape.
+fn noise(image: ImageShape, n: usize, seed: u64) -> Rows {
+    let streams = diffeo::Streams::new(seed);
+    let mut rng = streams.rng(diffeo::Purpose::Check, 0, 0);
+    let levels = f64::from(image.levels);
+    let values = (0..n * image.numbers()).map(|_| (diffeo::uniform(&mut rng) * levels).floor());
+    rows(values.collect(), image.numbers())
+}
+
+fn options(transforms: usize) -> PresetOptions {
+    let hidden = vec![12, 12];
+    PresetOptions { transforms, hidden, bins: 5, ..PresetOptions::for_images() }
+}
+
+/// A model of images with the units of a fit.
+fn model_of(spec: &FlowSpec, image: ImageShape, size: f64) -> Model {
+    let schema = Schema::images(image);
+    let flow = if size > 0.0 { randomised(spec, 3, size) } else { spec.build(0).unwrap() };
+    Model::with_units(flow, schema, Units::of_images(&image)).unwrap()
+}
+
+fn tarflow(image: ImageShape, transforms: usize, size: f64) -> Model {
+    let spec = Preset::TarFlow.spec_for(&Schema::images(image).shape(), &options(transforms));
+    model_of(&spec.unwrap(), image, size)
+}
+
+/// Fault 33 of the peers: a factor that is left out of a log-determinant shows in these numbers.
+#[test]
+fn p33_uvadlc_notebooks_uniform_numbers_take_their_bits_exactly() {
+    for levels in [256, 32, 2] {
+        let image = shape(3, 2, 2, levels);
+        let x = noise(image, 20, 5);
+        for transforms in [0, 4] {
+            let spec = match transforms {
+                0 => FlowSpec::new(image.numbers(), vec![]),
+                // Splines start as the identity.
+                _ => {
+                    let schema = Schema::images(image);
+                    Preset::TarFlow.spec_for(&schema.shape(), &options(transforms)).unwrap()
+                }
+            };
+            let model = model_of(&spec.in_precision(Precision::F64), image, 0.0);
+            let bits = f64::from(levels).log2() * image.numbers() as f64;
+            for log_prob in model.log_prob(&x, None, 1).unwrap() {
+                let error = (-log_prob / LN_2 - bits).abs();
+                assert!(error < 1e-9 * bits, "{levels} levels, {transforms} transforms: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn uniform_bytes_still_take_eight_bits_after_training() {
+    let image = shape(4, 4, 1, 256);
+    let fit = Fit::new(Preset::TarFlow).preset_options(options(2)).schema(Schema::images(image));
+    let model = fit.rows(noise(image, 4000, 7)).steps(150).seed(1).run().unwrap();
+    let test = noise(image, 2000, 8);
+    let log_probs = model.log_prob(&test, None, 2).unwrap();
+    let mean = log_probs.iter().sum::<f64>() / log_probs.len() as f64;
+    let bits = -mean / LN_2 / 16.0;
+    assert!((bits - 8.0).abs() < 0.005, "{bits}");
+}
+
+/// Two pixels of sixteen levels: what a cell holds is estimated without bias, so all cells hold one together; and a bound is below.
+#[test]
+fn all_images_together_have_probability_one_and_bounds_rise_to_it() {
+    let image = shape(1, 2, 1, 16);
+    let model = tarflow(image, 2, 0.15);
+    let all: Vec<f64> = (0..256).flat_map(|i| [f64::from(i / 16), f64::from(i % 16)]).collect();
+    let all = rows(all, 2);
+    let by = |points: usize| {
+        let model = model.clone().with_noise_points(points).unwrap();
+        model.log_prob(&all, None, 2).unwrap()
+    };
+    let exact = by(4000);
+    let total: f64 = exact.iter().map(|p| p.exp()).sum();
+    assert!((total - 1.0).abs() < 0.005, "{total}");
+    // In proportion to what is likely.
+    let mean = |bound: &[f64]| exact.iter().zip(bound).map(|(p, b)| p.exp() * b).sum::<f64>();
+    let bounds: Vec<f64> = [1, 4, 16, 64].map(|points| mean(&by(points))).to_vec();
+    let truth = mean(&exact);
+    assert!(bounds.is_sorted() && bounds[0] < truth - 0.01, "{bounds:?} {truth}");
+    assert!(bounds[3] < truth + 1e-3 && truth - bounds[3] < 0.02, "{bounds:?} {truth}");
+    assert!(model.with_noise_points(0).is_err());
+}
+
+#[test]
+fn a_score_depends_on_the_image_alone() {
+    let model = tarflow(shape(4, 6, 3, 256), 3, 0.3);
+    let x = noise(shape(4, 6, 3, 256), 70, 2);
+    let all = model.log_prob(&x, None, 2).unwrap();
+    for i in [0, 31, 69] {
+        let alone = model.log_prob(&x.slice(i..i + 1), None, 1).unwrap();
+        assert_eq!(alone[0].to_bits(), all[i].to_bits());
+    }
+}
+
+#[test]
+fn images_come_back_from_the_base() {
+    for (precision, limit) in [(Precision::F32, 1e-4), (Precision::F64, 1e-11)] {
+        let image = shape(6, 4, 1, 256);
+        let options = PresetOptions { precision, ..options(4) };
+        let spec = Preset::TarFlow.spec_for(&Schema::images(image).shape(), &options).unwrap();
+        let model = model_of(&spec, image, 0.2);
+        let error = model.round_trip_error(&noise(image, 30, 3), None, 1).unwrap();
+        let worst = error.into_iter().fold(0.0, f64::max);
+        assert!(worst < limit, "{precision:?}: {worst}");
+    }
+}
+
+/// Fault 27 of the peers, and black images.
+#[test]
+fn p27_glow_pytorch_samples_are_images_at_every_temperature() {
+    let image = shape(4, 4, 3, 32);
+    for size in [0.0, 0.4, 2.0] {
+        let model = tarflow(image, 4, size);
+        for temperature in [0.0, 0.3, 0.6, 1.0, 1.5] {
+            let options = SampleOptions { temperature, ..SampleOptions::default() };
+            let x = model.sample(40, None, &options).unwrap();
+            assert!(x.values().iter().all(|v| v.fract() == 0.0 && (0.0..32.0).contains(v)));
+            let first = x.row(0);
+            let is_black = x.values().iter().all(|v| *v == 0.0);
+            assert!(!is_black, "size {size}, temperature {temperature}");
+            let same = (1..40).all(|i| x.row(i) == first);
+            assert_eq!(same, temperature == 0.0, "size {size}, temperature {temperature}");
+        }
+    }
+}
+
+#[test]
+fn a_file_says_the_shape_and_not_each_pixel() {
+    let model = tarflow(shape(8, 8, 3, 256), 1, 0.3);
+    let bytes = model.to_bytes().unwrap();
+    let again = Model::from_bytes(&bytes, &diffeo::transforms::Registry::new()).unwrap();
+    assert_eq!(again.schema(), model.schema());
+    let x = noise(shape(8, 8, 3, 256), 5, 1);
+    let [a, b] = [&model, &again].map(|model| model.log_prob(&x, None, 1).unwrap());
+    assert_eq!(a, b);
+    let text = serde_json::to_string(model.schema()).unwrap();
+    assert!(text.len() < 150, "{text}");
+    for bad in [
+        r#"{"image": {"height": 99999999, "width": 99999999, "channels": 1, "levels": 256}}"#,
+        r#"{"columns": [], "image": {"height": 2, "width": 2, "channels": 1, "levels": 256}}"#,
+        r#"{"context": []}"#,
+    ] {
+        assert!(serde_json::from_str::<Schema>(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn models_of_images_and_of_tables_are_told_apart() {
+    let error = Preset::TarFlow.spec(4, 0, &options(2)).unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.message().contains("images"), "{error}");
+    let images = Schema::images(shape(4, 6, 1, 256)).shape();
+    let of = |preset: Preset, patch| {
+        preset.spec_for(&images, &PresetOptions { patch: Some(patch), ..options(2) })
+    };
+    assert!(of(Preset::TarFlow, 2).is_ok());
+    assert!(of(Preset::TarFlow, 4).unwrap_err().message().contains("use 2"));
+    assert!(of(Preset::Nsf, 2).unwrap_err().message().contains("tarflow"));
+}
