@@ -121,7 +121,7 @@ pub fn numbers() -> Schema {
 pub fn mixed() -> Schema {
     let category = Column { holes: true, ..Column::category("a", ["elm", "oak"]) };
     let number = Column { masses: vec![0.0], ..Column::real("b") };
-    Schema { columns: vec![category, number], context: Vec::new() }
+    Schema::new(vec![category, number], Vec::new())
 }
 
 fn options(schema: &Schema) -> FitOptions {

@@ -25,6 +25,28 @@ pub fn npy(bytes: &[u8]) -> Result<usize> {
     read_typed(bytes, Format::Npy)
 }
 
+/// An archive of npy arrays; gives the number of rows.
+pub fn npz(bytes: &[u8]) -> Result<usize> {
+    read_typed(bytes, Format::Npz)
+}
+
+/// An IDX file; gives the number of rows.
+pub fn idx(bytes: &[u8]) -> Result<usize> {
+    read_typed(bytes, Format::Idx)
+}
+
+/// A PNG or JPEG file, the only one of its folder; gives the number of images.
+pub fn image(bytes: &[u8]) -> Result<usize> {
+    let folder = tempfile::tempdir().expect("a folder for the copy");
+    let images = tempfile::tempdir().expect("a folder for the image");
+    std::fs::write(images.path().join("image.png"), bytes).expect("room for the file");
+    let options = limited();
+    let input = Input::Path(images.path().to_owned());
+    let source = Source { folder: folder.path(), input, options: &options };
+    let numeric = source.survey().map(|survey| survey.numeric);
+    numeric.and_then(|numeric| source.read_numbers(&numeric)).inspect_err(expect_fit)
+}
+
 /// A Parquet file; gives the number of rows.
 pub fn parquet(bytes: &[u8]) -> Result<usize> {
     read_typed(bytes, Format::Parquet)

@@ -292,6 +292,20 @@ impl Chunk {
         Ok(self.with(batch, known, self.origin.clone()))
     }
 
+    /// The same rows without the columns of these names, as far as there are such.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn without_columns(&self, names: &[String]) -> Result<Self> {
+        let names: std::collections::HashSet<&String> = names.iter().collect();
+        let fields = self.batch.schema_ref().fields();
+        let keep: Vec<usize> =
+            (0..fields.len()).filter(|&i| !names.contains(fields[i].name())).collect();
+        let batch = self.batch.project(&keep).map_err(|e| Error::data(e.to_string()))?;
+        let known = keep.iter().map(|&i| self.known[i].clone()).collect();
+        Ok(self.with(batch, known, self.origin.clone()))
+    }
+
     fn with(&self, batch: RecordBatch, known: Vec<Known>, origin: Origin) -> Self {
         Self { batch, known, origin, first_row: self.first_row, allowed: self.allowed.clone() }
     }

@@ -1,6 +1,7 @@
 //! What a file is, from its first bytes.
 
 use crate::format::{Format, Packing};
+use crate::readers::{idx, npz};
 
 /// What the first bytes look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +28,13 @@ pub(crate) fn packing(head: &[u8]) -> Packing {
 }
 
 const RE_EXPORT: &str = "export the table as CSV or Parquet";
+const NAME_FOLDER: &str = "to read images, name the folder that they are in";
 const ICONV: &str = "convert it to UTF-8: iconv -f UTF-16 -t UTF-8";
 
 /// Magic bytes of what people offer by mistake.
 const FOREIGN: &[(&[u8], &str, &str)] = &[
     (b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself: git lfs pull"),
-    (b"PK\x03\x04", "a zip archive (.zip, .xlsx or .npz)", "unpack it or export the table as CSV"),
+    (b"PK\x03\x04", "a zip archive (.zip or .xlsx)", "unpack it or export the table as CSV"),
     (b"%PDF", "a PDF document", RE_EXPORT),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", RE_EXPORT),
     (b"BZh91AY&SY", "a bzip2 archive", "unpack it first: bunzip2"),
@@ -41,7 +43,9 @@ const FOREIGN: &[(&[u8], &str, &str)] = &[
     (b"SQLite format 3\0", "an SQLite database", RE_EXPORT),
     (b"Obj\x01", "an Avro file", RE_EXPORT),
     (b"\x7fELF", "a program (ELF)", RE_EXPORT),
-    (b"\x89PNG", "a PNG image", RE_EXPORT),
+    (b"\x89PNG", "a PNG image", NAME_FOLDER),
+    (b"\xff\xd8\xff", "a JPEG image", NAME_FOLDER),
+    (b"GIF8", "a GIF image", "convert it to PNG"),
     (b"\xff\xfe", "UTF-16 text", ICONV),
     (b"\xfe\xff", "UTF-16 text", ICONV),
 ];
@@ -56,6 +60,12 @@ pub(crate) fn look(head: &[u8]) -> Look {
     }
     if head.starts_with(b"\x93NUMPY") {
         return Look::Known(Format::Npy);
+    }
+    if npz::is_npz(head) {
+        return Look::Known(Format::Npz);
+    }
+    if idx::is_idx(head) {
+        return Look::Known(Format::Idx);
     }
     if head.starts_with(&[0xff, 0xff, 0xff, 0xff]) {
         return Look::Known(Format::ArrowStream);
@@ -127,6 +137,7 @@ mod tests {
     fn formats_are_known_by_their_bytes() {
         assert_eq!(look(b"PAR1\x15"), Look::Known(Format::Parquet));
         assert_eq!(look(b"\x93NUMPY\x01\0"), Look::Known(Format::Npy));
+        assert_eq!(look(b"\0\0\x08\x03\0\0\0\x02"), Look::Known(Format::Idx));
         assert_eq!(look(b"a,b\n1,2\n"), Look::Text);
         assert_eq!(look(b""), Look::Text);
         assert_eq!(packing(&[0x1f, 0x8b, 8]), Packing::Gzip);

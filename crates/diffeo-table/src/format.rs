@@ -20,6 +20,12 @@ pub enum Format {
     ArrowStream,
     /// An array of NumPy.
     Npy,
+    /// An archive of arrays of NumPy; for reading only.
+    Npz,
+    /// An array in the format of the MNIST files; for reading only.
+    Idx,
+    /// A folder of PNG and JPEG files; for reading only.
+    Images,
     /// One JSON object a line; for writing only.
     JsonLines,
 }
@@ -44,9 +50,15 @@ impl Format {
             "arrow" | "feather" | "ipc" => Some(Self::Arrow),
             "arrows" => Some(Self::ArrowStream),
             "npy" => Some(Self::Npy),
+            "npz" => Some(Self::Npz),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
             _ => None,
         }
+    }
+
+    /// Whether it can be written.
+    pub fn is_written(self) -> bool {
+        !matches!(self, Self::Npz | Self::Idx | Self::Images)
     }
 
     /// Whether this is text in rows and columns.
@@ -83,6 +95,9 @@ impl std::fmt::Display for Format {
             Self::Arrow => "arrow",
             Self::ArrowStream => "arrows",
             Self::Npy => "npy",
+            Self::Npz => "npz",
+            Self::Idx => "idx",
+            Self::Images => "images",
             Self::JsonLines => "jsonl",
         })
     }

@@ -1,4 +1,4 @@
-//! Tables in and out: CSV, TSV, Parquet, Arrow IPC and npy files as checked, column-named chunks of rows.
+//! Tables in and out: CSV, TSV, Parquet, Arrow IPC and npy files as checked, column-named chunks of rows; images in: npy, npz and IDX files, folders of PNG and JPEG.
 //!
 //! A [`Reader`] streams any of these formats in constant memory; its [`Chunk`]s carry the columns of the file unchanged and
 //! give the ones a model needs as numbers, or say which cell is not one. A [`Writer`] puts chunks into a file that is whole or
@@ -67,6 +67,8 @@ pub use needs::Wanted;
 pub use options::{Delimiter, Header, Input, MemoryLimit, Missing, Output, ReadOptions};
 pub use probe::Survey;
 pub use reader::Reader;
+pub use readers::images::LABEL as IMAGE_LABEL;
 pub use report::ReadReport;
 pub use table::{Table, read_rows, read_table, read_together, read_wanted};
 pub use writer::Writer;
+pub use writers::npy::ImageArrayWriter;

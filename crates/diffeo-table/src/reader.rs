@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use arrow_schema::SchemaRef;
-use diffeo::{Column, Error, Result, quoted};
+use diffeo::{Column, Error, ImageShape, Result, quoted};
 
 use crate::chunk::{Chunk, Origin, Places, check_names, missing_columns};
 use crate::detect::{self, Look};
@@ -13,7 +13,8 @@ use crate::needs::Need;
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
 use crate::readers::{
-    arrow_ipc::IpcReader, decode::Decode, npy::NpyReader, parquet::ParquetReader, text::TextReader,
+    arrow_ipc::IpcReader, decode::Decode, idx, image_folder::FolderReader, npy, npz,
+    parquet::ParquetReader, text::TextReader,
 };
 use crate::report::{ReadReport, counts_per_column};
 use crate::source::{Source, Watch};
@@ -46,6 +47,9 @@ impl Reader {
     /// [`ReadOptions::max_bytes`], [`diffeo::ErrorKind::Config`] for options that make no sense.
     pub fn open(input: &Input, options: &ReadOptions) -> Result<Self> {
         let label = input.label().to_path_buf();
+        if label.is_dir() && matches!(input, Input::Path(_)) {
+            return Self::open_folder(label, options);
+        }
         let mut source = Source::open(input, options.max_bytes)?;
         let format = tell_format(&source, input, options).map_err(|e| e.at(&label))?;
         let mut notes = Vec::new();
@@ -67,18 +71,42 @@ impl Reader {
                 Some(Format::Arrow | Format::ArrowStream) => {
                     Box::new(IpcReader::open(source, options)?)
                 }
-                Some(Format::Npy) => Box::new(NpyReader::open(source, options)?),
+                Some(Format::Npy) => Box::new(npy::open(source, options)?),
+                Some(Format::Npz) => npz::open(source, options)?,
+                Some(Format::Idx) => idx::open(source, options)?,
                 _ => Box::new(TextReader::open(source, options, format)?),
             })
         });
-        let mut decoder = decoder.map_err(|e| located(e, &label))?;
+        let decoder = decoder.map_err(|e| located(e, &label))?;
+        Self::of(decoder, format.unwrap_or(Format::Csv), label, (watch, notes), options)
+    }
+
+    fn open_folder(label: PathBuf, options: &ReadOptions) -> Result<Self> {
+        if let Some(format) = options.format {
+            return Err(
+                Error::data(format!("expected {format} as asked, found a folder")).at(&label)
+            );
+        }
+        let format = Format::Images;
+        let decoder = guarded(format.decoder(), || FolderReader::open(&label, options));
+        let decoder = Box::new(decoder.map_err(|e| located(e, &label))?);
+        Self::of(decoder, format, label, (None, Vec::new()), options)
+    }
+
+    fn of(
+        mut decoder: Box<dyn Decode>,
+        format: Format,
+        label: PathBuf,
+        (watch, mut notes): (Option<Watch>, Vec<String>),
+        options: &ReadOptions,
+    ) -> Result<Self> {
         notes.extend(decoder.take_notes());
         let columns: Vec<String> =
             decoder.schema().fields().iter().map(|f| f.name().clone()).collect();
         check_names(columns.iter().map(String::as_str)).map_err(|e| e.at(&label))?;
         Ok(Self {
             decoder,
-            format: format.unwrap_or(Format::Csv),
+            format,
             label,
             watch,
             options: options.clone(),
@@ -98,6 +126,12 @@ impl Reader {
     /// The format that was found.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The shape of the images that the rows are, if that is what they are: their numbers are the columns that [`ImageShape::columns`] names. Labels are the column
+    /// `label`.
+    pub fn image(&self) -> Option<ImageShape> {
+        self.decoder.image()
     }
 
     /// Number of rows, if the file says so; it may lie.
@@ -376,6 +410,9 @@ impl Format {
             Self::Parquet => "Parquet",
             Self::Arrow | Self::ArrowStream => "Arrow IPC",
             Self::Npy => "npy",
+            Self::Npz => "npz",
+            Self::Idx => "IDX",
+            Self::Images => "image",
             _ => "text",
         }
     }
@@ -410,7 +447,7 @@ fn tell_format(source: &Source, input: &Input, options: &ReadOptions) -> Result<
     };
     match detect::look(source.head()) {
         Look::Foreign(name, advice) => Err(Error::data(format!(
-            "expected a table (CSV, Parquet, Arrow or npy), this looks like {name}; {advice}"
+            "expected a table (CSV, Parquet, Arrow or npy) or images, this looks like {name}; {advice}"
         ))),
         Look::Known(found) => match wanted {
             Some(format) if format.decoder() != found.decoder() => Err(clash(&found.to_string())),

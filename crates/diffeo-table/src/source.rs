@@ -99,6 +99,22 @@ impl Source {
         Ok(Self { label, stream, file: None, watch })
     }
 
+    /// Bytes that are in memory.
+    pub(crate) fn of_bytes(label: &Path, bytes: Vec<u8>) -> Self {
+        let (size, head) = (bytes.len() as u64, bytes[..bytes.len().min(HEAD_BYTES)].to_vec());
+        let mut rest = std::io::Cursor::new(bytes);
+        rest.set_position(head.len() as u64);
+        let stream = Stream {
+            label: label.to_owned(),
+            head,
+            position: 0,
+            rest: Box::new(rest),
+            packing: Packing::Plain,
+            size: Some(size),
+        };
+        Self { label: label.to_owned(), stream, file: None, watch: None }
+    }
+
     /// The first bytes after decompression.
     pub(crate) fn head(&self) -> &[u8] {
         &self.stream.head
@@ -256,11 +272,7 @@ impl Watch {
 fn open_file(path: &Path) -> Result<File> {
     let found = std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
     if found.is_dir() {
-        return Err(Error::new(
-            ErrorKind::Io,
-            "expected a file, found a folder; name a file in it",
-        )
-        .at(path));
+        return Err(Error::new(ErrorKind::Io, "expected a file, found a folder").at(path));
     }
     File::open(path).map_err(|e| Error::io(path, "open", e))
 }

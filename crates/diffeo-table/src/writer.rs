@@ -52,6 +52,12 @@ impl Writer {
                     )
                     .at(path));
                 };
+                if !format.is_written() {
+                    return Err(Error::config(format!(
+                        "{format} can be read, not written; write npy"
+                    ))
+                    .at(path));
+                }
                 let packing = Packing::from_path(path);
                 if packing != Packing::Plain && !(format.is_text() || format == Format::JsonLines) {
                     return Err(Error::config(format!(
@@ -131,6 +137,9 @@ impl Writer {
                 IpcEncoder::start_stream(sink, &schema).map(|e| Box::new(e) as _)
             }
             Format::Npy => NpyEncoder::start(sink, schema.fields().len()).map(|e| Box::new(e) as _),
+            Format::Npz | Format::Idx | Format::Images => {
+                return Err(Error::config(format!("{} can be read, not written", self.format)));
+            }
         };
         encoder.map_err(|failure| self.describe(failure))
     }

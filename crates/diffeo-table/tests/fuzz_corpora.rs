@@ -59,6 +59,21 @@ fn npy() {
 }
 
 #[test]
+fn npz() {
+    replay("npz", tables::npz);
+}
+
+#[test]
+fn idx() {
+    replay("idx", tables::idx);
+}
+
+#[test]
+fn image() {
+    replay("image", tables::image);
+}
+
+#[test]
 fn parquet() {
     replay("parquet", tables::parquet);
 }
@@ -80,6 +95,7 @@ fn save(target: &str, folder: &str, name: &str, bytes: impl AsRef<[u8]>) {
 fn write_seeds() {
     write_text();
     write_npy();
+    write_images();
     write_parquet();
     write_arrow();
 }
@@ -197,6 +213,64 @@ fn write_npy() {
         save("npy", "damaged", name, npy_file(1, &text, data));
     }
     save("npy", "damaged", "header_cut", b"\x93NUMPY\x02\x00\x00\x00\x00\x40");
+}
+
+/// An archive of members that are stored.
+fn archive(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut archive = zip::ZipWriter::new(&mut bytes);
+    let options = zip::write::SimpleFileOptions::default();
+    for (name, member) in members {
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        archive.write_all(member).unwrap();
+    }
+    archive.finish().unwrap();
+    bytes.into_inner()
+}
+
+fn write_images() {
+    let idx = |axes: &[u32], data: &[u8]| {
+        let axes_of = axes.iter().flat_map(|axis| axis.to_be_bytes());
+        [0, 0, 8, axes.len() as u8]
+            .into_iter()
+            .chain(axes_of)
+            .chain(data.to_vec())
+            .collect::<Vec<u8>>()
+    };
+    let bytes: Vec<u8> = (0..12).collect();
+    save("idx", "valid", "images", idx(&[3, 2, 2], &bytes));
+    save("idx", "valid", "labels", idx(&[12], &bytes));
+    save("idx", "valid", "gzip", gzip(&idx(&[2, 6], &bytes)));
+    save("idx", "damaged", "cut", idx(&[3, 2, 2], &bytes[..7]));
+    save("idx", "damaged", "more", idx(&[2, 2, 2], &bytes));
+    save("idx", "damaged", "huge", idx(&[u32::MAX; 4], &bytes));
+    save("idx", "damaged", "header_cut", [0, 0, 8, 3, 0, 0]);
+
+    let npy = |kind: &str, shape: &str, data: &[u8]| {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        npy_file(1, &header, data)
+    };
+    let images = npy("|u1", "(3, 2, 2)", &bytes);
+    let labelled = archive(&[("x", images.clone()), ("y", npy("|i1", "(3,)", &bytes[..3]))]);
+    save("npz", "valid", "labelled", &labelled);
+    save("npz", "valid", "table", archive(&[("x", npy("<i2", "(3, 2)", &bytes))]));
+    save("npz", "damaged", "two", archive(&[("x", images.clone()), ("z", images)]));
+    save("npz", "damaged", "cut", &labelled[..labelled.len() - 30]);
+    save("npz", "damaged", "objects", archive(&[("x", npy("|O", "(3,)", &bytes))]));
+
+    let of = |image: &image::DynamicImage, format| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    let grey = image::GrayImage::from_fn(3, 2, |x, y| image::Luma([(40 * x + 9 * y) as u8])).into();
+    let png = of(&grey, image::ImageFormat::Png);
+    save("image", "valid", "grey", &png);
+    let rgb = of(&grey.to_rgb8().into(), image::ImageFormat::Jpeg);
+    save("image", "valid", "jpeg", rgb);
+    save("image", "damaged", "cut", &png[..png.len() - 16]);
+    save("image", "damaged", "deep", of(&grey.to_luma16().into(), image::ImageFormat::Png));
+    save("image", "damaged", "none", b"none");
 }
 
 fn batch() -> RecordBatch {

@@ -2,7 +2,7 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use diffeo::Result;
+use diffeo::{ImageShape, Result};
 
 /// What each format provides; all of it may panic on damaged files and is only called under [`crate::guard::guarded`].
 pub(crate) trait Decode: Send {
@@ -16,6 +16,10 @@ pub(crate) trait Decode: Send {
     }
     /// Reads only these columns, named by their place in the file and in ascending order, from now on.
     fn project(&mut self, keep: &[usize]) -> Result<()>;
+    /// The shape of the images that the rows are, if that is what they are.
+    fn image(&self) -> Option<ImageShape> {
+        None
+    }
     /// Remarks for the report.
     fn take_notes(&mut self) -> Vec<String> {
         Vec::new()

@@ -2,16 +2,62 @@
 //!
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
-use diffeo::{Error, Result, quoted};
+use diffeo::{Error, ImageShape, Result, quoted};
 
 /// What lies behind the header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NpyHeader {
     pub(crate) kind: NpyKind,
     pub(crate) big_endian: bool,
     pub(crate) fortran: bool,
-    pub(crate) rows: u64,
-    pub(crate) width: u64,
+    /// Lengths of the axes, at least one.
+    pub(crate) axes: Vec<u64>,
+}
+
+impl NpyHeader {
+    pub(crate) fn rows(&self) -> u64 {
+        self.axes[0]
+    }
+
+    /// As NumPy writes a shape: `(60000, 28, 28)`.
+    pub(crate) fn shape(&self) -> String {
+        let axes: Vec<String> = self.axes.iter().map(u64::to_string).collect();
+        format!("({})", axes.join(", "))
+    }
+
+    /// The shape of the images that an array of more than two axes holds.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Data`] for one that holds none.
+    pub(crate) fn image(&self) -> Result<Option<ImageShape>> {
+        const CHANNELS_MAX: u64 = 4;
+        let [height, width, channels] = match self.axes[..] {
+            [_] | [_, _] => return Ok(None),
+            [_, height, width] => [height, width, 1],
+            [_, height, width, channels @ 1..=CHANNELS_MAX] => [height, width, channels],
+            _ => {
+                return Err(Error::data(format!(
+                    "expected rows, rows and columns, or images of shape (n, height, width) or (n, height, width, channels), found shape {}; reshape it, or move the channels to the end",
+                    self.shape()
+                )));
+            }
+        };
+        if self.kind != NpyKind::Uint(1) {
+            return Err(Error::data(format!(
+                "expected images as bytes from 0 to 255 (uint8), found an array of shape {} of another type; convert with x.astype('uint8')",
+                self.shape()
+            )));
+        }
+        let size = |axis: u64| usize::try_from(axis).unwrap_or(usize::MAX);
+        let image = ImageShape::of_bytes(size(height), size(width), size(channels));
+        image.validate().map_err(|e| Error::data(e.message().to_owned()))?;
+        Ok(Some(image))
+    }
+
+    /// Elements of a row; `None` if that overflows.
+    pub(crate) fn width(&self) -> Option<u64> {
+        self.axes[1..].iter().try_fold(1, |width: u64, axis| width.checked_mul(*axis))
+    }
 }
 
 /// Type of the elements.
@@ -79,17 +125,10 @@ pub(crate) fn parse(text: &str) -> Result<NpyHeader> {
         return Err(fault("expected the keys descr, fortran_order and shape"));
     };
     let (kind, big_endian) = element(descr)?;
-    let (rows, width) = match shape[..] {
-        [rows] => (rows, 1),
-        [rows, width] => (rows, width),
-        _ => {
-            return Err(Error::data(format!(
-                "expected an array with one or two axes (rows, columns), found {} axes; reshape it before saving",
-                shape.len()
-            )));
-        }
-    };
-    Ok(NpyHeader { kind, big_endian, fortran, rows, width })
+    if shape.is_empty() {
+        return Err(Error::data("expected an array of at least one axis, found a single number"));
+    }
+    Ok(NpyHeader { kind, big_endian, fortran, axes: shape })
 }
 
 fn element(descr: &str) -> Result<(NpyKind, bool)> {
@@ -208,15 +247,29 @@ mod tests {
                 kind: NpyKind::Float(8),
                 big_endian: false,
                 fortran: false,
-                rows: 3,
-                width: 2
+                axes: vec![3, 2],
             }
         );
         let header = parse("{'descr': '>i2', 'fortran_order': True, 'shape': (7,)}").unwrap();
         assert_eq!(
-            (header.rows, header.width, header.big_endian, header.fortran),
-            (7, 1, true, true)
+            (header.rows(), header.width(), header.big_endian, header.fortran),
+            (7, Some(1), true, true)
         );
+    }
+
+    #[test]
+    fn images_are_bytes_with_their_channels_last() {
+        let image = |kind: &str, shape: &str| {
+            let text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}");
+            parse(&text).unwrap().image()
+        };
+        assert_eq!(image("|u1", "(5, 2)").unwrap(), None);
+        assert_eq!(image("|u1", "(5, 2, 3)").unwrap(), Some(ImageShape::of_bytes(2, 3, 1)));
+        assert_eq!(image("|u1", "(5, 2, 3, 3)").unwrap(), Some(ImageShape::of_bytes(2, 3, 3)));
+        let refused = |kind, shape| image(kind, shape).unwrap_err().to_string();
+        assert!(refused("|u1", "(5, 3, 32, 32)").contains("channels to the end"));
+        assert!(refused("<f4", "(5, 2, 3)").contains("astype"));
+        assert!(refused("|u1", "(5, 0, 3)").contains("expected 1 to"));
     }
 
     #[test]
@@ -231,8 +284,7 @@ mod tests {
             "{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999999,)}",
             "not negative",
         );
-        refused("{'descr': '<f8', 'fortran_order': False, 'shape': ()}", "0 axes");
-        refused("{'descr': '<f8', 'fortran_order': False, 'shape': (1, 2, 3)}", "3 axes");
+        refused("{'descr': '<f8', 'fortran_order': False, 'shape': ()}", "single number");
         refused("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,)}", "named fields");
         refused("{'descr': '<c16', 'fortran_order': False, 'shape': (1,)}", "integers or floats");
         refused("{'descr': '<f8', 'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", "twice");

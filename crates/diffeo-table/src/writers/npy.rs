@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
 
 use arrow_array::RecordBatch;
+use diffeo::{Error, ImageShape, Result, Rows};
 
 use super::{Encode, Failure};
 use crate::numbers::{Allowed, Fault, parse_column};
-use crate::target::Sink;
+use crate::target::{Sink, Target};
 
 /// NumPy pads its headers so that the data starts at a multiple of 64; this leaves room for any number of rows.
 const HEADER_BYTES: usize = 128;
@@ -20,18 +22,18 @@ pub(crate) struct NpyEncoder {
 }
 
 impl NpyEncoder {
-    pub(crate) fn start(sink: Sink, width: usize) -> Result<Self, Failure> {
+    pub(crate) fn start(sink: Sink, width: usize) -> std::result::Result<Self, Failure> {
         let Sink::File(file) = sink else {
             return Err(Failure::Data(diffeo::Error::config("npy needs a regular file")));
         };
         let mut out = BufWriter::with_capacity(1 << 16, file);
-        out.write_all(&header(0, width))?;
+        out.write_all(&header("<f8", &format!("0, {width}")))?;
         Ok(Self { out, rows: 0, width })
     }
 }
 
 impl Encode for NpyEncoder {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+    fn write(&mut self, batch: &RecordBatch) -> std::result::Result<(), Failure> {
         let mut columns = Vec::with_capacity(self.width);
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
             // Scores may be infinite; numbers that are missing are NaN.
@@ -56,19 +58,84 @@ impl Encode for NpyEncoder {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+    fn finish(mut self: Box<Self>) -> std::result::Result<(), Failure> {
         self.out.seek(SeekFrom::Start(0))?;
-        self.out.write_all(&header(self.rows, self.width))?;
+        self.out.write_all(&header("<f8", &format!("{}, {}", self.rows, self.width)))?;
         Ok(self.out.flush()?)
     }
 }
 
-fn header(rows: u64, width: usize) -> Vec<u8> {
+/// Writes images as an array of bytes, `(n, height, width)` or `(n, height, width, channels)`. The file appears whole or not at all.
+pub struct ImageArrayWriter {
+    target: Target,
+    out: BufWriter<File>,
+    image: ImageShape,
+    images: u64,
+}
+
+impl ImageArrayWriter {
+    /// Prepares to write. Without `overwrite` an existing file is refused.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Io`] if the file exists or its folder cannot be written, [`diffeo::ErrorKind::Config`] for numbers that are no bytes.
+    pub fn create(path: &Path, image: ImageShape, overwrite: bool) -> Result<Self> {
+        if image.levels > 256 {
+            return Err(Error::config(format!(
+                "images of {} levels are no bytes; write a table",
+                image.levels
+            )));
+        }
+        let (target, Sink::File(file)) = Target::file(path, overwrite)? else {
+            return Err(Error::config("npy needs a regular file").at(path));
+        };
+        let mut writer =
+            Self { target, out: BufWriter::with_capacity(1 << 16, file), image, images: 0 };
+        writer.write_header()?;
+        Ok(writer)
+    }
+
+    /// Appends images, a row each.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Io`] if writing fails, [`diffeo::ErrorKind::Data`] for a number that is no level of the images.
+    pub fn write(&mut self, images: &Rows) -> Result<()> {
+        let levels = f64::from(self.image.levels);
+        let is_level = |v: &f64| v.fract() == 0.0 && (0.0..levels).contains(v);
+        if let Some(v) = images.values().iter().find(|v| !is_level(v)) {
+            return Err(Error::data(format!("expected whole numbers below {levels}, found {v}")));
+        }
+        let bytes: Vec<u8> = images.values().iter().map(|v| *v as u8).collect();
+        self.out.write_all(&bytes).map_err(|e| self.target.error(e))?;
+        self.images += images.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the file and gives it its name.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; the target is then as it was before.
+    pub fn finish(mut self) -> Result<()> {
+        self.out.seek(SeekFrom::Start(0)).map_err(|e| self.target.error(e))?;
+        self.write_header()?;
+        self.out.flush().map_err(|e| self.target.error(e))?;
+        self.target.publish()
+    }
+
+    fn write_header(&mut self) -> Result<()> {
+        let ImageShape { height, width, channels, .. } = self.image;
+        let mut shape = format!("{}, {height}, {width}", self.images);
+        if channels != 1 {
+            shape.push_str(&format!(", {channels}"));
+        }
+        self.out.write_all(&header("|u1", &shape)).map_err(|e| self.target.error(e))
+    }
+}
+
+fn header(kind: &str, shape: &str) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend_from_slice(&((HEADER_BYTES - 10) as u16).to_le_bytes());
     bytes.extend_from_slice(
-        format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {width}), }}")
-            .as_bytes(),
+        format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}").as_bytes(),
     );
     bytes.resize(HEADER_BYTES - 1, b' ');
     bytes.push(b'\n');

@@ -6,6 +6,7 @@ mod encodings;
 mod files;
 mod formats;
 mod hostile;
+mod images;
 mod kinds;
 mod limits;
 mod numbers;

@@ -1,0 +1,227 @@
+//! A folder of PNG and JPEG files, all of one size; or of folders of such, whose names are the labels. The names of the files are a column, too.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use diffeo::{Error, ErrorKind, ImageShape, Result, quoted};
+use image::{ColorType, DynamicImage, ImageReader, Limits};
+
+use super::decode::{Decode, Decoded};
+use super::images::{FILE, LABEL, batch_of_bytes, schema_of};
+use crate::options::ReadOptions;
+
+/// Extensions of the files that are read.
+const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+/// Most memory that decoding a file may take.
+const DECODE_BYTES: u64 = 1 << 28;
+
+/// Reads a folder.
+pub(crate) struct FolderReader {
+    folder: PathBuf,
+    /// Where they are, and their labels.
+    files: Vec<(PathBuf, String)>,
+    is_labelled: bool,
+    image: ImageShape,
+    schema: SchemaRef,
+    keep: Vec<usize>,
+    next: usize,
+    rows_per_chunk: usize,
+    notes: Vec<String>,
+}
+
+impl FolderReader {
+    /// Looks for the files, and at the first of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if there is none, [`ErrorKind::Io`] if the folder cannot be read.
+    pub(crate) fn open(folder: &Path, options: &ReadOptions) -> Result<Self> {
+        let mut notes = Vec::new();
+        let (mut files, mut folders, mut others) = (Vec::new(), Vec::new(), 0);
+        list(folder, &mut files, &mut folders, &mut others)?;
+        let is_labelled = files.is_empty();
+        let mut files: Vec<(PathBuf, String)> =
+            files.into_iter().map(|path| (path, String::new())).collect();
+        if is_labelled {
+            for (path, label) in &folders {
+                let mut inside = Vec::new();
+                list(path, &mut inside, &mut Vec::new(), &mut others)?;
+                files.extend(inside.into_iter().map(|path| (path, label.clone())));
+            }
+        } else if !folders.is_empty() {
+            notes.push(format!(
+                "{} folders beside the images were left out; folders are labels where there are no images beside them",
+                folders.len()
+            ));
+        }
+        if others > 0 {
+            notes.push(format!("{others} files that are neither PNG nor JPEG were left out"));
+        }
+        let Some((first, _)) = files.first() else {
+            return Err(Error::new(
+                ErrorKind::Io,
+                "expected a file of a table, or a folder of PNG or JPEG files (or of folders of such), found a folder without images",
+            ));
+        };
+        let (image, _) = decode(first)?;
+        let texts: &[&str] = if is_labelled { &[LABEL, FILE] } else { &[FILE] };
+        let schema = Arc::new(schema_of(&image, texts));
+        Ok(Self {
+            folder: folder.to_owned(),
+            is_labelled,
+            keep: (0..schema.fields().len()).collect(),
+            rows_per_chunk: options.rows_per_chunk(image.numbers()),
+            files,
+            image,
+            schema,
+            next: 0,
+            notes,
+        })
+    }
+}
+
+/// Lists the images and the folders of a folder, each by name; hidden ones are left out.
+fn list(
+    folder: &Path,
+    images: &mut Vec<PathBuf>,
+    folders: &mut Vec<(PathBuf, String)>,
+    others: &mut u64,
+) -> Result<()> {
+    let fail = |e| Error::io(folder, "read the folder", e);
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if path.is_dir() {
+            folders.push((path, name));
+        } else if EXTENSIONS.contains(&extension.as_str()) {
+            images.push(path);
+        } else {
+            *others += 1;
+        }
+    }
+    images.sort_unstable();
+    folders.sort_unstable();
+    Ok(())
+}
+
+/// The bytes of a file.
+fn decode(path: &Path) -> Result<(ImageShape, Vec<u8>)> {
+    let bad = |text: String| Error::data(text).at(path);
+    let mut reader = ImageReader::open(path)
+        .and_then(ImageReader::with_guessed_format)
+        .map_err(|e| Error::io(path, "open", e))?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(DECODE_BYTES);
+    reader.limits(limits);
+    let found = reader.decode().map_err(|e| {
+        bad(format!("expected a whole PNG or JPEG file, but it cannot be decoded: {e}"))
+    })?;
+    let (height, width) = (found.height() as usize, found.width() as usize);
+    let opaque = |mut alpha: Box<dyn Iterator<Item = u8> + '_>| alpha.all(|a| a == u8::MAX);
+    let transparent =
+        || bad("the image is transparent in places; lay it on a background first".to_owned());
+    let (channels, bytes) = match found {
+        DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
+        DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
+        DynamicImage::ImageLumaA8(image) => {
+            if !opaque(Box::new(image.pixels().map(|p| p.0[1]))) {
+                return Err(transparent());
+            }
+            (1, image.pixels().map(|p| p.0[0]).collect())
+        }
+        DynamicImage::ImageRgba8(image) => {
+            if !opaque(Box::new(image.pixels().map(|p| p.0[3]))) {
+                return Err(transparent());
+            }
+            (3, image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect())
+        }
+        other => {
+            return Err(bad(format!(
+                "expected 8 bits for each number of a pixel, found {}; convert the image",
+                name(other.color())
+            )));
+        }
+    };
+    let image = ImageShape::of_bytes(height, width, channels);
+    image.validate().map_err(|e| bad(e.message().to_owned()))?;
+    Ok((image, bytes))
+}
+
+fn name(color: ColorType) -> &'static str {
+    match color {
+        ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => "16",
+        _ => "another kind",
+    }
+}
+
+impl Decode for FolderReader {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn image(&self) -> Option<ImageShape> {
+        Some(self.image)
+    }
+
+    fn rows_hint(&self) -> Option<u64> {
+        Some(self.files.len() as u64)
+    }
+
+    fn project(&mut self, keep: &[usize]) -> Result<()> {
+        let schema: Schema = self.schema.project(keep).map_err(|e| Error::data(e.to_string()))?;
+        self.schema = Arc::new(schema);
+        self.keep = keep.iter().filter_map(|&i| self.keep.get(i).copied()).collect();
+        Ok(())
+    }
+
+    fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Decoded>> {
+        let end = self.files.len().min(self.next + self.rows_per_chunk);
+        let files = &self.files[self.next..end];
+        if files.is_empty() {
+            return Ok(None);
+        }
+        self.next = end;
+        let width = self.image.numbers();
+        // Where only the labels are wanted, no file is opened.
+        let is_read = self.keep.iter().any(|&i| i < width);
+        let mut bytes = Vec::with_capacity(if is_read { files.len() * width } else { 0 });
+        for (path, _) in files.iter().filter(|_| is_read) {
+            let (image, pixels) = decode(path)?;
+            if image != self.image {
+                let first = self.files[0].0.file_name().unwrap_or_default().to_string_lossy();
+                return Err(Error::new(
+                    ErrorKind::Data,
+                    format!(
+                        "expected images of one size, {} as in {}, found {image}; scale or crop them, and make all grey or all colour",
+                        self.image,
+                        quoted(&first)
+                    ),
+                )
+                .at(path));
+            }
+            bytes.extend_from_slice(&pixels);
+        }
+        if !is_read {
+            bytes.resize(files.len() * width, 0);
+        }
+        let inside = |path: &Path| {
+            let name = path.strip_prefix(&self.folder).unwrap_or(path);
+            name.to_string_lossy().into_owned()
+        };
+        let names = files.iter().map(|(path, _)| inside(path)).collect();
+        let mut texts: Vec<Vec<String>> = vec![names];
+        if self.is_labelled {
+            texts.insert(0, files.iter().map(|(_, label)| label.clone()).collect());
+        }
+        let batch = batch_of_bytes(self.schema.clone(), (&bytes, width), &texts, &self.keep)?;
+        Ok(Some(Decoded { batch, lines: None }))
+    }
+}

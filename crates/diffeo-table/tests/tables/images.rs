@@ -1,0 +1,221 @@
+//! Images: arrays, archives of arrays, IDX files and folders.
+
+use std::io::Write;
+use std::path::Path;
+
+use diffeo::ImageShape;
+use diffeo_table::{
+    Format, ImageArrayWriter, Input, MemoryLimit, ReadOptions, Reader, read_rows, read_table,
+};
+use image::{DynamicImage, GrayImage, LumaA, Rgb, RgbImage};
+
+fn open(path: &Path) -> diffeo::Result<Reader> {
+    Reader::open(&Input::Path(path.to_owned()), &ReadOptions::default())
+}
+
+fn fault(path: &Path) -> String {
+    let read = || -> diffeo::Result<()> {
+        let mut reader = open(path)?;
+        while reader.next_chunk()?.is_some() {}
+        Ok(())
+    };
+    read().unwrap_err().to_string()
+}
+
+/// The numbers of all images, and their labels.
+fn read(path: &Path) -> (Vec<f64>, Vec<String>) {
+    let mut reader = open(path).unwrap();
+    let columns = reader.image().unwrap().columns();
+    let labelled = reader.columns().iter().any(|name| name == "label");
+    let (rows, _) = read_rows(
+        &Input::Path(path.to_owned()),
+        &columns,
+        &ReadOptions::default(),
+        MemoryLimit::unlimited(),
+    )
+    .unwrap();
+    let mut labels = Vec::new();
+    if labelled {
+        reader.select(&["label".to_owned()]).unwrap();
+        while let Some(chunk) = reader.next_chunk().unwrap() {
+            let found = chunk.numbers(&["label".to_owned()]).unwrap();
+            labels.extend(found.values().iter().map(f64::to_string));
+        }
+    }
+    (rows.into_values(), labels)
+}
+
+fn npy(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+fn idx(axes: &[u32], data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, axes.len() as u8];
+    axes.iter().for_each(|axis| bytes.extend(axis.to_be_bytes()));
+    bytes.extend(data);
+    bytes
+}
+
+fn npz(path: &Path, members: &[(&str, Vec<u8>)]) {
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    for (i, (name, bytes)) in members.iter().enumerate() {
+        let method = match i % 2 {
+            0 => zip::CompressionMethod::Stored,
+            _ => zip::CompressionMethod::Deflated,
+        };
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn arrays_of_bytes_with_three_axes_or_more_are_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    let data: Vec<u8> = (0..24).collect();
+    for (shape, image) in [
+        ("(4, 2, 3)", ImageShape::of_bytes(2, 3, 1)),
+        ("(2, 2, 2, 3)", ImageShape::of_bytes(2, 2, 3)),
+        ("(3, 1, 8)", ImageShape::of_bytes(1, 8, 1)),
+    ] {
+        std::fs::write(&path, npy("|u1", shape, &data)).unwrap();
+        assert_eq!(open(&path).unwrap().image(), Some(image));
+        assert!(read(&path).0.into_iter().eq((0..24).map(f64::from)));
+    }
+    std::fs::write(&path, npy("|u1", "(12, 2)", &data)).unwrap();
+    assert_eq!(open(&path).unwrap().image(), None);
+    std::fs::write(&path, npy("|u1", "(2, 3, 2, 2)", &data[..24])).unwrap();
+    assert_eq!(open(&path).unwrap().image(), Some(ImageShape::of_bytes(3, 2, 2)));
+    std::fs::write(&path, npy("<f4", "(3, 1, 2)", &data)).unwrap();
+    assert!(fault(&path).contains("astype('uint8')"));
+    std::fs::write(&path, npy("|u1", "(5, 2, 3)", &data)).unwrap();
+    assert!(fault(&path).contains("cut short"));
+}
+
+#[test]
+fn written_arrays_are_read_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    let image = ImageShape::of_bytes(2, 2, 3);
+    let rows = diffeo::Rows::new((0..24).map(f64::from).collect(), 12).unwrap();
+    let mut writer = ImageArrayWriter::create(&path, image, false).unwrap();
+    writer.write(&rows).unwrap();
+    writer.write(&rows).unwrap();
+    assert!(!path.exists(), "nothing before the end");
+    writer.finish().unwrap();
+    assert_eq!(open(&path).unwrap().image(), Some(image));
+    assert_eq!(read(&path).0, [rows.values(), rows.values()].concat());
+    assert!(ImageArrayWriter::create(&path, image, false).is_err());
+}
+
+#[test]
+fn idx_files_have_the_labels_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("some-images-idx3-ubyte");
+    let labels = folder.path().join("some-labels-idx1-ubyte");
+    let data: Vec<u8> = (0..12).collect();
+    std::fs::write(&path, idx(&[3, 2, 2], &data)).unwrap();
+    let reader = open(&path).unwrap();
+    assert_eq!(reader.format(), Format::Idx);
+    assert_eq!(reader.image(), Some(ImageShape::of_bytes(2, 2, 1)));
+    assert_eq!(reader.columns().len(), 4);
+    std::fs::write(&labels, idx(&[3], &[7, 0, 255])).unwrap();
+    let (found, of) = read(&path);
+    assert!(found.into_iter().eq((0..12).map(f64::from)));
+    assert_eq!(of, ["7", "0", "255"]);
+    std::fs::write(&labels, idx(&[2], &[7, 0])).unwrap();
+    assert!(fault(&path).contains("for each of the 3 images, found 2"));
+    std::fs::write(&labels, idx(&[3], &[7, 0])).unwrap();
+    assert!(fault(&path).contains("expected 3 labels"));
+    std::fs::remove_file(&labels).unwrap();
+    std::fs::write(&path, idx(&[3, 2, 2], &data[..11])).unwrap();
+    assert!(fault(&path).contains("cut short"));
+    std::fs::write(&path, &idx(&[3, 2, 2], &data)[..10]).unwrap();
+    assert!(fault(&path).contains("cut short"));
+}
+
+#[test]
+fn archives_have_one_array_of_images_and_their_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let images = npy("|u1", "(3, 2, 2)", &(0..12).collect::<Vec<u8>>());
+    let labels = npy("<i2", "(3,)", &[4, 0, 255, 255, 6, 0]);
+    npz(&path, &[("y", labels.clone()), ("x", images.clone())]);
+    assert_eq!(open(&path).unwrap().format(), Format::Npz);
+    let (found, of) = read(&path);
+    assert!(found.into_iter().eq((0..12).map(f64::from)));
+    assert_eq!(of, ["4", "-1", "6"]);
+    npz(&path, &[("train", images.clone()), ("test", images)]);
+    let found = fault(&path);
+    assert!(found.contains("\"train\" (3, 2, 2)") && found.contains("by itself"), "{found}");
+    npz(&path, &[("table", npy("<i2", "(1, 3)", &[4, 0, 255, 255, 6, 0]))]);
+    let table = read_table(
+        &Input::Path(path.clone()),
+        None,
+        &ReadOptions::default(),
+        MemoryLimit::unlimited(),
+    );
+    assert_eq!(table.unwrap().rows.values(), [4.0, -1.0, 6.0]);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(fault(&path).contains("damaged"), "{}", fault(&path));
+}
+
+#[test]
+fn folders_hold_images_of_one_size_and_folders_of_them_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let grey = |v: u8| GrayImage::from_fn(3, 2, |x, y| image::Luma([v + (x + 3 * y) as u8]));
+    std::fs::create_dir(at("dog")).unwrap();
+    std::fs::create_dir(at("cat")).unwrap();
+    grey(10).save(at("dog/b.png")).unwrap();
+    grey(20).save(at("cat/a.png")).unwrap();
+    std::fs::write(at("cat/notes.txt"), "none").unwrap();
+    let mut reader = open(folder.path()).unwrap();
+    assert_eq!(reader.image(), Some(ImageShape::of_bytes(2, 3, 1)));
+    assert_eq!(reader.columns()[6..], ["label", "file"]);
+    assert!(reader.report().notes[0].contains("1 files that are neither"));
+    let chunk = reader.next_chunk().unwrap().unwrap();
+    let pixels: Vec<String> = reader.columns()[..6].to_vec();
+    let found = chunk.numbers(&pixels).unwrap();
+    assert_eq!(found.row(0), [20.0, 21.0, 22.0, 23.0, 24.0, 25.0]);
+    assert!(chunk.without_columns(&pixels).unwrap().columns() == ["label", "file"]);
+
+    grey(0).save(at("top.png")).unwrap();
+    let reader = open(folder.path()).unwrap();
+    assert!(reader.columns().len() == 7 && reader.report().notes[0].contains("2 folders"));
+    let opaque = image::GrayAlphaImage::from_pixel(3, 2, LumaA([9, 255]));
+    opaque.save(at("upper.png")).unwrap();
+    assert_eq!(read(folder.path()).0[6..], [9.0; 6]);
+    RgbImage::from_pixel(3, 2, Rgb([1, 2, 3])).save(at("v.jpg")).unwrap();
+    let found = fault(folder.path());
+    assert!(found.contains("v.jpg") && found.contains("2 x 3 x 3"), "{found}");
+    std::fs::remove_file(at("v.jpg")).unwrap();
+    image::GrayAlphaImage::from_pixel(3, 2, LumaA([9, 7])).save(at("w.png")).unwrap();
+    assert!(fault(folder.path()).contains("transparent"));
+    let deep = DynamicImage::new_luma16(3, 2);
+    deep.save(at("w.png")).unwrap();
+    assert!(fault(folder.path()).contains("8 bits"));
+    let whole = std::fs::read(at("top.png")).unwrap();
+    std::fs::write(at("w.png"), &whole[..whole.len() - 20]).unwrap();
+    assert!(fault(folder.path()).contains("cannot be decoded"), "{}", fault(folder.path()));
+    std::fs::write(at("w.png"), "not an image").unwrap();
+    assert!(fault(folder.path()).contains("w.png"));
+}
+
+#[test]
+fn a_folder_without_images_and_single_images_are_refused_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(fault(folder.path()).contains("PNG or JPEG"));
+    let path = folder.path().join("one.png");
+    GrayImage::new(3, 2).save(&path).unwrap();
+    assert!(fault(&path).contains("name the folder"));
+}
