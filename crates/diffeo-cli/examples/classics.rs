@@ -188,7 +188,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = arguments.next().ok_or("expected a folder, then models")?;
     let folder = Path::new(&folder);
     let named: Vec<Preset> = arguments.map(|name| name.parse()).collect::<diffeo::Result<_>>()?;
-    let presets = if named.is_empty() { Preset::ALL.to_vec() } else { named };
+    let presets = if named.is_empty() { Preset::of_tables().collect() } else { named };
     std::fs::create_dir_all(folder)?;
     let (mut names, mut densities) = (vec!["target"], Vec::new());
     for preset in presets {

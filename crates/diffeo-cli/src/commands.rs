@@ -4,6 +4,7 @@ mod check;
 mod control;
 mod evaluate;
 mod fit;
+mod images;
 mod inspect;
 mod journal;
 mod model;

@@ -83,7 +83,8 @@ pub(crate) fn encode_picture(picture: &Picture) -> Vec<u8> {
         .expect("a picture has at least one pixel and as many bytes as its size says")
 }
 
-fn encode(
+/// Pixels of bytes as a PNG.
+pub(crate) fn encode(
     width: u32,
     height: u32,
     colour: png::ColorType,

@@ -11,7 +11,7 @@ use super::{ReadArgs, exit_codes};
 use crate::columns::{ColumnList, CountList, NameList};
 use crate::duration::Span;
 
-/// Fit a density to a table and write the model.
+/// Fit a density to a table, or to images, and write the model.
 ///
 /// Reads all rows, decides what each column may hold (numbers, categories, booleans, dates) and prints that choice,
 /// trains a flow with early stopping on held-out rows, and writes one model file. No option is needed for a good fit: the
@@ -28,6 +28,8 @@ use crate::duration::Span;
      diffeo fit train.csv --model auto --max-time 30m --out m.safetensors\n  \
      diffeo fit train.csv --valid valid.csv --max-time 10m --log train.jsonl --out m.safetensors\n  \
      diffeo fit train.csv --out m.safetensors --resume\n  \
+     diffeo fit photos/ --epochs 20 --out m.safetensors\n  \
+     diffeo fit train-images-idx3-ubyte.gz --context label --out m.safetensors\n  \
      diffeo fit --config run.toml\n\n\
      Kinds of columns:\n  \
      real, positive          any number, numbers above 0\n  \
@@ -44,7 +46,8 @@ use crate::duration::Span;
     exit_codes!()
 ))]
 pub(crate) struct FitArgs {
-    /// Table to fit: CSV, TSV (also .gz, .zst), Parquet, Arrow IPC, npy; - is stdin
+    /// Table to fit: CSV, TSV (also .gz, .zst), Parquet, Arrow IPC, npy; - is stdin. Or images: a folder of PNG and JPEG files (or of folders, which
+    /// are then labels), an npy or npz array of bytes (n, height, width[, channels]), an IDX file such as those of MNIST
     #[arg(value_name = "DATA")]
     pub(crate) data: Option<PathBuf>,
     /// Model file to write
@@ -87,6 +90,9 @@ pub(crate) struct FitArgs {
     /// Leave out columns that hold one value only, instead of refusing them
     #[arg(long, help_heading = "Data")]
     pub(crate) drop_constant: bool,
+    /// How many values a number of an image may have, from 0 on [default: 256]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Data")]
+    pub(crate) levels: Option<i128>,
     /// Most memory for the table, such as 4G [default: a third of what is free]
     #[arg(long, value_name = "SIZE", help_heading = "Data")]
     pub(crate) max_memory: Option<String>,
@@ -128,6 +134,9 @@ pub(crate) struct FitArgs {
     /// Or learn, to find the edges in the rows, each column with noise of its own size; or learn=equal, if all have the same [default: learn for gnf]
     #[arg(long, value_name = "FILE|learn", help_heading = "Model")]
     pub(crate) graph: Option<PathBuf>,
+    /// Side of a patch, of a model that takes images in patches [default: 4, or what divides both sides]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) patch: Option<i128>,
     #[arg(long, value_name = "NAME", help_heading = "Model", help = order_help())]
     pub(crate) order: Option<String>,
     #[arg(long, value_name = "NAME", help_heading = "Model", help = base_help())]
@@ -214,9 +223,10 @@ pub(crate) enum ResumeMode {
 fn model_help() -> String {
     let each = Preset::ALL.map(|preset| format!("{preset} ({})", preset.summary()));
     format!(
-        "Kind of flow: {}; auto tries a few of them on short runs, in at most a third of --max-time, and fits the best by validation [default: {}]",
+        "Kind of flow: {}; auto tries a few of them on short runs, in at most a third of --max-time, and fits the best by validation [default: {}; for images {}]",
         each.join(", "),
-        Preset::default()
+        Preset::default(),
+        Preset::TarFlow
     )
 }
 

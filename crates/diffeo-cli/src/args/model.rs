@@ -55,7 +55,7 @@ pub(crate) struct ScoreArgs {
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo evaluate model.safetensors test.csv\n  \
      diffeo evaluate model.safetensors test.csv --json\n\n\
-     JSON keys: rows, dims, log_prob_mean, log_prob_stderr, bits_per_dim\n\n",
+     JSON keys: rows, dims, log_prob_mean, log_prob_stderr, bits_per_dim, bits_per_dim_stderr, draws\n\n",
     exit_codes!()
 ))]
 pub(crate) struct EvaluateArgs {
@@ -68,6 +68,9 @@ pub(crate) struct EvaluateArgs {
     /// Column of row weights, 0 or more: how much each row stands for
     #[arg(long, value_name = "NAME")]
     pub(crate) weight: Option<String>,
+    /// Draws of noise for each image, of a model of images: what is printed is a bound, which comes nearer to the truth with them [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) draws: Option<i128>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 }
@@ -97,7 +100,7 @@ pub(crate) struct CheckArgs {
     /// Column of row weights, 0 or more: rows are kept with a probability in proportion
     #[arg(long, value_name = "NAME")]
     pub(crate) weight: Option<String>,
-    /// Rows to sample, and most rows of DATA to use, drawn at random [default: 10000]
+    /// Rows to sample, and most rows of DATA to use, drawn at random [default: 10000; of images 1000]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) rows: Option<i128>,
     /// Seed of the test points [default: 0, so that a check repeats]
@@ -173,5 +176,11 @@ pub(crate) enum PlotKind {
     Loss,
     Density,
     Calibration,
+    /// Of a model of images: samples, beside DATA if it is given.
+    Images,
+    /// Of a model of images: from one image of DATA to another, in the space of the base.
+    Interpolation,
+    /// Of a model of images: the same draws at several temperatures.
+    Temperature,
     All,
 }

@@ -17,7 +17,8 @@ use crate::columns::ConditionList;
     "Examples:\n  diffeo sample model.safetensors -n 10000 --out samples.parquet\n  \
      diffeo sample model.safetensors -n 5 --seed 1 --with-log-prob\n  \
      diffeo sample model.safetensors -n 1000 --where 'age>=18,town=Paris' --out adults.csv\n  \
-     diffeo sample model.safetensors --context cities.csv --repeats 100 --out samples.csv\n\n",
+     diffeo sample model.safetensors --context cities.csv --repeats 100 --out samples.csv\n  \
+     diffeo sample digits.safetensors -n 64 --temperature 0.9 --out sheet.png\n\n",
     exit_codes!()
 ))]
 pub(crate) struct SampleArgs {
@@ -27,7 +28,8 @@ pub(crate) struct SampleArgs {
     /// Rows to draw
     #[arg(short = 'n', long = "rows", value_name = "N", allow_negative_numbers = true)]
     pub(crate) rows: Option<i128>,
-    /// Table to write; its name decides the format (.csv, .tsv, .parquet, .arrow, .npy); - is CSV on stdout [default: -]
+    /// Table to write; its name decides the format (.csv, .tsv, .parquet, .arrow, .npy); - is CSV on stdout [default: -]. Of a model of images also a
+    /// sheet of all (.png, .svg), a folder of PNG files (a name that ends in /), or an array of bytes, (n, height, width[, channels]) (.npy)
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Replace an existing output file

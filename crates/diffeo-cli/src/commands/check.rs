@@ -13,6 +13,8 @@ use crate::{exit, options};
 
 /// Rows of data to use and to draw.
 const ROWS: u64 = 10_000;
+/// The same of images, which have many more numbers.
+const IMAGES: u64 = 1_000;
 const ROWS_MIN: u64 = 100;
 const ROWS_MAX: u64 = 10_000_000;
 
@@ -22,12 +24,14 @@ pub(super) fn run(args: &CheckArgs, common: &Common, console: &Console) -> Resul
     options::device(common, &mut faults)?;
     let model = options::required("MODEL", args.model.as_ref(), &mut faults);
     let read = options::read_options(&args.read, &mut faults);
-    let rows = faults.count("--rows", args.rows, ROWS_MIN, ROWS_MAX).unwrap_or(ROWS);
+    let rows = faults.count("--rows", args.rows, ROWS_MIN, ROWS_MAX);
     let seed = options::seed(args.seed, &mut faults).unwrap_or(0);
     let threads = options::threads(common, &mut faults);
     faults.finish()?;
 
     let loaded = Loaded::open(&model)?.weighted_by(args.weight.as_ref());
+    let usual = if loaded.model.schema().image.is_some() { IMAGES } else { ROWS };
+    let rows = rows.unwrap_or(usual);
     let data = match &args.data {
         Some(path) => {
             let reader = loaded.open_table(&Input::from_arg(path), &read, true)?;

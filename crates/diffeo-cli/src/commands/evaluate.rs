@@ -10,6 +10,9 @@ use crate::output::{Console, Report};
 use crate::progress::{Progress, grouped};
 use crate::{options, signals};
 
+/// Most draws of noise for an image.
+const DRAWS_MAX: u64 = 1 << 20;
+
 /// Runs `diffeo evaluate`.
 pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Result<Report> {
     let mut faults = Faults::default();
@@ -18,9 +21,16 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
     let data = options::required("DATA", args.data.as_ref(), &mut faults);
     let read = options::read_options(&args.read, &mut faults);
     let threads = options::threads(common, &mut faults);
+    let draws = faults.count("--draws", args.draws, 1, DRAWS_MAX);
     faults.finish()?;
 
-    let loaded = Loaded::open(&model)?.weighted_by(args.weight.as_ref());
+    let mut loaded = Loaded::open(&model)?.weighted_by(args.weight.as_ref());
+    if let Some(draws) = draws {
+        let points = usize::try_from(draws).unwrap_or(usize::MAX);
+        loaded.model = loaded.model.with_noise_points(points).map_err(|_| {
+            Error::config("--draws: is about models of images; a probability has no noise here")
+        })?;
+    }
     let mut reader = loaded.open_table(&Input::from_arg(data), &read, true)?;
     let (mut likelihood, mut progress) = (Likelihood::default(), Progress::new(console));
     signals::defer()?;
@@ -39,17 +49,25 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
     if likelihood.rows() == 0 {
         return Err(Error::data("every row has weight 0; at least one must count"));
     }
-    Ok(report(&likelihood, loaded.columns.len()))
+    let image = loaded.model.schema().image;
+    Ok(report(&likelihood, loaded.columns.len(), image.map(|_| draws.unwrap_or(1))))
 }
 
-fn report(likelihood: &Likelihood, dims: usize) -> Report {
+/// `draws` of noise for each row, of a model of images.
+fn report(likelihood: &Likelihood, dims: usize, draws: Option<u64>) -> Report {
     let (mean, stderr) = (likelihood.mean(), likelihood.standard_error());
     let bits = likelihood.bits_per_dim(dims);
+    let bits_stderr = stderr / (dims as f64 * std::f64::consts::LN_2);
     let mut report = Report::default();
     report.line(format!(
         "log-likelihood  {mean:.4} ± {stderr:.4} nats per row (mean ± standard error)"
     ));
-    report.line(format!("bits per dim    {bits:.4}"));
+    match draws {
+        None => report.line(format!("bits per dim    {bits:.4}")),
+        Some(draws) => report.line(format!(
+            "bits per dim    {bits:.4} ± {bits_stderr:.4} (on average an upper bound of the true number, by {draws} draws of noise an image)"
+        )),
+    }
     report.line(format!("rows            {}", grouped(likelihood.rows())));
     report.line(format!("dims            {dims}"));
     if mean == f64::NEG_INFINITY {
@@ -63,6 +81,8 @@ fn report(likelihood: &Likelihood, dims: usize) -> Report {
     report.number("log_prob_mean", mean);
     report.number("log_prob_stderr", stderr);
     report.number("bits_per_dim", bits);
+    report.number("bits_per_dim_stderr", bits_stderr);
+    draws.iter().for_each(|draws| report.key("draws", *draws));
     report.key("rows_outside_support", likelihood.rows_outside_support());
     report
 }

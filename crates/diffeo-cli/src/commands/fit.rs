@@ -1,5 +1,6 @@
 //! `diffeo fit`: a table in, a model out.
 
+mod images;
 mod selection;
 mod tables;
 mod training;
@@ -164,7 +165,10 @@ fn start(
         wanted.parents(&prepared.schema, &prepared.data, training.seed, console)
     };
     let parents = graph.map(parents).transpose()?;
-    let candidates = candidates(plan, &prepared, training.seed, parents, console);
+    let candidates = match prepared.schema.image {
+        Some(_) => images::candidates(plan, training.seed)?,
+        None => candidates(plan, &prepared, training.seed, parents, console),
+    };
     // Those that are tried are all trained alike.
     let usual = candidates.first().map(|candidate| Loss::of(candidate.preset));
     training.loss = training.loss.or(usual);
@@ -355,13 +359,19 @@ fn report(model: &Model, plan: &Plan, reason: StopReason, files: &Files) -> Repo
         report.number("seconds", summary.seconds);
         report.number("valid_log_prob_mean", summary.valid_log_prob_mean);
         report.key("best_step", summary.best_step);
-        let score = match plan.rows_valid {
-            0 => "without validation rows".to_string(),
-            rows => format!(
+        let numbers = model.schema().image.map(|image| image.numbers() as f64);
+        let score = match (plan.rows_valid, numbers) {
+            (0, _) => "without validation rows".to_string(),
+            (rows, None) => format!(
                 "validation log-likelihood {:.4} nats per row ({} rows)",
                 summary.valid_log_prob_mean,
                 grouped(rows)
             ),
+            (rows, Some(numbers)) => {
+                let bits = -summary.valid_log_prob_mean / numbers / std::f64::consts::LN_2;
+                report.number("valid_bits_per_dim", bits);
+                format!("validation {bits:.4} bits per dimension ({} images)", grouped(rows))
+            }
         };
         if let Some(evaluations) = summary.evaluations {
             report.number("evaluations", evaluations);

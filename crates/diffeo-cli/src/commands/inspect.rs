@@ -46,7 +46,10 @@ fn head(report: &mut Report, parts: &ModelParts, damage: &[String]) {
     let bytes: u64 = parts.tensors.iter().map(|t| t.data.len() as u64).sum();
     let (columns, context) = (parts.schema.columns.len(), parts.schema.context.len());
     let given = if context == 0 { String::new() } else { format!(", given {context} more") };
-    report.line(format!("density of {columns} columns{given}"));
+    match parts.schema.image {
+        Some(image) => report.line(format!("density of images, {image}{given}")),
+        None => report.line(format!("density of {columns} columns{given}")),
+    }
     report.line(format!(
         "{} parameters in {} tensors, {} ({})",
         grouped(parameters),
@@ -78,12 +81,17 @@ fn schema(report: &mut Report, parts: &ModelParts) {
         columns.iter().map(row).collect::<Vec<_>>()
     };
     let (schema, units) = (&parts.schema, &parts.units);
-    let mut rows = names(&schema.columns, &units.columns, |c| usize::from(c.has_number()), "");
+    let mut rows = match schema.image {
+        Some(_) => Vec::new(),
+        None => names(&schema.columns, &units.columns, |c| usize::from(c.has_number()), ""),
+    };
     rows.extend(names(&schema.context, &units.context, Column::context_width, "context"));
     let more = rows.len().saturating_sub(COLUMNS_LISTED);
     rows.truncate(COLUMNS_LISTED);
-    report.line("\ncolumns");
-    report.table(&rows);
+    if !rows.is_empty() {
+        report.line("\ncolumns");
+        report.table(&rows);
+    }
     if more > 0 {
         report.line(format!("  and {more} more (see --json)"));
     }

@@ -2,12 +2,15 @@
 
 mod calibration;
 mod density;
+mod images;
 
 use std::path::{Path, PathBuf};
 
 use diffeo::check::{CheckData, CheckOptions, posterior_ranks};
 use diffeo::train::Loss;
-use diffeo::{Column, ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
+use diffeo::{
+    Column, ColumnKind, Error, ErrorKind, ImageShape, Model, Result, Rows, SampleOptions, quoted,
+};
 use diffeo_plot::{
     CalibrationConfig, Figure, FigureFormat, LossCurveConfig, LossPoint, MarginalsConfig, Matrix,
     PairsConfig, PlotError, draw_calibration, draw_loss_curve, draw_marginals, draw_pairs,
@@ -78,11 +81,17 @@ pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result
             )
         })
         .collect::<Result<_>>()?;
-    let scene = Scene::gather(args, &plan, loaded, console)?;
+    let scene = match loaded.model.schema().image {
+        None => Drawn::Columns(Scene::gather(args, &plan, loaded, console)?),
+        Some(image) => Drawn::Images(gallery(args, &plan, loaded, image, console)?),
+    };
     let mut report = Report::default();
     let mut figures = Vec::new();
     for (kind, path) in kinds.iter().zip(&paths) {
-        let figure = scene.draw(*kind, console)?;
+        let figure = match &scene {
+            Drawn::Columns(scene) => scene.draw(*kind, console)?,
+            Drawn::Images(gallery) => gallery.draw(*kind)?,
+        };
         figure.notes().iter().for_each(|note| console.note(note));
         figure.save(path).map_err(|e| plot_error(e).at(path))?;
         let text = path.to_string_lossy();
@@ -90,8 +99,36 @@ pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result
         figures.push(serde_json::json!({ "kind": name(*kind), "path": text }));
     }
     report.key("figures", figures);
-    report.key("rows", scene.samples.len());
+    let rows = match &scene {
+        Drawn::Columns(scene) => scene.samples.len(),
+        Drawn::Images(gallery) => gallery.rows,
+    };
+    report.key("rows", rows);
     Ok(report)
+}
+
+/// What figures are drawn of.
+enum Drawn {
+    Columns(Scene),
+    Images(images::Gallery),
+}
+
+fn gallery(
+    args: &PlotArgs,
+    plan: &Plan,
+    loaded: Loaded,
+    image: ImageShape,
+    console: &Console,
+) -> Result<images::Gallery> {
+    let rows = images::rows(args, plan.rows);
+    let data = args.data.as_ref().map(|path| {
+        let reader = loaded.open_table(&Input::from_arg(path), &plan.read, true)?;
+        loaded.gather(reader, rows as u64, console)
+    });
+    let data = data.transpose()?;
+    let options =
+        SampleOptions { seed: plan.seed, threads: plan.threads, ..SampleOptions::default() };
+    Ok(images::Gallery { loaded, image, data, options, rows })
 }
 
 fn plan(args: &PlotArgs, common: &Common) -> Result<Plan> {
@@ -124,6 +161,9 @@ pub(super) fn check_format(path: &Path) -> Result<()> {
 
 /// The pictures to draw.
 fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
+    if loaded.model.schema().image.is_some() {
+        return images::kinds(args, loaded);
+    }
     let mut columns = loaded.model.schema().columns.iter();
     let two = loaded.columns.len() == 2 && columns.all(Column::is_number_alone);
     let flat = two && loaded.context.is_empty();
@@ -131,6 +171,9 @@ fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
     let kind = args.kind.unwrap_or(if flat { PlotKind::Density } else { PlotKind::Pairs });
     let refuse = |message: &str| Err(Error::config(format!("--kind {}: {message}", name(kind))));
     match kind {
+        PlotKind::Images | PlotKind::Interpolation | PlotKind::Temperature => {
+            refuse("is for models of images, and this is one of columns")
+        }
         PlotKind::Density if !two => refuse(
             "the density is drawn for models of two columns of numbers, without point masses or missing values; see --kind pairs for others",
         ),
@@ -163,6 +206,9 @@ fn name(kind: PlotKind) -> &'static str {
         PlotKind::Loss => "loss",
         PlotKind::Density => "density",
         PlotKind::Calibration => "calibration",
+        PlotKind::Images => "images",
+        PlotKind::Interpolation => "interpolation",
+        PlotKind::Temperature => "temperature",
         PlotKind::All => "all",
     }
 }
@@ -288,9 +334,7 @@ impl Scene {
                 };
                 return self.draw_calibration(data);
             }
-            PlotKind::Pairs | PlotKind::All => {
-                draw_pairs(&PairsConfig::new(&self.columns, data, samples))
-            }
+            _ => draw_pairs(&PairsConfig::new(&self.columns, data, samples)),
         };
         figure.map_err(plot_error)
     }
@@ -344,7 +388,7 @@ fn matrix(rows: &Rows) -> Result<Matrix<'_>> {
     Matrix::new(rows.values(), rows.width()).map_err(plot_error)
 }
 
-fn plot_error(error: PlotError) -> Error {
+pub(super) fn plot_error(error: PlotError) -> Error {
     let kind = match &error {
         PlotError::Shape(_) => ErrorKind::Shape,
         PlotError::Format(_) => ErrorKind::Config,

@@ -1,5 +1,6 @@
 //! `diffeo sample`: new rows, written as they are drawn.
 
+mod images;
 mod region;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use diffeo::inference::{Estimate, RejectionOptions};
 use diffeo::{Column, Error, Result, Rows, SampleOptions, Schema, quoted};
 use diffeo_table::{Chunk, Input, Output, ReadOptions, Reader, Writer};
 
+use self::images::{Gallery, To};
 use self::region::Region;
 use super::model::{Loaded, say_warnings};
 use super::score::{LOG_PROB, checked_output, output};
@@ -57,7 +59,7 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
         with_log_prob: args.with_log_prob,
         completes: args.given.is_some(),
         columns: schema.context.iter().chain(&schema.columns).cloned().collect(),
-        writer: Writer::create(&plan.out, None, args.force)?,
+        sink: sink(args, &plan, &loaded)?,
         progress: Progress::new(console),
         started: Instant::now(),
     };
@@ -66,7 +68,7 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
         Some(path) => sampler.draw_for(path.clone(), &plan, console)?,
     }
     let rows = sampler.options.first_row;
-    sampler.writer.finish()?;
+    sampler.sink.finish()?;
     drop(sampler.progress);
     console.note(format!("{} rows drawn with seed {seed}", grouped(rows)));
     let mut report = Report::default();
@@ -108,14 +110,57 @@ fn plan(args: &SampleArgs, common: &Common, console: &Console) -> Result<Plan> {
         seed: options::seed(args.seed, &mut faults),
         read: read_options(args, &mut faults),
         threads: options::threads(common, &mut faults),
-        out: output(args.out.as_deref(), common.json, &mut faults),
+        out: match To::of(args.out.as_deref()) {
+            Some(to) if !to.is_of_tables() => Output::Path(args.out.clone().unwrap_or_default()),
+            _ => output(args.out.as_deref(), common.json, &mut faults),
+        },
         model,
     };
     faults.finish()?;
     let inputs: Vec<_> =
         [&plan.model].into_iter().chain(conditions(args)).map(PathBuf::as_path).collect();
+    if matches!(To::of(args.out.as_deref()), Some(To::Folder(_))) {
+        return Ok(plan);
+    }
     let out = checked_output(plan.out.clone(), &inputs, args.force, console)?;
     Ok(Plan { out, ..plan })
+}
+
+/// Where rows go.
+enum Sink {
+    Table(Writer),
+    Images(Gallery),
+}
+
+impl Sink {
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Table(writer) => writer.finish(),
+            Self::Images(gallery) => gallery.finish(),
+        }
+    }
+}
+
+/// Opens the output: one of images, if the model is of such and its name says so.
+fn sink(args: &SampleArgs, plan: &Plan, loaded: &Loaded) -> Result<Sink> {
+    let path = match &plan.out {
+        Output::Path(path) => Some(path.as_path()),
+        Output::Stdout(_) => None,
+    };
+    match (To::of(path), loaded.model.schema().image) {
+        (Some(to), Some(image)) if !(to.is_of_tables() && args.with_log_prob) => {
+            if args.with_log_prob {
+                return Err(Error::config(
+                    "--with-log-prob has no place among images; write a table, such as .parquet",
+                ));
+            }
+            Gallery::create(to, image, args.force).map(Sink::Images)
+        }
+        (Some(to), None) if !to.is_of_tables() => Err(Error::config(
+            "--out: a picture or a folder is for models of images, and this is one of columns; name a table",
+        )),
+        _ => Writer::create(&plan.out, None, args.force).map(Sink::Table),
+    }
 }
 
 /// The table whose rows are to be drawn for.
@@ -187,7 +232,7 @@ struct Sampler<'a> {
     completes: bool,
     /// The columns of the output: context, then samples.
     columns: Vec<Column>,
-    writer: Writer,
+    sink: Sink,
     progress: Progress,
     started: Instant,
     /// Where the rows must lie, if not anywhere.
@@ -292,6 +337,13 @@ impl Sampler<'_> {
     fn write(&mut self, n: usize, context: Option<&Rows>, given: Option<&Rows>) -> Result<()> {
         signals::check()?;
         let (rows, log_prob) = self.next(n, context, given)?;
+        let writer = match &mut self.sink {
+            Sink::Table(writer) => writer,
+            Sink::Images(gallery) => {
+                gallery.write(&rows)?;
+                return self.count(n);
+            }
+        };
         let mut values = Vec::with_capacity(n * self.columns.len());
         for row in 0..n {
             values.extend_from_slice(context.map_or(&[], |c| c.row(row)));
@@ -299,7 +351,12 @@ impl Sampler<'_> {
         }
         let rows = Rows::new(values, self.columns.len())?;
         let more: Vec<_> = log_prob.into_iter().map(|values| (LOG_PROB, values)).collect();
-        self.writer.write(&Chunk::from_columns(&self.columns, &rows, &more)?)?;
+        writer.write(&Chunk::from_columns(&self.columns, &rows, &more)?)?;
+        self.count(n)
+    }
+
+    /// Says that `n` more rows are written.
+    fn count(&mut self, n: usize) -> Result<()> {
         self.options.first_row += n as u64;
         let (drawn, elapsed) = (self.options.first_row, self.started.elapsed());
         self.progress.update(|| format!("{} rows drawn  {}", grouped(drawn), rate(drawn, elapsed)));

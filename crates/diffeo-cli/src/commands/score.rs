@@ -178,6 +178,10 @@ fn score(
     let log_prob = loaded.model.log_prob(&x, context.as_ref(), threads)?;
     counts.add(&log_prob, &nonfinite);
     let mut scored = without(reader, chunk, LOG_PROB)?;
+    if loaded.model.schema().image.is_some() {
+        // The images are where they were; a table of their pixels is of no use.
+        scored = scored.without_columns(&loaded.columns)?;
+    }
     scored = scored.with_column(LOG_PROB, log_prob.clone())?;
     if args.verify {
         let error = loaded.model.round_trip_error(&x, context.as_ref(), threads)?;

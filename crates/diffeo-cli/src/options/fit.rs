@@ -7,7 +7,9 @@ use std::time::Duration;
 use diffeo::monotone::RationalQuadratic;
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Change, FitOptions, Loss, ValidationChoice};
-use diffeo::{BaseSpec, EmbeddingSpec, Precision, Preset, PresetOptions, Result, quoted};
+use diffeo::{
+    BaseSpec, EmbeddingSpec, ImageShape, Precision, Preset, PresetOptions, Result, quoted,
+};
 use diffeo_table::{Input, ReadOptions};
 
 use crate::args::{Common, FitArgs, Missing, ResumeMode};
@@ -62,6 +64,8 @@ pub(crate) struct FitPlan {
     pub(crate) checkpoint_every: Option<u64>,
     pub(crate) resume: Option<ResumeMode>,
     pub(crate) changes: Vec<Change>,
+    /// Levels of a number of an image.
+    pub(crate) levels: Option<u32>,
 }
 
 /// Checks every option of `fit`.
@@ -108,6 +112,9 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
         checkpoint_every: faults.count("--checkpoint-every", args.checkpoint_every, 1, u64::MAX),
         resume: args.resume,
         changes: changes(args, &mut faults),
+        levels: faults
+            .count("--levels", args.levels, 2, 256)
+            .and_then(|levels| u32::try_from(levels).ok()),
         args: args.clone(),
     };
     faults.finish()?;
@@ -207,6 +214,8 @@ fn shape(args: &FitArgs, faults: &mut Faults) -> PresetOptions {
     if let Some(n) = faults.count("--bins", args.bins, 2, RationalQuadratic::BINS_MAX as u64) {
         shape.bins = narrow(n);
     }
+    let side = ImageShape::NUMBERS_MAX as u64;
+    shape.patch = faults.count("--patch", args.patch, 1, side).map(narrow);
     faults.positive("--bound", args.bound);
     shape.bound = args.bound.unwrap_or(shape.bound);
     if let Some(widths) = &args.hidden {

@@ -7,6 +7,7 @@ use diffeo_table::{
     read_wanted,
 };
 
+use super::images;
 use crate::commands::model::is_read_once;
 use crate::memory;
 use crate::options::fit::{FitPlan, Valid};
@@ -21,6 +22,9 @@ pub(super) struct Prepared {
 
 /// Reads the tables and prints the schema that was chosen.
 pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
+    if let Some(image) = images::shape(plan)? {
+        return images::prepare(image, plan, console);
+    }
     let args = &plan.args;
     let context = args.context.as_ref().map(|list| list.0.clone()).unwrap_or_default();
     let columns = match &args.columns {
@@ -49,13 +53,7 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
     names.extend(args.weight.clone());
     let rows = if table.names == names { table.rows } else { table.columns(&names)? };
     let data = training_data(rows, &schema)?;
-    let validation = match &plan.valid {
-        Valid::Table(path) => {
-            let rows = read_validation(&Input::Path(path.clone()), &schema, plan, console)?;
-            Some(ValidationChoice::Given(training_data(rows, &schema)?))
-        }
-        _ => None,
-    };
+    let validation = validation(&schema, plan, console)?;
     Ok(Prepared { schema, data, validation })
 }
 
@@ -70,7 +68,12 @@ pub(super) fn of_table(error: Error, data: &Input) -> Error {
 }
 
 /// Reads the columns that are needed from the table to fit.
-fn read(columns: &[Wish], context: &[Wish], plan: &FitPlan, console: &Console) -> Result<Table> {
+pub(super) fn read(
+    columns: &[Wish],
+    context: &[Wish],
+    plan: &FitPlan,
+    console: &Console,
+) -> Result<Table> {
     let holes = plan.read.missing == Missing::Model;
     let wanted = |(name, wish): &Wish| Wanted {
         kind: wish.as_ref().map(|wish| wish.kind),
@@ -85,8 +88,19 @@ fn read(columns: &[Wish], context: &[Wish], plan: &FitPlan, console: &Console) -
     Ok(table)
 }
 
-/// Reads the rows that decide when to stop.
-fn read_validation(
+/// The rows that decide when to stop, if they are in a table of their own.
+pub(super) fn validation(
+    schema: &Schema,
+    plan: &FitPlan,
+    console: &Console,
+) -> Result<Option<ValidationChoice>> {
+    let Valid::Table(path) = &plan.valid else { return Ok(None) };
+    let rows = read_known(&Input::Path(path.clone()), schema, plan, console)?;
+    Ok(Some(ValidationChoice::Given(training_data(rows, schema)?)))
+}
+
+/// Reads the rows of columns that are known.
+pub(super) fn read_known(
     input: &Input,
     schema: &Schema,
     plan: &FitPlan,
@@ -172,7 +186,7 @@ fn check_dequantized(columns: &[Wish], plan: &FitPlan) -> Result<()> {
 }
 
 /// Cuts rows into what is modelled, what it is conditioned on, and the weights.
-fn training_data(rows: Rows, schema: &Schema) -> Result<TrainingData> {
+pub(super) fn training_data(rows: Rows, schema: &Schema) -> Result<TrainingData> {
     let (modelled, given) = (schema.columns.len(), schema.context.len());
     if modelled == rows.width() {
         return Ok(TrainingData { x: rows, context: None, weights: None });
@@ -187,12 +201,15 @@ fn training_data(rows: Rows, schema: &Schema) -> Result<TrainingData> {
 }
 
 /// Prints what each column was taken for.
-fn announce(schema: &Schema, console: &Console) {
+pub(super) fn announce(schema: &Schema, console: &Console) {
     let list = |columns: &[Column]| {
         let item = |c: &Column| format!("{}={}", crate::columns::list_item(&c.name), c.describe());
         columns.iter().map(item).collect::<Vec<_>>().join(",")
     };
-    console.note(format!("columns {}", list(&schema.columns)));
+    match schema.image {
+        Some(image) => console.note(format!("images {image}")),
+        None => console.note(format!("columns {}", list(&schema.columns))),
+    }
     if !schema.context.is_empty() {
         console.note(format!("context {}", list(&schema.context)));
     }

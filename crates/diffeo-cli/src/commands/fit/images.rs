@@ -1,0 +1,95 @@
+//! Reads the images of a fit, and says which model fits them.
+
+use diffeo::train::Candidate;
+use diffeo::{Error, ImageShape, Preset, PresetOptions, Result, Schema, quoted};
+use diffeo_table::{IMAGE_LABEL, InferOptions, Reader, Wish, infer_schema_with};
+
+use super::tables::{Prepared, announce, of_table, read, read_known, training_data, validation};
+use crate::commands::model::is_read_once;
+use crate::options::fit::{Choice, FitPlan};
+use crate::output::Console;
+
+/// The shape of the images, if the data are such and no columns of them are named.
+pub(super) fn shape(plan: &FitPlan) -> Result<Option<ImageShape>> {
+    if plan.args.columns.is_some() || is_read_once(&plan.data) {
+        return Ok(None);
+    }
+    let image = Reader::open(&plan.data, &plan.read)?.image();
+    match (image, plan.levels) {
+        (None, Some(_)) => {
+            Err(of_table(Error::data("--levels is about images, and this is a table"), &plan.data))
+        }
+        (None, None) => Ok(None),
+        (Some(image), levels) => {
+            Ok(Some(ImageShape { levels: levels.unwrap_or(image.levels), ..image }))
+        }
+    }
+}
+
+/// Reads the images, and what they are conditioned on.
+pub(super) fn prepare(image: ImageShape, plan: &FitPlan, console: &Console) -> Result<Prepared> {
+    let args = &plan.args;
+    let of_columns = [
+        ("--exclude", args.exclude.is_some()),
+        ("--dequantize", args.dequantize.is_some()),
+        ("--any-subset", args.any_subset),
+        ("--drop-constant", args.drop_constant),
+        ("--graph", args.graph.is_some()),
+    ];
+    if let Some((name, _)) = of_columns.iter().find(|(_, is_given)| *is_given) {
+        return Err(Error::config(format!(
+            "{name} is about the columns of a table; images are modelled whole"
+        )));
+    }
+    let schema = Schema::images(image).given(context(plan, console)?);
+    announce(&schema, console);
+    let rows = read_known(&plan.data, &schema, plan, console)?;
+    let data = training_data(rows, &schema)?;
+    let validation = validation(&schema, plan, console)?;
+    Ok(Prepared { schema, data, validation })
+}
+
+/// What the columns beside the images hold that the model is given.
+fn context(plan: &FitPlan, console: &Console) -> Result<Vec<diffeo::Column>> {
+    let wish = |(name, wish): &Wish| match wish {
+        None if name == IMAGE_LABEL => Ok((name.clone(), Some("category".parse()?))),
+        wish => Ok((name.clone(), wish.clone())),
+    };
+    let wishes = plan.args.context.iter().flat_map(|list| &list.0).map(wish);
+    let wishes: Vec<Wish> = wishes.collect::<Result<_>>()?;
+    if wishes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pixels = wishes.iter().find(|(name, _)| name.starts_with("y0x"));
+    if let Some((name, _)) = pixels {
+        return Err(Error::config(format!(
+            "--context: {} is a pixel of the images that are modelled",
+            quoted(name)
+        )));
+    }
+    let table = read(&wishes, &[], plan, console)?;
+    let (schema, notes) = infer_schema_with(&table, &wishes, &[], &InferOptions::default())
+        .map_err(|e| of_table(e, &plan.data))?;
+    notes.iter().filter(|note| note.warning).for_each(|note| console.warn(note.to_string()));
+    Ok(schema.columns)
+}
+
+/// The model that was asked for.
+pub(super) fn candidates(plan: &FitPlan, seed: u64) -> Result<Vec<Candidate>> {
+    let preset = match (plan.choice, &plan.args.model) {
+        (Choice::Auto, _) => {
+            return Err(Error::config(format!(
+                "--model auto tries models of tables; for images name one, such as {}",
+                Preset::TarFlow
+            )));
+        }
+        (Choice::Named(_), None) => Preset::TarFlow,
+        (Choice::Named(preset), Some(_)) => preset,
+    };
+    let usual = PresetOptions::for_images();
+    let transforms = match plan.args.transforms {
+        None if preset.is_of_images() => usual.transforms,
+        _ => plan.shape.transforms,
+    };
+    Ok(vec![Candidate::new(preset, PresetOptions { seed, transforms, ..plan.shape.clone() })])
+}

@@ -1,0 +1,191 @@
+//! Pictures of models of images.
+
+use diffeo::{Error, ImageShape, Result, Rows, SampleOptions};
+use diffeo_plot::{Figure, ImageGrid, draw_images};
+
+use super::{PlotKind, draw_loss, name, plot_error};
+use crate::args::PlotArgs;
+use crate::commands::images::{bytes, of_bytes};
+use crate::commands::model::{Batch, Loaded};
+
+/// Images drawn where no number is asked for, and the most.
+const IMAGES: usize = 64;
+const IMAGES_MAX: usize = 1024;
+/// Images from one to another, and how many such lines.
+const STOPS: usize = 10;
+const LINES: usize = 8;
+/// Temperatures of a strip.
+const TEMPERATURES: [f64; 7] = [0.0, 0.3, 0.6, 0.8, 0.9, 1.0, 1.2];
+/// Width of the page.
+const PAGE: f64 = 720.0;
+
+/// What is drawn.
+pub(super) struct Gallery {
+    pub(super) loaded: Loaded,
+    pub(super) image: ImageShape,
+    /// Images of the data, if there are any.
+    pub(super) data: Option<Batch>,
+    pub(super) options: SampleOptions,
+    pub(super) rows: usize,
+}
+
+/// The pictures to draw of a model of images.
+pub(super) fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
+    let trained = loaded.model.summary.as_ref().is_some_and(|summary| !summary.history.is_empty());
+    let kind = args.kind.unwrap_or(PlotKind::Images);
+    let refuse = |message: &str| Err(Error::config(format!("--kind {}: {message}", name(kind))));
+    match kind {
+        PlotKind::Pairs | PlotKind::Marginals | PlotKind::Density | PlotKind::Calibration => {
+            refuse("is for models of columns, and this is one of images; see --kind images")
+        }
+        PlotKind::Loss if !trained => refuse("the model has no training history"),
+        PlotKind::Interpolation if args.data.is_none() => {
+            refuse("goes from one image of DATA to another; give some")
+        }
+        PlotKind::All => Ok([
+            (PlotKind::Images, true),
+            (PlotKind::Interpolation, args.data.is_some()),
+            (PlotKind::Temperature, true),
+            (PlotKind::Loss, trained),
+        ]
+        .into_iter()
+        .filter_map(|(kind, possible)| possible.then_some(kind))
+        .collect()),
+        kind => Ok(vec![kind]),
+    }
+}
+
+/// How many images to draw.
+pub(super) fn rows(args: &PlotArgs, asked: u64) -> usize {
+    match args.rows {
+        None => IMAGES,
+        Some(_) => usize::try_from(asked).unwrap_or(IMAGES_MAX).min(IMAGES_MAX),
+    }
+}
+
+impl Gallery {
+    pub(super) fn draw(&self, kind: PlotKind) -> Result<Figure> {
+        match kind {
+            PlotKind::Loss => draw_loss(&self.loaded.model),
+            PlotKind::Interpolation => self.interpolate(),
+            PlotKind::Temperature => self.heat(),
+            _ => self.beside(),
+        }
+    }
+
+    /// The contexts of the first `n` images of the data, again and again.
+    fn context(&self, n: usize) -> Result<Option<Rows>> {
+        if self.loaded.context.is_empty() {
+            return Ok(None);
+        }
+        match self.data.as_ref().and_then(|data| data.context.as_ref()) {
+            Some(context) if !context.is_empty() => {
+                let rows: Vec<usize> = (0..n).map(|i| i % context.len()).collect();
+                Ok(Some(context.select(&rows)))
+            }
+            _ => Err(Error::config(
+                "the model is conditional: give images with its context columns as DATA",
+            )),
+        }
+    }
+
+    fn sample(&self, n: usize, temperature: f64) -> Result<Vec<u8>> {
+        let options = SampleOptions { temperature, ..self.options.clone() };
+        let rows = self.loaded.model.sample(n, self.context(n)?.as_ref(), &options)?;
+        Ok(bytes(&rows, &self.image))
+    }
+
+    /// Samples, beside images of the data if there are any.
+    fn beside(&self) -> Result<Figure> {
+        let samples = self.sample(self.rows, self.options.temperature)?;
+        let across = (self.rows as f64).sqrt().ceil() as usize;
+        let grid = |heading: &str, bytes| ImageGrid {
+            heading: heading.to_owned(),
+            across,
+            images: of_bytes(bytes, &self.image),
+        };
+        let data = self.data.as_ref().map(|data| {
+            let n = data.x.len().min(self.rows);
+            bytes(&data.x.slice(0..n), &self.image)
+        });
+        let mut grids: Vec<ImageGrid<'_>> = data.iter().map(|data| grid("data", data)).collect();
+        grids.push(grid("samples", &samples));
+        let beside = grids.len();
+        draw_images(&grids, "", (PAGE, beside)).map_err(plot_error)
+    }
+
+    /// From one image of the data to the next, along the circle through their places in the base.
+    fn interpolate(&self) -> Result<Figure> {
+        let Some(data) = self.data.as_ref().filter(|data| data.x.len() > 1) else {
+            return Err(Error::config(
+                "--kind interpolation: expected at least two images of DATA",
+            ));
+        };
+        let (model, threads) = (&self.loaded.model, self.options.threads);
+        let lines = LINES.min(data.x.len() / 2);
+        let x = data.x.slice(0..2 * lines);
+        let context = self.context(2 * lines)?;
+        let (z, _) = model.to_base(&x, context.as_ref(), threads)?;
+        let mut way = Vec::with_capacity(lines * STOPS * z.width());
+        let mut given = Vec::new();
+        for line in 0..lines {
+            let (from, to) = (z.row(2 * line), z.row(2 * line + 1));
+            for stop in 0..STOPS {
+                way.extend(between(from, to, stop as f64 / (STOPS - 1) as f64));
+                // The context of the nearer end.
+                given.push(2 * line + usize::from(2 * stop >= STOPS));
+            }
+        }
+        let context = context.map(|context| context.select(&given));
+        let (rows, _) = model.to_data(&Rows::new(way, z.width())?, context.as_ref(), threads)?;
+        let levels = rows.values().iter().map(|v| v.floor()).collect();
+        let found = bytes(&Rows::new(levels, rows.width())?, &self.image);
+        let images = of_bytes(&found, &self.image);
+        let grid = ImageGrid { heading: String::new(), across: STOPS, images };
+        let title = "From one image to another, through the base";
+        draw_images(&[grid], title, (PAGE, 1)).map_err(plot_error)
+    }
+
+    /// The same draws at several temperatures.
+    fn heat(&self) -> Result<Figure> {
+        let strips = TEMPERATURES.iter().map(|t| self.sample(STOPS, *t));
+        let strips = strips.collect::<Result<Vec<_>>>()?;
+        let grid = |(t, bytes): (&f64, &Vec<u8>)| (format!("temperature {t}"), bytes.clone());
+        let strips: Vec<(String, Vec<u8>)> = TEMPERATURES.iter().zip(&strips).map(grid).collect();
+        let grids: Vec<ImageGrid<'_>> = strips
+            .iter()
+            .map(|(heading, bytes)| ImageGrid {
+                heading: heading.clone(),
+                across: STOPS,
+                images: of_bytes(bytes, &self.image),
+            })
+            .collect();
+        draw_images(&grids, "", (PAGE, 1)).map_err(plot_error)
+    }
+}
+
+/// A point between two of a standard normal, at the share `t` of the way, as far from the middle as points of a normal are (spherical interpolation).
+fn between(a: &[f64], b: &[f64], t: f64) -> Vec<f64> {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE);
+    let angle = cosine.clamp(-1.0, 1.0).acos();
+    let [p, q] = match angle.sin() {
+        sin if sin > 1e-6 => [((1.0 - t) * angle).sin() / sin, (t * angle).sin() / sin],
+        _ => [1.0 - t, t],
+    };
+    a.iter().zip(b).map(|(a, b)| p * a + q * b).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_between_two_points_keeps_its_distance_from_the_middle() {
+        let (a, b) = ([3.0, 0.0], [0.0, 3.0]);
+        assert_eq!(between(&a, &b, 0.0), a);
+        let middle = between(&a, &b, 0.5);
+        assert!((middle[0].hypot(middle[1]) - 3.0).abs() < 1e-12, "{middle:?}");
+        assert_eq!(between(&a, &a, 0.5), a);
+    }
+}

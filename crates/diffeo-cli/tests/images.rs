@@ -1,0 +1,132 @@
+//! Images as a process meets them: from a file to a model, scores, sheets and files again.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::{Ran, names, run_in};
+
+const SMALL: &str =
+    "--transforms 2 --hidden 12 --bins 4 --steps 20 --batch 32 --threads 1 --seed 1";
+
+/// Bytes of an npy file of images.
+fn npy(shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+/// Images of 4 x 4 numbers, bright to the left or to the right, and as an IDX pair with which it is.
+fn write_images(folder: &Path) {
+    let side = |i: usize| i * 7 % 3 % 2;
+    let pixel = |i: usize, j: usize| {
+        let is_bright = (j % 4 < 2) == (side(i) == 0);
+        (if is_bright { 200 } else { 0 } + (i * 31 + j * 17) % 40) as u8
+    };
+    let data: Vec<u8> = (0..120).flat_map(|i| (0..16).map(move |j| pixel(i, j))).collect();
+    fs::write(folder.join("images.npy"), npy("(120, 4, 4)", &data)).expect("written");
+    let mut idx = vec![0, 0, 8, 3, 0, 0, 0, 120, 0, 0, 0, 4, 0, 0, 0, 4];
+    idx.extend(&data);
+    fs::write(folder.join("images-idx3-ubyte"), idx).expect("written");
+    let mut idx = vec![0, 0, 8, 1, 0, 0, 0, 120];
+    idx.extend((0..120).map(|i| side(i) as u8));
+    fs::write(folder.join("labels-idx1-ubyte"), idx).expect("written");
+}
+
+fn run(folder: &Path, line: &str) -> Ran {
+    let ran = run_in(folder, line);
+    eprintln!("{line}\n{}{}", ran.stderr, ran.stdout);
+    ran
+}
+
+#[test]
+fn images_become_a_model_and_models_images() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write_images(folder);
+    let fitted = run(folder, &format!("fit images.npy --out m.safetensors {SMALL}"));
+    fitted.expect(0, &["images 4 x 4"]);
+    let found = run(folder, "evaluate m.safetensors images.npy --json").expect(0, &[]).json();
+    let [bits, draws] = ["bits_per_dim", "draws"].map(|key| found[key].as_f64().expect("a number"));
+    assert!(bits < 8.0 && draws == 1.0, "{found}");
+    let more = run(folder, "evaluate m.safetensors images.npy --draws 8 --json").json();
+    let [of_eight, eight] =
+        ["bits_per_dim", "draws"].map(|key| more[key].as_f64().expect("a number"));
+    assert!(eight == 8.0 && of_eight != bits && (of_eight - bits).abs() < 0.05, "{more} {found}");
+    run(folder, "inspect m.safetensors").expect(0, &[]);
+
+    // A score has no use for a table of pixels.
+    run(folder, "score m.safetensors images.npy --out s.csv").expect(0, &[]);
+    let scores = fs::read_to_string(folder.join("s.csv")).expect("read");
+    assert!(scores.starts_with("log_prob\n") && scores.lines().count() == 121, "{scores}");
+
+    run(folder, "sample m.safetensors -n 9 --seed 1 --out sheet.png").expect(0, &[]);
+    run(folder, "sample m.safetensors -n 3 --seed 1 --out many/").expect(0, &[]);
+    assert_eq!(names(&folder.join("many")), ["000001.png", "000002.png", "000003.png"]);
+    run(folder, "sample m.safetensors -n 3 --seed 1 --out many/").expect(5, &["not empty"]);
+    run(folder, "sample m.safetensors -n 50 --seed 1 --out again.npy").expect(0, &[]);
+    let files = run(folder, "score m.safetensors many --out f.csv");
+    files.expect(0, &[]);
+    let scores = fs::read_to_string(folder.join("f.csv")).expect("read");
+    assert!(scores.starts_with("file,log_prob\n000001.png,"), "{scores}");
+    // The same draws, as files and as an array.
+    run(folder, "score m.safetensors again.npy --out a.csv").expect(0, &[]);
+    let array = fs::read_to_string(folder.join("a.csv")).expect("read");
+    let of_file = scores.lines().nth(1).expect("a row").split(',').nth(1);
+    assert_eq!(array.lines().nth(1), of_file);
+
+    let drawn = run(folder, "plot m.safetensors images.npy --kind all --rows 9 --out p.png");
+    drawn.expect(0, &[]);
+    for kind in ["images", "interpolation", "temperature", "loss"] {
+        assert!(folder.join(format!("p-{kind}.png")).exists(), "{kind}");
+    }
+    run(folder, "plot m.safetensors --kind pairs --out q.png").expect(2, &["--kind images"]);
+    run(folder, "check m.safetensors images.npy").expect_one_of(&[0, 1]);
+}
+
+#[test]
+fn a_model_of_classes_draws_what_it_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write_images(folder);
+    let line = format!("fit images-idx3-ubyte --context label --out m.safetensors {SMALL}");
+    let line = line.replace("--steps 20", "--steps 200 --lr 0.005");
+    run(folder, &line).expect(0, &["context label=category"]);
+    fs::write(folder.join("ask.csv"), "label\n0\n1\n").expect("written");
+    run(folder, "sample m.safetensors --context ask.csv --repeats 20 --seed 1 --out s.csv")
+        .expect(0, &[]);
+    let text = fs::read_to_string(folder.join("s.csv")).expect("read");
+    let left = |line: &str| -> bool {
+        let cells: Vec<f64> =
+            line.split(',').skip(1).map(|c| c.parse().expect("a number")).collect();
+        let sum =
+            |half: usize| (0..16).filter(|j| j % 4 / 2 == half).map(|j| cells[j]).sum::<f64>();
+        sum(0) > sum(1)
+    };
+    let right = text.lines().skip(1).filter(|line| left(line) == line.starts_with("0,")).count();
+    assert!(right >= 38, "{right} of 40: {text}");
+    run(folder, "plot m.safetensors images-idx3-ubyte --kind all --rows 4 --out p.png")
+        .expect(0, &[]);
+    run(folder, "plot m.safetensors --out q.png").expect(2, &["conditional"]);
+}
+
+#[test]
+fn what_is_about_tables_is_refused_with_images() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write_images(folder);
+    let fit = |more: &str| run(folder, &format!("fit images.npy --out m.safetensors {more}"));
+    fit("--any-subset").expect(2, &["images are modelled whole"]);
+    fit("--model auto").expect(2, &["tarflow"]);
+    fit("--levels 16").expect(3, &["y0x0"]);
+    fit("--patch 3").expect(2, &["use 4"]);
+    fs::write(folder.join("t.csv"), "a,b\n1,2\n3,4\n5,7\n").expect("written");
+    run(folder, "fit t.csv --out m.safetensors --levels 16").expect(3, &["images"]);
+    run(folder, "fit t.csv --out m.safetensors --model tarflow").expect(2, &["images"]);
+    assert!(!folder.join("m.safetensors").exists());
+}
