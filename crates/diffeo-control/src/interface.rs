@@ -82,7 +82,7 @@ impl Interface {
 
     /// The columns of a policy: those of an action, given those of an observation.
     pub fn schema(&self) -> Schema {
-        Schema { columns: self.action.columns(true), context: self.observation.columns(false) }
+        Schema::new(self.action.columns(true), self.observation.columns(false))
     }
 }
 

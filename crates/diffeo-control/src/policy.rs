@@ -78,9 +78,10 @@ impl FromStr for PolicyKind {
     fn from_str(text: &str) -> Result<Self> {
         match text.parse::<Preset>() {
             Ok(Preset::Gaussian) => Ok(Self::Gaussian),
-            Ok(preset) => Ok(Self::Flow(preset)),
-            Err(_) => {
-                let names = Preset::ALL.map(Preset::name).join(", ");
+            Ok(preset) if !preset.is_of_images() => Ok(Self::Flow(preset)),
+            _ => {
+                let names: Vec<&str> = Preset::of_tables().map(Preset::name).collect();
+                let names = names.join(", ");
                 Err(Error::config(format!(
                     "policy {} is unknown; choose one of {names}",
                     quoted(text)
