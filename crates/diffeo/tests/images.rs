@@ -82,7 +82,7 @@ fn uniform_bytes_still_take_eight_bits_after_training() {
 #[test]
 fn all_images_together_have_probability_one_and_bounds_rise_to_it() {
     let image = shape(1, 2, 1, 16);
-    let model = tarflow(image, 2, 0.15);
+    let model = tarflow(image, 2, 0.06);
     let all: Vec<f64> = (0..256).flat_map(|i| [f64::from(i / 16), f64::from(i % 16)]).collect();
     let all = rows(all, 2);
     let by = |points: usize| {
@@ -92,12 +92,12 @@ fn all_images_together_have_probability_one_and_bounds_rise_to_it() {
     let exact = by(4000);
     let total: f64 = exact.iter().map(|p| p.exp()).sum();
     assert!((total - 1.0).abs() < 0.005, "{total}");
-    // In proportion to what is likely.
+    // In proportion to what is likely. (A wilder flow has mass in corners of cells that uniform points do not find.)
     let mean = |bound: &[f64]| exact.iter().zip(bound).map(|(p, b)| p.exp() * b).sum::<f64>();
-    let bounds: Vec<f64> = [1, 4, 16, 64].map(|points| mean(&by(points))).to_vec();
+    let bounds: Vec<f64> = [1, 8, 1024].map(|points| mean(&by(points))).to_vec();
     let truth = mean(&exact);
     assert!(bounds.is_sorted() && bounds[0] < truth - 0.01, "{bounds:?} {truth}");
-    assert!(bounds[3] < truth + 1e-3 && truth - bounds[3] < 0.02, "{bounds:?} {truth}");
+    assert!(bounds[2] < truth + 1e-3 && truth - bounds[2] < 0.005, "{bounds:?} {truth}");
     assert!(model.with_noise_points(0).is_err());
 }
 

@@ -126,7 +126,9 @@ pub(crate) fn parse(text: &str) -> Result<NpyHeader> {
     };
     let (kind, big_endian) = element(descr)?;
     if shape.is_empty() {
-        return Err(Error::data("expected an array of at least one axis, found a single number"));
+        return Err(Error::data(
+            "expected an array of at least one axis, found 0 axes: a single number",
+        ));
     }
     Ok(NpyHeader { kind, big_endian, fortran, axes: shape })
 }
