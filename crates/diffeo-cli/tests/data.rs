@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use support::{Ran, TINY, at, folder, names, run_in};
+use support::{Ran, TINY, at, folder, names, npy, run_in};
 
 /// A table, the arguments after `fit FILE --out m.safetensors`, the exit code, and what stderr must hold.
 struct Case<'a> {
@@ -54,17 +54,6 @@ fn table(head: &str, rows: usize, third: impl Fn(usize) -> String) -> Vec<u8> {
         format!("{a:.4},{b:.4}{}\n", third(i))
     };
     (format!("{head}\n") + &(0..rows).map(row).collect::<String>()).into_bytes()
-}
-
-/// Bytes of an npy file of version 1.
-fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-    let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
-    let header = format!("{header:<117}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(data);
-    bytes
 }
 
 #[test]

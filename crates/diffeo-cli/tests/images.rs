@@ -5,21 +5,10 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{Ran, names, run_in};
+use support::{Ran, names, npy, run_in};
 
 const SMALL: &str =
     "--transforms 2 --hidden 12 --bins 4 --steps 20 --batch 32 --threads 1 --seed 1";
-
-/// Bytes of an npy file of images.
-fn npy(shape: &str, data: &[u8]) -> Vec<u8> {
-    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
-    let header = format!("{header:<117}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(data);
-    bytes
-}
 
 /// Images of 4 x 4 numbers, bright to the left or to the right, and as an IDX pair with which it is.
 fn write_images(folder: &Path) {
@@ -29,7 +18,7 @@ fn write_images(folder: &Path) {
         (if is_bright { 200 } else { 0 } + (i * 31 + j * 17) % 40) as u8
     };
     let data: Vec<u8> = (0..120).flat_map(|i| (0..16).map(move |j| pixel(i, j))).collect();
-    fs::write(folder.join("images.npy"), npy("(120, 4, 4)", &data)).expect("written");
+    fs::write(folder.join("images.npy"), npy("'|u1'", "(120, 4, 4)", &data)).expect("written");
     let mut idx = vec![0, 0, 8, 3, 0, 0, 0, 120, 0, 0, 0, 4, 0, 0, 0, 4];
     idx.extend(&data);
     fs::write(folder.join("images-idx3-ubyte"), idx).expect("written");

@@ -65,7 +65,8 @@ fn report(likelihood: &Likelihood, dims: usize, draws: Option<u64>) -> Report {
     match draws {
         None => report.line(format!("bits per dim    {bits:.4}")),
         Some(draws) => report.line(format!(
-            "bits per dim    {bits:.4} ± {bits_stderr:.4} (on average an upper bound of the true number, by {draws} draws of noise an image)"
+            "bits per dim    {bits:.4} ± {bits_stderr:.4} (on average an upper bound of the true number, by {draws} draw{} of noise an image)",
+            if draws == 1 { "" } else { "s" }
         )),
     }
     report.line(format!("rows            {}", grouped(likelihood.rows())));

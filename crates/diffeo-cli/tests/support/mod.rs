@@ -103,6 +103,17 @@ pub(crate) fn write_table(path: &Path, rows: usize, seed: u64) {
     std::fs::write(path, text).expect("written");
 }
 
+/// Bytes of an npy file of version 1.
+pub(crate) fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
 /// Options of a fit that takes a second.
 pub(crate) const TINY: &str =
     "--model maf --transforms 2 --hidden 8 --steps 30 --batch 64 --threads 1 --quiet";

@@ -17,7 +17,7 @@ pub(crate) fn npy(header: &str, data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn header(descr: &str, fortran: &str, shape: &str) -> String {
+pub(crate) fn header(descr: &str, fortran: &str, shape: &str) -> String {
     format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}\n")
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::binary_files;
 use diffeo::ImageShape;
 use diffeo_table::{
     Format, ImageArrayWriter, Input, MemoryLimit, ReadOptions, Reader, read_rows, read_table,
@@ -46,13 +47,7 @@ fn read(path: &Path) -> (Vec<f64>, Vec<String>) {
 }
 
 fn npy(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
-    let header = format!("{header:<117}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(data);
-    bytes
+    binary_files::npy(&binary_files::header(kind, "False", shape), data)
 }
 
 fn idx(axes: &[u32], data: &[u8]) -> Vec<u8> {

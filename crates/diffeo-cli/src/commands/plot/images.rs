@@ -150,16 +150,12 @@ impl Gallery {
     fn heat(&self) -> Result<Figure> {
         let strips = TEMPERATURES.iter().map(|t| self.sample(STOPS, *t));
         let strips = strips.collect::<Result<Vec<_>>>()?;
-        let grid = |(t, bytes): (&f64, &Vec<u8>)| (format!("temperature {t}"), bytes.clone());
-        let strips: Vec<(String, Vec<u8>)> = TEMPERATURES.iter().zip(&strips).map(grid).collect();
-        let grids: Vec<ImageGrid<'_>> = strips
-            .iter()
-            .map(|(heading, bytes)| ImageGrid {
-                heading: heading.clone(),
-                across: STOPS,
-                images: of_bytes(bytes, &self.image),
-            })
-            .collect();
+        let mut grids = Vec::new();
+        for (t, bytes) in TEMPERATURES.iter().zip(&strips) {
+            let heading = format!("temperature {t}");
+            let images = of_bytes(bytes, &self.image);
+            grids.push(ImageGrid { heading, across: STOPS, images });
+        }
         draw_images(&grids, "", (PAGE, 1)).map_err(plot_error)
     }
 }
