@@ -76,7 +76,8 @@ fn members(archive: &mut ZipArchive<File>) -> Result<Vec<Member>> {
             archive.len()
         )));
     }
-    let mut members = Vec::new();
+    // An array of names beside the others is no reason not to read those.
+    let (mut members, mut refused) = (Vec::new(), None);
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|e| damaged(&e.to_string()))?;
         let full = entry.name().map_err(|e| damaged(&e.to_string()))?.into_owned();
@@ -84,11 +85,20 @@ fn members(archive: &mut ZipArchive<File>) -> Result<Vec<Member>> {
         let mut head = Vec::new();
         entry.take(HEAD).read_to_end(&mut head).map_err(|e| damaged(&e.to_string()))?;
         let of_member = |e: Error| Error::data(format!("array {}: {}", quoted(name), e.message()));
-        let (text, start) = header_text(&head).map_err(of_member)?;
-        let header = npy_header::parse(&text).map_err(of_member)?;
-        members.push(Member { index, name: name.to_owned(), header, start });
+        let parsed = header_text(&head)
+            .and_then(|(text, start)| Ok((npy_header::parse(&text)?, start)))
+            .map_err(of_member);
+        match parsed {
+            Ok((header, start)) => {
+                members.push(Member { index, name: name.to_owned(), header, start });
+            }
+            Err(error) => refused = refused.or(Some(error)),
+        }
     }
-    Ok(members)
+    match refused.filter(|_| members.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok(members),
+    }
 }
 
 fn unpack(

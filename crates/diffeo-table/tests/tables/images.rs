@@ -143,7 +143,8 @@ fn archives_have_one_array_of_images_and_their_labels() {
     let path = folder.path().join("a.npz");
     let images = npy("|u1", "(3, 2, 2)", &(0..12).collect::<Vec<u8>>());
     let labels = npy("<i2", "(3,)", &[4, 0, 255, 255, 6, 0]);
-    npz(&path, &[("y", labels.clone()), ("x", images.clone())]);
+    let names = npy("<U3", "(3,)", &[0; 36]);
+    npz(&path, &[("names", names), ("y", labels.clone()), ("x", images.clone())]);
     assert_eq!(open(&path).unwrap().format(), Format::Npz);
     let (found, of) = read(&path);
     assert!(found.into_iter().eq((0..12).map(f64::from)));
