@@ -16,6 +16,7 @@ mod aligned;
 mod base;
 mod bernstein;
 mod continuous;
+mod convolution;
 pub mod dispatch;
 mod dual;
 mod elimination;
@@ -37,6 +38,7 @@ mod sequence;
 mod staircase;
 mod sum_of_squares;
 mod tiled_linear;
+mod tiled_network;
 mod tiles;
 mod transpose;
 pub mod vecmath;
@@ -50,6 +52,7 @@ pub use continuous::{
     Directions, Field, FieldGradients, FieldWork, Penalty, Regression, RowsGiven, Solver, Stalled,
     Taken, Tape, Tile, unit_probes,
 };
+pub use convolution::{ConvolutionShape, Convolutional, ConvolutionalWork};
 pub use dual::{Dual, DualPlaces, DualSums, DualWeights, DualWork, Slot, Smooth};
 pub use elimination::{invert_lanes, log_det_lanes};
 pub use graph::{Graph, Node};
@@ -66,12 +69,15 @@ pub use polynomial_spline::PolynomialSpline;
 pub use rational_quadratic::RationalQuadratic;
 pub use real::Real;
 pub use sequence::{
-    Buffered, Buffers, Part, READ_REACH, READ_SCALE, Recurrent, RecurrentWork, SequenceGradients,
-    SequenceNetwork, SequenceShape, SequenceTile, SequenceWeights, Transformer, TransformerWork,
+    Recurrent, RecurrentWork, SequenceNetwork, SequenceShape, Transformer, TransformerWork,
 };
 pub use staircase::Staircase;
 pub use sum_of_squares::SumOfSquares;
 pub use tiled_linear::{LinearScratch, TiledLinear, pack_weight};
+pub use tiled_network::{
+    Buffered, Buffers, NetworkGradients, NetworkWeights, NetworkWidths, Part, READ_REACH,
+    READ_SCALE, RowTile, TiledNetwork,
+};
 pub use tiles::{
     TILE_ROWS, add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
 };

@@ -17,6 +17,7 @@ mod made_inverse;
 mod map;
 mod rows;
 mod sequence;
+mod tiled_network;
 
 use std::sync::Arc;
 
@@ -29,7 +30,8 @@ pub use extension::{FlowOps, FusedOp};
 pub use made::MadeSampler;
 pub use made_inverse::made_inverse;
 pub use map::AnyMap;
-pub use sequence::{SequenceReader, SequenceSampler, sequence};
+pub use sequence::{SequenceReader, SequenceSampler};
+pub use tiled_network::tiled_network;
 
 use crate::{Activation, Staircase};
 

@@ -1,4 +1,4 @@
-//! A network that reads in sequence as one operation, and level by level for tensors that no gradient is wanted of.
+//! A network that reads in sequence, level by level for tensors that no gradient is wanted of.
 
 use std::sync::Arc;
 
@@ -7,129 +7,15 @@ use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 
 use super::continuous::{rows_of, tile_of};
-use super::extension::{DenseOp, apply2, apply3};
 use super::flex::{Scalar, elements, extents, tensor};
-use super::is_fused;
 use super::made::primitive;
+use super::tiled_network::packed;
 use crate::tiles::TILE_ROWS;
-use crate::{
-    Aligned, Buffered, Buffers, SequenceGradients, SequenceNetwork, SequenceTile, SequenceWeights,
-    tile_count,
-};
-
-/// Inputs: `x: [n, d]`, all weights as `[1, total]`, and optionally the context `[n, c]`. The output is `[n, d k]`.
-#[derive(Debug)]
-struct SequenceOp<N>(Arc<Buffered<N>>);
-
-/// The parameters of all levels, `[n, d k]`, given columns `[n, d]`, flat weights `[1, total]` as [`SequenceNetwork::parts`] says, and the context `[n, c]`.
-///
-/// # Panics
-/// If the inputs do not fit the network.
-pub fn sequence<N: SequenceNetwork>(
-    network: &Arc<Buffered<N>>,
-    x: Tensor<2>,
-    weights: Tensor<2>,
-    context: Option<&Tensor<2>>,
-) -> Tensor<2> {
-    let shape = network.shape();
-    let n = x.dims()[0];
-    assert_eq!(x.dims()[1], shape.dims, "rows of another width");
-    assert_eq!(context.map_or(0, |c| c.dims()[1]), shape.context, "a context of another width");
-    if n == 0 {
-        return Tensor::zeros([0, shape.dims * shape.per_column], (&x.device(), x.dtype()));
-    }
-    let fits = |t: &Tensor<2>| is_fused(t) && t.dtype() == x.dtype();
-    if !fits(&x) || !fits(&weights) || !context.is_none_or(fits) {
-        return network.composed(x, &weights, context);
-    }
-    let op = Arc::new(SequenceOp(Arc::clone(network)));
-    match context {
-        Some(context) => apply3([x, weights, context.clone()], op),
-        None => apply2([x, weights], op),
-    }
-}
-
-/// Flat weights in the order in which products read them.
-fn packed<N: SequenceNetwork, T: Scalar>(network: &N, flat: &[T]) -> Vec<Aligned<T>> {
-    let mut packed = vec![Aligned::default(); network.packed()];
-    network.pack(flat, &mut packed);
-    packed
-}
+use crate::{Aligned, Buffered, NetworkWeights, RowTile, SequenceNetwork, tile_count};
 
 /// What a network remembers of a tile.
 fn forgotten<N: SequenceNetwork, T: Scalar>(network: &N) -> Vec<Aligned<T>> {
     network.memory().into_iter().map(Aligned::zeros).collect()
-}
-
-impl<N: SequenceNetwork> SequenceOp<N> {
-    /// The columns and the context of a tile.
-    fn tile<T: Scalar>(&self, inputs: &[FlexTensor], tile: usize) -> [Vec<T>; 2] {
-        let [d, c] = [self.0.shape().dims, self.0.shape().context];
-        let of =
-            |t: &FlexTensor, width: usize| tile_of(elements::<T>(t), (width, 0..width), tile, true);
-        [of(&inputs[0], d), inputs.get(2).map_or_else(Vec::new, |context| of(context, c))]
-    }
-}
-
-impl<N: SequenceNetwork> DenseOp for SequenceOp<N> {
-    fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        let (n, shape) = (extents(&inputs[0])[0], self.0.shape());
-        let (flat, width) = (elements::<T>(&inputs[1]), shape.dims * shape.per_column);
-        let packed = packed(&**self.0, flat);
-        let weights = SequenceWeights { flat, packed: &packed };
-        let mut out = vec![T::ZERO; n * width];
-        self.0.with(|Buffers { work, memory, params }| {
-            for tile in 0..tile_count(n) {
-                let [x, context] = self.tile::<T>(inputs, tile);
-                let rows = SequenceTile { x: &x, context: &context };
-                self.0.forward(weights, rows, 0..shape.levels(), memory, work, params);
-                rows_of(params, &mut out, (width, 0), tile);
-            }
-        });
-        tensor(out, [n, width])
-    }
-
-    fn run_backward<T: Scalar>(
-        &self,
-        inputs: &[FlexTensor],
-        _output: &FlexTensor,
-        grad: &FlexTensor,
-        _needed: &[bool],
-    ) -> Vec<Option<FlexTensor>> {
-        let (n, shape) = (extents(&inputs[0])[0], self.0.shape());
-        let (d, c, width) = (shape.dims, shape.context, shape.dims * shape.per_column);
-        let (flat, grad) = (elements::<T>(&inputs[1]), elements::<T>(grad));
-        let packed = packed(&**self.0, flat);
-        let weights = SequenceWeights { flat, packed: &packed };
-        let mut by_weights = vec![T::ZERO; flat.len()];
-        let (mut by_x, mut by_context) = (vec![T::ZERO; n * d], vec![T::ZERO; n * c]);
-        let mut to_x = Aligned::zeros(d * TILE_ROWS);
-        let mut to_context = Aligned::zeros(c * TILE_ROWS);
-        self.0.with(|Buffers { work, memory, params }| {
-            for tile in 0..tile_count(n) {
-                let [x, context] = self.tile::<T>(inputs, tile);
-                let rows = SequenceTile { x: &x, context: &context };
-                self.0.forward(weights, rows, 0..shape.levels(), memory, work, params);
-                let mut by_params = tile_of(grad, (width, 0..width), tile, false);
-                let to = SequenceGradients {
-                    x: &mut to_x,
-                    context: &mut to_context,
-                    weights: &mut by_weights,
-                };
-                self.0.backward(weights, rows, memory, work, &mut by_params, to);
-                rows_of(&to_x, &mut by_x, (d, 0), tile);
-                if c > 0 {
-                    rows_of(&to_context, &mut by_context, (c, 0), tile);
-                }
-            }
-        });
-        let mut gradients = vec![Some(tensor(by_x, [n, d]))];
-        gradients.push(Some(tensor(by_weights, extents(&inputs[1]))));
-        if inputs.len() > 2 {
-            gradients.push(Some(tensor(by_context, [n, c])));
-        }
-        gradients
-    }
 }
 
 /// A network with weights that are ready to be read.
@@ -280,16 +166,16 @@ impl<N: SequenceNetwork, T: Scalar> Reading<N, T> {
         let outputs = shape.outputs(level).len();
         let mut out = vec![T::ZERO; n * outputs];
         let mut params = Aligned::zeros(outputs * TILE_ROWS);
-        let weights = SequenceWeights { flat: &ready.flat, packed: &ready.packed };
+        let weights = NetworkWeights { flat: &ready.flat, packed: &ready.packed };
         for (i, tile) in self.tiles.iter_mut().enumerate() {
             if let Some((solved, columns)) = &before {
                 let width = columns.len();
                 let values = tile_of(elements::<T>(solved), (width, 0..width), i, true);
                 tile.x[columns.start * TILE_ROWS..columns.end * TILE_ROWS].copy_from_slice(&values);
             }
-            let rows = SequenceTile { x: &tile.x, context: &tile.context };
+            let rows = RowTile { x: &tile.x, context: &tile.context };
             let memory = &mut tile.memory;
-            network.forward(weights, rows, level..level + 1, memory, &mut self.work, &mut params);
+            network.read(weights, rows, level..level + 1, memory, &mut self.work, &mut params);
             rows_of(&params, &mut out, (outputs, 0), i);
         }
         self.level += 1;

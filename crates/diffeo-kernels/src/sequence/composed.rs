@@ -1,30 +1,11 @@
 //! The networks written with tensor primitives.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
-use super::lanes::{GELU, VARIANCE_MIN};
-use super::{READ_REACH, READ_SCALE, Recurrent, SequenceNetwork, SequenceShape, Transformer};
-
-/// A network's matrices by name.
-struct Named<'a, N> {
-    network: &'a N,
-    flat: &'a Tensor<2>,
-}
+use super::{Recurrent, SequenceNetwork, SequenceShape, Transformer};
+use crate::tiled_network::composed::{Named, attend, gelu, normalise, read};
 
 impl<N: SequenceNetwork> Named<'_, N> {
-    /// The matrix of a name.
-    fn of(&self, name: &str) -> Tensor<2> {
-        let mut parts = self.network.parts().iter();
-        let part = parts.find(|part| part.name == name);
-        let part = part.unwrap_or_else(|| panic!("there are no weights {name}"));
-        self.flat.clone().narrow(1, part.place.start, part.place.len()).reshape(part.shape)
-    }
-
-    /// `x W + b` of the layer of a name.
-    fn linear(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.of(&format!("{name}.weight"))) + self.of(&format!("{name}.bias"))
-    }
-
     /// What level 0 starts from, `[n, width]`.
     fn start(&self, rows: usize, context: Option<&Tensor<2>>) -> Tensor<2> {
         let start = self.of("start");
@@ -64,46 +45,6 @@ impl<N: SequenceNetwork> Named<'_, N> {
     }
 }
 
-/// `a asinh(x / a)`.
-fn read(x: Tensor<2>) -> Tensor<2> {
-    let negative = x.clone().lower_elem(0.0);
-    // Not `abs`: its slope at zero is none.
-    let size = x.clone().mask_where(negative.clone(), x.neg());
-    let a = size.mul_scalar(1.0 / READ_SCALE).clamp_max(READ_REACH);
-    let size = (a.clone() + a.square().add_scalar(1.0).sqrt()).log().mul_scalar(READ_SCALE);
-    size.clone().mask_where(negative, size.neg())
-}
-
-/// Less the mean over the last axis, over the deviation.
-fn normalise(x: Tensor<2>) -> Tensor<2> {
-    let away = x.clone() - x.mean_dim(1);
-    let variance = away.clone().square().mean_dim(1);
-    away / variance.add_scalar(VARIANCE_MIN).sqrt()
-}
-
-fn gelu(x: Tensor<2>) -> Tensor<2> {
-    let held = x.clone().clamp(-10.0, 10.0);
-    let cubic = held.clone().square().mul_scalar(GELU[1]).add_scalar(1.0);
-    x * burn::tensor::activation::sigmoid((held * cubic).mul_scalar(GELU[0]))
-}
-
-/// Causal attention of `[n, levels, 3 width]`, `[n levels, width]`.
-fn attend(all: Tensor<3>, heads: usize) -> Tensor<2> {
-    let [n, levels, width] = all.dims();
-    let (width, size) = (width / 3, width / 3 / heads);
-    let part = |which: usize| -> Tensor<4> {
-        let part = all.clone().narrow(2, which * width, width);
-        part.reshape([n, levels, heads, size]).swap_dims(1, 2)
-    };
-    let scores = part(0).matmul(part(1).swap_dims(2, 3)).mul_scalar(1.0 / (size as f64).sqrt());
-    let later = (0..levels * levels).map(|i| i % levels > i / levels).collect::<Vec<bool>>();
-    let later = TensorData::new(later, [1, 1, levels, levels]);
-    let later = Tensor::<4, burn::tensor::Bool>::from_data(later, &all.device());
-    let scores = scores.mask_fill(later.expand([n, heads, levels, levels]), f64::NEG_INFINITY);
-    let shares = burn::tensor::activation::softmax(scores, 3);
-    shares.matmul(part(2)).swap_dims(1, 2).reshape([n * levels, width])
-}
-
 pub(super) fn transformer(
     network: &Transformer,
     x: Tensor<2>,
@@ -120,7 +61,7 @@ pub(super) fn transformer(
     let mut h: Tensor<2> = Tensor::cat(tokens, 1).reshape([n * levels, width]);
     for i in 0..blocks {
         let all = named.linear(&format!("block.{i}.attention"), normalise(h.clone()));
-        let mixed = attend(all.reshape([n, levels, 3 * width]), heads);
+        let mixed = attend(all.reshape([n, levels, 3 * width]), heads, true);
         h = h + named.linear(&format!("block.{i}.out"), mixed);
         let hidden = gelu(named.linear(&format!("block.{i}.up"), normalise(h.clone())));
         h = h + named.linear(&format!("block.{i}.down"), hidden);

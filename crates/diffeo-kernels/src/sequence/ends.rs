@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::lanes::{add_sums, read, read_back, spread};
-use super::products::{Layer, Scratch};
-use super::{Parts, SequenceGradients, SequenceShape, SequenceTile, SequenceWeights};
+use super::SequenceShape;
+use crate::tiled_network::lanes::{add_sums, read, read_back, spread};
+use crate::tiled_network::products::{Layer, Scratch};
+use crate::tiled_network::{NetworkGradients, NetworkWeights, Parts, RowTile};
 use crate::tiles::TILE_ROWS;
 use crate::{Aligned, Real};
 
@@ -109,8 +110,8 @@ impl Ends {
     /// What a level starts from.
     pub(super) fn enter<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
-        tile: SequenceTile<'_, T>,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
         level: usize,
         entered: &mut Entered<T>,
         out: &mut [T],
@@ -133,11 +134,11 @@ impl Ends {
     /// The backward pass of [`Self::enter`].
     pub(super) fn enter_back<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
-        tile: SequenceTile<'_, T>,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
         (level, grad): (usize, &mut [T]),
         (entered, scratch): (&Entered<T>, &mut Scratch<T>),
-        to: &mut SequenceGradients<'_, T>,
+        to: &mut NetworkGradients<'_, T>,
     ) {
         match (level, &self.context) {
             (0, None) => add_sums(grad, &mut to.weights[self.start.clone()]),
@@ -158,7 +159,7 @@ impl Ends {
     /// The parameters of some levels, of what these end with.
     pub(super) fn leave<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
+        weights: NetworkWeights<'_, T>,
         levels: Range<usize>,
         values: &[T],
         params: &mut [T],
@@ -178,7 +179,7 @@ impl Ends {
     /// The backward pass of [`Self::leave`], of all levels.
     pub(super) fn leave_back<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
+        weights: NetworkWeights<'_, T>,
         values: &[T],
         (by_params, by_values): (&mut [T], &mut [T]),
         scratch: &mut Scratch<T>,

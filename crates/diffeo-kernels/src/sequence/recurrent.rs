@@ -6,10 +6,12 @@ use burn::tensor::Tensor;
 
 use super::composed;
 use super::ends::{Ends, Entered, Widths};
-use super::lanes::{add, bend, bend_back, gate, gate_back};
-use super::products::{Layer, Scratch};
-use super::{
-    Part, Parts, SequenceGradients, SequenceNetwork, SequenceShape, SequenceTile, SequenceWeights,
+use super::lanes::{bend, bend_back, gate, gate_back};
+use super::{SequenceNetwork, SequenceShape};
+use crate::tiled_network::lanes::add;
+use crate::tiled_network::products::{Layer, Scratch};
+use crate::tiled_network::{
+    NetworkGradients, NetworkWeights, NetworkWidths, Part, Parts, RowTile, TiledNetwork,
 };
 use crate::tiles::TILE_ROWS;
 use crate::{Aligned, Real};
@@ -79,11 +81,11 @@ impl Recurrent {
     }
 }
 
-impl SequenceNetwork for Recurrent {
+impl TiledNetwork for Recurrent {
     type Work<T: Real> = RecurrentWork<T>;
 
-    fn shape(&self) -> &SequenceShape {
-        &self.shape
+    fn widths(&self) -> NetworkWidths {
+        self.shape.widths()
     }
 
     fn parts(&self) -> &[Part] {
@@ -105,46 +107,23 @@ impl SequenceNetwork for Recurrent {
 
     fn forward<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
-        tile: SequenceTile<'_, T>,
-        levels: Range<usize>,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
         memory: &mut [Aligned<T>],
         work: &mut RecurrentWork<T>,
-        params: &mut [T],
+        out: &mut [T],
     ) {
-        let (size, n) = (self.width * TILE_ROWS, levels.len());
-        self.ends.prepare(&mut work.entered);
-        let states = work.states.sized((n + 1) * size);
-        let (gates, products) = (work.gates.sized(3 * n * size), work.products.sized(3 * n * size));
-        let input = work.input.sized(3 * size);
-        let made = gates.chunks_exact_mut(3 * size).zip(products.chunks_exact_mut(3 * size));
-        states[..size].copy_from_slice(&memory[0][..size]);
-        for ((i, level), (gates, product)) in levels.clone().enumerate().zip(made) {
-            let (before, state) = states[i * size..(i + 2) * size].split_at_mut(size);
-            match &self.step {
-                Some(step) if level > 0 => {
-                    self.ends.enter(weights, tile, level, &mut work.entered, input);
-                    step.forward(weights, before, None, product);
-                    gate(input, product, before, gates, state);
-                }
-                _ => {
-                    self.ends.enter(weights, tile, level, &mut work.entered, state);
-                    bend(state);
-                }
-            }
-        }
-        memory[0][..size].copy_from_slice(&states[n * size..]);
-        self.ends.leave(weights, levels, &states[size..], params);
+        self.read(weights, tile, 0..self.shape.levels(), memory, work, out);
     }
 
     fn backward<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
-        tile: SequenceTile<'_, T>,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
         _memory: &[Aligned<T>],
         work: &mut RecurrentWork<T>,
         by_params: &mut [T],
-        mut to: SequenceGradients<'_, T>,
+        mut to: NetworkGradients<'_, T>,
     ) {
         let (size, n) = (self.width * TILE_ROWS, self.shape.levels());
         let states = &work.states[size..(n + 1) * size];
@@ -186,5 +165,45 @@ impl SequenceNetwork for Recurrent {
         context: Option<&Tensor<2>>,
     ) -> Tensor<2> {
         composed::recurrent(self, x, weights, context)
+    }
+}
+
+impl SequenceNetwork for Recurrent {
+    fn shape(&self) -> &SequenceShape {
+        &self.shape
+    }
+
+    fn read<T: Real>(
+        &self,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
+        levels: Range<usize>,
+        memory: &mut [Aligned<T>],
+        work: &mut RecurrentWork<T>,
+        params: &mut [T],
+    ) {
+        let (size, n) = (self.width * TILE_ROWS, levels.len());
+        self.ends.prepare(&mut work.entered);
+        let states = work.states.sized((n + 1) * size);
+        let (gates, products) = (work.gates.sized(3 * n * size), work.products.sized(3 * n * size));
+        let input = work.input.sized(3 * size);
+        let made = gates.chunks_exact_mut(3 * size).zip(products.chunks_exact_mut(3 * size));
+        states[..size].copy_from_slice(&memory[0][..size]);
+        for ((i, level), (gates, product)) in levels.clone().enumerate().zip(made) {
+            let (before, state) = states[i * size..(i + 2) * size].split_at_mut(size);
+            match &self.step {
+                Some(step) if level > 0 => {
+                    self.ends.enter(weights, tile, level, &mut work.entered, input);
+                    step.forward(weights, before, None, product);
+                    gate(input, product, before, gates, state);
+                }
+                _ => {
+                    self.ends.enter(weights, tile, level, &mut work.entered, state);
+                    bend(state);
+                }
+            }
+        }
+        memory[0][..size].copy_from_slice(&states[n * size..]);
+        self.ends.leave(weights, levels, &states[size..], params);
     }
 }

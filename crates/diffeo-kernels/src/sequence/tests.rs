@@ -1,17 +1,15 @@
-//! The kernels against tensor primitives, and what the order of columns promises.
+//! What the order of columns promises.
 
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor};
 
 use super::*;
-use crate::dispatch::tests::at_each_level;
-use crate::ops::{SequenceSampler, sequence};
-use crate::tiles::TILE_ROWS;
-use crate::to_tiles;
-
-/// More than a tile, and not a whole number of them.
-const ROWS: usize = TILE_ROWS + 5;
+use crate::Buffered;
+use crate::ops::{SequenceSampler, tiled_network};
+use crate::tiled_network::tests::{
+    ROWS, host, inputs, paths_agree, same_bits_at_each_level, stays_finite, tensor,
+};
 
 fn shapes() -> Vec<SequenceShape> {
     let of = |(dims, group, context)| SequenceShape {
@@ -33,75 +31,6 @@ fn transformer(shape: SequenceShape) -> Transformer {
 
 fn recurrent(shape: SequenceShape) -> Recurrent {
     Recurrent::new(shape, 7)
-}
-
-/// Numbers that look random.
-fn numbers(n: usize, phase: f64, size: f64) -> Vec<f64> {
-    (0..n).map(|i| size * ((i * i) as f64 * 0.37 + i as f64 * 1.3 + phase).sin()).collect()
-}
-
-fn total<N: SequenceNetwork>(network: &N) -> usize {
-    network.parts().last().unwrap().place.end
-}
-
-fn tensor(values: Vec<f64>, shape: [usize; 2], dtype: DType) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, shape), (&Device::flex(), dtype))
-}
-
-fn host(t: Tensor<2>) -> Vec<f64> {
-    t.cast(DType::F64).into_data().try_to_vec().unwrap()
-}
-
-/// Rows, flat weights and a context.
-fn inputs<N: SequenceNetwork>(
-    network: &N,
-    dtype: DType,
-) -> (Tensor<2>, Tensor<2>, Option<Tensor<2>>) {
-    let SequenceShape { dims, context, .. } = *network.shape();
-    let x = tensor(numbers(ROWS * dims, 0.3, 2.0), [ROWS, dims], dtype);
-    let weights = tensor(numbers(total(network), 0.9, 0.6), [1, total(network)], dtype);
-    let given = tensor(numbers(ROWS * context, 0.7, 1.5), [ROWS, context], dtype);
-    (x, weights, (context > 0).then_some(given))
-}
-
-/// Parameters, and the gradients of a loss by rows, weights and context.
-fn outcome<N: SequenceNetwork>(network: &Arc<Buffered<N>>, fused: bool) -> Vec<Vec<f64>> {
-    let (x, weights, context) = inputs(&***network, DType::F64);
-    let leaf = |t: Tensor<2>| t.autodiff().require_grad();
-    let (x, weights, context) = (leaf(x), leaf(weights), context.map(leaf));
-    let params = match fused {
-        true => sequence(network, x.clone(), weights.clone(), context.as_ref()),
-        false => network.composed(x.clone(), &weights, context.as_ref()),
-    };
-    let [n, outputs] = params.dims();
-    let factors = tensor(numbers(n * outputs, 0.1, 1.0), [n, outputs], DType::F64);
-    let gradients = (params.clone() * factors).sum().backward();
-    let of = |leaf: &Tensor<2>| {
-        host(leaf.grad(&gradients).unwrap_or_else(|| leaf.clone().inner().zeros_like()))
-    };
-    let leaves = [x, weights].into_iter().chain(context);
-    std::iter::once(host(params.inner())).chain(leaves.map(|leaf| of(&leaf))).collect()
-}
-
-fn paths_agree<N: SequenceNetwork>(network: N) {
-    let network = Arc::new(Buffered::new(network));
-    let [fused, composed] = [true, false].map(|fused| outcome(&network, fused));
-    for (what, (fused, composed)) in fused.iter().zip(&composed).enumerate() {
-        assert_eq!(fused.len(), composed.len());
-        let largest = composed.iter().fold(1.0f64, |largest, v| largest.max(v.abs()));
-        for (i, (a, b)) in fused.iter().zip(composed).enumerate() {
-            let shape = network.shape();
-            assert!((a - b).abs() < 1e-12 * largest, "{shape:?}: {what}[{i}]: {a} {b}");
-        }
-    }
-}
-
-#[test]
-fn kernels_and_tensor_primitives_agree_and_so_do_their_gradients() {
-    for shape in shapes() {
-        paths_agree(transformer(shape));
-        paths_agree(recurrent(shape));
-    }
 }
 
 /// The parameters of all levels of the rows, read level by level.
@@ -128,7 +57,7 @@ fn levels_have_the_bits_of_the_whole<N: SequenceNetwork>(network: N) {
     let network = Arc::new(Buffered::new(network));
     for dtype in [DType::F32, DType::F64] {
         let (x, weights, context) = inputs(&**network, dtype);
-        let whole = host(sequence(&network, x.clone(), weights, context.as_ref()));
+        let whole = host(tiled_network(&network, x.clone(), weights, context.as_ref()));
         assert_eq!(stepped(&network, &x, dtype), whole, "{:?} {dtype:?}", network.shape());
     }
 }
@@ -161,7 +90,7 @@ fn nothing_looks_ahead<N: SequenceNetwork>(network: N) {
     let network = Arc::new(Buffered::new(network));
     let SequenceShape { dims, group, per_column, .. } = *network.shape();
     let (x, weights, context) = inputs(&**network, DType::F64);
-    let params = |x| host(sequence(&network, x, weights.clone(), context.as_ref()));
+    let params = |x| host(tiled_network(&network, x, weights.clone(), context.as_ref()));
     let before = params(x.clone());
     for (column, value) in (0..dims).flat_map(|j| [0.7, 1e30, f64::NAN].map(|v| (j, v))) {
         let mut values = host(x.clone());
@@ -185,56 +114,22 @@ fn no_column_is_seen_by_itself_or_before_it() {
     }
 }
 
-/// The parameters of a tile and the gradients by rows and weights, of weights and rows of these sizes.
-fn run<N: SequenceNetwork, T: Real>(network: &N, [weight, size]: [f64; 2]) -> Vec<T> {
-    let shape = *network.shape();
-    let of = |values: Vec<f64>| values.into_iter().map(T::from_f64).collect::<Vec<T>>();
-    let flat = of(numbers(total(network), 0.2, weight));
-    let tile = |width: usize, phase: f64| {
-        let mut tiles = vec![T::ZERO; width * TILE_ROWS];
-        to_tiles(&of(numbers(TILE_ROWS * width, phase, size)), width, &mut tiles);
-        tiles
-    };
-    let (x, context) = (tile(shape.dims, 0.5), tile(shape.context, 0.8));
-    let mut packed = vec![Aligned::default(); network.packed()];
-    network.pack(&flat, &mut packed);
-    let weights = SequenceWeights { flat: &flat, packed: &packed };
-    let rows = SequenceTile { x: &x, context: &context };
-    let mut memory: Vec<Aligned<T>> = network.memory().into_iter().map(Aligned::zeros).collect();
-    let (mut work, levels) = (N::Work::default(), 0..shape.levels());
-    let mut params = vec![T::ZERO; shape.dims * shape.per_column * TILE_ROWS];
-    network.forward(weights, rows, levels, &mut memory, &mut work, &mut params);
-    let mut by_params = of(numbers(params.len(), 0.4, 1.0));
-    let (mut by_x, mut by_context) = (x.clone(), context.clone());
-    let mut by_weights = vec![T::ZERO; flat.len()];
-    let to = SequenceGradients { x: &mut by_x, context: &mut by_context, weights: &mut by_weights };
-    network.backward(weights, rows, &memory, &mut work, &mut by_params, to);
-    [params, by_x, by_context, by_weights].concat()
+#[test]
+fn kernels_and_tensor_primitives_agree_and_so_do_their_gradients() {
+    for shape in shapes() {
+        paths_agree(transformer(shape));
+        paths_agree(recurrent(shape));
+    }
 }
 
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
-    fn same<N: SequenceNetwork>(network: &N) {
-        let single = at_each_level(|| format!("{:?}", run::<N, f32>(network, [0.6, 2.0])));
-        assert!(single.iter().all(|found| *found == single[0]));
-        let double = at_each_level(|| format!("{:?}", run::<N, f64>(network, [0.6, 2.0])));
-        assert!(double.iter().all(|found| *found == double[0]));
-    }
-    same(&transformer(shapes()[3]));
-    same(&recurrent(shapes()[3]));
+    same_bits_at_each_level(&transformer(shapes()[3]));
+    same_bits_at_each_level(&recurrent(shapes()[3]));
 }
 
 #[test]
 fn far_rows_and_absurd_weights_give_numbers() {
-    fn finite<N: SequenceNetwork>(network: &N) {
-        let params = network.shape().dims * network.shape().per_column * TILE_ROWS;
-        for sizes in [[0.6, 1e38], [1e4, 2.0], [1e4, 1e38]] {
-            let found = run::<N, f32>(network, sizes);
-            assert!(found[..params].iter().all(|v| v.is_finite()), "{sizes:?}: parameters");
-            let ordinary = sizes[0] < 1.0;
-            assert!(!ordinary || found.iter().all(|v| v.is_finite()), "{sizes:?}: gradients");
-        }
-    }
-    finite(&transformer(shapes()[3]));
-    finite(&recurrent(shapes()[3]));
+    stays_finite(&transformer(shapes()[3]));
+    stays_finite(&recurrent(shapes()[3]));
 }

@@ -6,12 +6,13 @@ use burn::tensor::Tensor;
 
 use super::composed;
 use super::ends::{Ends, Entered, Widths};
-use super::lanes::{
-    Attention, attend, attend_back, gelu, gelu_with_slopes, normalise, normalise_back, scale_by,
-};
-use super::products::{Layer, Scratch};
-use super::{
-    Part, Parts, SequenceGradients, SequenceNetwork, SequenceShape, SequenceTile, SequenceWeights,
+use super::{SequenceNetwork, SequenceShape};
+use crate::tiled_network::attention::Attention;
+use crate::tiled_network::blocks::{Attended, Normed, SelfAttention};
+use crate::tiled_network::lanes::{gelu, gelu_with_slopes, scale_by};
+use crate::tiled_network::products::{Layer, Scratch};
+use crate::tiled_network::{
+    NetworkGradients, NetworkWeights, NetworkWidths, Part, Parts, RowTile, TiledNetwork,
 };
 use crate::tiles::TILE_ROWS;
 use crate::{Aligned, Real};
@@ -45,39 +46,16 @@ pub struct Transformer {
 /// The layers of a block.
 #[derive(Clone, Debug)]
 struct Block {
-    attention: Layer,
-    out: Layer,
+    attention: SelfAttention,
     up: Layer,
     down: Layer,
-}
-
-/// Tokens that were normalised, and one over what they were divided by.
-#[derive(Debug, Default)]
-struct Normed<T> {
-    values: Aligned<T>,
-    scales: Aligned<T>,
-}
-
-impl<T: Real> Normed<T> {
-    fn of(&mut self, width: usize, x: &[T]) -> &[T] {
-        let values = self.values.sized(x.len());
-        normalise(width, x, values, self.scales.sized(x.len() / width));
-        values
-    }
-
-    fn back(&self, width: usize, grad: &[T], to: &mut [T]) {
-        let (values, scales) = (&self.values[..to.len()], &self.scales[..to.len() / width]);
-        normalise_back(width, (values, scales), grad, to);
-    }
 }
 
 /// What a block leaves for its backward pass.
 #[derive(Debug, Default)]
 struct Nodes<T> {
-    first: Normed<T>,
-    shares: Aligned<T>,
-    mixed: Aligned<T>,
-    second: Normed<T>,
+    attended: Attended<T>,
+    normed: Normed<T>,
     inner: Aligned<T>,
     slopes: Aligned<T>,
 }
@@ -114,8 +92,10 @@ impl Transformer {
         // What blocks add to the stream starts so small that all of them together are of order one.
         let share = 1.0 / (2.0 * blocks as f64).sqrt();
         let block = |i: usize| Block {
-            attention: layer(format!("block.{i}.attention"), [width, 3 * width], 1.0),
-            out: layer(format!("block.{i}.out"), [width, width], share),
+            attention: SelfAttention {
+                all: layer(format!("block.{i}.attention"), [width, 3 * width], 1.0),
+                out: layer(format!("block.{i}.out"), [width, width], share),
+            },
             up: layer(format!("block.{i}.up"), [width, inner], 1.0),
             down: layer(format!("block.{i}.down"), [inner, width], share),
         };
@@ -131,7 +111,7 @@ impl Transformer {
 
     fn attention(&self, levels: &Range<usize>) -> Attention {
         let (heads, size) = (self.heads, self.width / self.heads);
-        Attention { heads, size, first: levels.start, end: levels.end }
+        Attention { heads, size, first: levels.start, end: levels.end, causal: true }
     }
 }
 
@@ -139,7 +119,7 @@ impl Block {
     /// Applies the block to the stream of the tokens that attend.
     fn forward<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
+        weights: NetworkWeights<'_, T>,
         (at, all): (Attention, &mut [T]),
         [h, next]: &mut [Aligned<T>; 2],
         nodes: &mut Nodes<T>,
@@ -148,14 +128,10 @@ impl Block {
         let (tokens, inner) = (at.end - at.first, self.up.staircase.outputs());
         let size = tokens * width * TILE_ROWS;
         let (h, next) = (&mut h[..size], next.sized(size));
-        let new = 3 * at.first * width * TILE_ROWS..3 * at.end * width * TILE_ROWS;
-        self.attention.forward(weights, nodes.first.of(width, h), None, &mut all[new]);
-        let mixed = nodes.mixed.sized(size);
-        attend(at, all, nodes.shares.sized(at.shares()), mixed);
-        self.out.forward(weights, mixed, Some(&*h), next);
+        self.attention.forward(weights, (at, all), (&*h, &mut *next), &mut nodes.attended);
         let len = tokens * inner * TILE_ROWS;
         let hidden = nodes.inner.sized(len);
-        self.up.forward(weights, nodes.second.of(width, next), None, hidden);
+        self.up.forward(weights, nodes.normed.of(width, next), None, hidden);
         // Only whole sequences have a backward pass.
         match at.first {
             0 => gelu_with_slopes(hidden, nodes.slopes.sized(len)),
@@ -167,37 +143,32 @@ impl Block {
     /// The backward pass of [`Self::forward`]: `by_stream` is the gradient by the stream behind the block, then that before it.
     fn backward<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
+        weights: NetworkWeights<'_, T>,
         (at, all): (Attention, &[T]),
         by_stream: &mut [T],
-        (nodes, [wide, narrow, slopes]): (&Nodes<T>, &mut [Aligned<T>; 3]),
+        (nodes, grads): (&Nodes<T>, &mut [Aligned<T>; 3]),
         (scratch, to): (&mut Scratch<T>, &mut [T]),
     ) {
         let (width, size) = (at.heads * at.size, by_stream.len());
         let len = size / width * self.up.staircase.outputs();
+        let [wide, narrow, _] = &mut *grads;
         let (by_inner, by_narrow) = (wide.sized(len), narrow.sized(size));
         let inner = &nodes.inner[..len];
         self.down.backward(weights, inner, (&mut *by_stream, &mut *by_inner), scratch, to);
         scale_by(&nodes.slopes[..len], by_inner);
-        let second = &nodes.second.values[..size];
-        self.up.backward(weights, second, (by_inner, &mut *by_narrow), scratch, to);
-        nodes.second.back(width, by_narrow, by_stream);
-        let mixed = &nodes.mixed[..size];
-        self.out.backward(weights, mixed, (&mut *by_stream, &mut *by_narrow), scratch, to);
-        let by_all = wide.sized(3 * size);
-        let shares = (&nodes.shares[..at.shares()], slopes.sized(at.shares()));
-        attend_back(at, all, shares, by_narrow, by_all);
-        let first = &nodes.first.values[..size];
-        self.attention.backward(weights, first, (by_all, &mut *by_narrow), scratch, to);
-        nodes.first.back(width, by_narrow, by_stream);
+        let normed = &nodes.normed.values[..size];
+        self.up.backward(weights, normed, (by_inner, &mut *by_narrow), scratch, to);
+        nodes.normed.back(width, by_narrow, by_stream);
+        let left = (&nodes.attended, grads);
+        self.attention.backward(weights, (at, all), by_stream, left, (scratch, to));
     }
 }
 
-impl SequenceNetwork for Transformer {
+impl TiledNetwork for Transformer {
     type Work<T: Real> = TransformerWork<T>;
 
-    fn shape(&self) -> &SequenceShape {
-        &self.shape
+    fn widths(&self) -> NetworkWidths {
+        self.shape.widths()
     }
 
     fn parts(&self) -> &[Part] {
@@ -210,8 +181,8 @@ impl SequenceNetwork for Transformer {
 
     fn pack<T: Real>(&self, flat: &[T], packed: &mut [Aligned<T>]) {
         let blocks = self.blocks.iter();
-        let blocks =
-            blocks.flat_map(|block| [&block.attention, &block.out, &block.up, &block.down]);
+        let blocks = blocks
+            .flat_map(|block| [&block.attention.all, &block.attention.out, &block.up, &block.down]);
         self.ends.layers().chain(blocks).for_each(|layer| layer.pack(flat, packed));
     }
 
@@ -222,37 +193,23 @@ impl SequenceNetwork for Transformer {
 
     fn forward<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
-        tile: SequenceTile<'_, T>,
-        levels: Range<usize>,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
         memory: &mut [Aligned<T>],
         work: &mut TransformerWork<T>,
-        params: &mut [T],
+        out: &mut [T],
     ) {
-        let token = self.width * TILE_ROWS;
-        let size = levels.len() * token;
-        self.ends.prepare(&mut work.entered);
-        work.blocks.resize_with(self.blocks.len(), Nodes::default);
-        let stream = work.stream[0].sized(size).chunks_exact_mut(token);
-        for (level, out) in levels.clone().zip(stream) {
-            self.ends.enter(weights, tile, level, &mut work.entered, out);
-        }
-        let at = self.attention(&levels);
-        for ((block, nodes), all) in self.blocks.iter().zip(&mut work.blocks).zip(memory) {
-            block.forward(weights, (at, all), &mut work.stream, nodes);
-        }
-        let values = work.last.of(self.width, &work.stream[0][..size]);
-        self.ends.leave(weights, levels, values, params);
+        self.read(weights, tile, 0..self.shape.levels(), memory, work, out);
     }
 
     fn backward<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
-        tile: SequenceTile<'_, T>,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
         memory: &[Aligned<T>],
         work: &mut TransformerWork<T>,
         by_params: &mut [T],
-        mut to: SequenceGradients<'_, T>,
+        mut to: NetworkGradients<'_, T>,
     ) {
         let levels = 0..self.shape.levels();
         let (at, token) = (self.attention(&levels), self.width * TILE_ROWS);
@@ -283,5 +240,36 @@ impl SequenceNetwork for Transformer {
         context: Option<&Tensor<2>>,
     ) -> Tensor<2> {
         composed::transformer(self, x, weights, context)
+    }
+}
+
+impl SequenceNetwork for Transformer {
+    fn shape(&self) -> &SequenceShape {
+        &self.shape
+    }
+
+    fn read<T: Real>(
+        &self,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
+        levels: Range<usize>,
+        memory: &mut [Aligned<T>],
+        work: &mut TransformerWork<T>,
+        params: &mut [T],
+    ) {
+        let token = self.width * TILE_ROWS;
+        let size = levels.len() * token;
+        self.ends.prepare(&mut work.entered);
+        work.blocks.resize_with(self.blocks.len(), Nodes::default);
+        let stream = work.stream[0].sized(size).chunks_exact_mut(token);
+        for (level, out) in levels.clone().zip(stream) {
+            self.ends.enter(weights, tile, level, &mut work.entered, out);
+        }
+        let at = self.attention(&levels);
+        for ((block, nodes), all) in self.blocks.iter().zip(&mut work.blocks).zip(memory) {
+            block.forward(weights, (at, all), &mut work.stream, nodes);
+        }
+        let values = work.last.of(self.width, &work.stream[0][..size]);
+        self.ends.leave(weights, levels, values, params);
     }
 }

@@ -10,6 +10,7 @@ mod networked;
 mod recurrent;
 mod sequenced;
 mod structure;
+mod tiled;
 mod transformer;
 
 use std::fmt::Debug;
@@ -19,8 +20,9 @@ use burn::tensor::Tensor;
 use dyn_clone::DynClone;
 
 pub use networked::Networked;
-pub use sequenced::{AnySequenceProgram, SequenceProgram, Sequenced};
+pub use sequenced::Sequenced;
 pub use structure::Structure;
+pub use tiled::{AnyTiledProgram, Tiled, TiledProgram};
 
 use crate::catalog::catalog;
 use crate::error::Result;
@@ -84,9 +86,9 @@ pub trait Conditioner: DynClone + Debug + Send + Sync {
         None
     }
 
-    /// How one that reads in sequence runs on the CPU without tensors; `None` if only tensors run it.
+    /// How one that is a network on tiles runs on the CPU without tensors; `None` if only tensors run it.
     #[doc(hidden)]
-    fn program(&self, weights: &Weights<'_>) -> Option<Arc<dyn AnySequenceProgram>> {
+    fn program(&self, weights: &Weights<'_>) -> Option<Arc<dyn AnyTiledProgram>> {
         let _ = weights;
         None
     }

@@ -352,7 +352,7 @@ impl Transform for Conditional {
     fn steps(&self, weights: &Weights<'_>) -> Option<Steps> {
         let program = match self.conditioner.network() {
             Some(network) => step::Program::Network(network.program(&weights.part("network"))?),
-            None => step::Program::Sequence(self.conditioner.program(weights)?),
+            None => step::Program::Tiled(self.conditioner.program(weights)?),
         };
         let structure = self.conditioner.structure().clone();
         let map = Arc::clone(self.map.kernel()?);

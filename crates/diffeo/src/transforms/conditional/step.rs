@@ -7,7 +7,7 @@ use diffeo_kernels::{
     Aligned, ArgumentGradients, MapGradients, Real, TILE_ROWS, add_tiled_columns,
 };
 
-use crate::conditioner::{AnySequenceProgram, Structure};
+use crate::conditioner::{AnyTiledProgram, Structure};
 use crate::error::Result;
 use crate::network::{NetworkProgram, Seen, Work};
 use crate::step::{Arena, Kept, Pass, Scratch, Step, gather, scatter};
@@ -17,8 +17,8 @@ use crate::step::{Arena, Kept, Pass, Scratch, Step, gather, scatter};
 pub(super) enum Program {
     /// A network of sorted units, whose nodes are kept for the backward pass.
     Network(NetworkProgram),
-    /// One that reads in sequence, and does so again for the backward pass.
-    Sequence(Arc<dyn AnySequenceProgram>),
+    /// A network on tiles, which runs again for the backward pass.
+    Tiled(Arc<dyn AnyTiledProgram>),
 }
 
 impl Program {
@@ -26,7 +26,7 @@ impl Program {
     fn inner_nodes(&self) -> usize {
         match self {
             Self::Network(network) => network.inner_nodes(),
-            Self::Sequence(_) => 0,
+            Self::Tiled(_) => 0,
         }
     }
 }
@@ -184,7 +184,7 @@ impl<T: Real> Step<T> for ConditionalStep {
     fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
         match &self.program {
             Program::Network(network) => network.pack(weights, loaded),
-            Program::Sequence(sequence) => sequence.of::<T>().load(weights, loaded),
+            Program::Tiled(tiled) => tiled.of::<T>().load(weights, loaded),
         }
     }
 
@@ -205,8 +205,8 @@ impl<T: Real> Step<T> for ConditionalStep {
             Program::Network(network) => {
                 network.forward(pass, kept.loaded, seen, params, (nodes, addend));
             }
-            Program::Sequence(sequence) => {
-                sequence.of::<T>().forward(pass, kept.loaded, seen, params);
+            Program::Tiled(tiled) => {
+                tiled.of::<T>().forward(pass, kept.loaded, seen, params);
             }
         }
         let log_slope = log_slope.sized(moved.len());
@@ -264,10 +264,10 @@ impl<T: Real> Step<T> for ConditionalStep {
                 let work = Work { nodes, more, linear, context: Some(context) };
                 network.backward(pass, out, by_params, by_seen.as_deref_mut(), work, gradient);
             }
-            Program::Sequence(sequence) => {
+            Program::Tiled(tiled) => {
                 let (given, by_x) = ((x_seen, by_params), by_seen.as_deref_mut());
                 let to = (by_x, &mut *context);
-                sequence.of::<T>().backward(pass, kept.loaded, given, to, gradient);
+                tiled.of::<T>().backward(pass, kept.loaded, given, to, gradient);
             }
         }
         let Some(by_seen) = by_seen else { return };

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::SequenceWeights;
+use super::NetworkWeights;
 use super::lanes::add;
 use crate::{Activation, Aligned, LinearScratch, Real, Staircase, TiledLinear, pack_weight};
 
 /// A dense layer: which of the flat weights are its matrix and its bias.
 #[derive(Clone, Debug)]
-pub(super) struct Layer {
-    pub(super) staircase: Staircase,
+pub(crate) struct Layer {
+    pub(crate) staircase: Staircase,
     /// The matrix, row after row; of a layer whose columns are some of a wider matrix, from its first element on.
     weight: Range<usize>,
     bias: Range<usize>,
@@ -21,7 +21,7 @@ pub(super) struct Layer {
 
 /// Arrays that the gradients of products need.
 #[derive(Debug, Default)]
-pub(super) struct Scratch<T> {
+pub(crate) struct Scratch<T> {
     product: Aligned<T>,
     unread: Aligned<T>,
     linear: LinearScratch<T>,
@@ -29,7 +29,7 @@ pub(super) struct Scratch<T> {
 
 impl Layer {
     /// A layer whose matrix lies by itself; `layers` counts those of the network.
-    pub(super) fn new(
+    pub(crate) fn new(
         shape: [usize; 2],
         weight: Range<usize>,
         bias: Range<usize>,
@@ -39,7 +39,7 @@ impl Layer {
     }
 
     /// A layer whose columns are neighbours in a matrix of `stride` columns.
-    pub(super) fn among(
+    pub(crate) fn among(
         [inputs, outputs]: [usize; 2],
         (weight, stride): (Range<usize>, usize),
         bias: Range<usize>,
@@ -51,7 +51,7 @@ impl Layer {
     }
 
     /// The same matrix with another bias.
-    pub(super) fn with_bias(&self, bias: Range<usize>) -> Self {
+    pub(crate) fn with_bias(&self, bias: Range<usize>) -> Self {
         Self { bias, ..self.clone() }
     }
 
@@ -60,7 +60,7 @@ impl Layer {
     }
 
     /// Writes the matrix in the order in which products read it.
-    pub(super) fn pack<T: Real>(&self, flat: &[T], packed: &mut [Aligned<T>]) {
+    pub(crate) fn pack<T: Real>(&self, flat: &[T], packed: &mut [Aligned<T>]) {
         let ([inputs, outputs], packed) = (self.shape(), &mut packed[self.packed]);
         let weight = &flat[self.weight.clone()];
         if self.stride == outputs {
@@ -70,7 +70,7 @@ impl Layer {
         pack_weight(&rows.copied().collect::<Vec<T>>(), &self.staircase, packed);
     }
 
-    fn product<'a, T: Real>(&'a self, weights: SequenceWeights<'a, T>) -> TiledLinear<'a, T> {
+    fn product<'a, T: Real>(&'a self, weights: NetworkWeights<'a, T>) -> TiledLinear<'a, T> {
         TiledLinear {
             packed: &weights.packed[self.packed],
             bias: &weights.flat[self.bias.clone()],
@@ -81,9 +81,9 @@ impl Layer {
     }
 
     /// `out = x W + b + addend`.
-    pub(super) fn forward<T: Real>(
+    pub(crate) fn forward<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
+        weights: NetworkWeights<'_, T>,
         x: &[T],
         addend: Option<&[T]>,
         out: &mut [T],
@@ -92,9 +92,9 @@ impl Layer {
     }
 
     /// Writes the gradient by the input.
-    pub(super) fn backward_of_input<T: Real>(
+    pub(crate) fn backward_of_input<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
+        weights: NetworkWeights<'_, T>,
         x: &[T],
         grad: &[T],
         by_x: &mut [T],
@@ -103,9 +103,9 @@ impl Layer {
     }
 
     /// Adds the gradient by weight and bias to that by the flat weights.
-    pub(super) fn backward_of_weights<T: Real>(
+    pub(crate) fn backward_of_weights<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
+        weights: NetworkWeights<'_, T>,
         x: &[T],
         grad: &mut [T],
         scratch: &mut Scratch<T>,
@@ -127,9 +127,9 @@ impl Layer {
     }
 
     /// Both.
-    pub(super) fn backward<T: Real>(
+    pub(crate) fn backward<T: Real>(
         &self,
-        weights: SequenceWeights<'_, T>,
+        weights: NetworkWeights<'_, T>,
         x: &[T],
         (grad, by_x): (&mut [T], &mut [T]),
         scratch: &mut Scratch<T>,

@@ -1,0 +1,54 @@
+//! The network written with tensor primitives.
+
+use burn::tensor::Tensor;
+
+use super::Convolutional;
+use super::filter::PLACES;
+use crate::TiledNetwork;
+use crate::tiled_network::composed::{Named, attend, gelu, normalise, read};
+
+/// The windows around all pixels of `[n, height, width, c]`, zero beyond the border, `[n height width, 9 c]`.
+fn windows(x: Tensor<4>) -> Tensor<2> {
+    let [n, height, width, c] = x.dims();
+    let options = (&x.device(), x.dtype());
+    let line = Tensor::<4>::zeros([n, 1, width, c], options);
+    let x = Tensor::cat(vec![line.clone(), x, line], 1);
+    let pixel = Tensor::<4>::zeros([n, height + 2, 1, c], options);
+    let x = Tensor::cat(vec![pixel.clone(), x, pixel], 2);
+    let part = |place: usize| x.clone().narrow(1, place / 3, height).narrow(2, place % 3, width);
+    Tensor::cat((0..PLACES).map(part).collect(), 3).reshape([n * height * width, PLACES * c])
+}
+
+pub(super) fn convolutional(
+    network: &Convolutional,
+    x: Tensor<2>,
+    weights: &Tensor<2>,
+    context: Option<&Tensor<2>>,
+) -> Tensor<2> {
+    let named = Named { network, flat: weights };
+    let (shape, [width, blocks, heads]) = (*network.shape(), network.sizes());
+    let (n, pixels) = (x.dims()[0], shape.height * shape.width);
+    let image = |h: Tensor<2>| {
+        let c = h.dims()[1] * h.dims()[0] / (n * pixels);
+        windows(h.reshape([n, shape.height, shape.width, c]))
+    };
+    let x = read(x).reshape([n * pixels, shape.inputs]);
+    let start = named.linear("entry", image(x)).reshape([n, pixels, width]);
+    let mut start = start + named.of("position").reshape([1, pixels, width]);
+    if let Some(context) = context {
+        start = start + read(context.clone()).matmul(named.of("context")).reshape([n, 1, width]);
+    }
+    let mut h: Tensor<2> = start.reshape([n * pixels, width]);
+    for i in 0..blocks {
+        let hidden = gelu(named.linear(&format!("block.{i}.filter"), image(normalise(h.clone()))));
+        let both = named.linear(&format!("block.{i}.gate"), hidden);
+        let gate = burn::tensor::activation::sigmoid(both.clone().narrow(1, width, width));
+        h = h + both.narrow(1, 0, width) * gate;
+        if heads > 0 {
+            let all = named.linear(&format!("block.{i}.attention"), normalise(h.clone()));
+            let mixed = attend(all.reshape([n, pixels, 3 * width]), heads, false);
+            h = h + named.linear(&format!("block.{i}.out"), mixed);
+        }
+    }
+    named.linear("head", normalise(h)).reshape([n, network.widths().outputs])
+}

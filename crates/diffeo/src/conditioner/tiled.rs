@@ -1,0 +1,200 @@
+//! A conditioner that is a network on tiles.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use diffeo_kernels::ops::tiled_network;
+use diffeo_kernels::{
+    Aligned, Buffered, Buffers, NetworkGradients, NetworkWeights, NetworkWidths, Part, Real,
+    RowTile, TILE_ROWS, TiledNetwork,
+};
+
+use super::{Conditioner, Structure};
+use crate::error::Result;
+use crate::parameter::{Init, Parameter, Visitor};
+use crate::step::{Arena, ContextGradient, Pass, Weights};
+use crate::transform::Given;
+
+/// A network on tiles that gives the parameters of some columns from others.
+///
+/// On the CPU one fused operation both ways, whose backward pass repeats the forward pass; elsewhere tensor primitives.
+#[derive(Debug)]
+pub struct Tiled<N> {
+    structure: Structure,
+    network: Arc<Buffered<N>>,
+    weights: Vec<(String, Parameter)>,
+}
+
+impl<N> Clone for Tiled<N> {
+    fn clone(&self) -> Self {
+        let (structure, weights) = (self.structure.clone(), self.weights.clone());
+        Self { structure, network: Arc::clone(&self.network), weights }
+    }
+}
+
+impl<N: TiledNetwork> Tiled<N> {
+    /// The network with initial weights.
+    pub fn new(network: N, structure: Structure, init: &mut Init) -> Self {
+        let mut weights = Vec::new();
+        for part in network.parts() {
+            let value = match part.bound {
+                0.0 => init.full(part.shape, 0.0),
+                bound => init.uniform(part.shape, bound),
+            };
+            let decay = part.name.ends_with("weight") || part.name == "context";
+            weights.push((part.name.clone(), Parameter { value, mask: None, decay }));
+        }
+        Self { structure, network: Arc::new(Buffered::new(network)), weights }
+    }
+
+    /// The network.
+    pub(super) fn shared(&self) -> &Arc<Buffered<N>> {
+        &self.network
+    }
+
+    /// All weights in the order of the network.
+    pub(super) fn flat(&self) -> Tensor<2> {
+        let row = |(_, p): &(String, Parameter)| p.value.clone().reshape([1, -1]);
+        Tensor::cat(self.weights.iter().map(row).collect(), 1)
+    }
+
+    /// The context, if the network has one.
+    pub(super) fn context<'a>(&self, given: &Given<'a>) -> Option<&'a Tensor<2>> {
+        given.context.filter(|_| self.network.widths().context > 0)
+    }
+}
+
+impl<N: TiledNetwork> Conditioner for Tiled<N> {
+    fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
+    fn parameters(&self, x: Tensor<2>, given: &Given<'_>) -> Result<Tensor<2>> {
+        Ok(tiled_network(&self.network, x, self.flat(), self.context(given)))
+    }
+
+    fn program(&self, weights: &Weights<'_>) -> Option<Arc<dyn AnyTiledProgram>> {
+        let parts = self.network.parts();
+        let ranges = parts.iter().map(|part| weights.range(&part.name));
+        let ranges = ranges.collect::<Option<Vec<_>>>()?;
+        let start = ranges.first()?.start;
+        let lies = |(part, range): (&Part, &Range<usize>)| {
+            *range == (start + part.place.start..start + part.place.end)
+        };
+        let together = parts.iter().zip(&ranges).all(lies);
+        let weights = start..ranges.last()?.end;
+        let network = Arc::clone(&self.network);
+        together.then(|| Arc::new(WeightsSideBySide { network, weights }) as _)
+    }
+
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        self.weights.iter_mut().for_each(|(name, parameter)| visitor(name, parameter));
+    }
+}
+
+/// How a conditioner that runs on tiles does so without tensors, in one precision.
+pub trait TiledProgram<T>: Debug + Send + Sync {
+    /// Takes up weights, in the order in which products read them.
+    fn load(&self, weights: &[T], loaded: &mut Arena<T>);
+
+    /// The columns that are seen, `[tiles, seen, TILE_ROWS]`, to parameters `[tiles, moved k, TILE_ROWS]`.
+    fn forward(&self, pass: &Pass<'_, T>, loaded: &Arena<T>, x: &[T], params: &mut [T]);
+
+    /// Writes the gradients of the weights, and of the columns if wanted, and adds that by the context, given the columns and the gradient by the parameters, which is used up.
+    fn backward(
+        &self,
+        pass: &Pass<'_, T>,
+        loaded: &Arena<T>,
+        given: (&[T], &mut [T]),
+        to: (Option<&mut [T]>, &mut ContextGradient<T>),
+        gradient: &mut [T],
+    );
+}
+
+/// A program in both precisions.
+pub trait AnyTiledProgram: TiledProgram<f32> + TiledProgram<f64> {}
+
+impl<P: TiledProgram<f32> + TiledProgram<f64>> AnyTiledProgram for P {}
+
+impl dyn AnyTiledProgram {
+    /// The program in one precision.
+    pub(crate) fn of<T: Real>(self: &Arc<Self>) -> Arc<dyn TiledProgram<T>> {
+        let single: Arc<dyn TiledProgram<f32>> = Arc::clone(self) as _;
+        let double: Arc<dyn TiledProgram<f64>> = Arc::clone(self) as _;
+        let both: [&dyn Any; 2] = [&single, &double];
+        match both.into_iter().find_map(|p| p.downcast_ref::<Arc<dyn TiledProgram<T>>>()) {
+            Some(program) => Arc::clone(program),
+            None => unreachable!("a real number is f32 or f64"),
+        }
+    }
+}
+
+/// A network whose weights lie side by side.
+#[derive(Debug)]
+struct WeightsSideBySide<N> {
+    network: Arc<Buffered<N>>,
+    weights: Range<usize>,
+}
+
+impl<N: TiledNetwork> WeightsSideBySide<N> {
+    fn weights<'a, T: Real>(&self, all: &'a [T], loaded: &'a Arena<T>) -> NetworkWeights<'a, T> {
+        NetworkWeights { flat: &all[self.weights.clone()], packed: loaded.after(0) }
+    }
+
+    /// Numbers of a tile: columns, context, parameters.
+    fn sizes(&self) -> [usize; 3] {
+        let NetworkWidths { inputs, context, outputs } = self.network.widths();
+        [inputs, context, outputs].map(|width| width * TILE_ROWS)
+    }
+}
+
+impl<N: TiledNetwork, T: Real> TiledProgram<T> for WeightsSideBySide<N> {
+    fn load(&self, weights: &[T], loaded: &mut Arena<T>) {
+        let ([], packed) = loaded.arrays(self.network.packed());
+        self.network.pack(&weights[self.weights.clone()], packed);
+    }
+
+    fn forward(&self, pass: &Pass<'_, T>, loaded: &Arena<T>, x: &[T], params: &mut [T]) {
+        let [d, c, k] = self.sizes();
+        let weights = self.weights(pass.weights, loaded);
+        let tiles = x.chunks_exact(d).zip(params.chunks_exact_mut(k));
+        self.network.with(|Buffers { work, memory, .. }| {
+            for (tile, (x, params)) in tiles.enumerate() {
+                let rows = RowTile { x, context: &pass.context[tile * c..][..c] };
+                self.network.forward(weights, rows, memory, work, params);
+            }
+        });
+    }
+
+    fn backward(
+        &self,
+        pass: &Pass<'_, T>,
+        loaded: &Arena<T>,
+        (x, by_params): (&[T], &mut [T]),
+        (mut by_x, to_context): (Option<&mut [T]>, &mut ContextGradient<T>),
+        gradient: &mut [T],
+    ) {
+        let [d, c, k] = self.sizes();
+        let weights = self.weights(pass.weights, loaded);
+        let by_weights = &mut gradient[self.weights.clone()];
+        by_weights.fill(T::ZERO);
+        let (mut unwanted, mut by_context) = (Aligned::zeros(d), Aligned::zeros(c));
+        let tiles = x.chunks_exact(d).zip(by_params.chunks_exact_mut(k));
+        self.network.with(|Buffers { work, memory, out }| {
+            for (tile, (x, by_params)) in tiles.enumerate() {
+                let rows = RowTile { x, context: &pass.context[tile * c..][..c] };
+                self.network.forward(weights, rows, memory, work, out);
+                let x = match by_x.as_deref_mut() {
+                    Some(by_x) => &mut by_x[tile * d..][..d],
+                    None => &mut unwanted[..],
+                };
+                let to = NetworkGradients { x, context: &mut by_context, weights: by_weights };
+                self.network.backward(weights, rows, memory, work, by_params, to);
+                to_context.add(tile * c, &by_context);
+            }
+        });
+    }
+}
