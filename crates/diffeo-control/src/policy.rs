@@ -78,7 +78,7 @@ impl FromStr for PolicyKind {
     fn from_str(text: &str) -> Result<Self> {
         match text.parse::<Preset>() {
             Ok(Preset::Gaussian) => Ok(Self::Gaussian),
-            Ok(preset) if !preset.is_of_images() => Ok(Self::Flow(preset)),
+            Ok(preset) if preset.is_of_tables() => Ok(Self::Flow(preset)),
             _ => {
                 let names: Vec<&str> = Preset::of_tables().map(Preset::name).collect();
                 let names = names.join(", ");

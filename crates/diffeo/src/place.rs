@@ -49,4 +49,19 @@ impl Place {
             self.dims
         )))
     }
+
+    /// Refuses an image that is not as large as a row: its lines, the pixels of each, and the numbers of a pixel.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] with both.
+    pub fn expect_image(&self, name: &str, [height, width, channels]: [usize; 3]) -> Result<()> {
+        let numbers = height.checked_mul(width).and_then(|n| n.checked_mul(channels));
+        if numbers == Some(self.dims) && self.dims > 0 {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "{name}: expected an image of {} numbers, found {height} x {width} pixels of {channels}",
+            self.dims
+        )))
+    }
 }

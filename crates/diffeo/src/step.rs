@@ -4,9 +4,11 @@
 //! A step holds no numbers. What it computes from the weights, what its forward pass leaves for its backward pass, and what it
 //! needs while it runs are arrays of an [`Arena`], which are kept from call to call.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 
 use diffeo_kernels::{Aligned, LinearScratch, Real, Regression, TILE_ROWS};
 
@@ -86,6 +88,34 @@ pub trait AnyStep: Step<f32> + Step<f64> {}
 
 impl<S: Step<f32> + Step<f64>> AnyStep for S {}
 
+/// A step inside another one, which runs it in the precision that it runs in itself.
+#[derive(Clone, Debug)]
+pub(crate) struct InnerStep {
+    single: Arc<dyn Step<f32>>,
+    double: Arc<dyn Step<f64>>,
+}
+
+impl InnerStep {
+    pub(crate) fn new(step: Box<dyn AnyStep>) -> Self {
+        let step: Arc<dyn AnyStep> = Arc::from(step);
+        Self { single: Arc::clone(&step) as _, double: step }
+    }
+
+    /// The step in one precision.
+    pub(crate) fn of<T: Real>(&self) -> &dyn Step<T> {
+        let step: &Arc<dyn Step<T>> = in_precision([&self.single, &self.double]);
+        &**step
+    }
+}
+
+/// Which of two things, one for each precision, is of the type that the caller's precision makes it.
+pub(crate) fn in_precision<'a, P: Any>(both: [&'a dyn Any; 2]) -> &'a P {
+    match both.into_iter().find_map(|p| p.downcast_ref()) {
+        Some(found) => found,
+        None => unreachable!("a real number is f32 or f64"),
+    }
+}
+
 /// What a step has kept.
 #[derive(Debug)]
 pub struct Kept<'a, T> {
@@ -139,9 +169,18 @@ impl<T: Real> ContextGradient<T> {
     }
 }
 
-/// Arrays of no fixed length, each of which its owner knows by its number.
-#[derive(Debug, Default)]
-pub struct Arena<T>(Vec<Aligned<T>>);
+/// Arrays of no fixed length, each of which its owner knows by its number; and those of a step inside the owner.
+#[derive(Debug)]
+pub struct Arena<T> {
+    arrays: Vec<Aligned<T>>,
+    inner: Option<Box<Self>>,
+}
+
+impl<T> Default for Arena<T> {
+    fn default() -> Self {
+        Self { arrays: Vec::new(), inner: None }
+    }
+}
 
 impl<T: Real> Arena<T> {
     /// The first `N` arrays, and `more` after them.
@@ -149,23 +188,36 @@ impl<T: Real> Arena<T> {
         &mut self,
         more: usize,
     ) -> (&mut [Aligned<T>; N], &mut [Aligned<T>]) {
-        if self.0.len() < N + more {
-            self.0.resize_with(N + more, Aligned::default);
-        }
-        match self.0.split_first_chunk_mut() {
-            Some((first, rest)) => (first, &mut rest[..more]),
-            None => unreachable!("so many arrays were made"),
-        }
+        first_of(&mut self.arrays, more)
+    }
+
+    /// The first `N` arrays, and the arena of a step inside.
+    pub fn around<const N: usize>(&mut self) -> (&mut [Aligned<T>; N], &mut Self) {
+        let (first, _) = first_of(&mut self.arrays, 0);
+        (first, self.inner.get_or_insert_default())
     }
 
     /// Array `i`, to be read.
     pub fn array(&self, i: usize) -> &Aligned<T> {
-        &self.0[i]
+        &self.arrays[i]
     }
 
     /// The arrays from number `first` on, to be read.
     pub fn after(&self, first: usize) -> &[Aligned<T>] {
-        &self.0[first..]
+        &self.arrays[first..]
+    }
+}
+
+fn first_of<T: Real, const N: usize>(
+    arrays: &mut Vec<Aligned<T>>,
+    more: usize,
+) -> (&mut [Aligned<T>; N], &mut [Aligned<T>]) {
+    if arrays.len() < N + more {
+        arrays.resize_with(N + more, Aligned::default);
+    }
+    match arrays.split_first_chunk_mut() {
+        Some((first, rest)) => (first, &mut rest[..more]),
+        None => unreachable!("so many arrays were made"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A new one is a file like these and a line in [`ConditionerSpec`].
 
 mod constant;
+mod convolutional;
 mod graph;
 mod half;
 mod masked;
@@ -38,6 +39,7 @@ catalog! {
         masked::Masked(MaskedSpec),
         half::Half(HalfSpec),
         graph::Graph(GraphSpec),
+        convolutional::Convolutional(ConvolutionalSpec),
         transformer::Transformer(TransformerSpec),
         recurrent::Recurrent(RecurrentSpec),
         constant::Constant(ConstantSpec),
@@ -54,6 +56,11 @@ pub trait DescribeConditioner: Debug + Send + Sync {
 
     /// Number of trainable numbers if a scalar map needs `per_dim` parameters; `None` if it overflows.
     fn count(&self, at: Place, per_dim: u64) -> Option<u64>;
+
+    /// Multiplications that a row takes, about: one for each weight, unless the network says otherwise; `None` if it overflows.
+    fn work(&self, at: Place, per_dim: u64) -> Option<u64> {
+        self.count(at, per_dim)
+    }
 
     /// Builds it for a scalar map that needs `per_dim` parameters.
     ///

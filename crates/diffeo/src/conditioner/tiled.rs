@@ -1,6 +1,5 @@
 //! A conditioner that is a network on tiles.
 
-use std::any::Any;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use diffeo_kernels::{
 use super::{Conditioner, Structure};
 use crate::error::Result;
 use crate::parameter::{Init, Parameter, Visitor};
-use crate::step::{Arena, ContextGradient, Pass, Weights};
+use crate::step::{Arena, ContextGradient, Pass, Weights, in_precision};
 use crate::transform::Given;
 
 /// A network on tiles that gives the parameters of some columns from others.
@@ -124,11 +123,8 @@ impl dyn AnyTiledProgram {
     pub(crate) fn of<T: Real>(self: &Arc<Self>) -> Arc<dyn TiledProgram<T>> {
         let single: Arc<dyn TiledProgram<f32>> = Arc::clone(self) as _;
         let double: Arc<dyn TiledProgram<f64>> = Arc::clone(self) as _;
-        let both: [&dyn Any; 2] = [&single, &double];
-        match both.into_iter().find_map(|p| p.downcast_ref::<Arc<dyn TiledProgram<T>>>()) {
-            Some(program) => Arc::clone(program),
-            None => unreachable!("a real number is f32 or f64"),
-        }
+        let found: &Arc<dyn TiledProgram<T>> = in_precision([&single, &double]);
+        Arc::clone(found)
     }
 }
 

@@ -38,6 +38,7 @@ pub use sensitivity::{WAYS, Way};
 pub use crate::catalog::Cases;
 
 use crate::bases::{BaseSpec, NormalSpec};
+use crate::columns::{ImageShape, Schema};
 use crate::conditioner::ConditionerSpec;
 use crate::embedding::EmbeddingSpec;
 use crate::monotone::{Affine, MonotoneSpec};
@@ -46,7 +47,7 @@ use crate::place::Place;
 use crate::presets::{Preset, PresetOptions};
 use crate::transforms::{ElementwiseSpec, LayerSpec};
 
-/// Every layer that a file can name in 1, 2 and 5 dimensions, with and without context where it can have one, every base, and every
+/// Every layer that a file can name in 1, 2 and 5 dimensions, those of images in 8, with and without context where it can have one, every base, and every
 /// preset.
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
@@ -65,6 +66,10 @@ pub fn cases() -> Vec<Case> {
             }
         }
     }
+    for context in [0, 2] {
+        let layers = LayerSpec::cases(Place::new(8, context)).into_iter().filter(is_of_images);
+        all.extend(layers.map(|layer| Case::of_layer(layer, 8, context)));
+    }
     let options = PresetOptions { transforms: 2, hidden: vec![12, 12], ..PresetOptions::default() };
     for (preset, [dims, context]) in
         Preset::ALL.iter().flat_map(|p| [[2, 2], [3, 0]].map(|at| (p, at)))
@@ -74,6 +79,15 @@ pub fn cases() -> Vec<Case> {
         // Far out, one affine layer after another scales by e^14 and back, and leaves no digits of single precision.
         let case = Case::new(format!("{preset}_{dims}d_{context}c"), spec);
         all.push(case.only(|row| row.iter().all(|v| v.abs() < 1e3)));
+    }
+    let images = Schema::images(ImageShape::of_bytes(4, 4, 1)).shape();
+    let small = PresetOptions { transforms: 1, ..options.clone() };
+    for preset in Preset::of_images() {
+        let spec = preset.spec_for(&images, &small).expect("a sound flow");
+        all.push(
+            Case::new(format!("{preset} of images"), spec)
+                .only(|row| row.iter().all(|v| v.abs() < 10.0)),
+        );
     }
     let network = NetworkSpec { hidden: vec![7], residual: false, activation: Activation::Tanh };
     for (preset, members) in [(Preset::Nsf, 1), (Preset::NsfCoupling, 2)] {
@@ -93,6 +107,18 @@ pub fn cases() -> Vec<Case> {
         case.name = format!("{i}: {}", case.name);
     }
     all
+}
+
+/// Whether a layer takes rows as images.
+fn is_of_images(layer: &LayerSpec) -> bool {
+    match layer {
+        LayerSpec::Squeeze(_) | LayerSpec::Pixelwise(_) | LayerSpec::Split(_) => true,
+        LayerSpec::Conditional(layer) => {
+            matches!(layer.conditioner, ConditionerSpec::Convolutional(_))
+        }
+        LayerSpec::Inverted(layer) => is_of_images(&layer.transform),
+        _ => false,
+    }
 }
 
 /// Whether a network gives the parameters of maps that bend far out: slopes, and the products of the Jacobian, then differ by so many powers of ten that
@@ -118,7 +144,10 @@ fn takes_long(layer: &LayerSpec) -> bool {
         LayerSpec::Autoregressive(layer) => is_integral(&layer.monotone),
         LayerSpec::Coupling(layer) => is_integral(&layer.monotone),
         LayerSpec::Conditional(layer) => {
-            let has_many = matches!(layer.conditioner, ConditionerSpec::Transformer(_));
+            let has_many = matches!(
+                layer.conditioner,
+                ConditionerSpec::Transformer(_) | ConditionerSpec::Convolutional(_)
+            );
             has_many || is_integral(&layer.monotone)
         }
         other => other.inner().iter().any(takes_long),

@@ -1,6 +1,6 @@
 //! Autoregressive layers of Bernstein polynomials (Ramasinghe, Fernando, Khan, Barnes. 2021, arXiv:2102.03509).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use super::options::ColumnOrder;
 use crate::monotone::Bernstein;
 
@@ -10,7 +10,7 @@ pub(super) const BERNSTEIN: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

@@ -1,6 +1,6 @@
 //! Block neural autoregressive flow (De Cao, Titov, Aziz. UAI 2019, arXiv:1904.04676).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use super::options::ColumnOrder;
 use crate::transforms::{BlockAutoregressiveSpec, PluSpec};
 
@@ -10,7 +10,7 @@ pub(super) const BNAF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

@@ -2,6 +2,7 @@
 
 use super::options::{ColumnOrder, PresetOptions};
 use super::patches::Patches;
+use super::scales::Grid;
 use crate::bases::BaseSpec;
 use crate::conditioner::{GraphSpec, TransformerSpec};
 use crate::host::random::{Purpose, Streams, permutation};
@@ -26,14 +27,34 @@ pub(super) struct Family {
     pub(super) takes_context: bool,
     /// Whether its layers can follow a graph.
     pub(super) takes_graph: bool,
-    /// Whether its rows are images.
-    pub(super) is_of_images: bool,
+    /// What its rows are.
+    pub(super) rows: Rows,
     /// The usual order of columns; `None` where there is none to choose.
     pub(super) order: Option<ColumnOrder>,
     /// The base and the precision that it is for, where that is no choice.
     pub(super) fixed: Option<fn() -> (BaseSpec, Precision)>,
-    /// The layers of transform `i`.
+    /// The layers of transform `i`, of a model of images at several scales that of each scale.
     pub(super) layers: fn(&Draft<'_>, i: usize) -> Vec<LayerSpec>,
+}
+
+/// What the rows of a model are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// Those of a table, whatever their numbers mean.
+    Table,
+    /// Images.
+    Image(Images),
+    /// Images if they are, or else those of a table.
+    Either(Images),
+}
+
+/// How a model takes images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Images {
+    /// As tokens of several pixels, in sequence.
+    Tokens,
+    /// At several scales, pixels of all of which it maps from those around them.
+    Scales,
 }
 
 /// A flow that is being described.
@@ -41,6 +62,8 @@ pub(super) struct Draft<'a> {
     pub(super) dims: usize,
     /// The tokens of images, of a model that is of these.
     pub(super) patches: Option<Patches>,
+    /// The pixels of this scale, of a model of images at several.
+    pub(super) grid: Option<Grid>,
     pub(super) options: &'a PresetOptions,
     pub(super) order: ColumnOrder,
 }

@@ -1,6 +1,6 @@
 //! Free-form flows along the time of a differential equation (Grathwohl et al. ICLR 2019, arXiv:1810.01367).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use crate::transforms::ContinuousSpec;
 
 pub(super) const FFJORD: Family = Family {
@@ -9,7 +9,7 @@ pub(super) const FFJORD: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: None,
     fixed: None,
     layers: |draft, _| vec![ContinuousSpec::new(draft.options.hidden.clone()).into()],

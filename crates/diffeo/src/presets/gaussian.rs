@@ -1,6 +1,6 @@
 //! `N(mu, Sigma)` in closed form: the baseline that every flow must beat.
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use crate::bases::GaussianSpec;
 use crate::spec::Precision;
 
@@ -10,7 +10,7 @@ pub(super) const GAUSSIAN: Family = Family {
     columns_min: 1,
     takes_context: false,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: None,
     fixed: Some(|| (GaussianSpec {}.into(), Precision::F64)),
     layers: |_, _| vec![],

@@ -1,6 +1,6 @@
 //! Rotations with a map for each column between (Meng, Song, Song, Ermon. *Gaussianization Flows*. AISTATS 2020, arXiv:2003.01941).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use crate::monotone::LogisticMixture;
 use crate::transforms::{ElementwiseSpec, OrthogonalSpec};
 
@@ -10,7 +10,7 @@ pub(super) const GAUSSIANIZATION: Family = Family {
     columns_min: 1,
     takes_context: false,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: None,
     fixed: None,
     layers: |draft, _| {

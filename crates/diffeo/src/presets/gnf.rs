@@ -1,6 +1,6 @@
 //! Graphical normalizing flow (Wehenkel, Louppe. *Graphical Normalizing Flows*. AISTATS 2021, arXiv:2006.02548).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use crate::monotone::{MonotoneSpec, MonotonicNetwork};
 use crate::transforms::AutoregressiveSpec;
 
@@ -10,7 +10,7 @@ pub(super) const GNF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
-    is_of_images: false,
+    rows: Rows::Table,
     order: None,
     fixed: None,
     layers: |draft, _| {

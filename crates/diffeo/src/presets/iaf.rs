@@ -1,6 +1,6 @@
 //! Inverted affine autoregressive layers: fast samples (Kingma et al. NeurIPS 2016, arXiv:1606.04934).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use super::maf::affine;
 use super::options::ColumnOrder;
 use crate::transforms::{InvertedSpec, PermutationSpec};
@@ -11,7 +11,7 @@ pub(super) const IAF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Reverse),
     fixed: None,
     layers: |draft, i| {

@@ -1,6 +1,6 @@
 //! Affine autoregressive layers with reversed orders: fast density (Papamakarios, Pavlakou, Murray. NeurIPS 2017, arXiv:1705.07057).
 
-use super::family::{Draft, Family};
+use super::family::{Draft, Family, Rows};
 use super::options::ColumnOrder;
 use crate::monotone::Affine;
 use crate::transforms::{AutoregressiveSpec, PermutationSpec};
@@ -11,7 +11,7 @@ pub(super) const MAF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Reverse),
     fixed: None,
     layers: |draft, i| {

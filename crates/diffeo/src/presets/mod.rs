@@ -9,6 +9,7 @@ mod ffjord;
 mod flowpp;
 mod gaussian;
 mod gaussianization;
+mod glow;
 mod gnf;
 mod iaf;
 mod maf;
@@ -22,7 +23,9 @@ mod planar;
 mod qnsf;
 mod radial;
 mod realnvp;
+mod realnvp_image;
 mod resflow;
+mod scales;
 mod sos;
 mod sylvester;
 mod t_maf;
@@ -43,8 +46,9 @@ use crate::error::{Error, Result, quoted};
 use crate::marks::MarksSpec;
 use crate::spec::FlowSpec;
 use crate::transforms::{Gates, LayerSpec, PermutationSpec, PluSpec};
-use family::{Draft, Family};
+use family::{Draft, Family, Images, Rows};
 use patches::Patches;
+use scales::Grid;
 
 /// Makes the enum of a list of families.
 macro_rules! presets {
@@ -84,7 +88,7 @@ presets! {
     NsfCoupling = nsf_coupling::NSF_COUPLING,
     /// Autoregressive layers of quadratic splines with PLU layers between (Müller et al. 2019, Durkan et al. 2019).
     Qnsf = qnsf::QNSF,
-    /// Couplings of logistic mixtures with PLU layers between (Ho et al. 2019).
+    /// Couplings of logistic mixtures with PLU layers between, of tables or of images at several scales (Ho et al. 2019).
     Flowpp = flowpp::FLOWPP,
     /// Autoregressive layers of deep sigmoids with PLU layers between (Huang et al. 2018).
     Naf = naf::NAF,
@@ -102,6 +106,10 @@ presets! {
     TMaf = t_maf::T_MAF,
     /// Autoregressive layers of deep sigmoids by causal transformers with reversed orders (Patacchiola et al. 2024).
     TNaf = t_naf::T_NAF,
+    /// Affine couplings of images at several scales (Dinh et al. 2017).
+    RealNvpImage = realnvp_image::REALNVP_IMAGE,
+    /// Invertible 1 x 1 convolutions and affine couplings of images at several scales (Kingma, Dhariwal 2018).
+    Glow = glow::GLOW,
     /// Autoregressive spline layers over patches of images by causal transformers (after Zhai et al. 2025).
     TarFlow = tarflow::TARFLOW,
     /// Rotations and a logistic mixture for each column (Meng et al. 2020).
@@ -159,29 +167,47 @@ impl Preset {
 
     /// All models of tables, whose rows may be anything.
     pub fn of_tables() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|preset| !preset.is_of_images())
+        Self::ALL.into_iter().filter(|preset| preset.is_of_tables())
     }
 
-    /// Whether its rows are images: see [`Preset::spec_for`].
+    /// All models of images: see [`Preset::spec_for`].
+    pub fn of_images() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|preset| preset.is_of_images())
+    }
+
+    /// Whether its rows can be those of a table.
+    pub fn is_of_tables(self) -> bool {
+        !matches!(self.family().rows, Rows::Image(_))
+    }
+
+    /// Whether it takes images as such, and not as so many columns.
     pub fn is_of_images(self) -> bool {
-        self.family().is_of_images
+        self.family().rows != Rows::Table
     }
 
-    /// The tokens of the images that it is a model of, if it is one of images.
-    fn patches(
+    /// The tokens or the pixels of the images that it is a model of, if it is one of images.
+    fn places(
         self,
         image: Option<ImageShape>,
         options: &PresetOptions,
-    ) -> Result<Option<Patches>> {
-        match (self.is_of_images(), image) {
-            (true, Some(image)) => Patches::new(image, options.patch).map(Some),
-            (true, None) => Err(Error::config(format!(
+    ) -> Result<(Option<Patches>, Option<Grid>)> {
+        let in_tokens = Rows::Image(Images::Tokens);
+        if options.patch.is_some() && self.family().rows != in_tokens {
+            return Err(Error::config(format!(
+                "{self}: has no patches of images to choose; leave them out, or use tarflow"
+            )));
+        }
+        match (self.family().rows, image) {
+            (Rows::Image(Images::Tokens) | Rows::Either(Images::Tokens), Some(image)) => {
+                Ok((Some(Patches::new(image, options.patch)?), None))
+            }
+            (Rows::Image(Images::Scales) | Rows::Either(Images::Scales), Some(image)) => {
+                Ok((None, Some(Grid::of(image)?)))
+            }
+            (Rows::Image(_), None) => Err(Error::config(format!(
                 "{self}: is a model of images, and these rows are none; use nsf"
             ))),
-            (false, _) if options.patch.is_some() => Err(Error::config(format!(
-                "{self}: has no patches of images to choose; leave them out, or use tarflow"
-            ))),
-            (false, _) => Ok(None),
+            (Rows::Table, _) | (Rows::Either(_), None) => Ok((None, None)),
         }
     }
 
@@ -193,7 +219,7 @@ impl Preset {
     ) -> Result<FlowSpec> {
         options.validate()?;
         let family = self.family();
-        let patches = self.patches(image, options)?;
+        let (patches, grid) = self.places(image, options)?;
         if dims < family.columns_min {
             return Err(Error::config(format!(
                 "{self}: a coupling needs at least {} columns, found {dims}; use nsf or maf",
@@ -225,9 +251,12 @@ impl Preset {
             }
         }
         let order = options.order.or(family.order).unwrap_or(ColumnOrder::Given);
-        let draft = Draft { dims, patches, options, order };
-        let transforms = (0..options.transforms).flat_map(|i| (family.layers)(&draft, i));
-        let spec = FlowSpec::new(dims, transforms.collect()).given(context_dims);
+        let draft = Draft { dims, patches, grid, options, order };
+        let transforms: Vec<LayerSpec> = match grid {
+            Some(_) => draft.at_scales(family.layers),
+            None => (0..options.transforms).flat_map(|i| (family.layers)(&draft, i)).collect(),
+        };
+        let spec = FlowSpec::new(dims, transforms).given(context_dims);
         let spec = spec.through(options.embedding.clone());
         let (base, precision) = match family.fixed {
             Some(fixed) => fixed(),

@@ -1,6 +1,6 @@
 //! Neural autoregressive flow with deep sigmoids (Huang, Krueger, Lacoste, Courville. ICML 2018, section 3.1, arXiv:1804.00779).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use super::options::ColumnOrder;
 use crate::monotone::LogisticMixture;
 
@@ -10,7 +10,7 @@ pub(super) const NAF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

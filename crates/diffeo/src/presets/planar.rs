@@ -1,6 +1,6 @@
 //! Bends across hyperplanes (Rezende, Mohamed. ICML 2015, arXiv:1505.05770).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use crate::transforms::PlanarSpec;
 
 pub(super) const PLANAR: Family = Family {
@@ -9,7 +9,7 @@ pub(super) const PLANAR: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: None,
     fixed: None,
     layers: |_, _| vec![PlanarSpec {}.into()],

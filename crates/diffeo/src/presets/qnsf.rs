@@ -1,6 +1,6 @@
 //! Autoregressive quadratic splines (Müller et al. *Neural Importance Sampling*, arXiv:1808.03856; Durkan et al. *Neural Spline Flows*, arXiv:1906.04032).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use super::options::ColumnOrder;
 use crate::monotone::PolynomialSpline;
 
@@ -10,7 +10,7 @@ pub(super) const QNSF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

@@ -1,6 +1,6 @@
 //! Affine couplings with alternating halves (Dinh, Sohl-Dickstein, Bengio. ICLR 2017, arXiv:1605.08803).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use crate::monotone::Affine;
 use crate::transforms::{CouplingSpec, Gates};
 
@@ -10,7 +10,7 @@ pub(super) const REALNVP: Family = Family {
     columns_min: 2,
     takes_context: true,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: None,
     fixed: None,
     layers: |draft, i| {

@@ -1,6 +1,6 @@
 //! Contractive residual layers with ActNorm between (Chen, Behrmann, Duvenaud, Jacobsen. *Residual Flows*. NeurIPS 2019, arXiv:1906.02735).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use crate::transforms::{ActNormSpec, ResidualSpec};
 
 pub(super) const RESFLOW: Family = Family {
@@ -9,7 +9,7 @@ pub(super) const RESFLOW: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: None,
     fixed: None,
     layers: |draft, _| {

@@ -1,6 +1,6 @@
 //! Autoregressive layers of sum-of-squares polynomials (Jaini, Selby, Yu. ICML 2019, arXiv:1905.02325).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use super::options::ColumnOrder;
 use crate::monotone::SumOfSquares;
 
@@ -10,7 +10,7 @@ pub(super) const SOS: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

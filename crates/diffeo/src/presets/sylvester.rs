@@ -1,6 +1,6 @@
 //! Bends across as many hyperplanes as there are columns (van den Berg et al. UAI 2018, arXiv:1803.05649).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use crate::transforms::SylvesterSpec;
 
 pub(super) const SYLVESTER: Family = Family {
@@ -9,7 +9,7 @@ pub(super) const SYLVESTER: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: None,
     fixed: None,
     layers: |draft, _| vec![SylvesterSpec { directions: draft.dims }.into()],

@@ -1,6 +1,6 @@
 //! Transformer neural autoregressive flow: deep sigmoids by causal transformers (Patacchiola, Shysheya, Hofmann, Turner. arXiv:2401.01855).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use super::options::ColumnOrder;
 use crate::monotone::LogisticMixture;
 
@@ -10,7 +10,7 @@ pub(super) const T_NAF: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Reverse),
     fixed: None,
     layers: |draft, i| {

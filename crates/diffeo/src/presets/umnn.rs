@@ -1,6 +1,6 @@
 //! Unconstrained monotonic neural networks (Wehenkel, Louppe. NeurIPS 2019, arXiv:1908.05164).
 
-use super::family::Family;
+use super::family::{Family, Rows};
 use super::options::ColumnOrder;
 use crate::monotone::MonotonicNetwork;
 
@@ -10,7 +10,7 @@ pub(super) const UMNN: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: true,
-    is_of_images: false,
+    rows: Rows::Table,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

@@ -40,7 +40,7 @@ impl Describe for ChainSpec {
     }
 
     fn work(&self, at: Place) -> Option<u64> {
-        self.transforms.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.work(at)?))
+        work_of_all(&self.transforms, at)
     }
 
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
@@ -85,6 +85,11 @@ pub(crate) fn gates_after(
 /// Number of trainable numbers of some layers.
 pub(crate) fn count_all(layers: &[LayerSpec], at: Place) -> Option<u64> {
     layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.count(at)?))
+}
+
+/// Multiplications that a row takes in some layers.
+pub(super) fn work_of_all(layers: &[LayerSpec], at: Place) -> Option<u64> {
+    layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.work(at)?))
 }
 
 /// Transforms one after another; the data end is listed first.

@@ -18,11 +18,14 @@ mod linear;
 mod orthogonal;
 mod own;
 mod permutation;
+mod pixelwise;
 mod planar;
 mod plu;
 mod qr;
 mod radial;
 mod residual;
+mod split;
+mod squeeze;
 mod svd;
 mod sylvester;
 
@@ -39,6 +42,9 @@ catalog! {
         chain::Chain(ChainSpec),
         inverted::Inverted(InvertedSpec),
         permutation::Permutation(PermutationSpec),
+        squeeze::Squeeze(SqueezeSpec),
+        split::Split(SplitSpec),
+        pixelwise::Pixelwise(PixelwiseSpec),
         plu::Plu(PluSpec),
         cholesky::Cholesky(CholeskySpec),
         householder::Householder(HouseholderSpec),

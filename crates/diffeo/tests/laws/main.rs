@@ -137,11 +137,15 @@ fn law11_engine_and_tensors() {
         let by_kernels = laws::engine_and_tensors_agree(&case);
         let fast = match case.layer() {
             Some(LayerSpec::Conditional(layer)) => {
-                ["Graph", "Transformer", "Recurrent"].contains(&layer.conditioner.name())
+                ["Graph", "Transformer", "Recurrent", "Convolutional"]
+                    .contains(&layer.conditioner.name())
             }
             Some(layer) => matches!(
                 layer,
                 LayerSpec::Permutation(_)
+                    | LayerSpec::Squeeze(_)
+                    | LayerSpec::Pixelwise(_)
+                    | LayerSpec::Split(_)
                     | LayerSpec::Plu(_)
                     | LayerSpec::Coupling(_)
                     | LayerSpec::Autoregressive(_)

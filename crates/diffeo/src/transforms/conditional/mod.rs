@@ -91,6 +91,11 @@ impl Describe for ConditionalSpec {
         conditioner.checked_add(self.monotone.count()?)
     }
 
+    fn work(&self, at: Place) -> Option<u64> {
+        let conditioner = self.conditioner.work(at, self.monotone.params_per_dim() as u64)?;
+        conditioner.checked_add(self.monotone.count()?)
+    }
+
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         let conditioner = self.conditioner.build(at, self.monotone.params_per_dim(), init)?;
         let map = self.monotone.build(init);

@@ -1,0 +1,22 @@
+//! Affine couplings of images at several scales (Dinh, Sohl-Dickstein, Bengio. *Density estimation using Real NVP*. ICLR 2017, arXiv:1605.08803).
+
+use super::family::{Family, Images, Rows};
+use crate::monotone::Affine;
+use crate::transforms::{ActNormSpec, PixelwiseSpec};
+
+pub(super) const REALNVP_IMAGE: Family = Family {
+    name: "realnvp-image",
+    summary: "images: affine couplings at several scales",
+    columns_min: 1,
+    takes_context: true,
+    takes_graph: false,
+    rows: Rows::Image(Images::Scales),
+    order: None,
+    fixed: None,
+    layers: |draft, i| {
+        let grid = draft.pixels();
+        let transforms = vec![ActNormSpec {}.into()];
+        let norm = PixelwiseSpec { channels: grid.channels(), transforms };
+        vec![draft.by_pixels_around(grid.mask(i), Affine::default(), 0), norm.into()]
+    },
+};

@@ -1,0 +1,146 @@
+//! Models of images at several scales: what is left of an image after each is half as large (Dinh, Sohl-Dickstein, Bengio. ICLR 2017, section 3.6, arXiv:1605.08803).
+
+use super::family::Draft;
+use crate::columns::ImageShape;
+use crate::conditioner::ConvolutionalSpec;
+use crate::error::{Error, Result};
+use crate::monotone::{Affine, MonotoneSpec};
+use crate::transforms::{
+    ActNormSpec, ConditionalSpec, LayerSpec, PixelwiseSpec, PluSpec, SplitSpec, SqueezeSpec,
+};
+
+/// Most scales.
+const SCALES: usize = 3;
+
+/// The pixels of a scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grid {
+    height: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Grid {
+    /// The pixels of an image, which can be squeezed.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] if they cannot.
+    pub(super) fn of(image: ImageShape) -> Result<Self> {
+        let ImageShape { height, width, channels, .. } = image;
+        let grid = Self { height, width, channels };
+        if grid.squeezed().is_some() {
+            return Ok(grid);
+        }
+        Err(Error::config(format!(
+            "expected images of an even number of lines of an even number of pixels, found {height} x {width}; use tarflow, or crop or pad them"
+        )))
+    }
+
+    /// Half of the lines of half of the pixels.
+    fn squeezed(self) -> Option<Self> {
+        let Self { height, width, channels } = self;
+        let even = height.is_multiple_of(2) && width.is_multiple_of(2);
+        even.then_some(Self { height: height / 2, width: width / 2, channels: 4 * channels })
+    }
+
+    /// Numbers of a pixel.
+    pub(super) fn channels(self) -> usize {
+        self.channels
+    }
+
+    fn numbers(self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// The channels that transform `i` leaves as they are, if checkerboards and halves of the channels take turns: white squares, black squares, first half, second half.
+    pub(super) fn mask(self, i: usize) -> Vec<bool> {
+        let quarter = self.channels / 4;
+        let is_white = |channel: usize| matches!(channel / quarter, 0 | 3);
+        let is_first = |channel: usize| channel < self.channels / 2;
+        let kept = |channel| match i % 4 {
+            0 => is_white(channel),
+            1 => !is_white(channel),
+            2 => is_first(channel),
+            _ => !is_first(channel),
+        };
+        (0..self.channels).map(kept).collect()
+    }
+
+    /// The first half of the channels, which stays as it is, or the second.
+    fn half(self, first: bool) -> Vec<bool> {
+        (0..self.channels).map(|channel| (channel < self.channels / 2) == first).collect()
+    }
+}
+
+impl Draft<'_> {
+    /// The pixels of this scale.
+    pub(super) fn pixels(&self) -> Grid {
+        let Some(grid) = self.grid else { unreachable!("a model at scales has pixels") };
+        grid
+    }
+
+    /// Layers at all scales: each takes blocks of two by two pixels as one, maps them by the layers of all transforms, and hands half of the channels on. The other half are brought to the base given
+    /// those, as by the learned prior of Glow.
+    pub(super) fn at_scales(
+        &self,
+        layers: fn(&Draft<'_>, usize) -> Vec<LayerSpec>,
+    ) -> Vec<LayerSpec> {
+        self.from_scale(1, self.pixels(), layers)
+    }
+
+    fn from_scale(
+        &self,
+        scale: usize,
+        grid: Grid,
+        layers: fn(&Draft<'_>, usize) -> Vec<LayerSpec>,
+    ) -> Vec<LayerSpec> {
+        let Some(squeezed) = grid.squeezed() else { return Vec::new() };
+        let Grid { height, width, channels } = grid;
+        let mut all = vec![SqueezeSpec { height, width, channels }.into()];
+        let draft = Draft { dims: squeezed.numbers(), grid: Some(squeezed), ..*self };
+        all.extend((0..self.options.transforms).flat_map(|i| layers(&draft, i)));
+        let channels = squeezed.channels;
+        let onward = Grid { channels: channels / 2, ..squeezed };
+        if scale < SCALES && onward.squeezed().is_some() {
+            all.push(draft.by_pixels_around(squeezed.half(true), Affine::default(), 0));
+            let transforms = self.from_scale(scale + 1, onward, layers);
+            all.push(SplitSpec { channels, onward: channels / 2, transforms }.into());
+        }
+        all
+    }
+
+    /// A coupling of the channels that are not kept, given those that are.
+    pub(super) fn by_pixels_around(
+        &self,
+        kept: Vec<bool>,
+        map: impl Into<MonotoneSpec>,
+        heads: usize,
+    ) -> LayerSpec {
+        let Grid { height, width: across, .. } = self.pixels();
+        let hidden = &self.options.hidden;
+        let widest = hidden.iter().copied().max().unwrap_or(1);
+        let width = (widest / 4).clamp(1, ConvolutionalSpec::WIDTH_MAX);
+        let attends = height * across <= ConvolutionalSpec::ATTENTION_MAX
+            && width.is_multiple_of(heads.max(1));
+        let heads = if attends { heads } else { 0 };
+        let blocks = hidden.len();
+        let conditioner = ConvolutionalSpec { height, across, kept, width, blocks, heads };
+        ConditionalSpec::new(conditioner, &map.into()).into()
+    }
+
+    /// A scale and shift of each channel, a matrix between channels, and a coupling of half of them.
+    pub(super) fn glow_step(
+        &self,
+        i: usize,
+        map: impl Into<MonotoneSpec>,
+        heads: usize,
+    ) -> Vec<LayerSpec> {
+        let grid = self.pixels();
+        // The order of the channels turns round, so that another half is mapped in the next transform.
+        let order: Vec<usize> =
+            if i == 0 { (0..grid.channels).collect() } else { (0..grid.channels).rev().collect() };
+        let transforms = vec![ActNormSpec {}.into(), PluSpec { order }.into()];
+        let each = PixelwiseSpec { channels: grid.channels, transforms };
+        vec![each.into(), self.by_pixels_around(grid.half(true), map, heads)]
+    }
+}
