@@ -235,13 +235,13 @@ impl Block {
         weights: NetworkWeights<'_, T>,
         (at, width): (Attention, usize),
         by_stream: &mut [T],
-        (nodes, grads): (&Nodes<T>, &mut [Aligned<T>; 3]),
+        (nodes, grads): (&mut Nodes<T>, &mut [Aligned<T>; 3]),
         (scratch, filter, to): (&mut Scratch<T>, &mut FilterScratch<T>, &mut [T]),
     ) {
         let size = by_stream.len();
         if let Some(attention) = &self.attention {
             let all = &nodes.all[..3 * size];
-            let left = (&nodes.attended, &mut *grads);
+            let left = (&mut nodes.attended, &mut *grads);
             attention.backward(weights, (at, all), by_stream, left, (scratch, to));
         }
         let [wide, narrow, _] = grads;
@@ -323,7 +323,7 @@ impl TiledNetwork for Convolutional {
         self.head.backward(weights, values, (by_out, &mut *by_values), scratch, to.weights);
         by_stream.fill(T::ZERO);
         last.back(self.width, by_values, by_stream);
-        for (block, nodes) in self.blocks.iter().zip(&*blocks).rev() {
+        for (block, nodes) in self.blocks.iter().zip(&mut *blocks).rev() {
             let sums = (&mut *scratch, &mut *filter, &mut *to.weights);
             block.backward(weights, at, by_stream, (nodes, grads), sums);
         }

@@ -146,7 +146,7 @@ impl Block {
         weights: NetworkWeights<'_, T>,
         (at, all): (Attention, &[T]),
         by_stream: &mut [T],
-        (nodes, grads): (&Nodes<T>, &mut [Aligned<T>; 3]),
+        (nodes, grads): (&mut Nodes<T>, &mut [Aligned<T>; 3]),
         (scratch, to): (&mut Scratch<T>, &mut [T]),
     ) {
         let (width, size) = (at.heads * at.size, by_stream.len());
@@ -159,7 +159,7 @@ impl Block {
         let normed = &nodes.normed.values[..size];
         self.up.backward(weights, normed, (by_inner, &mut *by_narrow), scratch, to);
         nodes.normed.back(width, by_narrow, by_stream);
-        let left = (&nodes.attended, grads);
+        let left = (&mut nodes.attended, grads);
         self.attention.backward(weights, (at, all), by_stream, left, (scratch, to));
     }
 }
@@ -221,7 +221,7 @@ impl TiledNetwork for Transformer {
         ends.leave_back(weights, values, (by_params, &mut *by_values), scratch, to.weights);
         by_stream.fill(T::ZERO);
         work.last.back(self.width, by_values, by_stream);
-        let blocks = self.blocks.iter().zip(&work.blocks).zip(memory);
+        let blocks = self.blocks.iter().zip(&mut work.blocks).zip(memory);
         for ((block, nodes), all) in blocks.rev() {
             let (space, sums) = ((nodes, &mut work.grads), (&mut *scratch, &mut *to.weights));
             block.backward(weights, (at, all), by_stream, space, sums);

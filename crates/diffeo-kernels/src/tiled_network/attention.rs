@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::Real;
 use crate::dispatch::dispatched;
 use crate::tiles::{TILE_ROWS, unit_by_unit};
+use crate::{Aligned, Real};
 
 /// The rows of one column.
 type Lanes<T> = [T; TILE_ROWS];
@@ -134,25 +134,61 @@ fn soften<T: Real>(unit: T, scores: &mut [Lanes<T>]) {
     }
 }
 
+/// Units of one head of all tokens, copied to lie side by side: where tokens lie a multiple of 4096 bytes apart, as they do among those of all heads, the first cache holds but a few of them.
+#[inline(always)]
+fn gather<T: Real>(
+    at: Attention,
+    from: impl Fn(usize) -> usize,
+    all: &[T],
+    by_unit: bool,
+    to: &mut [T],
+) {
+    let (all, to) = (all.as_chunks::<TILE_ROWS>().0, to.as_chunks_mut::<TILE_ROWS>().0);
+    for token in 0..at.end {
+        let from = &all[from(token) / TILE_ROWS..][..at.size];
+        for (i, lanes) in from.iter().enumerate() {
+            to[if by_unit { i * at.end + token } else { token * at.size + i }] = *lanes;
+        }
+    }
+}
+
+/// Work space of [`attend`] and of [`attend_back`].
+#[derive(Debug, Default)]
+pub(crate) struct Gathered<T>([Aligned<T>; 4]);
+
+/// Fewest tokens that attend together for the others to be gathered for them.
+const GATHERED_MIN: usize = 4;
+
 dispatched! {
     /// What each token takes from the values of those that it attends to, `[tokens, heads, size, TILE_ROWS]`, and in which shares.
-    pub(crate) fn attend<T: Real>(at: Attention, all: &[T], shares: &mut [T], out: &mut [T]) {
+    pub(crate) fn attend<T: Real>(at: Attention, all: &[T], shares: &mut [T], out: &mut [T], space: &mut Gathered<T>) {
         let unit = T::from_f64(1.0 / (at.size as f64).sqrt());
-        let mut rest = shares.as_chunks_mut::<TILE_ROWS>().0;
-        for token in at.first..at.end {
-            for head in 0..at.heads {
-                let (shares, after) = rest.split_at_mut(at.seen(token));
-                rest = after;
+        let shares = shares.as_chunks_mut::<TILE_ROWS>().0;
+        let is_gathered = at.end - at.first >= GATHERED_MIN;
+        let first = at.heads * at.before(at.first);
+        for head in 0..at.heads {
+            let [keys, values, ..] = &mut space.0;
+            let len = at.end * at.size * TILE_ROWS;
+            let (keys, values) = (keys.sized(len), values.sized(len));
+            if is_gathered {
+                gather(at, |token| at.start(token, 1, head), all, false, keys);
+                gather(at, |token| at.start(token, 2, head), all, true, values);
+            }
+            let (keys, values) = if is_gathered { (&*keys, &*values) } else { (&all[at.start(0, 1, head)..], &all[at.start(0, 2, head)..]) };
+            let (keys, values) = (keys.as_chunks::<TILE_ROWS>().0, values.as_chunks::<TILE_ROWS>().0);
+            let [of_key, of_unit, of_value] = if is_gathered { [at.size, at.end, 1] } else { [at.stride(), 1, at.stride()] };
+            for token in at.first..at.end {
+                let row = at.row(token, head);
+                let shares = &mut shares[row.start - first..row.end - first];
                 let query = at.part(all, token, 0, head);
                 for (earlier, share) in shares.iter_mut().enumerate() {
-                    *share = sum_of(query.iter().zip(at.part(all, earlier, 1, head)));
+                    *share = sum_of(query.iter().zip(&keys[earlier * of_key..][..at.size]));
                 }
                 soften(unit, shares);
                 let out = out[at.head(token, head)].as_chunks_mut::<TILE_ROWS>().0;
                 // Sums stay in registers unit by unit; added up token by token, they would be scattered.
-                let values = all[at.start(0, 2, head)..].as_chunks::<TILE_ROWS>().0;
                 for (i, out) in out.iter_mut().enumerate() {
-                    *out = sum_of(shares.iter().zip(values[i..].iter().step_by(at.stride())));
+                    *out = sum_of(shares.iter().zip(values[i * of_unit..].iter().step_by(of_value)));
                 }
             }
         }
@@ -161,16 +197,23 @@ dispatched! {
 
 dispatched! {
     /// The backward pass of [`attend`] over all tokens: writes the gradient by queries, keys and values; `slopes` is work space as long as the shares.
-    pub(crate) fn attend_back<T: Real>(at: Attention, all: &[T], made: (&[T], &mut [T]), grad: &[T], to: &mut [T]) {
+    pub(crate) fn attend_back<T: Real>(at: Attention, all: &[T], made: (&[T], &mut [T]), grad: &[T], to: &mut [T], space: &mut Gathered<T>) {
         let unit = T::from_f64(1.0 / (at.size as f64).sqrt());
-        let (shares, slopes) = (made.0.as_chunks::<TILE_ROWS>().0, made.1.as_chunks_mut::<TILE_ROWS>().0);
-        for token in at.first..at.end {
-            for head in 0..at.heads {
+        let (all_shares, all_slopes) = (made.0.as_chunks::<TILE_ROWS>().0, made.1.as_chunks_mut::<TILE_ROWS>().0);
+        for head in 0..at.heads {
+            let parts = space.0.each_mut().map(|part| part.sized(at.end * at.size * TILE_ROWS));
+            let [queries, keys, values, grads] = parts;
+            gather(at, |token| at.start(token, 0, head), all, true, queries);
+            gather(at, |token| at.start(token, 1, head), all, true, keys);
+            gather(at, |token| at.start(token, 2, head), all, false, values);
+            gather(at, |token| at.head(token, head).start, grad, true, grads);
+            let [queries, keys, values, grads] = [&*queries, &*keys, &*values, &*grads].map(|part| part.as_chunks::<TILE_ROWS>().0);
+            for token in 0..at.end {
                 let here = at.row(token, head);
-                let (shares, slopes) = (&shares[here.clone()], &mut slopes[here]);
+                let (shares, slopes) = (&all_shares[here.clone()], &mut all_slopes[here]);
                 let grad = grad[at.head(token, head)].as_chunks::<TILE_ROWS>().0;
                 for (earlier, slope) in slopes.iter_mut().enumerate() {
-                    *slope = sum_of(grad.iter().zip(at.part(all, earlier, 2, head)));
+                    *slope = sum_of(grad.iter().zip(&values[earlier * at.size..][..at.size]));
                 }
                 // What the shares' gradients have in common, which a softmax does not see.
                 let common = sum_of(shares.iter().zip(slopes.iter()));
@@ -182,24 +225,19 @@ dispatched! {
                     }
                     *slope = by_score;
                 }
-                let keys = all[at.start(0, 1, head)..].as_chunks::<TILE_ROWS>().0;
                 for (i, to) in at.part_mut(to, token, 0, head).iter_mut().enumerate() {
-                    *to = sum_of(slopes.iter().zip(keys[i..].iter().step_by(at.stride())));
+                    *to = sum_of(slopes.iter().zip(&keys[i * at.end..]));
                 }
             }
-        }
-        let grad = grad.as_chunks::<TILE_ROWS>().0;
-        for token in at.first..at.end {
-            for head in 0..at.heads {
-                let queries = all[at.start(at.seeing(token), 0, head)..].as_chunks::<TILE_ROWS>().0;
+            for token in 0..at.end {
+                let seeing = at.seeing(token);
                 for (i, to) in at.part_mut(to, token, 1, head).iter_mut().enumerate() {
-                    let later = (at.seeing(token)..at.end).map(|later| &slopes[at.row(later, head).start + token]);
-                    *to = sum_of(later.zip(queries[i..].iter().step_by(at.stride())));
+                    let later = (seeing..at.end).map(|later| &all_slopes[at.row(later, head).start + token]);
+                    *to = sum_of(later.zip(&queries[i * at.end + seeing..]));
                 }
-                let first = at.head(at.seeing(token), head).start / TILE_ROWS;
                 for (i, to) in at.part_mut(to, token, 2, head).iter_mut().enumerate() {
-                    let later = (at.seeing(token)..at.end).map(|later| &shares[at.row(later, head).start + token]);
-                    *to = sum_of(later.zip(grad[first + i..].iter().step_by(at.heads * at.size)));
+                    let later = (seeing..at.end).map(|later| &all_shares[at.row(later, head).start + token]);
+                    *to = sum_of(later.zip(&grads[i * at.end + seeing..]));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What networks on tiles are built of, each with what it leaves for its backward pass.
 
 use super::NetworkWeights;
-use super::attention::{Attention, attend, attend_back};
+use super::attention::{Attention, Gathered, attend, attend_back};
 use super::lanes::{normalise, normalise_back};
 use super::products::{Layer, Scratch};
 use crate::tiles::TILE_ROWS;
@@ -44,6 +44,7 @@ pub(crate) struct Attended<T> {
     normed: Normed<T>,
     shares: Aligned<T>,
     mixed: Aligned<T>,
+    space: Gathered<T>,
 }
 
 impl SelfAttention {
@@ -59,7 +60,7 @@ impl SelfAttention {
         let new = 3 * at.first * width * TILE_ROWS..3 * at.end * width * TILE_ROWS;
         self.all.forward(weights, left.normed.of(width, h), None, &mut all[new]);
         let mixed = left.mixed.sized(h.len());
-        attend(at, all, left.shares.sized(at.shares()), mixed);
+        attend(at, all, left.shares.sized(at.shares()), mixed, &mut left.space);
         self.out.forward(weights, mixed, Some(h), next);
     }
 
@@ -69,7 +70,7 @@ impl SelfAttention {
         weights: NetworkWeights<'_, T>,
         (at, all): (Attention, &[T]),
         by_stream: &mut [T],
-        (left, [wide, narrow, slopes]): (&Attended<T>, &mut [Aligned<T>; 3]),
+        (left, [wide, narrow, slopes]): (&mut Attended<T>, &mut [Aligned<T>; 3]),
         (scratch, to): (&mut Scratch<T>, &mut [T]),
     ) {
         let (width, size) = (at.heads * at.size, by_stream.len());
@@ -77,7 +78,7 @@ impl SelfAttention {
         let mixed = &left.mixed[..size];
         self.out.backward(weights, mixed, (&mut *by_stream, &mut *by_narrow), scratch, to);
         let shares = (&left.shares[..at.shares()], slopes.sized(at.shares()));
-        attend_back(at, all, shares, by_narrow, by_all);
+        attend_back(at, all, shares, by_narrow, by_all, &mut left.space);
         let normed = &left.normed.values[..size];
         self.all.backward(weights, normed, (by_all, &mut *by_narrow), scratch, to);
         left.normed.back(width, by_narrow, by_stream);

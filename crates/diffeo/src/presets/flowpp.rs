@@ -19,7 +19,7 @@ pub(super) const FLOWPP: Family = Family {
     layers: |draft, i| {
         let map = LogisticMixture { components: draft.options.bins, depth: 1 };
         match draft.grid {
-            Some(_) => draft.glow_step(i, map, HEADS),
+            Some(_) => draft.checkered_step(i, true, map, HEADS),
             None => draft.coupling(i, map),
         }
     },

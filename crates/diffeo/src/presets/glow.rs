@@ -1,7 +1,7 @@
 //! Invertible 1 x 1 convolutions and affine couplings of images at several scales (Kingma, Dhariwal. *Glow*. NeurIPS 2018, arXiv:1807.03039).
 
 use super::family::{Family, Images, Rows};
-use crate::monotone::Affine;
+use super::scales::affine;
 
 pub(super) const GLOW: Family = Family {
     name: "glow",
@@ -12,5 +12,5 @@ pub(super) const GLOW: Family = Family {
     rows: Rows::Image(Images::Scales),
     order: None,
     fixed: None,
-    layers: |draft, i| draft.glow_step(i, Affine::default(), 0),
+    layers: |draft, i| draft.mixed_step(i, affine()),
 };

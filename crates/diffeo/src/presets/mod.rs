@@ -16,6 +16,7 @@ mod maf;
 mod naf;
 mod nsf;
 mod nsf_coupling;
+mod nsf_image;
 mod options;
 mod ot_flow_matching;
 mod patches;
@@ -110,6 +111,8 @@ presets! {
     RealNvpImage = realnvp_image::REALNVP_IMAGE,
     /// Invertible 1 x 1 convolutions and affine couplings of images at several scales (Kingma, Dhariwal 2018).
     Glow = glow::GLOW,
+    /// Spline couplings of images at several scales (Durkan et al. 2019).
+    NsfImage = nsf_image::NSF_IMAGE,
     /// Autoregressive spline layers over patches of images by causal transformers (after Zhai et al. 2025).
     TarFlow = tarflow::TARFLOW,
     /// Rotations and a logistic mixture for each column (Meng et al. 2020).

@@ -1,8 +1,7 @@
 //! Affine couplings of images at several scales (Dinh, Sohl-Dickstein, Bengio. *Density estimation using Real NVP*. ICLR 2017, arXiv:1605.08803).
 
 use super::family::{Family, Images, Rows};
-use crate::monotone::Affine;
-use crate::transforms::{ActNormSpec, PixelwiseSpec};
+use super::scales::affine;
 
 pub(super) const REALNVP_IMAGE: Family = Family {
     name: "realnvp-image",
@@ -13,10 +12,5 @@ pub(super) const REALNVP_IMAGE: Family = Family {
     rows: Rows::Image(Images::Scales),
     order: None,
     fixed: None,
-    layers: |draft, i| {
-        let grid = draft.pixels();
-        let transforms = vec![ActNormSpec {}.into()];
-        let norm = PixelwiseSpec { channels: grid.channels(), transforms };
-        vec![draft.by_pixels_around(grid.mask(i), Affine::default(), 0), norm.into()]
-    },
+    layers: |draft, i| draft.checkered_step(i, false, affine(), 0),
 };

@@ -11,6 +11,13 @@ use crate::transforms::{
 
 /// Most scales.
 const SCALES: usize = 3;
+/// Most pixels between which there is attention: its work and memory grow with their square.
+const ATTENTION_PIXELS: usize = 64;
+
+/// The affine map of couplings. Numbers of images come in as normal ones, so a tenfold scale in one of many layers is plenty, and dozens of layers overflow nowhere.
+pub(super) fn affine() -> Affine {
+    Affine { log_scale_max: 3.0 }
+}
 
 /// The pixels of a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +48,6 @@ impl Grid {
         let Self { height, width, channels } = self;
         let even = height.is_multiple_of(2) && width.is_multiple_of(2);
         even.then_some(Self { height: height / 2, width: width / 2, channels: 4 * channels })
-    }
-
-    /// Numbers of a pixel.
-    pub(super) fn channels(self) -> usize {
-        self.channels
     }
 
     fn numbers(self) -> usize {
@@ -102,7 +104,7 @@ impl Draft<'_> {
         let channels = squeezed.channels;
         let onward = Grid { channels: channels / 2, ..squeezed };
         if scale < SCALES && onward.squeezed().is_some() {
-            all.push(draft.by_pixels_around(squeezed.half(true), Affine::default(), 0));
+            all.push(draft.by_pixels_around(squeezed.half(true), affine(), 0));
             let transforms = self.from_scale(scale + 1, onward, layers);
             all.push(SplitSpec { channels, onward: channels / 2, transforms }.into());
         }
@@ -120,27 +122,69 @@ impl Draft<'_> {
         let hidden = &self.options.hidden;
         let widest = hidden.iter().copied().max().unwrap_or(1);
         let width = (widest / 4).clamp(1, ConvolutionalSpec::WIDTH_MAX);
-        let attends = height * across <= ConvolutionalSpec::ATTENTION_MAX
-            && width.is_multiple_of(heads.max(1));
+        let attends = height * across <= ATTENTION_PIXELS && width.is_multiple_of(heads.max(1));
         let heads = if attends { heads } else { 0 };
         let blocks = hidden.len();
         let conditioner = ConvolutionalSpec { height, across, kept, width, blocks, heads };
         ConditionalSpec::new(conditioner, &map.into()).into()
     }
 
-    /// A scale and shift of each channel, a matrix between channels, and a coupling of half of them.
-    pub(super) fn glow_step(
+    /// Transform `i` of one that mixes the channels: a scale and shift of each, a matrix between them, and a coupling of the second half given the first. The matrix starts by turning the order of
+    /// the channels round, so that another half is mapped in the next transform.
+    pub(super) fn mixed_step(&self, i: usize, map: impl Into<MonotoneSpec>) -> Vec<LayerSpec> {
+        let grid = self.pixels();
+        let as_they_are = 0..grid.channels;
+        let order = if i == 0 { as_they_are.collect() } else { as_they_are.rev().collect() };
+        let transforms = vec![ActNormSpec {}.into(), PluSpec { order }.into()];
+        let each = PixelwiseSpec { channels: grid.channels, transforms };
+        vec![each.into(), self.by_pixels_around(grid.half(true), map, 0)]
+    }
+
+    /// Transform `i` of one in which checkerboards and halves of the channels take turns: a matrix between what was a pixel's numbers before the squeeze, if `mixes`, a coupling, and a scale and
+    /// shift of each channel.
+    pub(super) fn checkered_step(
         &self,
         i: usize,
+        mixes: bool,
         map: impl Into<MonotoneSpec>,
         heads: usize,
     ) -> Vec<LayerSpec> {
         let grid = self.pixels();
-        // The order of the channels turns round, so that another half is mapped in the next transform.
-        let order: Vec<usize> =
-            if i == 0 { (0..grid.channels).collect() } else { (0..grid.channels).rev().collect() };
-        let transforms = vec![ActNormSpec {}.into(), PluSpec { order }.into()];
-        let each = PixelwiseSpec { channels: grid.channels, transforms };
-        vec![each.into(), self.by_pixels_around(grid.half(true), map, heads)]
+        let colours = grid.channels / 4;
+        let matrix = PluSpec { order: (0..colours).collect() };
+        let mix = PixelwiseSpec { channels: colours, transforms: vec![matrix.into()] };
+        let norm =
+            PixelwiseSpec { channels: grid.channels, transforms: vec![ActNormSpec {}.into()] };
+        let mut layers: Vec<LayerSpec> = Vec::new();
+        if mixes && colours > 1 {
+            layers.push(mix.into());
+        }
+        layers.extend([self.by_pixels_around(grid.mask(i), map, heads), norm.into()]);
+        layers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_checkerboards_and_halves_in_turn() {
+        let grid = Grid { height: 2, width: 2, channels: 8 };
+        let of = |i| grid.mask(i).into_iter().map(u8::from).collect::<Vec<_>>();
+        assert_eq!(of(0), [1, 1, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(of(1), [0, 0, 1, 1, 1, 1, 0, 0]);
+        assert_eq!(of(2), [1, 1, 1, 1, 0, 0, 0, 0]);
+        assert_eq!(of(3), [0, 0, 0, 0, 1, 1, 1, 1]);
+        assert_eq!(of(4), of(0));
+    }
+
+    #[test]
+    fn images_are_squeezed_or_refused() {
+        let of = |height, width| Grid::of(ImageShape::of_bytes(height, width, 3));
+        assert_eq!(of(6, 4).unwrap().squeezed().unwrap().numbers(), 72);
+        for (height, width) in [(7, 4), (4, 5), (1, 2)] {
+            assert!(of(height, width).unwrap_err().message().contains("tarflow"));
+        }
     }
 }
