@@ -53,7 +53,10 @@ ROWS = [
     ("ffjord", 6, 64, 1, (512,)),
     ("resflow", 6, 64, 5, (512,)),
     ("t-maf", 10, 128, 2, (512,)),
+    ("glow", 784, 128, 4, (128,)),
+    ("tarflow", 784, 128, 4, (128,)),
 ]
+IMAGES = {"glow": [28, 28, 1], "tarflow": [28, 28, 1]}
 # Parameters that the scalar map of a column needs; what a model without such maps must do depends on its data.
 PER_COLUMN = {
     "maf": 2,
@@ -64,6 +67,8 @@ PER_COLUMN = {
     "naf": 3 * 2 * BINS + 2,
     "umnn": 3 * BINS + 2,
 }
+# What is asked for of models of images, beside those of the same size: at least twice as fast.
+IMAGES_TARGET = 2
 # What is asked for: at least so many times as fast as zuko and FlowJAX.
 TARGETS = {"train": (3, 2), "log_prob": (3, 3)}
 LEARNING = ("ffjord", "resflow")  # of these the likelihood is shown, see worker.py
@@ -147,6 +152,8 @@ def measure(workers, row, batch, op, rounds, seconds):
         "batch": batch,
         "op": op,
     }
+    if model in IMAGES:
+        request["image"] = IMAGES[model]
     times, nats = {name: [] for name in workers}, {}
     for turn in range(rounds):
         # Every other round goes the other way, so that none always follows the same one.
@@ -179,6 +186,8 @@ def product_rate(workers, seconds=0.5):
 
 
 def target(result):
+    if result["model"] in IMAGES:
+        return dict.fromkeys(PEERS, IMAGES_TARGET if result["op"] != "log_prob" else None)
     if result["model"] in COSTLY:
         return dict.fromkeys(PEERS, 3)
     zuko, flowjax = TARGETS.get(result["op"], (SAMPLE_TARGETS.get(result["d"]),) * 2)

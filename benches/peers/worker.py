@@ -13,6 +13,9 @@ request is one line of JSON on stdin, an answer one line on stdout; the process 
   and ten inputs from the conditioner) and `ffjord` (one continuous transform with exact divergence, tolerances of 1e-5, relative and absolute; beside
   diffrax too), diffeo and nflows `qnsf` (quadratic splines), diffeo and normflows `resflow` (contractive residual layers, with normflows' roulette). `t-maf` (affine maps by causal
   transformers, `layers` blocks of `hidden` inner and half as many outer units) is written here in PyTorch as diffeo has it, with keys and values kept for samples.
+- With `"image": [28, 28, 1]` rows are images: `glow` (diffeo: two scales of `transforms` affine couplings with convolutional networks of `hidden / 4` units and `layers` blocks; normflows: the
+  same with its networks of 138 channels for 128 `hidden`, of as many products) and `tarflow` (diffeo: splines over tokens of 4 x 4 pixels; written here in PyTorch: the same transformer with affine maps, of the
+  paper, in place of splines).
 - `op`: `train` is loss, gradient and Adam's step on one batch that is in memory already; `log_prob` is without gradient;
   `sample` draws `batch` rows, new ones each time.
 - Calls are repeated for `seconds`, at least once; `ms` has the time of each. What happens once (building, compiling, the
@@ -127,8 +130,11 @@ class NFlows(Torch):
 
 class NormFlows(Torch):
     def build(self, model, d, hidden, layers, transforms, bins, batch):
-        expect(model, ("resflow",))
+        expect(model, ("resflow", "glow"))
         import normflows
+
+        if model == "glow":
+            return self.glow(d, hidden, transforms, batch)
 
         def layer():
             network = normflows.nets.LipschitzMLP([d] + [hidden] * layers + [d], lipschitz_const=0.9, init_zeros=True)
@@ -137,6 +143,22 @@ class NormFlows(Torch):
         chain = [part for _ in range(transforms) for part in layer()]
         flow = normflows.NormalizingFlow(normflows.distributions.DiagGaussian(d), chain)
         return self.calls(model, flow, d, batch, lambda: flow, lambda: flow.sample(batch))
+
+    def glow(self, d, hidden, transforms, batch):
+        """As in normflows' own example, listed from the base on."""
+        from types import SimpleNamespace
+
+        import normflows
+
+        height, width, channels = self.image
+        fine, coarse = (2 * channels, height // 2, width // 2), (8 * channels, height // 4, width // 4)
+        block = lambda channels: normflows.flows.GlowBlock(channels, hidden * 138 // 128, init_zeros=True)
+        scales = [[block(shape[0]) for _ in range(transforms)] for shape in (coarse, (4 * channels,))]
+        flows = [[*blocks, normflows.flows.Squeeze()] for blocks in scales]
+        bases = [normflows.distributions.DiagGaussian(shape) for shape in (coarse, fine)]
+        flow = normflows.MultiscaleFlow(bases, flows, [normflows.flows.Merge()], class_cond=False)
+        density = SimpleNamespace(log_prob=lambda x: flow.log_prob(x.view(-1, channels, height, width), None))
+        return self.calls("glow", flow, d, batch, lambda: density, lambda: flow.sample(batch))
 
 
 class Umnn(Torch):
@@ -163,7 +185,7 @@ class Umnn(Torch):
 
 class PyTorch(Torch):
     def build(self, model, d, hidden, layers, transforms, bins, batch):
-        expect(model, ("t-maf",))
+        expect(model, ("t-maf", "tarflow"))
         import math
         from types import SimpleNamespace
 
@@ -171,7 +193,8 @@ class PyTorch(Torch):
         from torch import nn
         from torch.nn.functional import gelu, scaled_dot_product_attention
 
-        width, heads = hidden // 2, 4
+        width, heads, group = hidden // 2, 4, 16 * self.image[2] if self.image else 1
+        tokens = d // group
         read = lambda x: 3 * torch.asinh(x / 3)
 
         class Block(nn.Module):
@@ -195,32 +218,39 @@ class PyTorch(Torch):
             def __init__(self):
                 super().__init__()
                 self.start = nn.Parameter(torch.randn(1, width))
-                self.embedding, self.position = (nn.Parameter(torch.randn(d - 1, width)) for _ in range(2))
+                self.embedding, self.position = (
+                    nn.Parameter(torch.randn(tokens - 1, *shape)) for shape in ((group, width), (width,))
+                )
                 self.blocks = nn.ModuleList(Block() for _ in range(layers))
                 self.norm = nn.LayerNorm(width, elementwise_affine=False)
-                self.weight, self.bias = nn.Parameter(torch.zeros(d, width, 2)), nn.Parameter(torch.zeros(d, 2))
+                self.weight = nn.Parameter(torch.zeros(tokens, width, 2 * group))
+                self.bias = nn.Parameter(torch.zeros(tokens, 2 * group))
 
             def forward(self, x):
-                tokens = read(x[:, :-1, None]) * self.embedding + self.position
-                h = torch.cat([self.start.expand(len(x), 1, -1), tokens], 1)
+                seen = read(x[:, :-group]).reshape(len(x), -1, group)
+                seen = torch.einsum("ntg,tge->nte", seen, self.embedding) + self.position
+                h = torch.cat([self.start.expand(len(x), 1, -1), seen], 1)
                 for block in self.blocks:
                     h = block(h)
-                shift, raw = (torch.einsum("nte,tek->ntk", self.norm(h), self.weight) + self.bias).unbind(-1)
+                params = torch.einsum("nte,tek->ntk", self.norm(h), self.weight) + self.bias
+                shift, raw = params.reshape(len(x), d, 2).unbind(-1)
                 log_slope = 7 * torch.tanh(raw / 7)
                 return x * log_slope.exp() + shift, log_slope.sum(-1)
 
             def inverse(self, z):
                 kept, columns = [[] for _ in self.blocks], []
-                for t in range(d):
+                for t in range(tokens):
                     h = self.start.expand(len(z), -1)
                     if t:
-                        h = read(columns[-1][:, None]) * self.embedding[t - 1] + self.position[t - 1]
+                        h = read(columns[-1]) @ self.embedding[t - 1] + self.position[t - 1]
                     h = h[:, None]
                     for block, past in zip(self.blocks, kept, strict=True):
                         h = block(h, past)
-                    shift, raw = (self.norm(h[:, 0]) @ self.weight[t] + self.bias[t]).unbind(-1)
-                    columns.append((z[:, t] - shift) * torch.exp(-7 * torch.tanh(raw / 7)))
-                return torch.stack(columns, 1)
+                    params = self.norm(h[:, 0]) @ self.weight[t] + self.bias[t]
+                    shift, raw = params.reshape(len(z), group, 2).unbind(-1)
+                    here = z[:, t * group : (t + 1) * group]
+                    columns.append((here - shift) * torch.exp(-7 * torch.tanh(raw / 7)))
+                return torch.cat(columns, 1)
 
         flow = nn.ModuleList(Layer() for _ in range(transforms))
 
@@ -368,6 +398,7 @@ def serve(library):
         request = json.loads(line)
         try:
             op, seconds = request.pop("op"), request.pop("seconds")
+            library.image = request.pop("image", None)
             if op == "product":
                 call = library.product(request["size"])
                 call()

@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 use crate::tiled_network::attention::Attention;
 use crate::tiled_network::blocks::{Attended, Normed, SelfAttention};
 use crate::tiled_network::lanes::{
-    add, add_sums, gelu_with_slopes, read, read_back, scale_by, spread,
+    add, add_sums, gelu, gelu_with_slopes, read, read_back, scale_by, spread,
 };
 use crate::tiled_network::products::{Layer, Scratch};
 use crate::tiled_network::{
@@ -72,6 +72,16 @@ struct Block {
     filter: Filter,
     gate: Layer,
     attention: Option<SelfAttention>,
+}
+
+/// What the filter of a block gives, which is most of a network's work.
+enum Filtered<'a, T> {
+    /// From an earlier pass; this one leaves what a backward pass needs.
+    Known(&'a [T]),
+    /// To be kept for a later pass.
+    Wanted(&'a mut Aligned<T>),
+    /// For this pass only.
+    Unwanted,
 }
 
 /// What a block leaves for its backward pass.
@@ -176,6 +186,28 @@ impl Convolutional {
     }
 }
 
+impl Convolutional {
+    /// A forward pass.
+    fn run<'a, T: Real>(
+        &self,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
+        filtered: impl Iterator<Item = Filtered<'a, T>>,
+        work: &mut ConvolutionalWork<T>,
+        out: &mut [T],
+    ) {
+        let at = (self.attention(), self.width);
+        let size = self.pixels() * self.width * TILE_ROWS;
+        work.blocks.resize_with(self.blocks.len(), Nodes::default);
+        self.enter(weights, tile, &mut work.entered, &mut work.stream);
+        for ((block, nodes), filtered) in self.blocks.iter().zip(&mut work.blocks).zip(filtered) {
+            block.forward(weights, at, &mut work.stream, nodes, filtered);
+        }
+        let values = work.last.of(self.width, &work.stream[0][..size]);
+        self.head.forward(weights, values, None, out);
+    }
+}
+
 impl Block {
     fn new(
         i: usize,
@@ -207,19 +239,39 @@ impl Block {
     fn forward<T: Real>(
         &self,
         weights: NetworkWeights<'_, T>,
-        at: (Attention, usize),
+        (at, width): (Attention, usize),
         [h, next]: &mut [Aligned<T>; 2],
         nodes: &mut Nodes<T>,
+        filtered: Filtered<'_, T>,
     ) {
-        let (at, width) = at;
-        let size = at.end * width * TILE_ROWS;
+        let (size, token) = (at.end * width * TILE_ROWS, width * TILE_ROWS);
         let (old, new) = (&mut h[..size], next.sized(size));
-        let hidden = nodes.hidden.sized(size);
-        self.filter.forward(weights, nodes.normed.of(width, old), None, hidden);
-        gelu_with_slopes(hidden, nodes.slopes.sized(size));
-        let both = nodes.both.sized(2 * size);
-        self.gate.forward(weights, hidden, None, both);
-        add_gated(width, both, old, new);
+        let Nodes { normed, hidden, slopes, both, .. } = nodes;
+        let normed = normed.of(width, old);
+        let place = |pixel: usize| pixel * token..(pixel + 1) * token;
+        if let Filtered::Known(filtered) = filtered {
+            let (hidden, slopes) = (hidden.sized(size), slopes.sized(size));
+            hidden.copy_from_slice(&filtered[..size]);
+            gelu_with_slopes(hidden, slopes);
+            let both = both.sized(2 * size);
+            self.gate.forward(weights, hidden, None, both);
+            add_gated(width, both, old, new);
+        } else {
+            let mut kept = match filtered {
+                Filtered::Wanted(kept) => Some(kept.sized(size)),
+                _ => None,
+            };
+            // All that follows for a pixel is done while it lies in the first cache.
+            let both = both.sized(2 * token);
+            self.filter.each(weights, normed, hidden.sized(token), |pixel, hidden| {
+                if let Some(kept) = &mut kept {
+                    kept[place(pixel)].copy_from_slice(hidden);
+                }
+                gelu(hidden);
+                self.gate.forward(weights, hidden, None, both);
+                add_gated(width, both, &old[place(pixel)], &mut new[place(pixel)]);
+            });
+        }
         match &self.attention {
             None => std::mem::swap(h, next),
             Some(attention) => {
@@ -286,23 +338,35 @@ impl TiledNetwork for Convolutional {
         layers.for_each(|layer| layer.pack(flat, packed));
     }
 
+    const REMEMBERS: bool = true;
+
+    /// What the filter of each block has given.
+    fn memory(&self) -> Vec<usize> {
+        vec![self.pixels() * self.width * TILE_ROWS; self.blocks.len()]
+    }
+
     fn forward<T: Real>(
         &self,
         weights: NetworkWeights<'_, T>,
         tile: RowTile<'_, T>,
-        _memory: &mut [Aligned<T>],
+        memory: &mut [Aligned<T>],
         work: &mut ConvolutionalWork<T>,
         out: &mut [T],
     ) {
-        let at = (self.attention(), self.width);
-        let size = self.pixels() * self.width * TILE_ROWS;
-        work.blocks.resize_with(self.blocks.len(), Nodes::default);
-        self.enter(weights, tile, &mut work.entered, &mut work.stream);
-        for (block, nodes) in self.blocks.iter().zip(&mut work.blocks) {
-            block.forward(weights, at, &mut work.stream, nodes);
-        }
-        let values = work.last.of(self.width, &work.stream[0][..size]);
-        self.head.forward(weights, values, None, out);
+        let kept = memory.iter_mut().map(Filtered::Wanted);
+        let kept = kept.chain(std::iter::repeat_with(|| Filtered::Unwanted));
+        self.run(weights, tile, kept, work, out);
+    }
+
+    fn repeat<T: Real>(
+        &self,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
+        memory: &mut [Aligned<T>],
+        work: &mut ConvolutionalWork<T>,
+        out: &mut [T],
+    ) {
+        self.run(weights, tile, memory.iter().map(|m| Filtered::Known(m)), work, out);
     }
 
     fn backward<T: Real>(

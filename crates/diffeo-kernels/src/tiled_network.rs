@@ -118,6 +118,9 @@ pub trait TiledNetwork: Debug + Send + Sync + 'static {
     /// Writes flat weights in the order in which products read them.
     fn pack<T: Real>(&self, flat: &[T], packed: &mut [Aligned<T>]);
 
+    /// Whether [`Self::repeat`] goes by what [`Self::forward`] has left in a memory, of which a forward pass has no need if there is to be no other.
+    const REMEMBERS: bool = false;
+
     /// Lengths of the arrays by which what was read is remembered, for one tile; none where nothing goes on from there.
     fn memory(&self) -> Vec<usize> {
         Vec::new()
@@ -133,7 +136,19 @@ pub trait TiledNetwork: Debug + Send + Sync + 'static {
         out: &mut [T],
     );
 
-    /// The gradient of a loss, given that by the outputs, after a forward pass of the same tile with this memory and work.
+    /// The same once more, with what a backward pass needs, of a tile that was run with this memory.
+    fn repeat<T: Real>(
+        &self,
+        weights: NetworkWeights<'_, T>,
+        tile: RowTile<'_, T>,
+        memory: &mut [Aligned<T>],
+        work: &mut Self::Work<T>,
+        out: &mut [T],
+    ) {
+        self.forward(weights, tile, memory, work, out);
+    }
+
+    /// The gradient of a loss, given that by the outputs, after [`Self::repeat`] of the same tile with this memory and work.
     /// `by_out` holds anything afterwards. Rows that only fill up the tile must have zero gradient.
     fn backward<T: Real>(
         &self,

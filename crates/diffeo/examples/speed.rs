@@ -6,7 +6,8 @@ use std::time::Instant;
 use diffeo::train::{Event, FitOptions, Trainer, TrainingData, ValidationChoice};
 use diffeo::transforms::{SolverSpec, ToleranceSpec};
 use diffeo::{
-    LayerSpec, Model, Preset, PresetOptions, Purpose, Result, Rows, SampleOptions, Schema, Streams,
+    ImageShape, LayerSpec, Model, Preset, PresetOptions, Purpose, Result, Rows, SampleOptions,
+    Schema, Streams,
 };
 use diffeo_kernels::{Activation, MaskedLinear, Staircase};
 use serde::Deserialize;
@@ -27,6 +28,9 @@ struct Request {
     bins: usize,
     #[serde(default)]
     batch: usize,
+    /// Lines, pixels and channels of rows that are images.
+    #[serde(default)]
+    image: Option<[usize; 3]>,
     #[serde(default)]
     size: usize,
     op: String,
@@ -93,14 +97,21 @@ fn repeat(request: &Request, mut call: impl FnMut() -> Result<()>) -> Result<Vec
     Ok(ms)
 }
 
-/// Normal rows, or those of the lesson: two clusters, each column of variance 1.
+/// Normal rows, levels that look random of images, or rows of the lesson: two clusters, each column of variance 1.
 fn rows(request: &Request) -> Result<Rows> {
     let (n, d) = (request.batch, request.d);
     let mut values = vec![0.0; n * (d + 1)];
     Streams::new(3).fill_normal(Purpose::Check, 0, 0, d + 1, &mut values);
     let learns = request.learns();
+    let is_image = request.image.is_some();
     let place = |row: &[f64], x: f64| {
-        if learns { (1.5f64.copysign(row[d]) + 0.5 * x) / 2.5f64.sqrt() } else { x }
+        if is_image {
+            (128.0 + 50.0 * x).floor().clamp(0.0, 255.0)
+        } else if learns {
+            (1.5f64.copysign(row[d]) + 0.5 * x) / 2.5f64.sqrt()
+        } else {
+            x
+        }
     };
     let rows = values.chunks_exact(d + 1);
     Rows::new(rows.flat_map(|row| row[..d].iter().map(|x| place(row, *x))).collect(), d)
@@ -114,8 +125,12 @@ fn parts(request: &Request) -> Result<(diffeo::FlowSpec, Schema)> {
         bins: request.bins.max(2),
         ..PresetOptions::default()
     };
-    let schema = Schema::real((0..request.d).map(|i| format!("x{i}")));
-    let mut spec = preset.spec(request.d, 0, &options)?;
+    let image = request.image.map(|[h, w, c]| ImageShape::of_bytes(h, w, c));
+    let schema = match image {
+        Some(image) => Schema::images(image),
+        None => Schema::real((0..request.d).map(|i| format!("x{i}"))),
+    };
+    let mut spec = preset.spec_for(&schema.shape(), &options)?;
     for layer in &mut spec.transforms {
         if let LayerSpec::Continuous(layer) = layer {
             // Samples are solved to a tenth of what is asked for.

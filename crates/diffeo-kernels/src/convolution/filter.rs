@@ -123,8 +123,26 @@ impl Filter {
         addend: Option<&[T]>,
         out: &mut [T],
     ) {
+        let (bias, packed) = self.of(weights);
+        convolve((self.grid, &self.there), packed, x, (bias, addend), (out, |_, _: &mut [T]| {}));
+    }
+
+    /// The pixels one after another in the same place, `[outputs, TILE_ROWS]`, each to be used before the next.
+    pub(super) fn each<T: Real>(
+        &self,
+        weights: NetworkWeights<'_, T>,
+        x: &[T],
+        pixel: &mut [T],
+        and_then: impl FnMut(usize, &mut [T]),
+    ) {
+        let (bias, packed) = self.of(weights);
+        convolve((self.grid, &self.there), packed, x, (bias, None), (pixel, and_then));
+    }
+
+    /// The bias and the packed matrices.
+    fn of<'a, T: Real>(&self, weights: NetworkWeights<'a, T>) -> (Option<&'a [T]>, &'a [T]) {
         let bias = self.bias.as_ref().map(|bias| &weights.flat[bias.clone()]);
-        convolve((self.grid, &self.there), &weights.packed[self.packed], x, (bias, addend), out);
+        (bias, &weights.packed[self.packed])
     }
 
     /// Writes the gradient by the input.
@@ -135,7 +153,8 @@ impl Filter {
         by_x: &mut [T],
     ) {
         let packed = &weights.packed[self.packed + 1];
-        convolve((self.grid, &self.back), packed, grad, (None, None), by_x);
+        let to = (by_x, |_, _: &mut [T]| {});
+        convolve((self.grid, &self.back), packed, grad, (None, None), to);
     }
 
     /// Adds the gradient by matrices and bias to that by the flat weights.
@@ -173,31 +192,34 @@ impl Filter {
     }
 }
 
-/// `out = bias + addend + sum over the window of x W`, for a staircase of a whole window.
+/// `out = bias + addend + sum over the window of x W`, for a staircase of a whole window, pixel after pixel; all in the same place if there is room for one.
 fn convolve<T: Real>(
     (grid, staircase): (Grid, &Staircase),
     packed: &[T],
     x: &[T],
     (bias, addend): (Option<&[T]>, Option<&[T]>),
-    out: &mut [T],
+    (out, mut and_then): (&mut [T], impl FnMut(usize, &mut [T])),
 ) {
     let (inputs, outputs) = (staircase.inputs() / PLACES, staircase.outputs());
-    assert_eq!(x.len(), grid.pixels() * inputs * TILE_ROWS, "an image of another size");
-    assert_eq!(out.len(), grid.pixels() * outputs * TILE_ROWS, "a result of another size");
-    // The matrices of a group of outputs stay in the first cache while it goes over the image.
-    for OutputGroup { units, rows, .. } in staircase.output_groups() {
-        let scalars = &packed[rows.start * UNITS_MAX..rows.end * UNITS_MAX];
-        let bias = bias.map(|bias| &bias[units.clone()]);
-        for pixel in 0..grid.pixels() {
-            let (runs, lines) = grid.runs(pixel, inputs);
-            let runs = Runs::new(&runs[..lines], UNITS_MAX);
+    let (pixels, size) = (grid.pixels(), outputs * TILE_ROWS);
+    assert_eq!(x.len(), pixels * inputs * TILE_ROWS, "an image of another size");
+    let is_one = out.len() == size;
+    assert!(is_one || out.len() == pixels * size, "a result of another size");
+    for pixel in 0..pixels {
+        let out = &mut out[if is_one { 0 } else { pixel * size }..][..size];
+        let addend = addend.map(|addend| &addend[pixel * size..][..size]);
+        let (runs, lines) = grid.runs(pixel, inputs);
+        let runs = Runs::new(&runs[..lines], UNITS_MAX);
+        for OutputGroup { units, rows, .. } in staircase.output_groups() {
+            let scalars = &packed[rows.start * UNITS_MAX..rows.end * UNITS_MAX];
             let terms = Terms { runs, scalars, unit: 1, vectors: x };
-            let start = (pixel * outputs + units.start) * TILE_ROWS;
-            let place = start..start + units.len() * TILE_ROWS;
+            let place = units.start * TILE_ROWS..units.end * TILE_ROWS;
+            let bias = bias.map(|bias| &bias[units.clone()]);
             let addend = addend.map(|addend| &addend[place.clone()]);
             let ends = Ends { bias, addend, ..Ends::default() };
             accumulate(units.len(), terms, ends, (&mut out[place], TILE_ROWS));
         }
+        and_then(pixel, out);
     }
 }
 

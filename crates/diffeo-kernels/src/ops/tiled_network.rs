@@ -75,6 +75,7 @@ impl<N: TiledNetwork> DenseOp for NetworkOp<N> {
             for tile in 0..tile_count(n) {
                 let [x, context] = self.tile::<T>(inputs, tile);
                 let rows = RowTile { x: &x, context: &context };
+                let memory = if N::REMEMBERS { &mut [][..] } else { &mut **memory };
                 self.0.forward(weights, rows, memory, work, made);
                 rows_of(made, &mut out, (width, 0), tile);
             }
@@ -102,7 +103,10 @@ impl<N: TiledNetwork> DenseOp for NetworkOp<N> {
             for tile in 0..tile_count(n) {
                 let [x, context] = self.tile::<T>(inputs, tile);
                 let rows = RowTile { x: &x, context: &context };
-                self.0.forward(weights, rows, memory, work, made);
+                if N::REMEMBERS {
+                    self.0.forward(weights, rows, memory, work, made);
+                }
+                self.0.repeat(weights, rows, memory, work, made);
                 let mut by_out = tile_of(grad, (width, 0..width), tile, false);
                 let to = NetworkGradients {
                     x: &mut to_x,

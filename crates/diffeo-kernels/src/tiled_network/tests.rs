@@ -91,6 +91,12 @@ pub(crate) fn run<N: TiledNetwork, T: Real>(network: &N, [weight, size]: [f64; 2
     let mut work = N::Work::default();
     let mut params = vec![T::ZERO; widths.outputs * TILE_ROWS];
     network.forward(weights, rows, &mut memory, &mut work, &mut params);
+    let forward = params.clone();
+    network.repeat(weights, rows, &mut memory, &mut work, &mut params);
+    assert!(
+        params.iter().zip(&forward).all(|(a, b)| a == b || a.to_f64().is_nan()),
+        "a repetition differs"
+    );
     let mut by_params = of(numbers(params.len(), 0.4, 1.0));
     let (mut by_x, mut by_context) = (x.clone(), context.clone());
     let mut by_weights = vec![T::ZERO; flat.len()];

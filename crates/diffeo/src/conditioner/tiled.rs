@@ -99,15 +99,25 @@ pub trait TiledProgram<T>: Debug + Send + Sync {
     /// Takes up weights, in the order in which products read them.
     fn load(&self, weights: &[T], loaded: &mut Arena<T>);
 
-    /// The columns that are seen, `[tiles, seen, TILE_ROWS]`, to parameters `[tiles, moved k, TILE_ROWS]`.
-    fn forward(&self, pass: &Pass<'_, T>, loaded: &Arena<T>, x: &[T], params: &mut [T]);
+    /// Arrays that so many tiles leave for their backward pass.
+    fn nodes(&self, tiles: usize) -> usize;
 
-    /// Writes the gradients of the weights, and of the columns if wanted, and adds that by the context, given the columns and the gradient by the parameters, which is used up.
+    /// The columns that are seen, `[tiles, seen, TILE_ROWS]`, to parameters `[tiles, moved k, TILE_ROWS]`, and what the backward pass needs; no arrays for that if there is to be none.
+    fn forward(
+        &self,
+        pass: &Pass<'_, T>,
+        loaded: &Arena<T>,
+        x: &[T],
+        params: &mut [T],
+        nodes: &mut [Aligned<T>],
+    );
+
+    /// Writes the gradients of the weights, and of the columns if wanted, and adds that by the context, given the columns, the gradient by the parameters, which is used up, and what the forward pass left.
     fn backward(
         &self,
         pass: &Pass<'_, T>,
         loaded: &Arena<T>,
-        given: (&[T], &mut [T]),
+        given: (&[T], &mut [T], &mut [Aligned<T>]),
         to: (Option<&mut [T]>, &mut ContextGradient<T>),
         gradient: &mut [T],
     );
@@ -153,13 +163,30 @@ impl<N: TiledNetwork, T: Real> TiledProgram<T> for WeightsSideBySide<N> {
         self.network.pack(&weights[self.weights.clone()], packed);
     }
 
-    fn forward(&self, pass: &Pass<'_, T>, loaded: &Arena<T>, x: &[T], params: &mut [T]) {
+    fn nodes(&self, tiles: usize) -> usize {
+        if N::REMEMBERS { tiles * self.network.memory().len() } else { 0 }
+    }
+
+    fn forward(
+        &self,
+        pass: &Pass<'_, T>,
+        loaded: &Arena<T>,
+        x: &[T],
+        params: &mut [T],
+        nodes: &mut [Aligned<T>],
+    ) {
         let [d, c, k] = self.sizes();
         let weights = self.weights(pass.weights, loaded);
         let tiles = x.chunks_exact(d).zip(params.chunks_exact_mut(k));
         self.network.with(|Buffers { work, memory, .. }| {
+            let mut remembered = nodes.chunks_exact_mut(memory.len().max(1));
             for (tile, (x, params)) in tiles.enumerate() {
                 let rows = RowTile { x, context: &pass.context[tile * c..][..c] };
+                let memory = match remembered.next() {
+                    Some(memory) => memory,
+                    None if N::REMEMBERS => &mut [],
+                    None => &mut **memory,
+                };
                 self.network.forward(weights, rows, memory, work, params);
             }
         });
@@ -169,7 +196,7 @@ impl<N: TiledNetwork, T: Real> TiledProgram<T> for WeightsSideBySide<N> {
         &self,
         pass: &Pass<'_, T>,
         loaded: &Arena<T>,
-        (x, by_params): (&[T], &mut [T]),
+        (x, by_params, nodes): (&[T], &mut [T], &mut [Aligned<T>]),
         (mut by_x, to_context): (Option<&mut [T]>, &mut ContextGradient<T>),
         gradient: &mut [T],
     ) {
@@ -180,9 +207,11 @@ impl<N: TiledNetwork, T: Real> TiledProgram<T> for WeightsSideBySide<N> {
         let (mut unwanted, mut by_context) = (Aligned::zeros(d), Aligned::zeros(c));
         let tiles = x.chunks_exact(d).zip(by_params.chunks_exact_mut(k));
         self.network.with(|Buffers { work, memory, out }| {
+            let mut remembered = nodes.chunks_exact_mut(memory.len().max(1));
             for (tile, (x, by_params)) in tiles.enumerate() {
                 let rows = RowTile { x, context: &pass.context[tile * c..][..c] };
-                self.network.forward(weights, rows, memory, work, out);
+                let memory = remembered.next().unwrap_or(memory);
+                self.network.repeat(weights, rows, memory, work, out);
                 let x = match by_x.as_deref_mut() {
                     Some(by_x) => &mut by_x[tile * d..][..d],
                     None => &mut unwanted[..],

@@ -22,7 +22,15 @@ pub(super) enum Program {
 }
 
 impl Program {
-    /// Arrays that are kept for the backward pass, and of those that this needs.
+    /// Arrays that are kept for the backward pass of so many tiles.
+    fn kept<T: Real>(&self, tiles: usize) -> usize {
+        match self {
+            Self::Network(network) => network.inner_nodes(),
+            Self::Tiled(tiled) => tiled.of::<T>().nodes(tiles),
+        }
+    }
+
+    /// Arrays that a backward pass needs.
     fn inner_nodes(&self) -> usize {
         match self {
             Self::Network(network) => network.inner_nodes(),
@@ -45,9 +53,6 @@ pub(super) struct ConditionalStep {
 /// Arrays of the tape beside the network's nodes: the columns that are seen, those that are mapped, their images, log-slopes,
 /// parameters, and the context's contribution to the first layer.
 const TAPE: usize = 6;
-const SEEN: usize = 0;
-const MOVED: usize = 1;
-const PARAMS: usize = 4;
 
 impl ConditionalStep {
     pub(super) fn new(
@@ -197,7 +202,7 @@ impl<T: Real> Step<T> for ConditionalStep {
         kept: Kept<'_, T>,
     ) -> Result<()> {
         let ([seen, moved, images, log_slope, params, addend], nodes) =
-            kept.tape.arrays::<TAPE>(self.program.inner_nodes());
+            kept.tape.arrays::<TAPE>(self.program.kept::<T>(pass.tiles));
         let seen = self.seen(pass, x, seen);
         let moved = columns_of(self.structure.moved.as_deref(), x, pass.tiles, moved);
         let params = params.sized(moved.len() * self.map.params_per_dim());
@@ -206,7 +211,9 @@ impl<T: Real> Step<T> for ConditionalStep {
                 network.forward(pass, kept.loaded, seen, params, (nodes, addend));
             }
             Program::Tiled(tiled) => {
-                tiled.of::<T>().forward(pass, kept.loaded, seen, params);
+                let is_trained = !pass.log_det_gradient.is_empty();
+                let nodes = if is_trained { nodes } else { &mut [][..] };
+                tiled.of::<T>().forward(pass, kept.loaded, seen, params, nodes);
             }
         }
         let log_slope = log_slope.sized(moved.len());
@@ -242,12 +249,12 @@ impl<T: Real> Step<T> for ConditionalStep {
         let width = self.structure.dims();
         let (seen, moved) = (self.structure.seen.as_deref(), self.structure.moved.as_deref());
         let (seen_len, len) = (rows * self.structure.seen(), rows * self.structure.moved());
-        let tape = &*kept.tape;
+        let ([seen_left, moved_left, _, _, params, _], left) =
+            kept.tape.arrays::<TAPE>(self.program.kept::<T>(pass.tiles));
         let is_copy = seen.is_some() || !self.seen_gates.is_empty();
-        let x_seen = if is_copy { &tape.array(SEEN)[..seen_len] } else { x };
-        let x_moved = if moved.is_some() { &tape.array(MOVED)[..len] } else { x };
-        let params = &tape.array(PARAMS)[..len * self.map.params_per_dim()];
-        let out = Seen { packed: kept.loaded, x: x_seen, out: params, nodes: tape.after(TAPE) };
+        let x_seen = if is_copy { &seen_left[..seen_len] } else { x };
+        let x_moved = if moved.is_some() { &moved_left[..len] } else { x };
+        let params = &params[..len * self.map.params_per_dim()];
 
         let Scratch { arena, linear, context } = scratch;
         let ([value, log_slope, to_moved, to_seen, by_params, more], nodes) =
@@ -261,11 +268,12 @@ impl<T: Real> Step<T> for ConditionalStep {
         let mut by_seen = wanted.then(|| to_seen.sized(seen_len));
         match &self.program {
             Program::Network(network) => {
+                let out = Seen { packed: kept.loaded, x: x_seen, out: params, nodes: left };
                 let work = Work { nodes, more, linear, context: Some(context) };
                 network.backward(pass, out, by_params, by_seen.as_deref_mut(), work, gradient);
             }
             Program::Tiled(tiled) => {
-                let (given, by_x) = ((x_seen, by_params), by_seen.as_deref_mut());
+                let (given, by_x) = ((x_seen, by_params, left), by_seen.as_deref_mut());
                 let to = (by_x, &mut *context);
                 tiled.of::<T>().backward(pass, kept.loaded, given, to, gradient);
             }
