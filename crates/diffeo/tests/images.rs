@@ -184,5 +184,14 @@ fn models_of_images_and_of_tables_are_told_apart() {
     };
     assert!(of(Preset::TarFlow, 2).is_ok());
     assert!(of(Preset::TarFlow, 4).unwrap_err().message().contains("use 2"));
-    assert!(of(Preset::Nsf, 2).unwrap_err().message().contains("tarflow"));
+    for preset in [Preset::Nsf, Preset::Glow, Preset::Flowpp] {
+        assert!(of(preset, 2).unwrap_err().message().contains("tarflow"), "{preset}");
+    }
+    let odd = Schema::images(shape(4, 5, 1, 256)).shape();
+    let error = Preset::Glow.spec_for(&odd, &options(2)).unwrap_err();
+    assert!(error.message().contains("4 x 5") && error.message().contains("tarflow"), "{error}");
+    assert_eq!(Preset::usual_of(shape(4, 5, 1, 256)), Preset::TarFlow);
+    assert_eq!(Preset::usual_of(shape(4, 6, 1, 256)), Preset::NsfImage);
+    // Of tables, or of images, as they come.
+    assert!(Preset::Flowpp.spec(5, 0, &options(2)).is_ok());
 }

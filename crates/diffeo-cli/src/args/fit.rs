@@ -223,9 +223,10 @@ pub(crate) enum ResumeMode {
 fn model_help() -> String {
     let each = Preset::ALL.map(|preset| format!("{preset} ({})", preset.summary()));
     format!(
-        "Kind of flow: {}; auto tries a few of them on short runs, in at most a third of --max-time, and fits the best by validation [default: {}; for images {}]",
+        "Kind of flow: {}; auto tries a few of them on short runs, in at most a third of --max-time, and fits the best by validation [default: {}; for images {}, or {} where a side is odd]",
         each.join(", "),
         Preset::default(),
+        Preset::NsfImage,
         Preset::TarFlow
     )
 }

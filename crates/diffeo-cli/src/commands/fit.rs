@@ -166,7 +166,7 @@ fn start(
     };
     let parents = graph.map(parents).transpose()?;
     let candidates = match prepared.schema.image {
-        Some(_) => images::candidates(plan, training.seed)?,
+        Some(image) => images::candidates(image, plan, training.seed)?,
         None => candidates(plan, &prepared, training.seed, parents, console),
     };
     // Those that are tried are all trained alike.

@@ -178,6 +178,11 @@ impl Preset {
         Self::ALL.into_iter().filter(|preset| preset.is_of_images())
     }
 
+    /// What suits images best that nothing else is known of: couplings at several scales where the image can be squeezed, else tokens.
+    pub fn usual_of(image: ImageShape) -> Self {
+        if Grid::of(image).is_ok() { Self::NsfImage } else { Self::TarFlow }
+    }
+
     /// Whether its rows can be those of a table.
     pub fn is_of_tables(self) -> bool {
         !matches!(self.family().rows, Rows::Image(_))

@@ -75,20 +75,19 @@ fn context(plan: &FitPlan, console: &Console) -> Result<Vec<diffeo::Column>> {
 }
 
 /// The model that was asked for.
-pub(super) fn candidates(plan: &FitPlan, seed: u64) -> Result<Vec<Candidate>> {
+pub(super) fn candidates(image: ImageShape, plan: &FitPlan, seed: u64) -> Result<Vec<Candidate>> {
+    let usual = Preset::usual_of(image);
     let preset = match (plan.choice, &plan.args.model) {
         (Choice::Auto, _) => {
             return Err(Error::config(format!(
-                "--model auto tries models of tables; for images name one, such as {}",
-                Preset::TarFlow
+                "--model auto tries models of tables; for images name one, such as {usual}"
             )));
         }
-        (Choice::Named(_), None) => Preset::TarFlow,
+        (Choice::Named(_), None) => usual,
         (Choice::Named(preset), Some(_)) => preset,
     };
-    let usual = PresetOptions::for_images();
     let transforms = match plan.args.transforms {
-        None if preset.is_of_images() => usual.transforms,
+        None if preset.is_of_images() => PresetOptions::for_images().transforms,
         _ => plan.shape.transforms,
     };
     Ok(vec![Candidate::new(preset, PresetOptions { seed, transforms, ..plan.shape.clone() })])
