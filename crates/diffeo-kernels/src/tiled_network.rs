@@ -64,9 +64,9 @@ impl Parts {
 /// The weights of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct NetworkWeights<'a, T> {
-    /// One matrix after another, as [`SequenceNetwork::parts`] says.
+    /// One matrix after another, as [`TiledNetwork::parts`] says.
     pub flat: &'a [T],
-    /// As [`SequenceNetwork::pack`] writes them.
+    /// As [`TiledNetwork::pack`] writes them.
     pub packed: &'a [Aligned<T>],
 }
 

@@ -109,7 +109,7 @@ impl InnerStep {
 }
 
 /// Which of two things, one for each precision, is of the type that the caller's precision makes it.
-pub(crate) fn in_precision<'a, P: Any>(both: [&'a dyn Any; 2]) -> &'a P {
+pub(crate) fn in_precision<P: Any>(both: [&dyn Any; 2]) -> &P {
     match both.into_iter().find_map(|p| p.downcast_ref()) {
         Some(found) => found,
         None => unreachable!("a real number is f32 or f64"),

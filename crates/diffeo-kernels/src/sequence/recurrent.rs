@@ -41,7 +41,7 @@ pub struct Recurrent {
     layers: usize,
 }
 
-/// See [`SequenceNetwork::Work`].
+/// See [`crate::TiledNetwork::Work`].
 #[derive(Debug, Default)]
 pub struct RecurrentWork<T> {
     entered: Entered<T>,

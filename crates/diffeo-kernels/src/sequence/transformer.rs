@@ -60,7 +60,7 @@ struct Nodes<T> {
     slopes: Aligned<T>,
 }
 
-/// See [`SequenceNetwork::Work`].
+/// See [`crate::TiledNetwork::Work`].
 #[derive(Debug, Default)]
 pub struct TransformerWork<T> {
     entered: Entered<T>,

@@ -87,10 +87,10 @@ impl Draft<'_> {
         &self,
         layers: fn(&Draft<'_>, usize) -> Vec<LayerSpec>,
     ) -> Vec<LayerSpec> {
-        self.from_scale(1, self.pixels(), layers)
+        self.scales_from(1, self.pixels(), layers)
     }
 
-    fn from_scale(
+    fn scales_from(
         &self,
         scale: usize,
         grid: Grid,
@@ -105,7 +105,7 @@ impl Draft<'_> {
         let onward = Grid { channels: channels / 2, ..squeezed };
         if scale < SCALES && onward.squeezed().is_some() {
             all.push(draft.by_pixels_around(squeezed.half(true), affine(), 0));
-            let transforms = self.from_scale(scale + 1, onward, layers);
+            let transforms = self.scales_from(scale + 1, onward, layers);
             all.push(SplitSpec { channels, onward: channels / 2, transforms }.into());
         }
         all
