@@ -111,7 +111,7 @@ fn what_is_about_tables_is_refused_with_images() {
     write_images(folder);
     let fit = |more: &str| run(folder, &format!("fit images.npy --out m.safetensors {more}"));
     fit("--any-subset").expect(2, &["images are modelled whole"]);
-    fit("--model auto").expect(2, &["tarflow"]);
+    fit("--model auto").expect(2, &["nsf-image"]);
     fit("--levels 16").expect(3, &["y0x0"]);
     fit("--patch 3").expect(2, &["use 4"]);
     fs::write(folder.join("t.csv"), "a,b\n1,2\n3,4\n5,7\n").expect("written");

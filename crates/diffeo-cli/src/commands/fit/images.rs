@@ -76,7 +76,11 @@ fn context(plan: &FitPlan, console: &Console) -> Result<Vec<diffeo::Column>> {
 
 /// The model that was asked for.
 pub(super) fn candidates(image: ImageShape, plan: &FitPlan, seed: u64) -> Result<Vec<Candidate>> {
-    let usual = Preset::usual_of(image);
+    // Patches are of one model only.
+    let usual = match plan.shape.patch {
+        Some(_) => Preset::TarFlow,
+        None => Preset::usual_of(image),
+    };
     let preset = match (plan.choice, &plan.args.model) {
         (Choice::Auto, _) => {
             return Err(Error::config(format!(
