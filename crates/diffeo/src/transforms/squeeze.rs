@@ -94,12 +94,18 @@ mod tests {
 
     #[test]
     fn sides_are_even_and_fit_the_row() {
-        let of = |height, width| SqueezeSpec { height, width, channels: 2 };
-        assert!(of(2, 4).validate(Place::new(16, 0)).is_ok());
-        for (bad, said) in [(of(2, 3), "even"), (of(4, 4), "2 x"), (of(usize::MAX, 2), "2 x")] {
-            let dims = if said == "even" { 12 } else { 16 };
-            let error = bad.validate(Place::new(dims, 0)).unwrap_err();
-            assert!(error.message().contains(said) || said == "2 x", "{error}");
+        let of = |height, width, dims| {
+            SqueezeSpec { height, width, channels: 2 }.validate(Place::new(dims, 0))
+        };
+        assert!(of(2, 4, 16).is_ok());
+        for (height, width, dims, said) in [
+            (2, 3, 12, "found 2 x 3"),
+            (4, 4, 16, "an image of 16 numbers, found 4 x 4 pixels of 2"),
+            (usize::MAX, 2, 16, "an image of 16 numbers"),
+            (0, 2, 0, "an image of 0 numbers"),
+        ] {
+            let error = of(height, width, dims).unwrap_err();
+            assert!(error.message().contains(said), "{error}");
         }
     }
 }
