@@ -105,6 +105,79 @@ fn a_model_of_classes_draws_what_it_is_asked_for() {
 }
 
 #[test]
+fn learned_noise_is_of_images() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write_images(folder);
+    let fit = format!("fit images.npy --out m.safetensors --dequantize learned {SMALL}");
+    run(folder, &fit).expect(0, &[]);
+    let inspected = run(folder, "inspect m.safetensors").expect(0, &[]);
+    assert!(inspected.stdout.contains("dequantise"), "{}", inspected.stdout);
+    run(folder, "evaluate m.safetensors images.npy --draws 4").expect(0, &[]);
+    run(folder, &format!("{fit} --model tarflow --force")).expect(2, &["nsf-image"]);
+    run(folder, "fit images.npy --out n.safetensors --dequantize y0x0").expect(2, &["learned"]);
+}
+
+/// Clips of a bright column that goes to the right.
+fn write_clips(folder: &Path) {
+    let pixel = |clip: usize, frame: usize, j: usize| {
+        let is_bright = j % 4 == (clip + frame) % 4;
+        (if is_bright { 200 } else { 0 } + (clip * 31 + frame * 7 + j * 17) % 40) as u8
+    };
+    let frame = |c: usize, f: usize| (0..16).map(move |j| pixel(c, f, j));
+    let clip = |c: usize| (0..6).flat_map(move |f| frame(c, f));
+    let data: Vec<u8> = (0..40).flat_map(clip).collect();
+    fs::write(folder.join("clips.npy"), npy("'|u1'", "(40, 6, 4, 4)", &data)).expect("written");
+}
+
+#[test]
+fn clips_become_a_model_and_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write_clips(folder);
+    let fitted = run(folder, &format!("fit clips.npy --frames 2 --out m.safetensors {SMALL}"));
+    // The last clip of every ten validates.
+    fitted.expect(0, &["frames 4 x 4, each given the 2 before it", "216 rows to train, 24"]);
+    let inspected = run(folder, "inspect m.safetensors").expect(0, &[]);
+    assert!(inspected.stdout.contains("frames of clips, 4 x 4, given 2"), "{}", inspected.stdout);
+    let found = run(folder, "evaluate m.safetensors clips.npy --json").expect(0, &[]).json();
+    assert_eq!(found["frames"][1]["rows"], 40, "{found}");
+    assert_eq!(found["frames"][2]["rows"], 160, "{found}");
+
+    run(folder, "sample m.safetensors -n 5 --seed 1 --out new.gif").expect(0, &["5 frames"]);
+    let same = |line: &str| run(folder, line).expect(0, &["5 frames"]);
+    same("sample m.safetensors -n 5 --seed 1 --out new.apng");
+    same("sample m.safetensors -n 5 --seed 1 --out new.npy");
+    for (file, name) in [("new.gif", "new.gif"), ("new.apng", "new.apng"), ("new.npy", "1")] {
+        run(folder, &format!("score m.safetensors {file} --out s.csv --force")).expect(0, &[]);
+        let scores = fs::read_to_string(folder.join("s.csv")).expect("read");
+        let start = format!("earlier,clip,frame,log_prob\n0,{name},1,");
+        assert!(scores.starts_with(&start) && scores.lines().count() == 6, "{scores}");
+    }
+    let on = "sample m.safetensors --context new.gif -n 3 --repeats 4 --seed 1 --out on.npy";
+    run(folder, on).expect(0, &["3 frames of 4 clips"]);
+    let array = fs::read(folder.join("on.npy")).expect("read");
+    assert!(String::from_utf8_lossy(&array[..128]).contains("(4, 3, 4, 4)"));
+    run(folder, "sample m.safetensors --context clips.npy -n 2 --out all.gif").expect(0, &[]);
+    run(folder, "plot m.safetensors clips.npy --kind all --rows 4 --out p.png").expect(0, &[]);
+    for kind in ["continuation", "images", "interpolation", "temperature", "loss"] {
+        assert!(folder.join(format!("p-{kind}.png")).exists(), "{kind}");
+    }
+    run(folder, "plot m.safetensors --out q.png").expect(0, &[]);
+    run(folder, "check m.safetensors clips.npy").expect_one_of(&[0, 1]);
+    // A clip of its own begins, and a table is none.
+    run(folder, "sample m.safetensors -n 3 --out x.csv").expect(2, &[".gif"]);
+    run(folder, "sample m.safetensors --out x.gif").expect(2, &["-n"]);
+    run(folder, "sample m.safetensors -n 3 --with-log-prob --out x.gif").expect(2, &["clips"]);
+    fs::write(folder.join("t.csv"), "a,b\n1,2\n3,4\n5,7\n").expect("written");
+    run(folder, "fit t.csv --frames 2 --out n.safetensors").expect(3, &["expected clips"]);
+    run(folder, "evaluate m.safetensors t.csv").expect(3, &["expected clips"]);
+    let both = "fit clips.npy --frames 2 --context label --out n.safetensors";
+    run(folder, both).expect(2, &["--context"]);
+    run(folder, "fit clips.npy --frames 99 --out n.safetensors").expect(2, &["--frames"]);
+}
+
+#[test]
 fn what_is_about_tables_is_refused_with_images() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();

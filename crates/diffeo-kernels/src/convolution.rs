@@ -35,20 +35,60 @@ pub struct ConvolutionShape {
     pub inputs: usize,
     /// Numbers of a context.
     pub context: usize,
+    /// The image that these start with, if they do.
+    pub given: Option<GivenImage>,
     /// Numbers that come out for a pixel.
     pub outputs: usize,
+}
+
+/// An image of `factor` times as many lines, and as many pixels a line, as that which is read: each pixel of the latter sees a square of it, and all of the rest of a context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenImage {
+    /// Lines and pixels of a square.
+    pub factor: usize,
+    /// Numbers of a pixel.
+    pub channels: usize,
+}
+
+impl GivenImage {
+    /// Numbers of a square.
+    fn numbers(&self) -> usize {
+        self.factor * self.factor * self.channels
+    }
+}
+
+impl ConvolutionShape {
+    fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Numbers of a context that a pixel sees by itself, and those that all see.
+    fn seen(&self) -> [usize; 2] {
+        let own = self.given.map_or(0, |given| given.numbers());
+        [own, self.context - self.pixels() * own]
+    }
+
+    /// Where in a context the lines of a pixel's square lie.
+    fn square(&self, pixel: usize) -> impl Iterator<Item = Range<usize>> {
+        let GivenImage { factor, channels } = self.given.unwrap_or_default();
+        let (line, at, across) = (pixel / self.width, pixel % self.width, self.width);
+        (0..factor).map(move |i| {
+            let start = ((line * factor + i) * across + at) * factor * channels;
+            start..start + factor * channels
+        })
+    }
 }
 
 /// Gated residual blocks over the pixels of an image, with attention between all of them if asked for:
 ///
 /// ```text
-/// h_p = p_p + F_0(read(x))_p + read(c) C
+/// h_p = p_p + F_0(read(x))_p + read(c_p) C
 /// (v, s) = gelu(F(norm(h))) W + b,  h <- h + v sigmoid(s)
 /// h <- h + A(norm(h)) O + o          A: heads of softmax(q_p . k_r / sqrt(size), all r) v_r, (q, k, v) = norm(h) V + w
 /// out_p = norm(h_p) H + b
 /// ```
 ///
-/// `F` is a filter of three by three pixels, zero beyond the border, and a bias; `p_p` a learned vector of each pixel; `norm` subtracts the mean over the units of a pixel and divides by their
+/// `F` is a filter of three by three pixels, zero beyond the border, and a bias; `p_p` a learned vector of each pixel; `c_p` what it sees of the context, all of it but for a [`GivenImage`]; `norm` subtracts the mean over the units of a pixel and divides by their
 /// deviation, so each block sees numbers of order one, and `h` can be as large as weights make it.
 ///
 /// Reference: Ho, Chen, Srinivas, Duan, Abbeel. *Flow++*. ICML 2019, section 3.3 and appendix, arXiv:1902.00275 (there a norm follows each addition; the nonlinearity is another).
@@ -115,7 +155,10 @@ impl Convolutional {
     /// # Panics
     /// If a size is zero, or the width is no multiple of the heads.
     pub fn new(shape: ConvolutionShape, [width, blocks, heads]: [usize; 3]) -> Self {
-        let ConvolutionShape { height, width: across, inputs, context, outputs } = shape;
+        let ConvolutionShape { height, width: across, inputs, outputs, .. } = shape;
+        let of_squares = shape.given.map_or(0, |given| given.numbers() * shape.pixels());
+        assert!(of_squares <= shape.context, "a context is smaller than its image");
+        let context = shape.seen().iter().sum::<usize>();
         let sizes = [height, across, inputs, outputs, width, blocks];
         assert!(!sizes.contains(&0), "a convolutional network has a size of 0");
         assert!(heads == 0 || width.is_multiple_of(heads), "{width} units in {heads} heads");
@@ -153,7 +196,7 @@ impl Convolutional {
     }
 
     fn pixels(&self) -> usize {
-        self.shape.height * self.shape.width
+        self.shape.pixels()
     }
 
     /// Who attends to whom, if any do.
@@ -170,19 +213,56 @@ impl Convolutional {
         [columns, given]: &mut [Aligned<T>; 2],
         [h, start]: &mut [Aligned<T>; 2],
     ) {
-        let (size, token) = (self.pixels() * self.width * TILE_ROWS, self.width * TILE_ROWS);
-        let (h, start) = (h.sized(size), start.sized(size));
-        spread(&weights.flat[self.position.clone()], start);
+        let size = self.pixels() * self.width * TILE_ROWS;
+        spread(&weights.flat[self.position.clone()], start.sized(size));
         if let Some(layer) = &self.context {
-            let given = given.sized(tile.context.len());
-            read(tile.context, given);
-            let part = &mut h[..token];
-            layer.forward(weights, given, None, part);
-            start.chunks_exact_mut(token).for_each(|start| add(part, start));
+            let given = self.spread_context(tile.context, columns, given);
+            layer.forward(weights, given, Some(&start[..size]), h.sized(size));
+            std::mem::swap(h, start);
         }
         let columns = columns.sized(tile.x.len());
         read(tile.x, columns);
-        self.entry.forward(weights, columns, Some(&*start), h);
+        self.entry.forward(weights, columns, Some(&start[..size]), h.sized(size));
+    }
+
+    /// What each pixel sees of a context, `[pixels, seen, TILE_ROWS]`.
+    fn spread_context<'a, T: Real>(
+        &self,
+        context: &[T],
+        all: &mut Aligned<T>,
+        to: &'a mut Aligned<T>,
+    ) -> &'a mut [T] {
+        let ([own, rest], all) = (self.shape.seen(), all.sized(context.len()));
+        read(context, all);
+        let to = to.sized(self.pixels() * (own + rest) * TILE_ROWS);
+        for (pixel, to) in to.chunks_exact_mut((own + rest) * TILE_ROWS).enumerate() {
+            let (squares, shared) = to.split_at_mut(own * TILE_ROWS);
+            let mut at = 0;
+            for range in self.shape.square(pixel) {
+                let line = &all[range.start * TILE_ROWS..range.end * TILE_ROWS];
+                squares[at..at + line.len()].copy_from_slice(line);
+                at += line.len();
+            }
+            shared.copy_from_slice(&all[all.len() - rest * TILE_ROWS..]);
+        }
+        to
+    }
+
+    /// The gradient by a context from those by what each pixel sees of it.
+    fn gather_context<T: Real>(&self, by_seen: &[T], by_context: &mut [T]) {
+        let [own, rest] = self.shape.seen();
+        let of_squares = by_context.len() - rest * TILE_ROWS;
+        by_context[of_squares..].fill(T::ZERO);
+        for (pixel, by_seen) in by_seen.chunks_exact((own + rest) * TILE_ROWS).enumerate() {
+            let (squares, shared) = by_seen.split_at(own * TILE_ROWS);
+            let mut at = 0;
+            for range in self.shape.square(pixel) {
+                let line = &mut by_context[range.start * TILE_ROWS..range.end * TILE_ROWS];
+                line.copy_from_slice(&squares[at..at + line.len()]);
+                at += line.len();
+            }
+            add(shared, &mut by_context[of_squares..]);
+        }
     }
 }
 
@@ -378,8 +458,8 @@ impl TiledNetwork for Convolutional {
         by_out: &mut [T],
         to: NetworkGradients<'_, T>,
     ) {
-        let (at, token) = ((self.attention(), self.width), self.width * TILE_ROWS);
-        let size = self.pixels() * token;
+        let at = (self.attention(), self.width);
+        let size = self.pixels() * self.width * TILE_ROWS;
         let ConvolutionalWork { entered, blocks, last, by_stream, grads, scratch, filter, .. } =
             work;
         let (by_stream, by_values) = (by_stream.sized(size), grads[0].sized(size));
@@ -397,10 +477,11 @@ impl TiledNetwork for Convolutional {
         read_back(tile.x, to.x);
         add_sums(by_stream, &mut to.weights[self.position.clone()]);
         if let Some(layer) = &self.context {
-            let (start, rest) = by_stream.split_at_mut(token);
-            rest.chunks_exact(token).for_each(|by| add(by, start));
-            let given = &entered[1][..tile.context.len()];
-            layer.backward(weights, given, (start, &mut *to.context), scratch, to.weights);
+            let seen = self.pixels() * self.shape.seen().iter().sum::<usize>() * TILE_ROWS;
+            let by_given = grads[0].sized(seen);
+            let given = &entered[1][..seen];
+            layer.backward(weights, given, (by_stream, &mut *by_given), scratch, to.weights);
+            self.gather_context(by_given, to.context);
             read_back(tile.context, to.context);
         }
     }

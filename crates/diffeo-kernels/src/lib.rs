@@ -52,7 +52,7 @@ pub use continuous::{
     Directions, Field, FieldGradients, FieldWork, Penalty, Regression, RowsGiven, Solver, Stalled,
     Taken, Tape, Tile, unit_probes,
 };
-pub use convolution::{ConvolutionShape, Convolutional, ConvolutionalWork};
+pub use convolution::{ConvolutionShape, Convolutional, ConvolutionalWork, GivenImage};
 pub use dual::{Dual, DualPlaces, DualSums, DualWeights, DualWork, Slot, Smooth};
 pub use elimination::{invert_lanes, log_det_lanes};
 pub use graph::{Graph, Node};

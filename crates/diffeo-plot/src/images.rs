@@ -59,7 +59,7 @@ impl Images<'_> {
     }
 
     /// Red, green and blue of a pixel.
-    fn colour(&self, image: usize, line: usize, pixel: usize) -> [u8; 3] {
+    pub(crate) fn colour(&self, image: usize, line: usize, pixel: usize) -> [u8; 3] {
         let at = image * self.size() + (line * self.width + pixel) * self.channels;
         match &self.bytes[at..at + self.channels] {
             [grey] => [*grey; 3],

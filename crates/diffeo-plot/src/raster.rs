@@ -38,20 +38,30 @@ pub(crate) fn write_film(
             };
         }
     };
-    let (width, height) = (first.0, first.1);
+    let size = [first.0, first.1];
+    let of_one_size = |(wide, high, rgb): (u32, u32, Vec<u8>)| match [wide, high] == size {
+        true => Ok(rgb),
+        false => Err(PlotError::Shape("expected pictures of one size in a film".into())),
+    };
+    let pictures = scenes.map(|scene| of_one_size(pixels(&scene?)?));
+    animate((size, png::ColorType::Rgb), (frames, thousandths), pictures)
+}
+
+/// Encodes so many pictures of one size as an animation that repeats, each shown for so many thousandths of a second.
+pub(crate) fn animate<P: AsRef<[u8]>>(
+    ([width, height], colour): ([u32; 2], png::ColorType),
+    (frames, thousandths): (usize, u16),
+    pictures: impl Iterator<Item = Result<P, PlotError>>,
+) -> Result<Vec<u8>, PlotError> {
     let frames = u32::try_from(frames)
         .map_err(|_| PlotError::Limit(format!("a film of {frames} pictures is too long")))?;
     let mut out = Vec::new();
-    let mut encoder = header(&mut out, width, height, png::ColorType::Rgb);
+    let mut encoder = header(&mut out, width, height, colour);
     encoder.set_animated(frames, 0).map_err(failed)?;
     encoder.set_frame_delay(thousandths, 1000).map_err(failed)?;
     let mut writer = encoder.write_header().map_err(failed)?;
-    for scene in scenes {
-        let (wide, high, rgb) = pixels(&scene?)?;
-        if (wide, high) != (width, height) {
-            return Err(PlotError::Shape("expected pictures of one size in a film".into()));
-        }
-        writer.write_image_data(&rgb).map_err(failed)?;
+    for picture in pictures {
+        writer.write_image_data(picture?.as_ref()).map_err(failed)?;
     }
     writer.finish().map_err(failed)?;
     Ok(out)

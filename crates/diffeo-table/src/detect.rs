@@ -1,7 +1,7 @@
 //! What a file is, from its first bytes.
 
 use crate::format::{Format, Packing};
-use crate::readers::{idx, npz};
+use crate::readers::{clip_files, idx, npz};
 
 /// What the first bytes look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,6 @@ const FOREIGN: &[(&[u8], &str, &str)] = &[
     (b"\x7fELF", "a program (ELF)", RE_EXPORT),
     (b"\x89PNG", "a PNG image", NAME_FOLDER),
     (b"\xff\xd8\xff", "a JPEG image", NAME_FOLDER),
-    (b"GIF8", "a GIF image", "convert it to PNG"),
     (b"\xff\xfe", "UTF-16 text", ICONV),
     (b"\xfe\xff", "UTF-16 text", ICONV),
 ];
@@ -66,6 +65,9 @@ pub(crate) fn look(head: &[u8]) -> Look {
     }
     if idx::is_idx(head) {
         return Look::Known(Format::Idx);
+    }
+    if clip_files::is_film(head) {
+        return Look::Known(Format::Clip);
     }
     if head.starts_with(&[0xff, 0xff, 0xff, 0xff]) {
         return Look::Known(Format::ArrowStream);
@@ -138,6 +140,8 @@ mod tests {
         assert_eq!(look(b"PAR1\x15"), Look::Known(Format::Parquet));
         assert_eq!(look(b"\x93NUMPY\x01\0"), Look::Known(Format::Npy));
         assert_eq!(look(b"\0\0\x08\x03\0\0\0\x02"), Look::Known(Format::Idx));
+        assert_eq!(look(b"GIF89a"), Look::Known(Format::Clip));
+        assert!(matches!(look(b"\x89PNG\r\n\x1a\n"), Look::Foreign(..)));
         assert_eq!(look(b"a,b\n1,2\n"), Look::Text);
         assert_eq!(look(b""), Look::Text);
         assert_eq!(packing(&[0x1f, 0x8b, 8]), Packing::Gzip);

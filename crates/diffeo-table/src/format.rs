@@ -26,6 +26,8 @@ pub enum Format {
     Idx,
     /// A folder of PNG and JPEG files; for reading only.
     Images,
+    /// A GIF or APNG file, or a folder of such or of frames; for reading only.
+    Clip,
     /// One JSON object a line; for writing only.
     JsonLines,
 }
@@ -51,6 +53,7 @@ impl Format {
             "arrows" => Some(Self::ArrowStream),
             "npy" => Some(Self::Npy),
             "npz" => Some(Self::Npz),
+            "gif" | "apng" => Some(Self::Clip),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
             _ => None,
         }
@@ -58,7 +61,7 @@ impl Format {
 
     /// Whether it can be written.
     pub fn is_written(self) -> bool {
-        !matches!(self, Self::Npz | Self::Idx | Self::Images)
+        !matches!(self, Self::Npz | Self::Idx | Self::Images | Self::Clip)
     }
 
     /// Whether this is text in rows and columns.
@@ -98,6 +101,7 @@ impl std::fmt::Display for Format {
             Self::Npz => "npz",
             Self::Idx => "idx",
             Self::Images => "images",
+            Self::Clip => "clip",
             Self::JsonLines => "jsonl",
         })
     }

@@ -93,6 +93,8 @@ pub struct ReadOptions {
     /// Most bytes to read, after decompression. By default plain files have no limit and compressed ones 1 GiB plus 256 times
     /// their packed size.
     pub max_bytes: Option<u64>,
+    /// Read clips, each frame with so many of those before it: see [`diffeo::Schema::frames`].
+    pub earlier: Option<usize>,
     /// Read no more than this many rows.
     pub max_rows: Option<u64>,
     /// Most rows in a chunk. Wide tables get fewer, so that a chunk has at most four million cells.
@@ -111,6 +113,7 @@ impl Default for ReadOptions {
             header: Header::Auto,
             missing: Missing::Refuse,
             max_bytes: None,
+            earlier: None,
             max_rows: None,
             chunk_rows: 65_536,
             max_magnitude: f64::from(f32::MAX),

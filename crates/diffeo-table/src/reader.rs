@@ -13,8 +13,8 @@ use crate::needs::Need;
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
 use crate::readers::{
-    arrow_ipc::IpcReader, decode::Decode, idx, image_folder::FolderReader, npy, npz,
-    parquet::ParquetReader, text::TextReader,
+    arrow_ipc::IpcReader, clip_files, clips::ClipReader, decode::Decode, idx,
+    image_folder::FolderReader, npy, npz, parquet::ParquetReader, text::TextReader,
 };
 use crate::report::{ReadReport, counts_per_column};
 use crate::source::{Source, Watch};
@@ -64,6 +64,11 @@ impl Reader {
         {
             notes.push(format!("the name says {named}, the bytes say {found}; read as {found}"));
         }
+        if options.earlier.is_some()
+            && !matches!(format, Some(Format::Clip | Format::Npy | Format::Npz))
+        {
+            return Err(Error::data("expected clips: a GIF or APNG file, a folder of such or of frames, or an npy array (clips, frames, height, width[, channels])").at(&label));
+        }
         let watch = source.take_watch();
         let decoder = guarded(decoder_name(format), || -> Result<Box<dyn Decode>> {
             Ok(match format {
@@ -71,9 +76,12 @@ impl Reader {
                 Some(Format::Arrow | Format::ArrowStream) => {
                     Box::new(IpcReader::open(source, options)?)
                 }
-                Some(Format::Npy) => Box::new(npy::open(source, options)?),
+                Some(Format::Npy) => npy::open(source, options)?,
                 Some(Format::Npz) => npz::open(source, options)?,
                 Some(Format::Idx) => idx::open(source, options)?,
+                Some(Format::Clip) => {
+                    Box::new(ClipReader::new(clip_files::in_file(&label)?, options)?)
+                }
                 _ => Box::new(TextReader::open(source, options, format)?),
             })
         });
@@ -87,9 +95,15 @@ impl Reader {
                 Error::data(format!("expected {format} as asked, found a folder")).at(&label)
             );
         }
-        let format = Format::Images;
-        let decoder = guarded(format.decoder(), || FolderReader::open(&label, options));
-        let decoder = Box::new(decoder.map_err(|e| located(e, &label))?);
+        let is_of_clips = options.earlier.is_some() || clip_files::holds_films(&label);
+        let format = if is_of_clips { Format::Clip } else { Format::Images };
+        let decoder = guarded(format.decoder(), || -> Result<Box<dyn Decode>> {
+            Ok(match is_of_clips {
+                true => Box::new(ClipReader::new(clip_files::in_folder(&label)?, options)?),
+                false => Box::new(FolderReader::open(&label, options)?),
+            })
+        });
+        let decoder = decoder.map_err(|e| located(e, &label))?;
         Self::of(decoder, format, label, (None, Vec::new()), options)
     }
 
@@ -412,7 +426,7 @@ impl Format {
             Self::Npy => "npy",
             Self::Npz => "npz",
             Self::Idx => "IDX",
-            Self::Images => "image",
+            Self::Images | Self::Clip => "image",
             _ => "text",
         }
     }

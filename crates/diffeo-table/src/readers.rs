@@ -2,6 +2,9 @@
 
 pub(crate) mod array;
 pub(crate) mod arrow_ipc;
+pub(crate) mod clip_array;
+pub(crate) mod clip_files;
+pub(crate) mod clips;
 pub(crate) mod decode;
 pub(crate) mod idx;
 pub(crate) mod image_folder;

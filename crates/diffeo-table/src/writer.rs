@@ -137,7 +137,7 @@ impl Writer {
                 IpcEncoder::start_stream(sink, &schema).map(|e| Box::new(e) as _)
             }
             Format::Npy => NpyEncoder::start(sink, schema.fields().len()).map(|e| Box::new(e) as _),
-            Format::Npz | Format::Idx | Format::Images => {
+            Format::Npz | Format::Idx | Format::Images | Format::Clip => {
                 return Err(Error::config(format!("{} can be read, not written", self.format)));
             }
         };

@@ -73,7 +73,7 @@ impl FlowSpec {
         let marks =
             self.marks.as_ref().map(|marks| Marks::new(marks, self.context_dims, &mut init));
         let embed = |part| Embedding::new(part, self.context_dims, &mut init);
-        let embedding = self.embedding.as_ref().map(embed);
+        let embedding = self.embedding.as_ref().map(embed).transpose()?;
         let (spec, device) = (Arc::new(self.clone()), device.clone());
         Ok(Flow { spec, embedding, marks, chain, base, device })
     }
@@ -228,7 +228,7 @@ impl Flow {
         self.check_width("base", z.dims()[1])?;
         let context = self.context(z.dims()[0], context)?;
         let z = z.cast(self.dtype());
-        let seen = self.embedded(context.clone());
+        let seen = self.embedded(context.clone())?;
         let Some(marks) = &self.marks else {
             return inverse(z, &Given { context: seen.as_ref(), draws });
         };
@@ -273,14 +273,14 @@ impl Flow {
                 marks: vec![],
                 shares: None,
                 numbers: x,
-                given: self.embedded(context.clone()),
+                given: self.embedded(context.clone())?,
                 context,
             });
         };
         let m = marks.layout().marks();
         let of_marks = host_values(x.clone().narrow(1, 0, m).detach())?;
         let shares = marks.shares(&of_marks);
-        let seen = self.embedded(context.clone());
+        let seen = self.embedded(context.clone())?;
         let given = seen.into_iter().chain([shares.clone()]).collect();
         let numbers = match self.numbers() {
             0 => x,
@@ -291,10 +291,10 @@ impl Flow {
     }
 
     /// What the transforms see of a context.
-    fn embedded(&self, context: Option<Tensor<2>>) -> Option<Tensor<2>> {
+    fn embedded(&self, context: Option<Tensor<2>>) -> Result<Option<Tensor<2>>> {
         match &self.embedding {
-            Some(embedding) => context.map(|context| embedding.forward(context)),
-            None => context,
+            Some(embedding) => context.map(|context| embedding.forward(context)).transpose(),
+            None => Ok(context),
         }
     }
 
@@ -324,8 +324,8 @@ impl Flow {
             return self.cut(x, context);
         };
         let context = self.context(context.len(), Some(tensor_of(context)))?;
-        let seen = self.embedded(context).map_or(Ok(Vec::new()), host_values)?;
-        self.cut(x, Some(&Rows::new(seen, spec.width)?))
+        let seen = self.embedded(context)?.map_or(Ok(Vec::new()), host_values)?;
+        self.cut(x, Some(&Rows::new(seen, spec.seen(self.context_dims()))?))
     }
 
     /// The numbers of rows, and their contexts with the shares of their marks.

@@ -57,7 +57,7 @@ pub use columns::{
     Column, ColumnFacts, ColumnKind, End, ImageShape, KindWish, Schema, Step, Support, Unit, Units,
     choose_kind,
 };
-pub use embedding::EmbeddingSpec;
+pub use embedding::{DenseEmbeddingSpec, EmbeddingSpec, ImageEmbeddingSpec};
 pub use error::{Error, ErrorKind, Result, printable, quoted};
 pub use flow::Flow;
 pub use host::draws::Draws;
@@ -67,7 +67,7 @@ pub use host::random::{
 };
 pub use host::reservoir::Reservoir;
 pub use host::rows::Rows;
-pub use model::{HistoryPoint, Model, SampleOptions, TrainingSummary};
+pub use model::{Continuation, HistoryPoint, Model, SampleOptions, TrainingSummary};
 pub use parameter::{Init, Parameter, Trainable, Visitor, visit_part};
 pub use place::Place;
 pub use presets::{ColumnOrder, Preset, PresetOptions};

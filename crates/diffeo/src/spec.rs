@@ -211,12 +211,15 @@ impl FlowSpec {
         let place = self.place();
         let layers = self.transforms.iter().map(|layer| layer.work(place).unwrap_or(u64::MAX));
         let layers = layers.fold(0, u64::saturating_add);
-        layers.max(self.parameter_count().unwrap_or(u64::MAX))
+        let embedding = self.embedding.as_ref().map(|part| part.work(self.context_dims));
+        let embedding = embedding.map_or(0, |work| work.unwrap_or(u64::MAX));
+        layers.saturating_add(embedding).max(self.parameter_count().unwrap_or(u64::MAX))
     }
 
     /// How many numbers the transforms see of the context.
     pub(crate) fn context_seen(&self) -> usize {
-        self.embedding.as_ref().map_or(self.context_dims, |embedding| embedding.width)
+        let context = self.context_dims;
+        self.embedding.as_ref().map_or(context, |embedding| embedding.seen(context))
     }
 
     /// Where the layers stand: they map the numbers, given the context, or its embedding, and the shares of the marks.

@@ -169,16 +169,16 @@ impl<T: Real> ContextGradient<T> {
     }
 }
 
-/// Arrays of no fixed length, each of which its owner knows by its number; and those of a step inside the owner.
+/// Arrays of no fixed length, each of which its owner knows by its number; and those of steps inside the owner.
 #[derive(Debug)]
 pub struct Arena<T> {
     arrays: Vec<Aligned<T>>,
-    inner: Option<Box<Self>>,
+    inner: Vec<Self>,
 }
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
-        Self { arrays: Vec::new(), inner: None }
+        Self { arrays: Vec::new(), inner: Vec::new() }
     }
 }
 
@@ -193,8 +193,26 @@ impl<T: Real> Arena<T> {
 
     /// The first `N` arrays, and the arena of a step inside.
     pub fn around<const N: usize>(&mut self) -> (&mut [Aligned<T>; N], &mut Self) {
-        let (first, _) = first_of(&mut self.arrays, 0);
-        (first, self.inner.get_or_insert_default())
+        match self.with_inner(0, 1) {
+            (first, _, [inner, ..]) => (first, inner),
+            _ => unreachable!("an arena was made"),
+        }
+    }
+
+    /// The first `N` arrays, `more` after them, and the arenas of so many steps inside.
+    pub fn with_inner<const N: usize>(
+        &mut self,
+        more: usize,
+        inner: usize,
+    ) -> (&mut [Aligned<T>; N], &mut [Aligned<T>], &mut [Self]) {
+        self.inner.resize_with(inner.max(self.inner.len()), Self::default);
+        let (first, rest) = first_of(&mut self.arrays, more);
+        (first, rest, &mut self.inner[..inner])
+    }
+
+    /// The arena of step `i` inside, to be read.
+    pub fn inner(&self, i: usize) -> &Self {
+        &self.inner[i]
     }
 
     /// Array `i`, to be read.

@@ -6,8 +6,8 @@ use std::f64::consts::LN_2;
 
 use diffeo::train::Fit;
 use diffeo::{
-    ErrorKind, FlowSpec, ImageShape, Model, Precision, Preset, PresetOptions, Rows, SampleOptions,
-    Schema, Units,
+    ErrorKind, FlowSpec, ImageShape, LayerSpec, Model, Precision, Preset, PresetOptions, Rows,
+    SampleOptions, Schema, Units,
 };
 use support::{randomised, rows};
 
@@ -41,6 +41,19 @@ fn preset(preset: Preset, image: ImageShape, transforms: usize, size: f64) -> Mo
     model_of(&spec.unwrap(), image, size)
 }
 
+/// All models of images, and one whose noise is learned.
+fn all(image: ImageShape, options: &PresetOptions) -> Vec<(String, FlowSpec)> {
+    let spec = |preset: Preset, options: &PresetOptions| {
+        preset.spec_for(&Schema::images(image).shape(), options).unwrap()
+    };
+    let mut all: Vec<(String, FlowSpec)> = Preset::of_images()
+        .map(|preset| (preset.name().to_owned(), spec(preset, options)))
+        .collect();
+    let learned = PresetOptions { dequantise: true, ..options.clone() };
+    all.push(("nsf-image of learned noise".to_owned(), spec(Preset::NsfImage, &learned)));
+    all
+}
+
 fn tarflow(image: ImageShape, transforms: usize, size: f64) -> Model {
     preset(Preset::TarFlow, image, transforms, size)
 }
@@ -52,9 +65,8 @@ fn p33_uvadlc_notebooks_uniform_numbers_take_their_bits_exactly() {
         let image = shape(4, 4, 2, levels);
         let x = noise(image, 20, 5);
         // Splines and affine maps start as the identity, mixtures near it.
-        let exact = Preset::of_images().filter(|preset| *preset != Preset::Flowpp);
-        let models = exact
-            .map(|preset| preset.spec_for(&Schema::images(image).shape(), &options(4)).unwrap());
+        let models = all(image, &options(4)).into_iter();
+        let models = models.filter(|(name, _)| name != "flowpp").map(|(_, spec)| spec);
         for spec in models.chain([FlowSpec::new(image.numbers(), vec![])]) {
             let model = model_of(&spec.in_precision(Precision::F64), image, 0.0);
             let bits = f64::from(levels).log2() * image.numbers() as f64;
@@ -69,14 +81,14 @@ fn p33_uvadlc_notebooks_uniform_numbers_take_their_bits_exactly() {
 #[test]
 fn uniform_bytes_still_take_eight_bits_after_training() {
     let image = shape(4, 4, 1, 256);
-    for preset in Preset::of_images() {
-        let fit = Fit::new(preset).preset_options(options(2)).schema(Schema::images(image));
+    for (name, spec) in all(image, &options(2)) {
+        let fit = Fit::of(spec).schema(Schema::images(image));
         let model = fit.rows(noise(image, 4000, 7)).steps(150).seed(1).run().unwrap();
         let test = noise(image, 2000, 8);
         let log_probs = model.log_prob(&test, None, 2).unwrap();
         let mean = log_probs.iter().sum::<f64>() / log_probs.len() as f64;
         let bits = -mean / LN_2 / 16.0;
-        assert!((bits - 8.0).abs() < 0.005, "{preset}: {bits}");
+        assert!((bits - 8.0).abs() < 0.005, "{name}: {bits}");
     }
 }
 
@@ -103,11 +115,50 @@ fn all_images_together_have_probability_one_and_bounds_rise_to_it() {
     assert!(model.with_noise_points(0).is_err());
 }
 
+/// Four pixels of two levels, by a flow whose noise is anything but uniform: a bijection of each cell onto itself moves no probability to another.
+#[test]
+fn learned_noise_keeps_the_probability_of_each_cell() {
+    let image = shape(2, 2, 1, 2);
+    let options = PresetOptions { dequantise: true, ..options(1) };
+    let spec = Preset::NsfImage.spec_for(&Schema::images(image).shape(), &options).unwrap();
+    let model = model_of(&spec, image, 0.06).with_noise_points(8000).unwrap();
+    let states = (0..16).flat_map(|i| [0, 1, 2, 3].map(|bit| f64::from(i >> bit & 1)));
+    let states = rows(states.collect(), 4);
+    let of_images = model.log_prob(&states, None, 2).unwrap();
+    let total: f64 = of_images.iter().map(|p| p.exp()).sum();
+    assert!((total - 1.0).abs() < 0.005, "{total}");
+    // The same layers without it, of the same weights, which are named by their places.
+    let mut rest = spec.clone();
+    let is_noise = |layer: &LayerSpec| matches!(layer, LayerSpec::Dequantise(_));
+    let place = rest.transforms.iter().position(is_noise).unwrap();
+    rest.transforms.remove(place);
+    let mut weights = std::collections::BTreeMap::new();
+    let mut learned = model.flow().clone();
+    learned.visit(&mut |name, parameter| {
+        weights.insert(name.to_owned(), parameter.value.clone());
+    });
+    let mut flow = rest.build(0).unwrap();
+    flow.visit(&mut |name, parameter| {
+        let mut parts: Vec<String> = name.split('.').map(str::to_owned).collect();
+        if let Ok(i) = parts[1].parse::<usize>()
+            && i >= place
+        {
+            parts[1] = (i + 1).to_string();
+        }
+        parameter.value = weights[&parts.join(".")].clone();
+    });
+    let plain = Model::with_units(flow, Schema::images(image), Units::of_images(&image)).unwrap();
+    let plain = plain.with_noise_points(8000).unwrap().log_prob(&states, None, 2).unwrap();
+    for (a, b) in of_images.iter().zip(&plain) {
+        assert!((a - b).abs() < 0.05, "{of_images:?} {plain:?}");
+    }
+}
+
 #[test]
 fn a_score_depends_on_the_image_alone() {
     let image = shape(4, 6, 3, 256);
     let x = noise(image, 70, 2);
-    for model in Preset::of_images().map(|of| preset(of, image, 3, 0.3)) {
+    for model in all(image, &options(3)).iter().map(|(_, spec)| model_of(spec, image, 0.3)) {
         let all = model.log_prob(&x, None, 2).unwrap();
         for i in [0, 31, 69] {
             let alone = model.log_prob(&x.slice(i..i + 1), None, 1).unwrap();
@@ -120,14 +171,13 @@ fn a_score_depends_on_the_image_alone() {
 #[test]
 fn images_come_back_from_the_base() {
     let image = shape(8, 8, 1, 256);
-    for preset in Preset::of_images() {
-        for (precision, limit) in [(Precision::F32, 1e-5), (Precision::F64, 1e-12)] {
-            let options = PresetOptions { precision, ..options(4) };
-            let spec = preset.spec_for(&Schema::images(image).shape(), &options).unwrap();
+    for (precision, limit) in [(Precision::F32, 1e-5), (Precision::F64, 1e-12)] {
+        let options = PresetOptions { precision, ..options(4) };
+        for (name, spec) in all(image, &options) {
             let model = model_of(&spec, image, 0.05);
             let error = model.round_trip_error(&noise(image, 30, 3), None, 1).unwrap();
             let worst = error.into_iter().fold(0.0, f64::max);
-            assert!(worst < limit, "{preset} {precision:?}: {worst}");
+            assert!(worst < limit, "{name} {precision:?}: {worst}");
         }
     }
 }

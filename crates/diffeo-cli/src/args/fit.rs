@@ -30,6 +30,7 @@ use crate::duration::Span;
      diffeo fit train.csv --out m.safetensors --resume\n  \
      diffeo fit photos/ --epochs 20 --out m.safetensors\n  \
      diffeo fit train-images-idx3-ubyte.gz --context label --out m.safetensors\n  \
+     diffeo fit clips/ --frames 2 --out m.safetensors\n  \
      diffeo fit --config run.toml\n\n\
      Kinds of columns:\n  \
      real, positive          any number, numbers above 0\n  \
@@ -80,7 +81,7 @@ pub(crate) struct FitArgs {
     )]
     pub(crate) valid: Option<OsString>,
     /// Columns of whole numbers that are to have a density, not a probability each: their steps are filled with noise while training,
-    /// samples are whole again
+    /// samples are whole again. Of images (nsf-image, glow, realnvp-image, flowpp) the word learned: their noise is then learned, too
     #[arg(long, value_name = "LIST", help_heading = "Data")]
     pub(crate) dequantize: Option<NameList>,
     /// Learn the density of any columns given any others: rows with missing values count with what they have, and `sample --given` fills
@@ -93,6 +94,10 @@ pub(crate) struct FitArgs {
     /// How many values a number of an image may have, from 0 on [default: 256]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Data")]
     pub(crate) levels: Option<i128>,
+    /// Clips: a model of each frame given N before it. DATA is then a GIF or APNG file, a folder of such or of frames (or of folders of these), or an
+    /// npy array of bytes (clips, frames, height, width[, channels])
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Data")]
+    pub(crate) frames: Option<i128>,
     /// Most memory for the table, such as 4G [default: a third of what is free]
     #[arg(long, value_name = "SIZE", help_heading = "Data")]
     pub(crate) max_memory: Option<String>,

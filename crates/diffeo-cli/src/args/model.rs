@@ -182,5 +182,7 @@ pub(crate) enum PlotKind {
     Interpolation,
     /// Of a model of images: the same draws at several temperatures.
     Temperature,
+    /// Of a model of clips: clips of DATA and how they go on, or clips that begin.
+    Continuation,
     All,
 }

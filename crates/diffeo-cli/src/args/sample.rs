@@ -18,18 +18,20 @@ use crate::columns::ConditionList;
      diffeo sample model.safetensors -n 5 --seed 1 --with-log-prob\n  \
      diffeo sample model.safetensors -n 1000 --where 'age>=18,town=Paris' --out adults.csv\n  \
      diffeo sample model.safetensors --context cities.csv --repeats 100 --out samples.csv\n  \
-     diffeo sample digits.safetensors -n 64 --temperature 0.9 --out sheet.png\n\n",
+     diffeo sample digits.safetensors -n 64 --temperature 0.9 --out sheet.png\n  \
+     diffeo sample clips.safetensors --context clip.gif -n 20 --out more.gif\n\n",
     exit_codes!()
 ))]
 pub(crate) struct SampleArgs {
     /// Model file
     #[arg(value_name = "MODEL")]
     pub(crate) model: Option<PathBuf>,
-    /// Rows to draw
+    /// Rows to draw; of a model of clips the frames of each
     #[arg(short = 'n', long = "rows", value_name = "N", allow_negative_numbers = true)]
     pub(crate) rows: Option<i128>,
     /// Table to write; its name decides the format (.csv, .tsv, .parquet, .arrow, .npy); - is CSV on stdout [default: -]. Of a model of images also a
-    /// sheet of all (.png, .svg), a folder of PNG files (a name that ends in /), or an array of bytes, (n, height, width[, channels]) (.npy)
+    /// sheet of all (.png, .svg), a folder of PNG files (a name that ends in /), or an array of bytes, (n, height, width[, channels]) (.npy).
+    /// Of a model of clips a .gif, .apng or animated .png of all side by side, or an array (clips, frames, height, width[, channels])
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// Replace an existing output file
@@ -44,7 +46,7 @@ pub(crate) struct SampleArgs {
     /// Add the column log_prob (nats, under the model itself)
     #[arg(long)]
     pub(crate) with_log_prob: bool,
-    /// Table whose rows to condition on
+    /// Table whose rows to condition on; of a model of clips the clips to go on with, of which the new frames are written
     #[arg(long, value_name = "FILE")]
     pub(crate) context: Option<PathBuf>,
     /// Table whose rows to complete: what is missing in each is drawn given what is there, for a model that was fitted with --any-subset. Columns
@@ -58,7 +60,7 @@ pub(crate) struct SampleArgs {
     /// Most rows to draw in all while --where looks for rows [default: 10000000]
     #[arg(long, value_name = "N", allow_negative_numbers = true, requires = "region")]
     pub(crate) max_tries: Option<i128>,
-    /// Samples for each row of --context or --given [default: 1]
+    /// Samples for each row of --context or --given, or of clips for each of --context [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) repeats: Option<i128>,
     #[command(flatten)]

@@ -2,11 +2,12 @@
 
 use diffeo::{Error, Likelihood, Result};
 use diffeo_table::Input;
+use serde_json::json;
 
 use super::model::{Batch, Loaded, say_warnings};
 use crate::args::{Common, EvaluateArgs};
 use crate::faults::Faults;
-use crate::output::{Console, Report};
+use crate::output::{Console, Report, number};
 use crate::progress::{Progress, grouped};
 use crate::{options, signals};
 
@@ -33,11 +34,19 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
     }
     let mut reader = loaded.open_table(&Input::from_arg(data), &read, true)?;
     let (mut likelihood, mut progress) = (Likelihood::default(), Progress::new(console));
+    let earlier = loaded.model.schema().earlier_frames();
+    let mut of_frames = vec![Likelihood::default(); if earlier > 0 { earlier + 1 } else { 0 }];
     signals::defer()?;
     while let Some(chunk) = reader.next_chunk()? {
         signals::check()?;
         let Batch { x, context, weights } = loaded.batch(&chunk)?;
         let log_prob = loaded.model.log_prob(&x, context.as_ref(), threads)?;
+        if let Some(context) = context.filter(|_| earlier > 0) {
+            for (i, log_prob) in log_prob.iter().enumerate() {
+                let before = context.row(i).last().map_or(0, |before| *before as usize);
+                of_frames[before.min(earlier)].add(&[*log_prob]);
+            }
+        }
         match weights {
             Some(weights) => likelihood.add_weighted(&log_prob, &weights),
             None => likelihood.add(&log_prob),
@@ -50,7 +59,22 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
         return Err(Error::data("every row has weight 0; at least one must count"));
     }
     let image = loaded.model.schema().image;
-    Ok(report(&likelihood, loaded.columns.len(), image.map(|_| draws.unwrap_or(1))))
+    let dims = loaded.columns.len();
+    let mut report = report(&likelihood, dims, image.map(|_| draws.unwrap_or(1)));
+    let each = of_frames.iter().enumerate().filter(|(_, found)| found.rows() > 0);
+    let each = each.map(|(before, found)| frame(&mut report, before, found, dims));
+    let each: Vec<serde_json::Value> = each.collect();
+    if !each.is_empty() {
+        report.key("frames", each);
+    }
+    Ok(report)
+}
+
+/// Adds what is found of the frames of clips that have so many before them.
+fn frame(report: &mut Report, before: usize, found: &Likelihood, dims: usize) -> serde_json::Value {
+    let (bits, rows) = (found.bits_per_dim(dims), found.rows());
+    report.line(format!("  {bits:.4} bits per dim of {} frames given {before}", grouped(rows)));
+    json!({ "earlier": before, "rows": rows, "bits_per_dim": number(bits) })
 }
 
 /// `draws` of noise for each row, of a model of images.

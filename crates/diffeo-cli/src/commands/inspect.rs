@@ -46,7 +46,12 @@ fn head(report: &mut Report, parts: &ModelParts, damage: &[String]) {
     let bytes: u64 = parts.tensors.iter().map(|t| t.data.len() as u64).sum();
     let (columns, context) = (parts.schema.columns.len(), parts.schema.context.len());
     let given = if context == 0 { String::new() } else { format!(", given {context} more") };
+    let earlier = parts.schema.earlier_frames();
     match parts.schema.image {
+        Some(image) if earlier > 0 => {
+            report
+                .line(format!("density of frames of clips, {image}, given {earlier} before each"));
+        }
         Some(image) => report.line(format!("density of images, {image}{given}")),
         None => report.line(format!("density of {columns} columns{given}")),
     }
@@ -85,7 +90,9 @@ fn schema(report: &mut Report, parts: &ModelParts) {
         Some(_) => Vec::new(),
         None => names(&schema.columns, &units.columns, |c| usize::from(c.has_number()), ""),
     };
-    rows.extend(names(&schema.context, &units.context, Column::context_width, "context"));
+    let given = schema.given_image.map_or(0, |given| given.numbers());
+    let context = (&schema.context[given..], units.context.get(given..).unwrap_or_default());
+    rows.extend(names(context.0, context.1, Column::context_width, "context"));
     let more = rows.len().saturating_sub(COLUMNS_LISTED);
     rows.truncate(COLUMNS_LISTED);
     if !rows.is_empty() {

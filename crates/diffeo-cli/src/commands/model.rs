@@ -39,6 +39,12 @@ impl Loaded {
         Self { weight: column.cloned(), ..self }
     }
 
+    /// How what the model is of is read: as clips, if it is of such.
+    pub(super) fn as_read(&self, options: &ReadOptions) -> ReadOptions {
+        let earlier = Some(self.model.schema().earlier_frames()).filter(|earlier| *earlier > 0);
+        ReadOptions { earlier, ..options.clone() }
+    }
+
     /// Opens a table that has the model's columns, in any order and among others.
     pub(super) fn open_table(
         &self,
@@ -46,7 +52,7 @@ impl Loaded {
         options: &ReadOptions,
         only_these: bool,
     ) -> Result<Reader> {
-        let mut reader = Reader::open(input, options)?;
+        let mut reader = Reader::open(input, &self.as_read(options))?;
         let schema = self.model.schema();
         let columns = schema.columns.iter().chain(&schema.context).cloned();
         let columns: Vec<Column> = columns.chain(self.weight.iter().map(Column::real)).collect();

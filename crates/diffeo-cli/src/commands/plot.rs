@@ -126,9 +126,15 @@ fn gallery(
         loaded.gather(reader, rows as u64, console)
     });
     let data = data.transpose()?;
+    let clips = match &args.data {
+        Some(path) if loaded.model.schema().earlier_frames() > 0 => {
+            images::clips(&loaded, &Input::from_arg(path), &plan.read)?
+        }
+        _ => Vec::new(),
+    };
     let options =
         SampleOptions { seed: plan.seed, threads: plan.threads, ..SampleOptions::default() };
-    Ok(images::Gallery { loaded, image, data, options, rows })
+    Ok(images::Gallery { loaded, image, data, clips, options, rows })
 }
 
 fn plan(args: &PlotArgs, common: &Common) -> Result<Plan> {
@@ -171,9 +177,10 @@ fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
     let kind = args.kind.unwrap_or(if flat { PlotKind::Density } else { PlotKind::Pairs });
     let refuse = |message: &str| Err(Error::config(format!("--kind {}: {message}", name(kind))));
     match kind {
-        PlotKind::Images | PlotKind::Interpolation | PlotKind::Temperature => {
-            refuse("is for models of images, and this is one of columns")
-        }
+        PlotKind::Images
+        | PlotKind::Interpolation
+        | PlotKind::Temperature
+        | PlotKind::Continuation => refuse("is for models of images, and this is one of columns"),
         PlotKind::Density if !two => refuse(
             "the density is drawn for models of two columns of numbers, without point masses or missing values; see --kind pairs for others",
         ),
@@ -209,6 +216,7 @@ fn name(kind: PlotKind) -> &'static str {
         PlotKind::Images => "images",
         PlotKind::Interpolation => "interpolation",
         PlotKind::Temperature => "temperature",
+        PlotKind::Continuation => "continuation",
         PlotKind::All => "all",
     }
 }

@@ -1,5 +1,6 @@
 //! `diffeo sample`: new rows, written as they are drawn.
 
+mod clips;
 mod images;
 mod region;
 
@@ -44,18 +45,22 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
     let seed = options::seed_or_drawn(plan.seed, console);
     signals::defer()?;
     let schema = loaded.model.schema();
+    let options = SampleOptions {
+        seed,
+        first_row: 0,
+        temperature: args.temperature.unwrap_or(1.0),
+        threads: plan.threads,
+    };
+    if let (Some(image), 1..) = (schema.image, schema.earlier_frames()) {
+        return clips::run(args, &plan, &loaded, (options, image), console);
+    }
     let region = args.region.as_ref();
     let region =
         region.map(|list| Region::new(&list.0, &schema.columns, plan.tries)).transpose()?;
     let mut sampler = Sampler {
         region,
         loaded: &loaded,
-        options: SampleOptions {
-            seed,
-            first_row: 0,
-            temperature: args.temperature.unwrap_or(1.0),
-            threads: plan.threads,
-        },
+        options,
         with_log_prob: args.with_log_prob,
         completes: args.given.is_some(),
         columns: schema.context.iter().chain(&schema.columns).cloned().collect(),
@@ -90,15 +95,8 @@ fn plan(args: &SampleArgs, common: &Common, console: &Console) -> Result<Plan> {
     let mut faults = Faults::default();
     options::device(common, &mut faults)?;
     let model = options::required("MODEL", args.model.as_ref(), &mut faults);
-    match (conditions(args), args.rows) {
-        (None, None) => faults.add("-n is missing: how many rows to draw"),
-        (Some(_), Some(_)) => faults.add(
-            "-n has no meaning with --context or --given; --repeats gives the samples for each of their rows",
-        ),
-        _ => {}
-    }
-    if conditions(args).is_none() && args.repeats.is_some() {
-        faults.add("--repeats needs --context or --given, the rows to repeat");
+    if conditions(args).is_none() && args.rows.is_none() {
+        faults.add("-n is missing: how many rows to draw");
     }
     faults.positive("--temperature", args.temperature);
     let plan = Plan {
@@ -178,6 +176,20 @@ fn read_options(args: &SampleArgs, faults: &mut Faults) -> ReadOptions {
 }
 
 fn check_conditions(args: &SampleArgs, loaded: &Loaded) -> Result<()> {
+    if loaded.model.schema().earlier_frames() > 0 {
+        return Ok(()); // Clips begin by themselves, and go on for any number of frames.
+    }
+    match (conditions(args), args.rows, args.repeats) {
+        (Some(_), Some(_), _) => {
+            return Err(Error::config(
+                "-n has no meaning with --context or --given; --repeats gives the samples for each of their rows",
+            ));
+        }
+        (None, _, Some(_)) => {
+            return Err(Error::config("--repeats needs --context or --given, the rows to repeat"));
+        }
+        _ => {}
+    }
     if args.given.is_some() && !loaded.model.is_of_subsets() {
         return Err(Error::config(
             "--given: the model was not fitted for any subset of its columns; fit it with --any-subset",

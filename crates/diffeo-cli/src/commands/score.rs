@@ -180,7 +180,9 @@ fn score(
     let mut scored = without(reader, chunk, LOG_PROB)?;
     if loaded.model.schema().image.is_some() {
         // The images are where they were; a table of their pixels is of no use.
+        let given = loaded.model.schema().given_image.map_or(0, |given| given.numbers());
         scored = scored.without_columns(&loaded.columns)?;
+        scored = scored.without_columns(&loaded.context[..given])?;
     }
     scored = scored.with_column(LOG_PROB, log_prob.clone())?;
     if args.verify {

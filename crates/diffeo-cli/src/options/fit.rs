@@ -8,7 +8,8 @@ use diffeo::monotone::RationalQuadratic;
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Change, FitOptions, Loss, ValidationChoice};
 use diffeo::{
-    BaseSpec, EmbeddingSpec, ImageShape, Precision, Preset, PresetOptions, Result, quoted,
+    BaseSpec, DenseEmbeddingSpec, EmbeddingSpec, ImageShape, Precision, Preset, PresetOptions,
+    Result, quoted,
 };
 use diffeo_table::{Input, ReadOptions};
 
@@ -79,6 +80,10 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
     let out = options::required("--out", args.out.as_ref(), &mut faults);
     check_names(args, &mut faults);
     let mut read = options::read_options(&args.read, &mut faults);
+    read.earlier = faults.count("--frames", args.frames, 0, 64).map(|frames| frames as usize);
+    if read.earlier > Some(0) && args.context.is_some() {
+        faults.add("--frames is what each frame is given; leave --context out");
+    }
     match args.read.missing {
         None if args.any_subset => read.missing = diffeo_table::Missing::Model,
         Some(Missing::Model) if args.any_subset => faults.add(
@@ -260,7 +265,8 @@ fn embedding(args: &FitArgs, shape: &PresetOptions, faults: &mut Faults) -> Opti
     let narrow = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let (hidden, activation) = (shape.hidden.clone(), shape.activation);
     let network = NetworkSpec { hidden, residual: false, activation };
-    Some(EmbeddingSpec { network, width: narrow(width?), members: members.map_or(1, narrow) })
+    let (width, members) = (narrow(width?), members.map_or(1, narrow));
+    Some(DenseEmbeddingSpec { network, width, members }.into())
 }
 
 fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults) -> FitOptions {

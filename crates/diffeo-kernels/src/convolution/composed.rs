@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::Convolutional;
 use super::filter::PLACES;
+use super::{ConvolutionShape, Convolutional, GivenImage};
 use crate::TiledNetwork;
 use crate::tiled_network::composed::{Named, attend, gelu, normalise, read};
 
@@ -17,6 +17,20 @@ fn windows(x: Tensor<4>) -> Tensor<2> {
     let x = Tensor::cat(vec![pixel.clone(), x, pixel], 2);
     let part = |place: usize| x.clone().narrow(1, place / 3, height).narrow(2, place % 3, width);
     Tensor::cat((0..PLACES).map(part).collect(), 3).reshape([n * height * width, PLACES * c])
+}
+
+/// What each pixel sees of contexts, `[n, pixels, seen]`.
+fn seen(shape: &ConvolutionShape, context: Tensor<2>) -> Tensor<3> {
+    let ([n, all], [_, rest]) = (context.dims(), shape.seen());
+    let shared = || {
+        let shared = context.clone().narrow(1, all - rest, rest).reshape([n, 1, rest]);
+        shared.repeat_dim(1, shape.pixels())
+    };
+    let Some(GivenImage { factor, channels }) = shape.given else { return shared() };
+    let lines = [n, shape.height, factor, shape.width, factor * channels];
+    let squares = context.clone().narrow(1, 0, all - rest).reshape(lines).swap_dims(2, 3);
+    let squares = squares.reshape([n, shape.pixels(), factor * factor * channels]);
+    if rest == 0 { squares } else { Tensor::cat(vec![squares, shared()], 2) }
 }
 
 pub(super) fn convolutional(
@@ -36,7 +50,10 @@ pub(super) fn convolutional(
     let start = named.linear("entry", image(x)).reshape([n, pixels, width]);
     let mut start = start + named.of("position").reshape([1, pixels, width]);
     if let Some(context) = context {
-        start = start + read(context.clone()).matmul(named.of("context")).reshape([n, 1, width]);
+        let seen = seen(network.shape(), read(context.clone()));
+        let units = seen.dims()[2];
+        let part = seen.reshape([n * pixels, units]).matmul(named.of("context"));
+        start = start + part.reshape([n, pixels, width]);
     }
     let mut h: Tensor<2> = start.reshape([n * pixels, width]);
     for i in 0..blocks {

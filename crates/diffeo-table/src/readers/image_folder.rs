@@ -8,11 +8,11 @@ use diffeo::{Error, ErrorKind, ImageShape, Result, quoted};
 use image::{ColorType, DynamicImage, ImageReader, Limits};
 
 use super::decode::{Decode, Decoded};
-use super::images::{FILE, LABEL, batch_of_bytes, schema_of};
+use super::images::{FILE, LABEL, batch_of_bytes, schema_of, texts};
 use crate::options::ReadOptions;
 
 /// Extensions of the files that are read.
-const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+pub(super) const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 /// Most memory that decoding a file may take.
 const DECODE_BYTES: u64 = 1 << 28;
 
@@ -37,16 +37,15 @@ impl FolderReader {
     /// [`ErrorKind::Data`] if there is none, [`ErrorKind::Io`] if the folder cannot be read.
     pub(crate) fn open(folder: &Path, options: &ReadOptions) -> Result<Self> {
         let mut notes = Vec::new();
-        let (mut files, mut folders, mut others) = (Vec::new(), Vec::new(), 0);
-        list(folder, &mut files, &mut folders, &mut others)?;
+        let Listed { files, folders, mut others } = list(folder, &EXTENSIONS)?;
         let is_labelled = files.is_empty();
         let mut files: Vec<(PathBuf, String)> =
             files.into_iter().map(|path| (path, String::new())).collect();
         if is_labelled {
             for (path, label) in &folders {
-                let mut inside = Vec::new();
-                list(path, &mut inside, &mut Vec::new(), &mut others)?;
-                files.extend(inside.into_iter().map(|path| (path, label.clone())));
+                let inside = list(path, &EXTENSIONS)?;
+                others += inside.others;
+                files.extend(inside.files.into_iter().map(|path| (path, label.clone())));
             }
         } else if !folders.is_empty() {
             notes.push(format!(
@@ -80,14 +79,21 @@ impl FolderReader {
     }
 }
 
-/// Lists the images and the folders of a folder, each by name; hidden ones are left out.
-fn list(
-    folder: &Path,
-    images: &mut Vec<PathBuf>,
-    folders: &mut Vec<(PathBuf, String)>,
-    others: &mut u64,
-) -> Result<()> {
+/// What is in a folder.
+#[derive(Default)]
+pub(super) struct Listed {
+    /// Files of the kinds that were asked for, by name.
+    pub(super) files: Vec<PathBuf>,
+    /// Folders, by name, with that.
+    pub(super) folders: Vec<(PathBuf, String)>,
+    /// How many other files there are.
+    pub(super) others: u64,
+}
+
+/// Lists the files that end in one of some extensions, and the folders, of a folder; hidden ones are left out.
+pub(super) fn list(folder: &Path, extensions: &[&str]) -> Result<Listed> {
     let fail = |e| Error::io(folder, "read the folder", e);
+    let mut listed = Listed::default();
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -96,20 +102,20 @@ fn list(
         }
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         if path.is_dir() {
-            folders.push((path, name));
-        } else if EXTENSIONS.contains(&extension.as_str()) {
-            images.push(path);
+            listed.folders.push((path, name));
+        } else if extensions.contains(&extension.as_str()) {
+            listed.files.push(path);
         } else {
-            *others += 1;
+            listed.others += 1;
         }
     }
-    images.sort_unstable();
-    folders.sort_unstable();
-    Ok(())
+    listed.files.sort_unstable();
+    listed.folders.sort_unstable();
+    Ok(listed)
 }
 
 /// The bytes of a file.
-fn decode(path: &Path) -> Result<(ImageShape, Vec<u8>)> {
+pub(super) fn decode(path: &Path) -> Result<(ImageShape, Vec<u8>)> {
     let bad = |text: String| Error::data(text).at(path);
     let mut reader = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
@@ -216,12 +222,12 @@ impl Decode for FolderReader {
             let name = path.strip_prefix(&self.folder).unwrap_or(path);
             name.to_string_lossy().into_owned()
         };
-        let names = files.iter().map(|(path, _)| inside(path)).collect();
-        let mut texts: Vec<Vec<String>> = vec![names];
+        let names = texts(files.iter().map(|(path, _)| inside(path)));
+        let mut beside = vec![names];
         if self.is_labelled {
-            texts.insert(0, files.iter().map(|(_, label)| label.clone()).collect());
+            beside.insert(0, texts(files.iter().map(|(_, label)| label)));
         }
-        let batch = batch_of_bytes(self.schema.clone(), (&bytes, width), &texts, &self.keep)?;
+        let batch = batch_of_bytes(self.schema.clone(), (&bytes, width), &beside, &self.keep)?;
         Ok(Some(Decoded { batch, lines: None }))
     }
 }

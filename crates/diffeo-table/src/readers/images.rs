@@ -77,6 +77,11 @@ impl Decode for Labelled {
     }
 }
 
+/// A column of texts.
+pub(crate) fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(texts))
+}
+
 /// The same columns and some of texts behind them.
 fn with_texts(pixels: &Schema, names: &[&str]) -> Schema {
     let texts = names.iter().map(|name| Arc::new(Field::new(*name, DataType::Utf8, false)));
@@ -90,17 +95,17 @@ pub(crate) fn schema_of(image: &ImageShape, texts: &[&str]) -> Schema {
     with_texts(&Schema::new(fields.collect::<Vec<_>>()), texts)
 }
 
-/// Some of the columns of images of so many bytes that lie one after another, and of texts behind them.
+/// Some of the columns of rows of so many bytes that lie one after another, and of those behind them.
 pub(crate) fn batch_of_bytes(
     schema: SchemaRef,
     (bytes, width): (&[u8], usize),
-    texts: &[Vec<String>],
+    beside: &[ArrayRef],
     keep: &[usize],
 ) -> Result<RecordBatch> {
     let rows = bytes.len() / width.max(1);
     let column = |j: &usize| -> ArrayRef {
-        if let Some(texts) = j.checked_sub(width).and_then(|j| texts.get(j)) {
-            return Arc::new(StringArray::from_iter_values(texts));
+        if let Some(column) = j.checked_sub(width).and_then(|j| beside.get(j)) {
+            return column.clone();
         }
         Arc::new(bytes.iter().skip(*j).step_by(width).copied().collect::<UInt8Array>())
     };

@@ -3,7 +3,10 @@
 use diffeo::{Error, Result};
 
 use super::array::ArrayReader;
-use super::npy_header;
+use super::clip_array::{ArrayFrames, is_of_clips};
+use super::clips::ClipReader;
+use super::decode::Decode;
+use super::npy_header::{self, NpyHeader};
 use crate::options::ReadOptions;
 use crate::source::Source;
 
@@ -11,9 +14,23 @@ use crate::source::Source;
 const HEADER_BYTES: usize = 1 << 16;
 
 /// Reads the header of an array; what follows it is read row by row.
-pub(crate) fn open(source: Source, options: &ReadOptions) -> Result<ArrayReader> {
+pub(crate) fn open(source: Source, options: &ReadOptions) -> Result<Box<dyn Decode>> {
     let (text, start) = header_text(source.head())?;
-    ArrayReader::new(npy_header::parse(&text)?, start, source, options)
+    decoder(npy_header::parse(&text)?, start, source, options)
+}
+
+/// Reads the array that starts at this byte of a source: as clips where these are asked for, or it can be nothing else.
+pub(super) fn decoder(
+    header: NpyHeader,
+    start: u64,
+    source: Source,
+    options: &ReadOptions,
+) -> Result<Box<dyn Decode>> {
+    if options.earlier.is_none() && !is_of_clips(&header) {
+        return Ok(Box::new(ArrayReader::new(header, start, source, options)?));
+    }
+    let frames = ArrayFrames::new(&header, start, source)?;
+    Ok(Box::new(ClipReader::new(Box::new(frames), options)?))
 }
 
 /// The text of the header and where the data starts.

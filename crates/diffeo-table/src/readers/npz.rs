@@ -10,7 +10,7 @@ use zip::ZipArchive;
 use super::array::ArrayReader;
 use super::decode::Decode;
 use super::images::Labelled;
-use super::npy::header_text;
+use super::npy::{self, header_text};
 use super::npy_header::{self, NpyHeader, NpyKind};
 use crate::options::ReadOptions;
 use crate::source::Source;
@@ -62,10 +62,12 @@ pub(crate) fn open(source: Source, options: &ReadOptions) -> Result<Box<dyn Deco
     };
     let bytes = unpack(&mut archive, &wanted, options)?;
     let source = Source::of_bytes(&label, bytes);
-    let array = ArrayReader::new(wanted.header, wanted.start, source, options)?;
     match labels {
-        Some(labels) => Ok(Box::new(Labelled::new(array, labels)?)),
-        None => Ok(Box::new(array)),
+        Some(labels) if options.earlier.is_none() => {
+            let array = ArrayReader::new(wanted.header, wanted.start, source, options)?;
+            Ok(Box::new(Labelled::new(array, labels)?))
+        }
+        _ => npy::decoder(wanted.header, wanted.start, source, options),
     }
 }
 

@@ -90,7 +90,7 @@ impl ImageArrayWriter {
         };
         let mut writer =
             Self { target, out: BufWriter::with_capacity(1 << 16, file), image, images: 0 };
-        writer.write_header()?;
+        writer.write_header(None)?;
         Ok(writer)
     }
 
@@ -114,16 +114,38 @@ impl ImageArrayWriter {
     ///
     /// # Errors
     /// As [`Self::write`]; the target is then as it was before.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
+        self.end(None)
+    }
+
+    /// The same for the frames of so many clips of equal length, one clip after another: the array is `(clips, frames, height, width[, channels])`.
+    ///
+    /// # Errors
+    /// As [`Self::finish`]; [`diffeo::ErrorKind::Shape`] if the frames are not as many in each.
+    pub fn finish_as_clips(self, clips: u64) -> Result<()> {
+        if clips == 0 || !self.images.is_multiple_of(clips) {
+            return Err(Error::shape(format!(
+                "expected as many frames in each of {clips} clips, found {} in all",
+                self.images
+            )));
+        }
+        self.end(Some(clips))
+    }
+
+    fn end(mut self, clips: Option<u64>) -> Result<()> {
         self.out.seek(SeekFrom::Start(0)).map_err(|e| self.target.error(e))?;
-        self.write_header()?;
+        self.write_header(clips)?;
         self.out.flush().map_err(|e| self.target.error(e))?;
         self.target.publish()
     }
 
-    fn write_header(&mut self) -> Result<()> {
+    fn write_header(&mut self, clips: Option<u64>) -> Result<()> {
         let ImageShape { height, width, channels, .. } = self.image;
-        let mut shape = format!("{}, {height}, {width}", self.images);
+        let images = match clips {
+            Some(clips) => format!("{clips}, {}", self.images / clips),
+            None => self.images.to_string(),
+        };
+        let mut shape = format!("{images}, {height}, {width}");
         if channels != 1 {
             shape.push_str(&format!(", {channels}"));
         }

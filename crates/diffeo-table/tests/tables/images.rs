@@ -6,7 +6,8 @@ use std::path::Path;
 use super::binary_files;
 use diffeo::ImageShape;
 use diffeo_table::{
-    Format, ImageArrayWriter, Input, MemoryLimit, ReadOptions, Reader, read_rows, read_table,
+    Format, ImageArrayWriter, Input, MemoryLimit, Output, ReadOptions, Reader, Writer, read_rows,
+    read_table,
 };
 use image::{DynamicImage, GrayImage, LumaA, Rgb, RgbImage};
 
@@ -214,4 +215,127 @@ fn a_folder_without_images_and_single_images_are_refused_with_advice() {
     let path = folder.path().join("one.png");
     GrayImage::new(3, 2).save(&path).unwrap();
     assert!(fault(&path).contains("name the folder"));
+}
+
+/// The frames of a file, each with those before it, and the clips that they are of.
+fn clips(path: &Path, earlier: usize) -> (Vec<Vec<f64>>, Vec<String>) {
+    let options = ReadOptions { earlier: Some(earlier), ..ReadOptions::default() };
+    let mut reader = Reader::open(&Input::Path(path.to_owned()), &options).unwrap();
+    let schema = diffeo::Schema::frames(reader.image().unwrap(), earlier);
+    let columns: Vec<_> = schema.columns.iter().chain(&schema.context).cloned().collect();
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(reader.columns()[..names.len()], names);
+    assert_eq!(reader.columns()[names.len()..], ["clip", "frame"]);
+    reader.require_columns(&columns).unwrap();
+    let written = tempfile::tempdir().unwrap();
+    let out = written.path().join("t.csv");
+    let mut writer = Writer::create(&Output::Path(out.clone()), None, false).unwrap();
+    let mut rows = Vec::new();
+    while let Some(chunk) = reader.next_chunk().unwrap() {
+        let found = chunk.rows_for(&columns).unwrap();
+        rows.extend((0..found.len()).map(|i| found.row(i).to_vec()));
+        writer.write(&chunk).unwrap();
+    }
+    writer.finish().unwrap();
+    let text = std::fs::read_to_string(out).unwrap();
+    let name = |line: &str| line.split(',').nth(columns.len()).unwrap().to_owned();
+    (rows, text.lines().skip(1).map(name).collect())
+}
+
+/// A grey GIF of frames of one line.
+fn gif(path: &Path, frames: &[&[u8]]) {
+    use image::codecs::gif::GifEncoder;
+    let mut encoder = GifEncoder::new(std::fs::File::create(path).unwrap());
+    for frame in frames {
+        let grey = GrayImage::from_raw(frame.len() as u32, 1, frame.to_vec()).unwrap();
+        let frame = image::Frame::new(DynamicImage::ImageLuma8(grey).into_rgba8());
+        encoder.encode_frame(frame).unwrap();
+    }
+}
+
+#[test]
+fn clips_are_read_from_gif_files_folders_of_frames_and_arrays() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let first = [&[10, 20][..], &[30, 40], &[50, 60]];
+    let expected = [
+        vec![10.0, 20.0, 0.0, 0.0, 0.0],
+        vec![30.0, 40.0, 10.0, 20.0, 1.0],
+        vec![50.0, 60.0, 30.0, 40.0, 1.0],
+        vec![70.0, 80.0, 0.0, 0.0, 0.0],
+        vec![90.0, 99.0, 70.0, 80.0, 1.0],
+    ];
+    gif(&folder.join("a.gif"), &first);
+    assert_eq!(clips(&folder.join("a.gif"), 1).0, expected[..3]);
+    // Without being asked, a GIF is the images that it holds.
+    let reader = open(&folder.join("a.gif")).unwrap();
+    assert_eq!((reader.format(), reader.columns()[0].as_str()), (Format::Clip, "y0x0"));
+    assert_eq!(reader.image(), Some(ImageShape::of_bytes(1, 2, 1)));
+
+    let films = folder.join("films");
+    std::fs::create_dir(&films).unwrap();
+    gif(&films.join("a.gif"), &first);
+    gif(&films.join("b.gif"), &[&[70, 80], &[90, 99]]);
+    let (rows, names) = clips(&films, 1);
+    assert_eq!(rows, expected);
+    assert_eq!(names, ["a.gif", "a.gif", "a.gif", "b.gif", "b.gif"]);
+
+    let stills = folder.join("stills");
+    for (clip, frames) in [("one", &first[..]), ("two", &[&[70, 80], &[90, 99]])] {
+        std::fs::create_dir_all(stills.join(clip)).unwrap();
+        for (i, frame) in frames.iter().enumerate() {
+            let grey = GrayImage::from_raw(2, 1, frame.to_vec()).unwrap();
+            grey.save(stills.join(clip).join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let (rows, names) = clips(&stills, 1);
+    assert_eq!(rows, expected);
+    assert_eq!(names, ["one", "one", "one", "two", "two"]);
+    assert_eq!(clips(&stills.join("two"), 1).0, expected[3..]);
+
+    let array = folder.join("clips.npy");
+    let bytes: Vec<u8> = (0..24).collect();
+    std::fs::write(&array, npy("|u1", "(2, 3, 1, 2, 2)", &bytes)).unwrap();
+    let (rows, names) = clips(&array, 2);
+    assert_eq!(rows[2], [8.0, 9.0, 10.0, 11.0, 4.0, 5.0, 0.0, 1.0, 6.0, 7.0, 2.0, 3.0, 2.0]);
+    assert_eq!(rows[3][4..], [0.0; 9]);
+    assert_eq!(names, ["1", "1", "1", "2", "2", "2"]);
+    std::fs::write(&array, npy("|u1", "(12, 1, 2)", &bytes)).unwrap();
+    assert_eq!(clips(&array, 0).0.len(), 12);
+}
+
+#[test]
+fn what_is_no_clip_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let refused = |name: &str, part: &str| {
+        let options = ReadOptions { earlier: Some(1), ..ReadOptions::default() };
+        let read = || -> diffeo::Result<()> {
+            let mut reader = Reader::open(&Input::Path(folder.join(name)), &options)?;
+            while reader.next_chunk()?.is_some() {}
+            Ok(())
+        };
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains(part), "{name}: {error}");
+    };
+    std::fs::write(folder.join("t.csv"), "a,b\n1,2\n").unwrap();
+    refused("t.csv", "expected clips");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+    write("short.npy", &npy("|u1", "(2, 3, 2, 2)", &[0; 23]));
+    refused("short.npy", "expected");
+    write("float.npy", &npy("<f4", "(1, 1, 1, 1)", &[0; 4]));
+    refused("float.npy", "uint8");
+    write("flat.npy", &npy("|u1", "(4, 4)", &[0; 16]));
+    refused("flat.npy", "(frames, height, width");
+    gif(&folder.join("whole.gif"), &[&[1, 2], &[3, 4]]);
+    let whole = std::fs::read(folder.join("whole.gif")).unwrap();
+    write("cut.gif", &whole[..whole.len() - 12]);
+    refused("cut.gif", "cannot be decoded");
+    let films = folder.join("films");
+    std::fs::create_dir(&films).unwrap();
+    gif(&films.join("a.gif"), &[&[1, 2]]);
+    gif(&films.join("b.gif"), &[&[1, 2, 3]]);
+    refused("films", "1 x 2 as in \"a.gif\", found 1 x 3");
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    refused("empty", "expected a folder of GIF");
 }

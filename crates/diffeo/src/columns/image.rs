@@ -70,11 +70,20 @@ impl ImageShape {
 
     /// The columns of the numbers: `y3x12` is pixel 12 of line 3 (both from 0), `y3x12c0` its first channel of several.
     pub fn columns(&self) -> Vec<Column> {
+        self.columns_after("")
+    }
+
+    /// The columns of an image that others are given: `given.y3x12`.
+    pub fn given_columns(&self) -> Vec<Column> {
+        self.columns_after("given.")
+    }
+
+    fn columns_after(&self, prefix: &str) -> Vec<Column> {
         let high = Some(i64::from(self.levels) - 1);
         let kind = ColumnKind::IntegerRange { low: Some(0), high };
         let name = |i: usize| {
             let (pixel, channel) = (i / self.channels, i % self.channels);
-            let name = format!("y{}x{}", pixel / self.width, pixel % self.width);
+            let name = format!("{prefix}y{}x{}", pixel / self.width, pixel % self.width);
             if self.channels == 1 { name } else { format!("{name}c{channel}") }
         };
         (0..self.numbers()).map(|i| Column::new(name(i), kind)).collect()
@@ -84,6 +93,12 @@ impl ImageShape {
     pub(super) fn unit(&self) -> Unit {
         let support = Support::Probit { low: 0.0, high: f64::from(self.levels) };
         Unit { support, ..Unit::default() }
+    }
+
+    /// The unit of all numbers of an image that others are given: levels that are all as frequent have mean 0 and deviation 1.
+    pub(super) fn given_unit(&self) -> Unit {
+        let levels = f64::from(self.levels);
+        Unit { center: (levels - 1.0) / 2.0, scale: levels / 12f64.sqrt(), ..Unit::default() }
     }
 }
 

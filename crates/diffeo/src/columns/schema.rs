@@ -56,6 +56,8 @@ pub struct Schema {
     pub context: Vec<Column>,
     /// The shape of the images whose numbers all these columns are, if that is what rows are: [`ImageShape::columns`].
     pub image: Option<ImageShape>,
+    /// The shape of the image whose numbers the first columns of the context are, if they are such: [`ImageShape::given_columns`].
+    pub given_image: Option<ImageShape>,
 }
 
 /// A schema as a file has it: the columns of images are not written.
@@ -68,23 +70,27 @@ struct Written {
     context: Vec<Column>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image: Option<ImageShape>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given_image: Option<ImageShape>,
 }
 
 impl From<Schema> for Written {
-    fn from(Schema { columns, context, image }: Schema) -> Self {
-        Self { columns: image.is_none().then_some(columns), context, image }
+    fn from(Schema { columns, mut context, image, given_image }: Schema) -> Self {
+        context.drain(..given_image.map_or(0, |given| given.numbers().min(context.len())));
+        Self { columns: image.is_none().then_some(columns), context, image, given_image }
     }
 }
 
 impl TryFrom<Written> for Schema {
     type Error = Error;
 
-    fn try_from(Written { columns, context, image }: Written) -> Result<Self> {
+    fn try_from(Written { columns, context, image, given_image }: Written) -> Result<Self> {
         match (columns, image) {
-            (Some(columns), None) => Ok(Self { columns, context, image: None }),
+            (Some(columns), None) if given_image.is_none() => Ok(Self::new(columns, context)),
             (None, Some(shape)) => {
-                shape.validate()?;
-                Ok(Self::images(shape).given(context))
+                let shapes = [shape].into_iter().chain(given_image);
+                shapes.into_iter().try_for_each(|shape| shape.validate())?;
+                Ok(Self { given_image, ..Self::images(shape) }.given(context))
             }
             _ => Err(Error::config("a schema has either columns or the shape of images")),
         }
@@ -103,6 +109,8 @@ pub struct Shape {
     pub context: usize,
     /// The shape of the images that the numbers make, if they do.
     pub image: Option<ImageShape>,
+    /// The shape of the image that the context starts with, if it does.
+    pub given_image: Option<ImageShape>,
 }
 
 impl Shape {
@@ -238,7 +246,7 @@ impl Column {
 impl Schema {
     /// Columns whose density is modelled, given those of a context.
     pub fn new(columns: Vec<Column>, context: Vec<Column>) -> Self {
-        Self { columns, context, image: None }
+        Self { columns, context, image: None, given_image: None }
     }
 
     /// Real columns of these names, without context.
@@ -248,7 +256,31 @@ impl Schema {
 
     /// The numbers of images, without context.
     pub fn images(shape: ImageShape) -> Self {
-        Self { columns: shape.columns(), context: Vec::new(), image: Some(shape) }
+        Self { columns: shape.columns(), image: Some(shape), ..Self::default() }
+    }
+
+    /// The frames of clips, each given so many that come before it: these are one image of as many channels more, the last of them first, and black where a clip has not begun yet;
+    /// the column [`Self::EARLIER`] behind them says how many there are.
+    pub fn frames(shape: ImageShape, earlier: usize) -> Self {
+        if earlier == 0 {
+            return Self::images(shape);
+        }
+        let given = ImageShape { channels: shape.channels.saturating_mul(earlier), ..shape };
+        let high = i64::try_from(earlier).unwrap_or(i64::MAX);
+        let kind = ColumnKind::IntegerRange { low: Some(0), high: Some(high) };
+        let schema = Self { given_image: Some(given), ..Self::images(shape) };
+        schema.given([Column::new(Self::EARLIER, kind)])
+    }
+
+    /// The column that says how many of the frames before one there are.
+    pub const EARLIER: &str = "earlier";
+
+    /// How many frames before it each is given, of clips: see [`Self::frames`].
+    pub fn earlier_frames(&self) -> usize {
+        match (self.image, self.given_image) {
+            (Some(image), Some(given)) => given.channels / image.channels,
+            _ => 0,
+        }
     }
 
     /// The same columns, each of which may be left out or given: a model of them has every marginal and every conditional density, as far as
@@ -266,10 +298,11 @@ impl Schema {
         self.context.iter().cloned().chain(optional)
     }
 
-    /// The same columns, given these.
+    /// The same columns, given these, and an image before them if there is one.
     #[must_use]
     pub fn given(self, context: impl IntoIterator<Item = Column>) -> Self {
-        Self { context: context.into_iter().collect(), ..self }
+        let image = self.given_image.iter().flat_map(ImageShape::given_columns);
+        Self { context: image.chain(context).collect(), ..self }
     }
 
     /// The columns that have a number with a density, in the order of the flow's numbers.
@@ -280,7 +313,8 @@ impl Schema {
     /// What the columns are to a flow.
     pub fn shape(&self) -> Shape {
         let context = self.context_width();
-        let shape = Shape { context, image: self.image, ..Shape::default() };
+        let Self { image, given_image, .. } = *self;
+        let shape = Shape { context, image, given_image, ..Shape::default() };
         let (mut shape, mut entry) = (shape, context);
         for column in &self.columns {
             if column.has_number() {
@@ -331,6 +365,15 @@ impl Schema {
             if self.columns != image.columns() {
                 return Err(Error::config(format!(
                     "images of {image}: expected a column for each number of an image, as ImageShape::columns has them"
+                )));
+            }
+        }
+        if let Some(given) = self.given_image {
+            given.validate()?;
+            let columns = given.given_columns();
+            if self.image.is_none() || !self.context.starts_with(&columns) {
+                return Err(Error::config(format!(
+                    "an image {given} as context: expected images, given a column for each number of it first, as ImageShape::given_columns has them"
                 )));
             }
         }

@@ -43,7 +43,7 @@ pub struct Units {
     #[serde(with = "runs")]
     pub columns: Vec<Unit>,
     /// Of those it is conditional on.
-    #[serde(default)]
+    #[serde(default, with = "runs")]
     pub context: Vec<Unit>,
 }
 
@@ -107,11 +107,14 @@ impl Units {
                 .map(|(j, column)| modelled_unit(column, x, j, &weight))
                 .collect::<Result<_>>()?,
         };
-        let mut units = Vec::new();
+        let of_image = schema
+            .given_image
+            .map_or((0, Unit::default()), |given| (given.numbers(), given.given_unit()));
+        let mut units = vec![of_image.1; of_image.0];
         let of_context = (0..schema.context.len()).map(|j| (context, j));
         let optional = (0..schema.columns.len()).filter(|j| schema.columns[*j].optional);
         let places = of_context.chain(optional.map(|j| (Some(x), j)));
-        for (column, (rows, j)) in schema.conditions().zip(places) {
+        for (column, (rows, j)) in schema.conditions().zip(places).skip(units.len()) {
             let mut unit = Unit::default();
             if let (Some(rows), true) = (rows, column.is_scaled_context()) {
                 let support = column.kind.context_support();

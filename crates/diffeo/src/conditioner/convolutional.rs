@@ -1,6 +1,6 @@
 //! The network of a coupling of images: some channels of each pixel give the parameters of the others.
 
-use diffeo_kernels::{ConvolutionShape, Convolutional};
+use diffeo_kernels::{ConvolutionShape, Convolutional, GivenImage};
 use serde::{Deserialize, Serialize};
 
 use super::sequenced::expect_size;
@@ -16,7 +16,7 @@ use crate::place::Place;
 ///   blocks of two by two pixels, at a quarter of the cost of the full grid.
 /// * A filter of three by three pixels, then `blocks` gated residual blocks of `width` units a pixel, each with a filter; with `heads`, each attends to all pixels besides. The formula is that of
 ///   [`Convolutional`]. All parameters are zero at the start.
-/// * forward and inverse: one pass, about `9 i w + b 11 w^2 + w o` products a pixel of `i` channels that stay and `o` parameters, and `2 p w` more a block with attention, for `p` pixels.
+/// * forward and inverse: one pass, about `9 i w + c w + b 11 w^2 + w o` products a pixel of `i` channels that stay, `c` numbers of the context that it sees and `o` parameters, and `2 p w` more a block with attention, for `p` pixels.
 ///
 /// References: Dinh, Sohl-Dickstein, Bengio. *Density estimation using Real NVP*. ICLR 2017, section 3.4, arXiv:1605.08803 (masks); Ho et al. *Flow++*. ICML 2019, section 3.3, arXiv:1902.00275
 /// (the network).
@@ -36,6 +36,19 @@ pub struct ConvolutionalSpec {
     /// Heads of attention; none if 0. The width is a multiple of them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub heads: usize,
+    /// The image that the context starts with, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<GivenImageSpec>,
+}
+
+/// An image in a context, of `factor` times as many lines and pixels as the one that is mapped: a pixel of the latter sees a square of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenImageSpec {
+    /// Lines and pixels of a square.
+    pub factor: usize,
+    /// Numbers of a pixel.
+    pub channels: usize,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -58,6 +71,14 @@ impl ConvolutionalSpec {
 
     fn pixels(&self) -> usize {
         self.height.saturating_mul(self.across)
+    }
+
+    /// Numbers of the context that each pixel sees; `None` if its image is larger than the context.
+    fn seen(&self, at: Place) -> Option<usize> {
+        let Some(GivenImageSpec { factor, channels }) = self.given else { return Some(at.context) };
+        let square = factor.checked_mul(factor)?.checked_mul(channels)?;
+        let shared = at.context.checked_sub(square.checked_mul(self.pixels())?)?;
+        Some(square + shared).filter(|_| square > 0)
     }
 
     /// The columns of the channels that are kept, or of those that are mapped.
@@ -94,13 +115,20 @@ impl DescribeConditioner for ConvolutionalSpec {
                 self.pixels()
             )));
         }
+        if self.seen(at).is_none() {
+            return Err(Error::config(format!(
+                "{name}: expected a context that starts with an image, a square of numbers for each of {} pixels, found {} numbers",
+                self.pixels(),
+                at.context
+            )));
+        }
         Ok(())
     }
 
     fn count(&self, at: Place, per_dim: u64) -> Option<u64> {
         let [kept, mapped] = self.channels().map(|channels| channels as u64);
         let (w, pixels) = (self.width as u64, self.pixels() as u64);
-        let entry = kept.checked_mul(9)?.checked_add(1 + at.context as u64)?;
+        let entry = kept.checked_mul(9)?.checked_add(1 + self.seen(at)? as u64)?;
         let entry = entry.checked_add(pixels)?.checked_mul(w)?;
         let square = w.checked_mul(w)?;
         let attention =
@@ -120,7 +148,11 @@ impl DescribeConditioner for ConvolutionalSpec {
         let ([inputs, mapped], [seen, moved]) =
             (self.channels(), [true, false].map(|kept| self.columns(kept)));
         let (height, width, outputs) = (self.height, self.across, mapped * per_dim);
-        let shape = ConvolutionShape { height, width, inputs, context: at.context, outputs };
+        let given = self.given.map(|given| {
+            let GivenImageSpec { factor, channels } = given;
+            GivenImage { factor, channels }
+        });
+        let shape = ConvolutionShape { height, width, inputs, context: at.context, given, outputs };
         let network = Convolutional::new(shape, [self.width, self.blocks, self.heads]);
         let levels = vec![moved.len()];
         let structure = Structure::new(at.dims, Some(seen), Some(moved), levels)?;
@@ -129,7 +161,7 @@ impl DescribeConditioner for ConvolutionalSpec {
 }
 
 impl Cases for ConvolutionalSpec {
-    /// A channel of two of three pixels in a line and one more, or two of four with attention.
+    /// A channel of two of three pixels in a line and one more, or two of four with attention and a context that is an image as far as it goes.
     fn cases(at: Place) -> Vec<Self> {
         let of = |height, across, kept: Vec<bool>, heads| Self {
             height,
@@ -138,10 +170,16 @@ impl Cases for ConvolutionalSpec {
             width: 4,
             blocks: 1,
             heads,
+            given: None,
         };
         match (at.dims.is_multiple_of(8), at.context) {
             (true, 0) => vec![of(at.dims / 4, 2, vec![true, false], 0)],
-            (true, _) => vec![of(1, at.dims / 4, vec![true, false, false, true], 2)],
+            (true, context) => {
+                let case = of(1, at.dims / 4, vec![true, false, false, true], 2);
+                let channels = context / case.pixels();
+                let given = (channels > 0).then_some(GivenImageSpec { factor: 1, channels });
+                vec![Self { given, ..case }]
+            }
             _ => vec![],
         }
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use dyn_clone::DynClone;
 
+pub use convolutional::GivenImageSpec;
 pub use networked::Networked;
 pub use sequenced::Sequenced;
 pub use structure::Structure;

@@ -255,7 +255,7 @@ impl<T: Element> Program<T> {
         &self,
         weights: &[T],
         entered: &Entered<T>,
-        tape: &EmbeddingTape<T>,
+        tape: &mut EmbeddingTape<T>,
         scratch: &mut Scratch<T>,
         gradient: &mut [T],
     ) {

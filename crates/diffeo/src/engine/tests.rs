@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::*;
 use crate::bases::StudentTSpec;
-use crate::columns::{Column, ColumnKind, Schema};
-use crate::embedding::EmbeddingSpec;
+use crate::columns::{Column, ColumnKind, ImageShape, Schema};
+use crate::embedding::{DenseEmbeddingSpec, EmbeddingSpec};
 use crate::host::draws::Draws;
 use crate::host::random::{Purpose, Streams, normal};
 use crate::network::{Activation, NetworkSpec};
@@ -88,6 +88,9 @@ fn cases() -> Vec<FlowSpec> {
         let options = PresetOptions { embedding, ..small() };
         preset.spec(3, 4, &options).unwrap()
     }));
+    let frames = Schema::frames(ImageShape::of_bytes(4, 4, 1), 2).shape();
+    let options = PresetOptions { transforms: 1, hidden: vec![12], dequantise: true, ..small() };
+    all.push(Preset::NsfImage.spec_for(&frames, &options).unwrap());
     all.extend([(0, 8, LipSwish), (2, 8, LipSwish), (2, 8, Tanh), (0, 8, Elu)].map(contractive));
     all
 }
@@ -103,7 +106,7 @@ fn small() -> PresetOptions {
 
 fn embedding(width: usize, members: usize) -> EmbeddingSpec {
     let network = NetworkSpec { hidden: vec![9, 7], residual: false, activation: Activation::Elu };
-    EmbeddingSpec { network, width, members }
+    DenseEmbeddingSpec { network, width, members }.into()
 }
 
 /// Residual layers inside a chain, which have other random numbers there, and log-determinants that are exact up to so many columns.

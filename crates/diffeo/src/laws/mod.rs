@@ -40,7 +40,7 @@ pub use crate::catalog::Cases;
 use crate::bases::{BaseSpec, NormalSpec};
 use crate::columns::{ImageShape, Schema};
 use crate::conditioner::ConditionerSpec;
-use crate::embedding::EmbeddingSpec;
+use crate::embedding::DenseEmbeddingSpec;
 use crate::monotone::{Affine, MonotoneSpec};
 use crate::network::{Activation, NetworkSpec};
 use crate::place::Place;
@@ -80,19 +80,20 @@ pub fn cases() -> Vec<Case> {
         let case = Case::new(format!("{preset}_{dims}d_{context}c"), spec);
         all.push(case.only(|row| row.iter().all(|v| v.abs() < 1e3)));
     }
-    let images = Schema::images(ImageShape::of_bytes(4, 4, 1)).shape();
+    let image = ImageShape::of_bytes(4, 4, 1);
+    let rows = [("images", Schema::images(image)), ("frames", Schema::frames(image, 1))];
     let small = PresetOptions { transforms: 1, ..options.clone() };
-    for preset in Preset::of_images() {
-        let spec = preset.spec_for(&images, &small).expect("a sound flow");
+    for (preset, (name, schema)) in Preset::of_images().zip(rows.iter().cycle()) {
+        let spec = preset.spec_for(&schema.shape(), &small).expect("a sound flow");
         all.push(
-            Case::new(format!("{preset} of images"), spec)
+            Case::new(format!("{preset} of {name}"), spec)
                 .only(|row| row.iter().all(|v| v.abs() < 10.0)),
         );
     }
     let network = NetworkSpec { hidden: vec![7], residual: false, activation: Activation::Tanh };
     for (preset, members) in [(Preset::Nsf, 1), (Preset::NsfCoupling, 2)] {
-        let embedding = EmbeddingSpec { network: network.clone(), width: 3, members };
-        let options = PresetOptions { embedding: Some(embedding), ..options.clone() };
+        let embedding = DenseEmbeddingSpec { network: network.clone(), width: 3, members };
+        let options = PresetOptions { embedding: Some(embedding.into()), ..options.clone() };
         let spec = preset.spec(2, 4, &options).expect("a sound flow");
         let case = Case::new(format!("{preset} of {members} embedded"), spec);
         all.push(case.only(|row| row.iter().all(|v| v.abs() < 1e3)));
@@ -112,7 +113,10 @@ pub fn cases() -> Vec<Case> {
 /// Whether a layer takes rows as images.
 fn is_of_images(layer: &LayerSpec) -> bool {
     match layer {
-        LayerSpec::Squeeze(_) | LayerSpec::Pixelwise(_) | LayerSpec::Split(_) => true,
+        LayerSpec::Squeeze(_)
+        | LayerSpec::Pixelwise(_)
+        | LayerSpec::Split(_)
+        | LayerSpec::Dequantise(_) => true,
         LayerSpec::Conditional(layer) => {
             matches!(layer.conditioner, ConditionerSpec::Convolutional(_))
         }

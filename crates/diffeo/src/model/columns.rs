@@ -19,7 +19,7 @@ pub(crate) fn expect_columns(spec: &FlowSpec, schema: &Schema) -> Result<()> {
         )));
     }
     if let Some(embedding) = &spec.embedding {
-        expect_members(embedding.members, schema)?;
+        expect_members(embedding.members(), schema)?;
     }
     let shape = schema.shape();
     let marks = spec.marks.as_ref().map_or(&[][..], |marks| marks.marks.as_slice());

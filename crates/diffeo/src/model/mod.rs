@@ -1,6 +1,7 @@
 //! A fitted model: a flow, the columns and units that give its numbers their meaning, and how it was trained.
 
 mod blocks;
+mod clips;
 mod columns;
 pub mod file;
 mod format_1;
@@ -16,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 
+pub use clips::Continuation;
 pub use summary::{HistoryPoint, TrainingSummary};
 
 use crate::columns::{Encoded, Encoding, Known, Schema, Units, Within};

@@ -43,6 +43,8 @@ pub use options::{ColumnOrder, PresetOptions};
 
 use crate::bases::BaseSpec;
 use crate::columns::{ImageShape, Shape};
+use crate::conditioner::ConvolutionalSpec;
+use crate::embedding::{EmbeddingSpec, ImageEmbeddingSpec};
 use crate::error::{Error, Result, quoted};
 use crate::marks::MarksSpec;
 use crate::spec::FlowSpec;
@@ -165,7 +167,7 @@ impl Preset {
         context_dims: usize,
         options: &PresetOptions,
     ) -> Result<FlowSpec> {
-        self.spec_of((dims, None), context_dims, options)
+        self.spec_of((dims, None, None), context_dims, options)
     }
 
     /// All models of tables, whose rows may be anything.
@@ -221,7 +223,7 @@ impl Preset {
 
     fn spec_of(
         self,
-        (dims, image): (usize, Option<ImageShape>),
+        (dims, image, given): (usize, Option<ImageShape>, Option<ImageShape>),
         context_dims: usize,
         options: &PresetOptions,
     ) -> Result<FlowSpec> {
@@ -259,13 +261,37 @@ impl Preset {
             }
         }
         let order = options.order.or(family.order).unwrap_or(ColumnOrder::Given);
-        let draft = Draft { dims, patches, grid, options, order };
+        let mut embedding = options.embedding.clone();
+        if given.is_some() && embedding.is_some() {
+            return Err(Error::config(
+                "an embedding makes numbers of a context, and an image is seen as such; leave it out",
+            ));
+        }
+        let noise = match (image, grid) {
+            _ if !options.dequantise => None,
+            (Some(image), Some(_)) => Some(image.levels),
+            _ => {
+                return Err(Error::config(format!(
+                    "{self}: noise is learned by models of images at several scales; leave that out, or use nsf-image"
+                )));
+            }
+        };
+        // Models at several scales see what one network finds in an image.
+        let found = given.filter(|_| grid.is_some()).map(|given| found_in(given, options));
+        let seen = found.map(|found| ImageShape {
+            height: found.height / 2,
+            width: found.across / 2,
+            channels: found.features,
+            ..ImageShape::of_bytes(1, 1, 1)
+        });
+        embedding = found.map(EmbeddingSpec::Image).or(embedding);
+        let draft = Draft { dims, patches, grid, seen, noise, options, order };
         let transforms: Vec<LayerSpec> = match grid {
             Some(_) => draft.at_scales(family.layers),
             None => (0..options.transforms).flat_map(|i| (family.layers)(&draft, i)).collect(),
         };
         let spec = FlowSpec::new(dims, transforms).given(context_dims);
-        let spec = spec.through(options.embedding.clone());
+        let spec = spec.through(embedding);
         let (base, precision) = match family.fixed {
             Some(fixed) => fixed(),
             None => (options.base.clone(), options.precision),
@@ -282,7 +308,7 @@ impl Preset {
     /// may be absent.
     pub fn spec_for(self, shape: &Shape, options: &PresetOptions) -> Result<FlowSpec> {
         if shape.marks.is_empty() {
-            let numbers = (shape.gates.len(), shape.image);
+            let numbers = (shape.gates.len(), shape.image, shape.given_image);
             return self.spec_of(numbers, shape.context, options);
         }
         options.validate()?;
@@ -327,6 +353,22 @@ impl Preset {
         }
         spec.validate()?;
         Ok(spec)
+    }
+}
+
+/// Numbers that are found in each square of an image.
+const FEATURES: usize = 16;
+
+/// What is to be found in an image that a model is given: by a network twice as wide and as deep as those of its layers.
+fn found_in(given: ImageShape, options: &PresetOptions) -> ImageEmbeddingSpec {
+    let widest = options.hidden.iter().copied().max().unwrap_or(1);
+    ImageEmbeddingSpec {
+        height: given.height,
+        across: given.width,
+        channels: given.channels,
+        width: (widest / 2).clamp(1, ConvolutionalSpec::WIDTH_MAX),
+        blocks: 2 * options.hidden.len(),
+        features: FEATURES,
     }
 }
 

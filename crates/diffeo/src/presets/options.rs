@@ -72,6 +72,9 @@ pub struct PresetOptions {
     /// Side of a patch, of a model that takes images in patches; `None` for the largest up to 4 that divides both sides of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<usize>,
+    /// Of a model of images at several scales, let the noise in the cells of levels be learned, too ([`crate::transforms::Dequantise`]).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dequantise: bool,
     /// Chooses the random permutations between layers.
     pub seed: u64,
 }
@@ -91,6 +94,7 @@ impl Default for PresetOptions {
             graph: None,
             embedding: None,
             patch: None,
+            dequantise: false,
             seed: 0,
         }
     }

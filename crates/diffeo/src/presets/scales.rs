@@ -2,11 +2,12 @@
 
 use super::family::Draft;
 use crate::columns::ImageShape;
-use crate::conditioner::ConvolutionalSpec;
+use crate::conditioner::{ConvolutionalSpec, GivenImageSpec};
 use crate::error::{Error, Result};
 use crate::monotone::{Affine, MonotoneSpec};
 use crate::transforms::{
-    ActNormSpec, ConditionalSpec, LayerSpec, PixelwiseSpec, PluSpec, SplitSpec, SqueezeSpec,
+    ActNormSpec, ConditionalSpec, DequantiseSpec, LayerSpec, PixelwiseSpec, PluSpec, SplitSpec,
+    SqueezeSpec,
 };
 
 /// Most scales.
@@ -100,6 +101,9 @@ impl Draft<'_> {
         let Grid { height, width, channels } = grid;
         let mut all = vec![SqueezeSpec { height, width, channels }.into()];
         let draft = Draft { dims: squeezed.numbers(), grid: Some(squeezed), ..*self };
+        if let (1, Some(levels)) = (scale, self.noise) {
+            all.push(draft.dequantise(levels));
+        }
         all.extend((0..self.options.transforms).flat_map(|i| layers(&draft, i)));
         let channels = squeezed.channels;
         let onward = Grid { channels: channels / 2, ..squeezed };
@@ -109,6 +113,17 @@ impl Draft<'_> {
             all.push(SplitSpec { channels, onward: channels / 2, transforms }.into());
         }
         all
+    }
+
+    /// Learned noise: white squares given black ones, then black ones given white ones.
+    fn dequantise(&self, levels: u32) -> LayerSpec {
+        let channels = self.pixels().channels;
+        let spline = DequantiseSpec::spline(self.options.bins);
+        let coupling = |i| {
+            let kept = [vec![true; channels], self.pixels().mask(i)].concat();
+            self.by_pixels_around(kept, spline.clone(), 0)
+        };
+        DequantiseSpec { channels, levels, transforms: vec![coupling(1), coupling(0)] }.into()
     }
 
     /// A coupling of the channels that are not kept, given those that are.
@@ -125,7 +140,10 @@ impl Draft<'_> {
         let attends = height * across <= ATTENTION_PIXELS && width.is_multiple_of(heads.max(1));
         let heads = if attends { heads } else { 0 };
         let blocks = hidden.len();
-        let conditioner = ConvolutionalSpec { height, across, kept, width, blocks, heads };
+        let given = self
+            .seen
+            .map(|seen| GivenImageSpec { factor: seen.height / height, channels: seen.channels });
+        let conditioner = ConvolutionalSpec { height, across, kept, width, blocks, heads, given };
         ConditionalSpec::new(conditioner, &map.into()).into()
     }
 

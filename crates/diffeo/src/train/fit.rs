@@ -4,7 +4,7 @@ use super::data::TrainingData;
 use super::loss::Loss;
 use super::options::FitOptions;
 use super::trainer::Trainer;
-use crate::columns::{Column, ImageShape, Schema};
+use crate::columns::{Column, Schema};
 use crate::error::{Error, Result};
 use crate::host::rows::Rows;
 use crate::model::Model;
@@ -28,9 +28,7 @@ use crate::spec::FlowSpec;
 pub struct Fit {
     shape: Shape,
     preset_options: Option<PresetOptions>,
-    columns: Option<Vec<Column>>,
-    context: Option<Vec<Column>>,
-    image: Option<ImageShape>,
+    schema: Option<Schema>,
     x: Option<Rows>,
     given: Option<Rows>,
     weights: Option<Vec<f64>>,
@@ -57,9 +55,8 @@ impl Fit {
 
     fn of_shape(shape: Shape) -> Self {
         let options = FitOptions::default();
-        let (columns, context, image) = (None, None, None);
         let (x, given, weights) = (None, None, None);
-        Self { shape, preset_options: None, columns, context, image, x, given, weights, options }
+        Self { shape, preset_options: None, schema: None, x, given, weights, options }
     }
 
     /// The settings of the named model; without them, what suits the number of rows.
@@ -77,8 +74,7 @@ impl Fit {
     /// Names and kinds of the columns, and of the context's.
     #[must_use]
     pub fn schema(self, schema: Schema) -> Self {
-        let context = (!schema.context.is_empty()).then_some(schema.context);
-        Self { columns: Some(schema.columns), context, image: schema.image, ..self }
+        Self { schema: Some(schema), ..self }
     }
 
     /// The rows to learn from, in the units of the data.
@@ -137,12 +133,10 @@ impl Fit {
         let numbered = |prefix: &str, rows: &Rows| -> Vec<Column> {
             (0..rows.width()).map(|i| Column::real(format!("{prefix}{i}"))).collect()
         };
-        let context = self.given.as_ref().map(|given| numbered("context", given));
-        let schema = Schema {
-            columns: self.columns.unwrap_or_else(|| numbered("x", &x)),
-            context: self.context.or(context).unwrap_or_default(),
-            image: self.image,
-        };
+        let mut schema = self.schema.unwrap_or_else(|| Schema::new(numbered("x", &x), vec![]));
+        if let Some(given) = self.given.as_ref().filter(|_| schema.context.is_empty()) {
+            schema.context = numbered("context", given);
+        }
         let usual = match &self.shape {
             Shape::Preset(preset) => Loss::of(*preset),
             Shape::Spec(_) => Loss::default(),

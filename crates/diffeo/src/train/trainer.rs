@@ -114,7 +114,7 @@ impl Trainer {
         let fingerprint = fingerprint(&schema, &data, &options.validation);
         let mut units = Units::fit(&schema, &data.x, data.context.as_ref(), |i| data.weight(i))?;
         if let Some(embedding) = &spec.embedding {
-            units.share_among(embedding.members);
+            units.share_among(embedding.members());
         }
         let mut warnings = warnings::about(&schema, &data);
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));

@@ -10,6 +10,7 @@ mod cholesky;
 mod conditional;
 mod continuous;
 mod coupling;
+mod dequantise;
 mod describe;
 mod elementwise;
 mod householder;
@@ -30,6 +31,7 @@ mod svd;
 mod sylvester;
 
 pub use describe::Describe;
+pub(crate) use permutation::indices;
 
 use burn::tensor::Tensor;
 
@@ -45,6 +47,7 @@ catalog! {
         squeeze::Squeeze(SqueezeSpec),
         split::Split(SplitSpec),
         pixelwise::Pixelwise(PixelwiseSpec),
+        dequantise::Dequantise(DequantiseSpec),
         plu::Plu(PluSpec),
         cholesky::Cholesky(CholeskySpec),
         householder::Householder(HouseholderSpec),

@@ -30,7 +30,7 @@ pub struct SqueezeSpec {
 
 impl SqueezeSpec {
     /// Which number of the image before each number is.
-    fn order(&self) -> Vec<usize> {
+    pub(crate) fn order(&self) -> Vec<usize> {
         let Self { height, width, channels } = *self;
         let image = ImageShape::of_bytes(height, width, channels);
         let blocks = (0..height / 2).flat_map(|a| (0..width / 2).map(move |b| (2 * a, 2 * b)));

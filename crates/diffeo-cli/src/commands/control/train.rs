@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diffeo::network::NetworkSpec;
 use diffeo::train::CHECKPOINT_EVERY;
-use diffeo::{EmbeddingSpec, Error, ErrorKind, Result, printable, quoted};
+use diffeo::{DenseEmbeddingSpec, Error, ErrorKind, Result, printable, quoted};
 use diffeo_control::{
     Advanced, Algorithm, Interface, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
 };
@@ -177,7 +177,8 @@ fn settings(args: &ControlTrainArgs, recipe: &mut Recipe, faults: &mut Faults) {
     if let Some(n) = faults.count("--embed", args.embed, 1, WIDTH_MAX) {
         let hidden = policy.hidden.clone();
         let network = NetworkSpec { hidden, residual: false, activation: policy.activation };
-        policy.embedding = Some(EmbeddingSpec { network, width: n as usize, members: 1 });
+        policy.embedding =
+            Some(DenseEmbeddingSpec { network, width: n as usize, members: 1 }.into());
     }
     faults.positive("--temperature", args.temperature);
     faults.positive("--lr", args.lr);

@@ -1,13 +1,19 @@
 //! Reads the images of a fit, and says which model fits them.
 
-use diffeo::train::Candidate;
+use diffeo::train::{Candidate, TrainingData, ValidationChoice};
 use diffeo::{Error, ImageShape, Preset, PresetOptions, Result, Schema, quoted};
 use diffeo_table::{IMAGE_LABEL, InferOptions, Reader, Wish, infer_schema_with};
 
 use super::tables::{Prepared, announce, of_table, read, read_known, training_data, validation};
 use crate::commands::model::is_read_once;
-use crate::options::fit::{Choice, FitPlan};
+use crate::options::fit::{Choice, FitPlan, Valid};
 use crate::output::Console;
+
+/// Share of the clips that decide when to stop, where none is asked for.
+const USUAL_SHARE: f64 = 0.1;
+
+/// What `--dequantize` says of images.
+const LEARNED: &str = "learned";
 
 /// The shape of the images, if the data are such and no columns of them are named.
 pub(super) fn shape(plan: &FitPlan) -> Result<Option<ImageShape>> {
@@ -31,22 +37,68 @@ pub(super) fn prepare(image: ImageShape, plan: &FitPlan, console: &Console) -> R
     let args = &plan.args;
     let of_columns = [
         ("--exclude", args.exclude.is_some()),
-        ("--dequantize", args.dequantize.is_some()),
+        ("--dequantize", args.dequantize.is_some() && !learns_noise(plan)),
         ("--any-subset", args.any_subset),
         ("--drop-constant", args.drop_constant),
         ("--graph", args.graph.is_some()),
     ];
     if let Some((name, _)) = of_columns.iter().find(|(_, is_given)| *is_given) {
         return Err(Error::config(format!(
-            "{name} is about the columns of a table; images are modelled whole"
+            "{name} is about the columns of a table; images are modelled whole (of them there is --dequantize learned)"
         )));
     }
-    let schema = Schema::images(image).given(context(plan, console)?);
+    let schema = match plan.read.earlier {
+        Some(earlier @ 1..) => Schema::frames(image, earlier),
+        _ => Schema::images(image).given(context(plan, console)?),
+    };
     announce(&schema, console);
     let rows = read_known(&plan.data, &schema, plan, console)?;
     let data = training_data(rows, &schema)?;
     let validation = validation(&schema, plan, console)?;
-    Ok(Prepared { schema, data, validation })
+    let share = match plan.valid {
+        Valid::Default => USUAL_SHARE,
+        Valid::Share(share) => share,
+        Valid::Table(_) => 0.0,
+    };
+    if schema.earlier_frames() == 0 || share == 0.0 {
+        return Ok(Prepared { schema, data, validation });
+    }
+    let (data, held_out) = hold_out(&data, share);
+    Ok(Prepared { schema, data, validation: Some(ValidationChoice::Given(held_out)) })
+}
+
+/// Holds out about a share of whole clips, in equal steps; of a single clip its last frames. Frames of one clip are too much alike to be on both sides.
+fn hold_out(data: &TrainingData, share: f64) -> (TrainingData, TrainingData) {
+    let last = |row: usize| data.context.as_ref().and_then(|context| context.row(row).last());
+    let mut clip = 0;
+    let clips: Vec<usize> = (0..data.x.len())
+        .map(|row| {
+            clip += usize::from(last(row) == Some(&0.0));
+            clip.saturating_sub(1)
+        })
+        .collect();
+    let frames = data.x.len();
+    let is_held_out = |row: usize| match clip {
+        0 | 1 => (frames - row) as f64 <= frames as f64 * share,
+        _ => ((clips[row] + 1) as f64 * share).floor() > (clips[row] as f64 * share).floor(),
+    };
+    let (mut valid, mut train): (Vec<usize>, Vec<usize>) =
+        (0..frames).partition(|&row| is_held_out(row));
+    if valid.is_empty() {
+        // So small a share of so few clips: the last of them.
+        (valid, train) = (0..frames).partition(|&row| clips[row] + 1 == clip);
+    }
+    let part = |rows: &[usize]| TrainingData {
+        x: data.x.select(rows),
+        context: data.context.as_ref().map(|context| context.select(rows)),
+        weights: data.weights.as_ref().map(|all| rows.iter().map(|&row| all[row]).collect()),
+    };
+    (part(&train), part(&valid))
+}
+
+/// Whether the noise in the cells of levels is to be learned.
+fn learns_noise(plan: &FitPlan) -> bool {
+    plan.args.dequantize.as_ref().is_some_and(|list| list.0 == [LEARNED])
 }
 
 /// What the columns beside the images hold that the model is given.
@@ -94,5 +146,7 @@ pub(super) fn candidates(image: ImageShape, plan: &FitPlan, seed: u64) -> Result
         None if preset.is_of_images() => PresetOptions::for_images().transforms,
         _ => plan.shape.transforms,
     };
-    Ok(vec![Candidate::new(preset, PresetOptions { seed, transforms, ..plan.shape.clone() })])
+    let dequantise = learns_noise(plan);
+    let options = PresetOptions { seed, transforms, dequantise, ..plan.shape.clone() };
+    Ok(vec![Candidate::new(preset, options)])
 }

@@ -1,7 +1,9 @@
 //! Reads the tables of a fit and decides what each column may hold.
 
 use diffeo::train::{TrainingData, ValidationChoice};
-use diffeo::{Column, ColumnKind, Error, ErrorKind, KindWish, Result, Rows, Schema, quoted};
+use diffeo::{
+    Column, ColumnKind, Error, ErrorKind, ImageShape, KindWish, Result, Rows, Schema, quoted,
+};
 use diffeo_table::{
     InferOptions, Input, Missing, Reader, Table, Wanted, Wish, infer_schema_with, read_rows,
     read_wanted,
@@ -200,6 +202,13 @@ pub(super) fn training_data(rows: Rows, schema: &Schema) -> Result<TrainingData>
     Ok(TrainingData { x: part(0, modelled)?, context, weights })
 }
 
+/// What rows of clips are.
+fn describe_frames(image: &ImageShape, earlier: usize) -> String {
+    let before =
+        if earlier == 1 { "the one before it".into() } else { format!("the {earlier} before it") };
+    format!("frames {image}, each given {before}")
+}
+
 /// Prints what each column was taken for.
 pub(super) fn announce(schema: &Schema, console: &Console) {
     let list = |columns: &[Column]| {
@@ -207,6 +216,10 @@ pub(super) fn announce(schema: &Schema, console: &Console) {
         columns.iter().map(item).collect::<Vec<_>>().join(",")
     };
     match schema.image {
+        Some(image) if schema.earlier_frames() > 0 => {
+            console.note(describe_frames(&image, schema.earlier_frames()));
+            return;
+        }
         Some(image) => console.note(format!("images {image}")),
         None => console.note(format!("columns {}", list(&schema.columns))),
     }

@@ -2,6 +2,7 @@
 
 use diffeo::{Error, ImageShape, Result, Rows, SampleOptions};
 use diffeo_plot::{Figure, ImageGrid, draw_images};
+use diffeo_table::{Input, ReadOptions};
 
 use super::{PlotKind, draw_loss, name, plot_error};
 use crate::args::PlotArgs;
@@ -16,6 +17,10 @@ const STOPS: usize = 10;
 const LINES: usize = 8;
 /// Temperatures of a strip.
 const TEMPERATURES: [f64; 7] = [0.0, 0.3, 0.6, 0.8, 0.9, 1.0, 1.2];
+/// Frames of a clip, clips of the data, and draws that go on with each.
+const FRAMES: usize = 12;
+const CLIPS: usize = 4;
+const DRAWS: usize = 2;
 /// Width of the page.
 const PAGE: f64 = 720.0;
 
@@ -25,6 +30,8 @@ pub(super) struct Gallery {
     pub(super) image: ImageShape,
     /// Images of the data, if there are any.
     pub(super) data: Option<Batch>,
+    /// The first clips of the data, frame after frame, of a model of such.
+    pub(super) clips: Vec<Vec<f64>>,
     pub(super) options: SampleOptions,
     pub(super) rows: usize,
 }
@@ -32,20 +39,26 @@ pub(super) struct Gallery {
 /// The pictures to draw of a model of images.
 pub(super) fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
     let trained = loaded.model.summary.as_ref().is_some_and(|summary| !summary.history.is_empty());
-    let kind = args.kind.unwrap_or(PlotKind::Images);
+    let is_of_clips = loaded.model.schema().earlier_frames() > 0;
+    let usual = if is_of_clips { PlotKind::Continuation } else { PlotKind::Images };
+    let kind = args.kind.unwrap_or(usual);
     let refuse = |message: &str| Err(Error::config(format!("--kind {}: {message}", name(kind))));
     match kind {
         PlotKind::Pairs | PlotKind::Marginals | PlotKind::Density | PlotKind::Calibration => {
             refuse("is for models of columns, and this is one of images; see --kind images")
+        }
+        PlotKind::Continuation if !is_of_clips => {
+            refuse("is for models of clips, and this is one of single images")
         }
         PlotKind::Loss if !trained => refuse("the model has no training history"),
         PlotKind::Interpolation if args.data.is_none() => {
             refuse("goes from one image of DATA to another; give some")
         }
         PlotKind::All => Ok([
-            (PlotKind::Images, true),
+            (PlotKind::Continuation, is_of_clips),
+            (PlotKind::Images, !is_of_clips || args.data.is_some()),
             (PlotKind::Interpolation, args.data.is_some()),
-            (PlotKind::Temperature, true),
+            (PlotKind::Temperature, !is_of_clips || args.data.is_some()),
             (PlotKind::Loss, trained),
         ]
         .into_iter()
@@ -63,12 +76,36 @@ pub(super) fn rows(args: &PlotArgs, asked: u64) -> usize {
     }
 }
 
+/// The first frames of the first clips of the data.
+pub(super) fn clips(loaded: &Loaded, input: &Input, read: &ReadOptions) -> Result<Vec<Vec<f64>>> {
+    let mut reader = loaded.open_table(input, read, true)?;
+    let mut clips: Vec<Vec<f64>> = Vec::new();
+    while let Some(chunk) = reader.next_chunk()? {
+        let batch = loaded.batch(&chunk)?;
+        let Some(context) = batch.context else { continue };
+        for i in 0..batch.x.len() {
+            if context.row(i).last() == Some(&0.0) {
+                if clips.len() == CLIPS {
+                    return Ok(clips);
+                }
+                clips.push(Vec::new());
+            }
+            let full = FRAMES * batch.x.width();
+            if let Some(clip) = clips.last_mut().filter(|clip| clip.len() < full) {
+                clip.extend_from_slice(batch.x.row(i));
+            }
+        }
+    }
+    Ok(clips)
+}
+
 impl Gallery {
     pub(super) fn draw(&self, kind: PlotKind) -> Result<Figure> {
         match kind {
             PlotKind::Loss => draw_loss(&self.loaded.model),
             PlotKind::Interpolation => self.interpolate(),
             PlotKind::Temperature => self.heat(),
+            PlotKind::Continuation => self.go_on(),
             _ => self.beside(),
         }
     }
@@ -144,6 +181,69 @@ impl Gallery {
         let grid = ImageGrid { heading: String::new(), across: STOPS, images };
         let title = "From one image to another, through the base";
         draw_images(&[grid], title, (PAGE, 1)).map_err(plot_error)
+    }
+
+    /// Clips of the data, and below each how two draws go on from its first frames; or clips that begin.
+    fn go_on(&self) -> Result<Figure> {
+        let schema = self.loaded.model.schema();
+        let (earlier, size) = (schema.earlier_frames(), self.image.numbers());
+        if self.clips.is_empty() {
+            let begun = vec![schema.first_context(); LINES];
+            let drawn = self.drawn(begun, FRAMES, 0)?.concat();
+            return self.strips(&[("clips that begin".to_owned(), drawn)]);
+        }
+        let mut strips = Vec::new();
+        for (i, clip) in self.clips.iter().enumerate() {
+            let (mut context, given) = (schema.first_context(), earlier.min(clip.len() / size));
+            for frame in clip.chunks_exact(size).take(given) {
+                context = schema.next_context(frame, &context)?;
+            }
+            let mut lines = clip.clone();
+            lines.resize(FRAMES * size, 0.0);
+            let first = (i * DRAWS * FRAMES) as u64;
+            let frames = FRAMES.saturating_sub(given);
+            for drawn in self.drawn(vec![context; DRAWS], frames, first)? {
+                lines.extend_from_slice(&clip[..given * size]);
+                lines.extend(drawn);
+            }
+            strips
+                .push((format!("clip {}, and two that go on after {given} frames", i + 1), lines));
+        }
+        self.strips(&strips)
+    }
+
+    /// Frames of clips, of one after another, as draws from this row of the seed on.
+    fn drawn(
+        &self,
+        contexts: Vec<Vec<f64>>,
+        frames: usize,
+        first_row: u64,
+    ) -> Result<Vec<Vec<f64>>> {
+        let mut clips = vec![Vec::new(); contexts.len()];
+        let context = Rows::new(contexts.concat(), self.loaded.context.len())?;
+        let options = SampleOptions { first_row, ..self.options.clone() };
+        let continuation = self.loaded.model.continue_clips(context, options)?;
+        for drawn in continuation.take(frames) {
+            let drawn = drawn?;
+            clips.iter_mut().enumerate().for_each(|(i, clip)| clip.extend_from_slice(drawn.row(i)));
+        }
+        Ok(clips)
+    }
+
+    fn strips(&self, strips: &[(String, Vec<f64>)]) -> Result<Figure> {
+        let all = strips.iter().map(|(heading, frames)| {
+            Ok((heading, bytes(&Rows::new(frames.clone(), self.image.numbers())?, &self.image)))
+        });
+        let all = all.collect::<Result<Vec<_>>>()?;
+        let grids: Vec<ImageGrid<'_>> = all
+            .iter()
+            .map(|(heading, bytes)| ImageGrid {
+                heading: (*heading).clone(),
+                across: FRAMES,
+                images: of_bytes(bytes, &self.image),
+            })
+            .collect();
+        draw_images(&grids, "", (PAGE, 1)).map_err(plot_error)
     }
 
     /// The same draws at several temperatures.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::columns::{Column, Schema};
-use crate::embedding::EmbeddingSpec;
+use crate::embedding::DenseEmbeddingSpec;
 use crate::engine::{flat_weights, set_weights};
 use crate::error::ErrorKind;
 use crate::host::random::{Purpose, Streams, below, normal};
@@ -44,7 +44,7 @@ fn mixed_batch(rows: usize) -> Batch {
 #[test]
 fn gradients_are_those_of_differences_of_the_loss() {
     let network = NetworkSpec { hidden: vec![4], residual: false, activation: Activation::Tanh };
-    let embedding = EmbeddingSpec { network, width: 2, members: 1 };
+    let embedding = DenseEmbeddingSpec { network, width: 2, members: 1 }.into();
     for spec in [mixed(), mixed().through(Some(embedding))] {
         follow_differences(&spec);
     }

@@ -1,7 +1,4 @@
-//! What a flow sees of its context: a few numbers that a network makes of many, trained together with the flow.
-//!
-//! `e = net(c)`, or, where the context consists of members whose order says nothing, `e = mean_k net(c_k)`. All transforms then share `e` as their context; marks
-//! see `c` itself.
+//! A few numbers that a network makes of many: `e = net(c)`, or, where the context consists of members whose order says nothing, `e = mean_k net(c_k)`.
 //!
 //! Reference: Radev, Mertens, Voss, Ardizzone, Köthe. *BayesFlow: Learning Complex Stochastic Models With Invertible Neural Networks*. IEEE TNNLS 2022, arXiv:2003.06281
 //! (summary networks); Zaheer et al. *Deep Sets*. NeurIPS 2017, theorem 2, arXiv:1703.06114 (members in any order).
@@ -15,10 +12,10 @@ use crate::network::{Degrees, Network, NetworkProgram, NetworkSpec, Seen, Work};
 use crate::parameter::{Init, Visitor};
 use crate::step::{Arena, Pass, Scratch, Weights};
 
-/// The embedding of a context, described.
+/// An embedding of numbers, described.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct EmbeddingSpec {
+pub struct DenseEmbeddingSpec {
     /// The network.
     pub network: NetworkSpec,
     /// How many numbers it makes.
@@ -36,7 +33,7 @@ fn is_whole(members: &usize) -> bool {
     *members == 1
 }
 
-impl EmbeddingSpec {
+impl DenseEmbeddingSpec {
     /// Checks every range, for a context of so many numbers.
     ///
     /// # Errors
@@ -70,16 +67,16 @@ impl EmbeddingSpec {
     }
 }
 
-/// The embedding of a context, built.
+/// The same, built.
 #[derive(Clone, Debug)]
-pub(crate) struct Embedding {
+pub(crate) struct DenseEmbedding {
     network: Network,
     width: usize,
     members: usize,
 }
 
-impl Embedding {
-    pub(crate) fn new(spec: &EmbeddingSpec, context: usize, init: &mut Init) -> Self {
+impl DenseEmbedding {
+    pub(crate) fn new(spec: &DenseEmbeddingSpec, context: usize, init: &mut Init) -> Self {
         let shape = [context / spec.members, 0, spec.width];
         let network = Network::new(&spec.network, Degrees::Dense, shape, init);
         Self { network, width: spec.width, members: spec.members }
@@ -105,22 +102,18 @@ impl Embedding {
 ///
 /// A tile of rows of `m` members is `m` tiles of members, as it lies.
 #[derive(Debug)]
-pub(crate) struct EmbeddingProgram {
+pub(crate) struct DenseProgram {
     network: NetworkProgram,
     width: usize,
     members: usize,
 }
 
-/// What a forward pass leaves for its backward pass: what the network made of each member, its nodes between, and an addend that it does not have.
-#[derive(Debug, Default)]
-pub(crate) struct EmbeddingTape<T>(Arena<T>);
-
-/// Arrays of the tape beside the network's nodes.
+/// Arrays of the tape beside the network's nodes: what the network made of each member, and an addend that it does not have.
 const TAPE: usize = 2;
 
-impl EmbeddingProgram {
+impl DenseProgram {
     /// The program of an embedding whose weights have these names; `None` if it has none.
-    pub(crate) fn new(embedding: &Embedding, weights: &Weights<'_>) -> Option<Self> {
+    pub(crate) fn new(embedding: &DenseEmbedding, weights: &Weights<'_>) -> Option<Self> {
         let network = embedding.network.program(weights)?;
         Some(Self { network, width: embedding.width, members: embedding.members })
     }
@@ -151,10 +144,10 @@ impl EmbeddingProgram {
         weights: &[T],
         context: &[T],
         out: &mut [T],
-        (loaded, tape): (&Arena<T>, &mut EmbeddingTape<T>),
+        (loaded, tape): (&Arena<T>, &mut Arena<T>),
     ) {
         let tiles = out.len() / self.of_tile();
-        let ([each, addend], nodes) = tape.0.arrays::<TAPE>(self.network.inner_nodes());
+        let ([each, addend], nodes) = tape.arrays::<TAPE>(self.network.inner_nodes());
         let each = each.sized(out.len() * self.members);
         let pass = self.of_members(tiles, weights);
         self.network.forward(&pass, loaded, context, each, (nodes, addend));
@@ -176,7 +169,7 @@ impl EmbeddingProgram {
         &self,
         weights: &[T],
         (context, by_out): (&[T], &[T]),
-        (loaded, tape): (&Arena<T>, &EmbeddingTape<T>),
+        (loaded, tape): (&Arena<T>, &Arena<T>),
         scratch: &mut Scratch<T>,
         gradient: &mut [T],
     ) {
@@ -191,8 +184,8 @@ impl EmbeddingProgram {
                 member.iter_mut().zip(by_out).for_each(|(to, by)| *to = *by * share);
             }
         }
-        let out = &tape.0.array(0)[..len];
-        let seen = Seen { packed: loaded, x: context, out, nodes: tape.0.after(TAPE) };
+        let out = &tape.array(0)[..len];
+        let seen = Seen { packed: loaded, x: context, out, nodes: tape.after(TAPE) };
         let work = Work { nodes, more, linear, context: None };
         self.network.backward(&pass, seen, by_each, None, work, gradient);
     }
