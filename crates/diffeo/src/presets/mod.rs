@@ -221,15 +221,14 @@ impl Preset {
         }
     }
 
-    fn spec_of(
+    /// Refuses options that the model cannot follow.
+    fn expect(
         self,
-        (dims, image, given): (usize, Option<ImageShape>, Option<ImageShape>),
+        (dims, given): (usize, Option<ImageShape>),
         context_dims: usize,
         options: &PresetOptions,
-    ) -> Result<FlowSpec> {
-        options.validate()?;
+    ) -> Result<()> {
         let family = self.family();
-        let (patches, grid) = self.places(image, options)?;
         if dims < family.columns_min {
             return Err(Error::config(format!(
                 "{self}: a coupling needs at least {} columns, found {dims}; use nsf or maf",
@@ -260,13 +259,25 @@ impl Preset {
                 ));
             }
         }
-        let order = options.order.or(family.order).unwrap_or(ColumnOrder::Given);
-        let mut embedding = options.embedding.clone();
-        if given.is_some() && embedding.is_some() {
+        if given.is_some() && options.embedding.is_some() {
             return Err(Error::config(
                 "an embedding makes numbers of a context, and an image is seen as such; leave it out",
             ));
         }
+        Ok(())
+    }
+
+    fn spec_of(
+        self,
+        (dims, image, given): (usize, Option<ImageShape>, Option<ImageShape>),
+        context_dims: usize,
+        options: &PresetOptions,
+    ) -> Result<FlowSpec> {
+        options.validate()?;
+        self.expect((dims, given), context_dims, options)?;
+        let family = self.family();
+        let (patches, grid) = self.places(image, options)?;
+        let order = options.order.or(family.order).unwrap_or(ColumnOrder::Given);
         let noise = match (image, grid) {
             _ if !options.dequantise => None,
             (Some(image), Some(_)) => Some(image.levels),
@@ -284,7 +295,7 @@ impl Preset {
             channels: found.features,
             ..ImageShape::of_bytes(1, 1, 1)
         });
-        embedding = found.map(EmbeddingSpec::Image).or(embedding);
+        let embedding = found.map(EmbeddingSpec::Image).or(options.embedding.clone());
         let draft = Draft { dims, patches, grid, seen, noise, options, order };
         let transforms: Vec<LayerSpec> = match grid {
             Some(_) => draft.at_scales(family.layers),
