@@ -154,6 +154,10 @@ fn clips_become_a_model_and_go_on() {
         let start = format!("earlier,clip,frame,log_prob\n0,{name},1,");
         assert!(scores.starts_with(&start) && scores.lines().count() == 6, "{scores}");
     }
+    let file = fs::File::open(folder.join("new.gif")).expect("opened");
+    let mut command = support::diffeo();
+    command.args(["evaluate", "m.safetensors", "-"]).current_dir(folder).stdin(file);
+    Ran::from(command.output().expect("runs")).expect(0, &[]);
     let on = "sample m.safetensors --context new.gif -n 3 --repeats 4 --seed 1 --out on.npy";
     run(folder, on).expect(0, &["3 frames of 4 clips"]);
     let array = fs::read(folder.join("on.npy")).expect("read");

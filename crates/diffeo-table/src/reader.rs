@@ -80,7 +80,8 @@ impl Reader {
                 Some(Format::Npz) => npz::open(source, options)?,
                 Some(Format::Idx) => idx::open(source, options)?,
                 Some(Format::Clip) => {
-                    Box::new(ClipReader::new(clip_files::in_file(&label)?, options)?)
+                    let (file, _) = source.into_file()?;
+                    Box::new(ClipReader::new(clip_files::in_file(file, &label)?, options)?)
                 }
                 _ => Box::new(TextReader::open(source, options, format)?),
             })

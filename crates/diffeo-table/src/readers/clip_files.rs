@@ -41,7 +41,8 @@ fn is_film_file(path: &Path) -> bool {
 pub(crate) fn in_folder(folder: &Path) -> Result<Box<dyn Frames>> {
     let films = list(folder, &FILMS)?;
     if films.files.first().is_some_and(|path| is_film_file(path)) {
-        return Ok(Box::new(Films::new(films.files, films.others)?));
+        let first = films.files.first().map(|path| film(path)).transpose()?;
+        return Ok(Box::new(Films::new(films.files, first.unwrap_or_default(), films.others)?));
     }
     let Listed { files, folders, mut others } = list(folder, &EXTENSIONS)?;
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -65,9 +66,10 @@ pub(crate) fn holds_films(folder: &Path) -> bool {
         .is_ok_and(|found| found.files.first().is_some_and(|path| is_film_file(path)))
 }
 
-/// The clip of a file.
-pub(crate) fn in_file(path: &Path) -> Result<Box<dyn Frames>> {
-    Ok(Box::new(Films::new(vec![path.to_owned()], 0)?))
+/// The clip of a file, of this name.
+pub(crate) fn in_file(file: File, name: &Path) -> Result<Box<dyn Frames>> {
+    let frames = frames_of(BufReader::new(file))?;
+    Ok(Box::new(Films::new(vec![name.to_owned()], frames, 0)?))
 }
 
 fn left_out(others: u64) -> Vec<String> {
@@ -79,6 +81,8 @@ fn left_out(others: u64) -> Vec<String> {
 struct Films {
     files: Vec<PathBuf>,
     image: ImageShape,
+    /// The frames of the first file, until their turn comes.
+    first: Vec<RgbaImage>,
     /// The files that have been read, and the frames of the last of them that are to come.
     read: usize,
     frames: VecDeque<Vec<u8>>,
@@ -87,22 +91,20 @@ struct Films {
 }
 
 impl Films {
-    fn new(files: Vec<PathBuf>, others: u64) -> Result<Self> {
-        let first = files.first().map(|path| film(path)).transpose()?;
-        let image = first.and_then(|frames| {
-            let of = frames.first()?;
-            let channels = if frames.iter().all(is_grey) { 1 } else { 3 };
-            Some(ImageShape::of_bytes(of.height() as usize, of.width() as usize, channels))
-        });
-        let image = image.ok_or_else(|| Error::data("expected a clip of at least one frame"))?;
+    fn new(files: Vec<PathBuf>, first: Vec<RgbaImage>, others: u64) -> Result<Self> {
+        let of = first.first();
+        let of = of.ok_or_else(|| Error::data("expected a clip of at least one frame"))?;
+        let channels = if first.iter().all(is_grey) { 1 } else { 3 };
+        let image = ImageShape::of_bytes(of.height() as usize, of.width() as usize, channels);
         image.validate().map_err(|e| Error::data(e.message().to_owned()))?;
         let (frames, notes) = (VecDeque::new(), left_out(others));
-        Ok(Self { files, image, read: 0, frames, begins: None, notes })
+        Ok(Self { files, image, first, read: 0, frames, begins: None, notes })
     }
 
     /// Reads the next file.
     fn open(&mut self, path: &Path) -> Result<()> {
-        for frame in film(path)? {
+        let known = std::mem::take(&mut self.first);
+        for frame in if known.is_empty() { film(path)? } else { known } {
             self.frames.push_back(self.bytes(&frame).map_err(|e| e.at(path))?);
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
