@@ -48,6 +48,14 @@ fn images_become_a_model_and_models_images() {
         ["bits_per_dim", "draws"].map(|key| more[key].as_f64().expect("a number"));
     assert!(eight == 8.0 && of_eight != bits && (of_eight - bits).abs() < 0.05, "{more} {found}");
     run(folder, "inspect m.safetensors").expect(0, &[]);
+    // All numbers of the small images are among those of the larger ones.
+    let larger = npy("'|u1'", "(40, 6, 6)", &[7; 40 * 36]);
+    fs::write(folder.join("larger.npy"), larger).expect("written");
+    let said = ["expected images of 4 x 4", "found 6 x 6"];
+    run(folder, "evaluate m.safetensors larger.npy").expect(3, &said);
+    run(folder, "score m.safetensors larger.npy").expect(3, &said);
+    let valid = format!("fit images.npy --valid larger.npy --out n.safetensors {SMALL}");
+    run(folder, &valid).expect(3, &said);
 
     // A score has no use for a table of pixels.
     run(folder, "score m.safetensors images.npy --out s.csv").expect(0, &[]);

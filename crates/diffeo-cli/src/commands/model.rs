@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use diffeo::{Column, Error, Model, Purpose, Reservoir, Result, Rows, Streams, quoted, uniform};
+use diffeo::{
+    Column, Error, ImageShape, Model, Purpose, Reservoir, Result, Rows, Schema, Streams, quoted,
+    uniform,
+};
 use diffeo_table::{Chunk, Input, ReadOptions, Reader};
 
 use crate::output::Console;
@@ -54,6 +57,7 @@ impl Loaded {
     ) -> Result<Reader> {
         let mut reader = Reader::open(input, &self.as_read(options))?;
         let schema = self.model.schema();
+        expect_image(schema, &reader, input)?;
         let columns = schema.columns.iter().chain(&schema.context).cloned();
         let columns: Vec<Column> = columns.chain(self.weight.iter().map(Column::real)).collect();
         if only_these {
@@ -143,6 +147,24 @@ impl Loaded {
         rows.retain(|row| uniform(&mut rng) * largest < weight(row));
         console.note(format!("{} of {all} rows were kept by their weight", rows.len()));
         Ok(rows)
+    }
+}
+
+/// Refuses images of another size: among the numbers of larger ones there are all that a model asks for.
+pub(super) fn expect_image(schema: &Schema, reader: &Reader, input: &Input) -> Result<()> {
+    let size = |image: ImageShape| [image.height, image.width, image.channels];
+    match (schema.image, reader.image()) {
+        (Some(image), Some(found)) if size(image) != size(found) => {
+            let text = format!(
+                "expected images of {image}, which the model is of, found {found}; scale or crop them"
+            );
+            let error = Error::data(text);
+            Err(match input {
+                Input::Path(path) => error.at(path),
+                Input::Stdin => error,
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use diffeo_table::{
 };
 
 use super::images;
-use crate::commands::model::is_read_once;
+use crate::commands::model::{expect_image, is_read_once};
 use crate::memory;
 use crate::options::fit::{FitPlan, Valid};
 use crate::output::Console;
@@ -111,6 +111,9 @@ pub(super) fn read_known(
     let columns = schema.columns.iter().chain(&schema.context).cloned();
     let columns: Vec<Column> = columns.chain(plan.args.weight.iter().map(Column::real)).collect();
     let limit = memory::limit(plan.max_memory);
+    if schema.image.is_some() && !is_read_once(input) {
+        expect_image(schema, &Reader::open(input, &plan.read)?, input)?;
+    }
     let (rows, report) = read_rows(input, &columns, &plan.read, limit)?;
     report.warnings().into_iter().for_each(|warning| console.warn(warning));
     Ok(rows)
