@@ -59,7 +59,7 @@ fn bits(log_prob: &[f64]) -> f64 {
 }
 
 #[test]
-fn a_frame_is_foretold_from_those_before_it_and_shuffled_clips_are_told() {
+fn a_frame_is_foretold_from_those_before_it_and_clips_run_backwards_are_told() {
     let (model, alone) = (fit(Preset::NsfImage, 1, 400), fit(Preset::NsfImage, 0, 400));
     let test = clips(100, 2);
     let (x, context) = table(&test, 1);

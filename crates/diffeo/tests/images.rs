@@ -121,19 +121,28 @@ fn learned_noise_keeps_the_probability_of_each_cell() {
     let image = shape(2, 2, 1, 2);
     let options = PresetOptions { dequantise: true, ..options(1) };
     let spec = Preset::NsfImage.spec_for(&Schema::images(image).shape(), &options).unwrap();
-    let model = model_of(&spec, image, 0.06).with_noise_points(8000).unwrap();
+    let is_noise = |layer: &LayerSpec| matches!(layer, LayerSpec::Dequantise(_));
+    let place = spec.transforms.iter().position(is_noise).unwrap();
+    let mut learned = randomised(&spec, 3, 0.06);
+    learned.visit(&mut |name, parameter| {
+        if name.starts_with(&format!("transform.{place}.")) {
+            parameter.value = parameter.value.clone().mul_scalar(4.0);
+        }
+    });
+    let of = |flow: &diffeo::Flow, points: usize| {
+        let (schema, units) = (Schema::images(image), Units::of_images(&image));
+        let model = Model::with_units(flow.clone(), schema, units).unwrap();
+        model.with_noise_points(points).unwrap()
+    };
     let states = (0..16).flat_map(|i| [0, 1, 2, 3].map(|bit| f64::from(i >> bit & 1)));
     let states = rows(states.collect(), 4);
-    let of_images = model.log_prob(&states, None, 2).unwrap();
+    let of_images = of(&learned, 32_000).log_prob(&states, None, 2).unwrap();
     let total: f64 = of_images.iter().map(|p| p.exp()).sum();
     assert!((total - 1.0).abs() < 0.005, "{total}");
     // The same layers without it, of the same weights, which are named by their places.
     let mut rest = spec.clone();
-    let is_noise = |layer: &LayerSpec| matches!(layer, LayerSpec::Dequantise(_));
-    let place = rest.transforms.iter().position(is_noise).unwrap();
     rest.transforms.remove(place);
     let mut weights = std::collections::BTreeMap::new();
-    let mut learned = model.flow().clone();
     learned.visit(&mut |name, parameter| {
         weights.insert(name.to_owned(), parameter.value.clone());
     });
@@ -147,11 +156,14 @@ fn learned_noise_keeps_the_probability_of_each_cell() {
         }
         parameter.value = weights[&parts.join(".")].clone();
     });
-    let plain = Model::with_units(flow, Schema::images(image), Units::of_images(&image)).unwrap();
-    let plain = plain.with_noise_points(8000).unwrap().log_prob(&states, None, 2).unwrap();
+    let plain = of(&flow, 32_000).log_prob(&states, None, 2).unwrap();
     for (a, b) in of_images.iter().zip(&plain) {
-        assert!((a - b).abs() < 0.05, "{of_images:?} {plain:?}");
+        assert!((a - b).abs() < 0.05, "{a} {b}: {of_images:?} {plain:?}");
     }
+    // By one draw the two are far apart: the noise is not uniform any more.
+    let by_one = |flow| of(flow, 1).log_prob(&states, None, 2).unwrap();
+    let apart = by_one(&learned).iter().zip(by_one(&flow)).map(|(a, b)| (a - b).abs()).sum::<f64>();
+    assert!(apart / 16.0 > 0.15, "{apart}");
 }
 
 #[test]
