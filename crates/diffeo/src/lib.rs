@@ -57,7 +57,7 @@ pub use columns::{
     Column, ColumnFacts, ColumnKind, End, ImageShape, KindWish, Schema, Step, Support, Unit, Units,
     choose_kind,
 };
-pub use embedding::{DenseEmbeddingSpec, EmbeddingSpec, ImageEmbeddingSpec};
+pub use embedding::{DenseEmbeddingSpec, EmbeddingSpec, ImageEmbeddingSpec, MotionSpec};
 pub use error::{Error, ErrorKind, Result, printable, quoted};
 pub use flow::Flow;
 pub use host::draws::Draws;

@@ -85,6 +85,66 @@ fn a_frame_is_foretold_from_those_before_it_and_clips_run_backwards_are_told() {
 }
 
 #[test]
+fn what_moves_on_costs_less_than_half_of_what_is_new() {
+    let (side, frames) = (12, 6);
+    let image = ImageShape { height: side, width: side, channels: 1, levels: 32 };
+    let mut rng = diffeo::Streams::new(8).rng(diffeo::Purpose::Check, 0, 0);
+    let mut below = |end: usize| (diffeo::uniform(&mut rng) * end as f64) as usize;
+    // Squares of four by four pixels, all of them different, which go on by up to a pixel a frame along each side.
+    let mut clip = || -> Vec<Vec<f64>> {
+        let square: Vec<f64> = (0..16).map(|_| 1.0 + below(31) as f64).collect();
+        let (mut at, by) = ([0; 2].map(|_: usize| 3 + below(3)), [0; 2].map(|_: usize| below(3)));
+        let frame = |[line, pixel]: [usize; 2]| {
+            let mut frame = vec![0.0; side * side];
+            for (i, level) in square.iter().enumerate() {
+                frame[(line + i / 4) * side + pixel + i % 4] = *level;
+            }
+            frame
+        };
+        let mut go_on = |_| {
+            let found = frame(at);
+            at = [0, 1].map(|k| (at[k] + by[k]).saturating_sub(1).min(side - 4));
+            found
+        };
+        (0..frames).map(&mut go_on).collect()
+    };
+    let clips: Vec<Vec<Vec<f64>>> = (0..200).map(|_| clip()).collect();
+    let table = |clips: &[Vec<Vec<f64>>], earlier: usize| {
+        let schema = Schema::frames(image, earlier);
+        let (mut x, mut contexts) = (Vec::new(), Vec::new());
+        for clip in clips {
+            let mut context = schema.first_context();
+            for frame in clip {
+                let next = match earlier {
+                    0 => Vec::new(),
+                    _ => schema.next_context(frame, &context).unwrap(),
+                };
+                contexts.extend(std::mem::replace(&mut context, next));
+                x.extend_from_slice(frame);
+            }
+        }
+        let context = (earlier > 0).then(|| rows(contexts, schema.context.len()));
+        (rows(x, side * side), context)
+    };
+    let options = PresetOptions { transforms: 1, hidden: vec![32], ..PresetOptions::for_images() };
+    let bits = |earlier: usize| {
+        let (x, context) = table(&clips[..180], earlier);
+        let fit = Fit::new(Preset::NsfImage).preset_options(options.clone());
+        let fit = fit.schema(Schema::frames(image, earlier));
+        let fit = if let Some(context) = context { fit.given(context) } else { fit };
+        let training = FitOptions { learning_rate: Some(5e-3), ..FitOptions::default() };
+        let model = fit.rows(x).options(training).steps(60).seed(1).run().unwrap();
+        let (x, context) = table(&clips[180..], earlier);
+        let log_prob = model.log_prob(&x, context.as_ref(), 2).unwrap();
+        let given_two = log_prob.iter().enumerate().filter(|(i, _)| i % frames >= 2);
+        let sum: f64 = given_two.map(|(_, log_prob)| log_prob).sum();
+        -sum / (20 * (frames - 2) * side * side) as f64 / LN_2
+    };
+    let (given, alone) = (bits(2), bits(0));
+    assert!(given < 0.5 * alone, "{given} {alone}");
+}
+
+#[test]
 fn nothing_flows_from_the_future_and_a_file_keeps_what_a_model_is_given() {
     for preset in [Preset::NsfImage, Preset::Glow, Preset::TarFlow] {
         let model = fit(preset, 2, 20);

@@ -97,8 +97,26 @@ impl ImageShape {
 
     /// The unit of all numbers of an image that others are given: levels that are all as frequent have mean 0 and deviation 1.
     pub(super) fn given_unit(&self) -> Unit {
-        let levels = f64::from(self.levels);
-        Unit { center: (levels - 1.0) / 2.0, scale: levels / 12f64.sqrt(), ..Unit::default() }
+        let [center, scale] = Self::given_scale(self.levels);
+        Unit { center, scale, ..Unit::default() }
+    }
+
+    /// Mean and deviation of levels that are all as frequent.
+    fn given_scale(levels: u32) -> [f64; 2] {
+        let levels = f64::from(levels);
+        [(levels - 1.0) / 2.0, levels / 12f64.sqrt()]
+    }
+
+    /// What a flow sees of a level of an image that it is given.
+    pub(crate) fn given_number(levels: u32, level: u32) -> f64 {
+        let [center, scale] = Self::given_scale(levels);
+        (f64::from(level) - center) / scale
+    }
+
+    /// The level that is nearest to what a flow sees.
+    pub(crate) fn given_level(levels: u32, number: f64) -> u32 {
+        let [center, scale] = Self::given_scale(levels);
+        (number * scale + center).round().clamp(0.0, f64::from(levels - 1)) as u32
     }
 }
 
@@ -128,6 +146,20 @@ mod tests {
         assert_eq!(columns[shape.place(1, 2, 0)].name, "y1x2c0");
         assert_eq!(ImageShape::of_bytes(2, 3, 1).columns()[4].name, "y1x1");
         assert_eq!(shape.to_string(), "2 x 3 x 2");
+    }
+
+    #[test]
+    fn levels_come_back_from_what_a_flow_sees() {
+        for levels in [2, 256, 65_536] {
+            for level in [0, 1, levels / 2, levels - 1] {
+                let number = ImageShape::given_number(levels, level);
+                for seen in [number, f64::from(number as f32)] {
+                    assert_eq!(ImageShape::given_level(levels, seen), level);
+                }
+            }
+            assert_eq!(ImageShape::given_level(levels, 1e9), levels - 1);
+            assert_eq!(ImageShape::given_level(levels, f64::NAN), 0);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod dense;
 mod image;
+mod motion;
 
 use burn::tensor::Tensor;
 use diffeo_kernels::Real;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use dense::DenseEmbeddingSpec;
 pub use image::ImageEmbeddingSpec;
+pub use motion::MotionSpec;
 
 use crate::error::Result;
 use crate::parameter::{Init, Visitor};
@@ -81,41 +83,33 @@ impl EmbeddingSpec {
 
 /// The embedding of a context of so many numbers, built.
 #[derive(Clone, Debug)]
-pub(crate) struct Embedding {
-    network: Kind,
-    /// Numbers of a context, and what is seen in their place.
-    widths: [usize; 2],
-}
-
-#[derive(Clone, Debug)]
-enum Kind {
+pub(crate) enum Embedding {
     Dense(DenseEmbedding),
     Image(Box<ImageEmbedding>),
 }
 
 impl Embedding {
     pub(crate) fn new(spec: &EmbeddingSpec, context: usize, init: &mut Init) -> Result<Self> {
-        let network = match spec {
-            EmbeddingSpec::Dense(spec) => Kind::Dense(DenseEmbedding::new(spec, context, init)),
+        Ok(match spec {
+            EmbeddingSpec::Dense(spec) => Self::Dense(DenseEmbedding::new(spec, context, init)),
             EmbeddingSpec::Image(spec) => {
-                Kind::Image(Box::new(ImageEmbedding::new(spec, context, init)?))
+                Self::Image(Box::new(ImageEmbedding::new(spec, context, init)?))
             }
-        };
-        Ok(Self { network, widths: [context, spec.seen(context)] })
+        })
     }
 
     pub(crate) fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        match &mut self.network {
-            Kind::Dense(network) => network.visit(visitor),
-            Kind::Image(network) => network.visit(visitor),
+        match self {
+            Self::Dense(network) => network.visit(visitor),
+            Self::Image(network) => network.visit(visitor),
         }
     }
 
     /// `[n, c]` to what is seen of it.
     pub(crate) fn forward(&self, context: Tensor<2>) -> Result<Tensor<2>> {
-        match &self.network {
-            Kind::Dense(network) => Ok(network.forward(context)),
-            Kind::Image(network) => network.forward(context),
+        match self {
+            Self::Dense(network) => Ok(network.forward(context)),
+            Self::Image(network) => network.forward(context),
         }
     }
 }
@@ -134,11 +128,9 @@ pub(crate) struct EmbeddingTape<T>(Arena<T>);
 impl EmbeddingProgram {
     /// The program of an embedding whose weights have these names; `None` if it has none.
     pub(crate) fn new(embedding: &Embedding, weights: &Weights<'_>) -> Option<Self> {
-        Some(match &embedding.network {
-            Kind::Dense(network) => Self::Dense(DenseProgram::new(network, weights)?),
-            Kind::Image(network) => {
-                Self::Image(ImageProgram::new(network, embedding.widths, weights)?)
-            }
+        Some(match embedding {
+            Embedding::Dense(network) => Self::Dense(DenseProgram::new(network, weights)?),
+            Embedding::Image(network) => Self::Image(ImageProgram::new(network, weights)?),
         })
     }
 

@@ -81,14 +81,14 @@ pub fn cases() -> Vec<Case> {
         all.push(case.only(|row| row.iter().all(|v| v.abs() < 1e3)));
     }
     let image = ImageShape::of_bytes(4, 4, 1);
-    let rows = [("images", Schema::images(image)), ("frames", Schema::frames(image, 1))];
+    let rows = [("images", Schema::images(image)), ("frames", Schema::frames(image, 2))];
     let small = PresetOptions { transforms: 1, ..options.clone() };
     for (preset, (name, schema)) in Preset::of_images().zip(rows.iter().cycle()) {
         let spec = preset.spec_for(&schema.shape(), &small).expect("a sound flow");
-        all.push(
-            Case::new(format!("{preset} of {name}"), spec)
-                .only(|row| row.iter().all(|v| v.abs() < 10.0)),
-        );
+        let case = Case::new(format!("{preset} of {name}"), spec);
+        // Where black is foretold, the highest level follows the lowest at zero.
+        let is_off_seams = |v: &f64| *name == "images" || v.abs() > 1e-6;
+        all.push(case.only(|row| row.iter().all(|v| v.abs() < 10.0 && is_off_seams(v))));
     }
     let network = NetworkSpec { hidden: vec![7], residual: false, activation: Activation::Tanh };
     for (preset, members) in [(Preset::Nsf, 1), (Preset::NsfCoupling, 2)] {

@@ -4,8 +4,8 @@ use super::options::{ColumnOrder, PresetOptions};
 use super::patches::Patches;
 use super::scales::Grid;
 use crate::bases::BaseSpec;
-use crate::columns::ImageShape;
 use crate::conditioner::{GraphSpec, TransformerSpec};
+use crate::embedding::ImageEmbeddingSpec;
 use crate::host::random::{Purpose, Streams, permutation};
 use crate::monotone::MonotoneSpec;
 use crate::spec::Precision;
@@ -65,8 +65,8 @@ pub(super) struct Draft<'a> {
     pub(super) patches: Option<Patches>,
     /// The pixels of this scale, of a model of images at several.
     pub(super) grid: Option<Grid>,
-    /// What is seen of the image that the context starts with, if it does: an image itself.
-    pub(super) seen: Option<ImageShape>,
+    /// What is found in the image that the context starts with, if it does.
+    pub(super) found: Option<ImageEmbeddingSpec>,
     /// The levels of images, where noise in their cells is learned.
     pub(super) noise: Option<u32>,
     pub(super) options: &'a PresetOptions,

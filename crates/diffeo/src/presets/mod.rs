@@ -44,7 +44,7 @@ pub use options::{ColumnOrder, PresetOptions};
 use crate::bases::BaseSpec;
 use crate::columns::{ImageShape, Shape};
 use crate::conditioner::ConvolutionalSpec;
-use crate::embedding::{EmbeddingSpec, ImageEmbeddingSpec};
+use crate::embedding::{EmbeddingSpec, ImageEmbeddingSpec, MotionSpec};
 use crate::error::{Error, Result, quoted};
 use crate::marks::MarksSpec;
 use crate::spec::FlowSpec;
@@ -288,15 +288,12 @@ impl Preset {
             }
         };
         // Models at several scales see what one network finds in an image.
-        let found = given.filter(|_| grid.is_some()).map(|given| found_in(given, options));
-        let seen = found.map(|found| ImageShape {
-            height: found.height / 2,
-            width: found.across / 2,
-            channels: found.features,
-            ..ImageShape::of_bytes(1, 1, 1)
-        });
+        let found = match (image, given, grid) {
+            (Some(image), Some(given), Some(_)) => Some(found_in(given, image, options)),
+            _ => None,
+        };
         let embedding = found.map(EmbeddingSpec::Image).or(options.embedding.clone());
-        let draft = Draft { dims, patches, grid, seen, noise, options, order };
+        let draft = Draft { dims, patches, grid, found, noise, options, order };
         let transforms: Vec<LayerSpec> = match grid {
             Some(_) => draft.at_scales(family.layers),
             None => (0..options.transforms).flat_map(|i| (family.layers)(&draft, i)).collect(),
@@ -370,9 +367,18 @@ impl Preset {
 /// Numbers that are found in each square of an image.
 const FEATURES: usize = 16;
 
-/// What is to be found in an image that a model is given: by a network twice as wide and as deep as those of its layers.
-fn found_in(given: ImageShape, options: &PresetOptions) -> ImageEmbeddingSpec {
+/// How far anything is looked for that moves from frame to frame, in pixels.
+const REACH: usize = 3;
+
+/// What is to be found in the frames that one is given: how they move, if there are two, and more by a network twice as wide and as deep as those of the layers.
+fn found_in(given: ImageShape, frame: ImageShape, options: &PresetOptions) -> ImageEmbeddingSpec {
     let widest = options.hidden.iter().copied().max().unwrap_or(1);
+    let moves = given.channels >= 2 * frame.channels;
+    let motion = moves.then_some(MotionSpec {
+        channels: frame.channels,
+        levels: frame.levels,
+        reach: REACH,
+    });
     ImageEmbeddingSpec {
         height: given.height,
         across: given.width,
@@ -380,6 +386,7 @@ fn found_in(given: ImageShape, options: &PresetOptions) -> ImageEmbeddingSpec {
         width: (widest / 2).clamp(1, ConvolutionalSpec::WIDTH_MAX),
         blocks: 2 * options.hidden.len(),
         features: FEATURES,
+        motion,
     }
 }
 

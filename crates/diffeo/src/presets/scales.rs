@@ -6,8 +6,8 @@ use crate::conditioner::{ConvolutionalSpec, GivenImageSpec};
 use crate::error::{Error, Result};
 use crate::monotone::{Affine, MonotoneSpec};
 use crate::transforms::{
-    ActNormSpec, ConditionalSpec, DequantiseSpec, LayerSpec, PixelwiseSpec, PluSpec, SplitSpec,
-    SqueezeSpec,
+    ActNormSpec, ConditionalSpec, DequantiseSpec, DifferenceSpec, HistogramSpec, LayerSpec,
+    PixelwiseSpec, PluSpec, SplitSpec, SqueezeSpec,
 };
 
 /// Most scales.
@@ -101,8 +101,14 @@ impl Draft<'_> {
         let Grid { height, width, channels } = grid;
         let mut all = vec![SqueezeSpec { height, width, channels }.into()];
         let draft = Draft { dims: squeezed.numbers(), grid: Some(squeezed), ..*self };
+        if let (1, Some(layer)) = (scale, draft.difference()) {
+            all.push(layer);
+        }
         if let (1, Some(levels)) = (scale, self.noise) {
             all.push(draft.dequantise(levels));
+        }
+        if let (1, Some(layer)) = (scale, draft.histogram()) {
+            all.push(layer);
         }
         all.extend((0..self.options.transforms).flat_map(|i| layers(&draft, i)));
         let channels = squeezed.channels;
@@ -113,6 +119,19 @@ impl Draft<'_> {
             all.push(SplitSpec { channels, onward: channels / 2, transforms }.into());
         }
         all
+    }
+
+    /// Differences to what was foretold of a frame.
+    fn difference(&self) -> Option<LayerSpec> {
+        let (found, channels) = (self.found?, self.pixels().channels);
+        let levels = found.motion?.levels;
+        Some(DifferenceSpec { channels, levels, features: found.features }.into())
+    }
+
+    /// Room for the differences that are frequent: most are zero.
+    fn histogram(&self) -> Option<LayerSpec> {
+        let levels = self.found?.motion?.levels;
+        (levels <= HistogramSpec::LEVELS_MAX).then(|| HistogramSpec { levels }.into())
     }
 
     /// Learned noise: white squares given black ones, then black ones given white ones.
@@ -140,9 +159,10 @@ impl Draft<'_> {
         let attends = height * across <= ATTENTION_PIXELS && width.is_multiple_of(heads.max(1));
         let heads = if attends { heads } else { 0 };
         let blocks = hidden.len();
-        let given = self
-            .seen
-            .map(|seen| GivenImageSpec { factor: seen.height / height, channels: seen.channels });
+        let given = self.found.map(|found| GivenImageSpec {
+            factor: found.height / 2 / height,
+            channels: found.of_square(),
+        });
         let conditioner = ConvolutionalSpec { height, across, kept, width, blocks, heads, given };
         ConditionalSpec::new(conditioner, &map.into()).into()
     }

@@ -5,6 +5,7 @@
 mod actnorm;
 mod autoregressive;
 mod block_autoregressive;
+mod cells;
 mod chain;
 mod cholesky;
 mod conditional;
@@ -12,7 +13,9 @@ mod continuous;
 mod coupling;
 mod dequantise;
 mod describe;
+mod difference;
 mod elementwise;
+mod histogram;
 mod householder;
 mod inverted;
 mod linear;
@@ -48,6 +51,8 @@ catalog! {
         split::Split(SplitSpec),
         pixelwise::Pixelwise(PixelwiseSpec),
         dequantise::Dequantise(DequantiseSpec),
+        difference::Difference(DifferenceSpec),
+        histogram::Histogram(HistogramSpec),
         plu::Plu(PluSpec),
         cholesky::Cholesky(CholeskySpec),
         householder::Householder(HouseholderSpec),

@@ -1,6 +1,5 @@
 //! Learned dequantisation: where in the cell of its level each number of an image is.
 
-mod cells;
 mod step;
 
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 use diffeo_kernels::ops::sum_rows;
 use serde::{Deserialize, Serialize};
 
-use self::cells::Cells;
+use super::cells::{self, Cells};
 use super::chain::{count_all, work_of_all};
 use super::{Chain, ConditionalSpec, Describe, LayerSpec, Place};
 use crate::catalog::Cases;
@@ -21,6 +20,9 @@ use crate::monotone::{MonotoneSpec, RationalQuadratic};
 use crate::parameter::{Init, Visitor};
 use crate::step::{InnerStep, Steps, Weights};
 use crate::transform::{Given, Mapped, Scales, Transform};
+
+/// Share of the first and of the last cell in which numbers stay as they are.
+const BEYOND: f64 = 0.01;
 
 /// A [`Dequantise`] layer, described.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,12 +103,12 @@ impl Describe for DequantiseSpec {
     fn build(&self, at: Place, init: &mut Init) -> Result<Box<dyn Transform>> {
         self.validate(at)?;
         let chain = Chain::build(&self.transforms, self.inside(at)?, init)?;
-        let (cells, channels) = (Arc::new(Cells::new(self.levels)), self.channels);
+        let (cells, channels) = (Arc::new(Cells::new(self.levels, BEYOND)), self.channels);
         Ok(Box::new(Dequantise { chain, cells, channels }))
     }
 
     fn bound(&self) -> f64 {
-        Cells::reach(self.levels)
+        Cells::reach(self.levels, BEYOND)
     }
 
     fn inner(&self) -> &[LayerSpec] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diffeo_kernels::{Real, TILE_ROWS};
 
-use super::cells::Cells;
+use super::super::cells::Cells;
 use crate::error::Result;
 use crate::step::{Arena, InnerStep, Kept, Pass, Scratch, Step};
 

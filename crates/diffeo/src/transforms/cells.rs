@@ -2,11 +2,16 @@
 
 use crate::host::normal::{cdf, quantile};
 
+/// A share of a cell so small that nothing is lost by what it is left out of, and so large that offsets keep their digits.
+pub(super) const LITTLE_BEYOND: f64 = 1e-4;
+
 /// The cells of the levels of images, `y = Phi^-1((k + v) / levels)` for `k` from 0 and `v` from 0 to 1. The two at the ends of the line have none themselves: a share of them lies beyond where
 /// numbers have a place, as offsets would take digits from numbers far out.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     levels: f64,
+    /// Share of a cell at the end that lies beyond.
+    beyond: f64,
     /// The middle of each cell.
     middles: Vec<f64>,
 }
@@ -22,20 +27,18 @@ pub(super) struct Place {
     pub(super) slope: f64,
 }
 
-fn density(y: f64) -> f64 {
+pub(super) fn density(y: f64) -> f64 {
     (-0.5 * y * y).exp() / std::f64::consts::TAU.sqrt()
 }
 
 impl Cells {
-    /// Share of a cell at the end that lies beyond.
-    const BEYOND: f64 = 0.01;
-
-    /// How far out numbers have a place: 2.6 for two levels, 3.9 for 256.
-    pub(super) fn reach(levels: u32) -> f64 {
-        -quantile(Self::BEYOND / f64::from(levels))
+    /// How far out numbers have a place: with a share of a hundredth 2.6 for two levels, 3.9 for 256.
+    pub(super) fn reach(levels: u32, beyond: f64) -> f64 {
+        -quantile(beyond / f64::from(levels))
     }
 
-    pub(super) fn new(levels: u32) -> Self {
+    /// So many cells, of the two at the end of which this share lies beyond.
+    pub(super) fn new(levels: u32, beyond: f64) -> Self {
         let count = f64::from(levels);
         let middle = |cell: u32| {
             let near = f64::from(cell.min(levels - 1 - cell)) + 0.5;
@@ -43,7 +46,7 @@ impl Cells {
             if 2 * cell + 1 < levels { -distance } else { distance }
         };
         let middles = (0..levels).map(middle).collect();
-        Self { levels: count, middles }
+        Self { levels: count, beyond, middles }
     }
 
     pub(super) fn middle(&self, cell: usize) -> f64 {
@@ -51,8 +54,14 @@ impl Cells {
     }
 
     /// Where a cell that is so many cells from its end of the line starts, and the share of it that has places.
-    fn inside(near: f64) -> (f64, f64) {
-        if near == 0.0 { (Self::BEYOND, 1.0 - Self::BEYOND) } else { (0.0, 1.0) }
+    fn inside(&self, near: f64) -> (f64, f64) {
+        if near == 0.0 { (self.beyond, 1.0 - self.beyond) } else { (0.0, 1.0) }
+    }
+
+    /// The share of a cell that has places.
+    pub(super) fn share(&self, cell: usize) -> f64 {
+        let cell = cell as f64;
+        self.inside(cell.min(self.levels - 1.0 - cell)).1
     }
 
     /// Both ends of the line are counted from themselves: there are most digits there.
@@ -60,7 +69,7 @@ impl Cells {
         let last = self.levels - 1.0;
         let place = self.levels * cdf(-y.abs());
         let near = place.floor().min(last);
-        let (start, share) = Self::inside(near);
+        let (start, share) = self.inside(near);
         let offset = (2.0 * (place - near - start) / share - 1.0).min(1.0);
         let is_inside = !place.is_nan() && (near > 0.0 || offset > -1.0);
         let (near, offset, slope) = match is_inside {
@@ -79,10 +88,22 @@ impl Cells {
         let is_low = 2.0 * cell + 1.0 + offset <= self.levels;
         let (near, from) =
             if is_low { (cell, offset) } else { (self.levels - 1.0 - cell, -offset) };
-        let (start, share) = Self::inside(near);
+        let (start, share) = self.inside(near);
         let y = quantile((near + start + share * (from + 1.0) / 2.0) / self.levels);
         let slope = share / (2.0 * self.levels * density(y));
         (if is_low { y } else { -y }, slope)
+    }
+
+    /// A number of this cell as `round` leaves it, moved towards the middle where that would bring it into the next one.
+    pub(super) fn rounded(&self, cell: usize, y: f64, round: impl Fn(f64) -> f64) -> f64 {
+        let middle = self.middle(cell);
+        let is_inside = |y: f64| {
+            let place = self.locate(y);
+            place.cell == cell && place.slope > 0.0
+        };
+        let shares = (0..60).map(|i| if i == 0 { 0.0 } else { 0.5_f64.powi(60 - i) });
+        let tries = shares.map(|share| round(y + share * (middle - y)));
+        tries.into_iter().find(|y| is_inside(*y)).unwrap_or_else(|| round(middle))
     }
 }
 
@@ -93,9 +114,9 @@ mod tests {
     #[test]
     fn numbers_come_back_from_their_places_with_all_their_digits() {
         for levels in [2, 3, 16, 256, 65_536] {
-            let cells = Cells::new(levels);
+            let cells = Cells::new(levels, 0.01);
             for i in -400..400 {
-                let y = Cells::reach(levels) * (f64::from(i) + 0.5) / 400.0;
+                let y = Cells::reach(levels, 0.01) * (f64::from(i) + 0.5) / 400.0;
                 let Place { cell, offset, slope } = cells.locate(y);
                 let (back, back_slope) = cells.number(cell, offset);
                 assert!((back - y).abs() < 1e-9, "{levels}: {y} {back}");
@@ -108,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_slope_is_that_of_the_offset() {
-        let (cells, h) = (Cells::new(16), 1e-6);
+        let (cells, h) = (Cells::new(16, 0.01), 1e-6);
         for y in [-3.0, -2.0, -0.3, 0.2, 1.7, 3.1] {
             let of = |y| cells.locate(y);
             assert_eq!(of(y - h).cell, of(y + h).cell, "{y}");
@@ -119,16 +140,34 @@ mod tests {
 
     #[test]
     fn beyond_the_reach_there_is_no_place_and_the_ends_meet_it() {
-        let cells = Cells::new(256);
+        let cells = Cells::new(256, 0.01);
         for (y, cell, offset) in
             [(-5.0, 0, -1.0), (f64::NEG_INFINITY, 0, -1.0), (5.0, 255, 1.0), (1e300, 255, 1.0)]
         {
             assert_eq!(cells.locate(y), Place { cell, offset, slope: 0.0 });
         }
-        assert!((cells.number(0, -1.0).0 + Cells::reach(256)).abs() < 1e-9);
-        assert!((cells.number(255, 1.0).0 - Cells::reach(256)).abs() < 1e-9);
-        assert!((3.9..4.0).contains(&Cells::reach(256)));
+        assert!((cells.number(0, -1.0).0 + Cells::reach(256, 0.01)).abs() < 1e-9);
+        assert!((cells.number(255, 1.0).0 - Cells::reach(256, 0.01)).abs() < 1e-9);
+        assert!((3.9..4.0).contains(&Cells::reach(256, 0.01)));
         assert!(cells.locate(f64::NAN).slope == 0.0);
-        assert!(Cells::new(5).middle(2) == 0.0 && cells.middle(3) == -cells.middle(252));
+        assert!(Cells::new(5, 0.01).middle(2) == 0.0 && cells.middle(3) == -cells.middle(252));
+    }
+
+    #[test]
+    fn a_number_is_rounded_within_its_cell() {
+        let single = |y: f64| f64::from(y as f32);
+        for levels in [2, 256, 65_536] {
+            let cells = Cells::new(levels, 1e-4);
+            for cell in [0, 1, levels as usize / 2, levels as usize - 1] {
+                for offset in [-1.0, 0.3, 1.0] {
+                    let (y, _) = cells.number(cell, offset);
+                    let (near, far) = (cells.rounded(cell, y, single), cells.number(cell, 0.0).0);
+                    assert_eq!(cells.locate(near).cell, cell, "{levels} {cell} {offset}");
+                    assert!(cells.locate(near).slope > 0.0, "{levels} {cell} {offset}");
+                    let width = (y - far).abs().max(1e-9);
+                    assert!((near - y).abs() < 0.05 * width + 1e-6, "{levels} {cell} {offset}");
+                }
+            }
+        }
     }
 }
