@@ -13,7 +13,7 @@ use crate::needs::Need;
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
 use crate::readers::{
-    arrow_ipc::IpcReader, clip_files, clips::ClipReader, decode::Decode, idx,
+    arrow_ipc::IpcReader, clip_files, clips::ClipReader, decode::Decode, idx, image_column,
     image_folder::FolderReader, npy, npz, parquet::ParquetReader, text::TextReader,
 };
 use crate::report::{ReadReport, counts_per_column};
@@ -72,9 +72,11 @@ impl Reader {
         let watch = source.take_watch();
         let decoder = guarded(decoder_name(format), || -> Result<Box<dyn Decode>> {
             Ok(match format {
-                Some(Format::Parquet) => Box::new(ParquetReader::open(source, options)?),
+                Some(Format::Parquet) => {
+                    image_column::wrap(Box::new(ParquetReader::open(source, options)?), options)?
+                }
                 Some(Format::Arrow | Format::ArrowStream) => {
-                    Box::new(IpcReader::open(source, options)?)
+                    image_column::wrap(Box::new(IpcReader::open(source, options)?), options)?
                 }
                 Some(Format::Npy) => npy::open(source, options)?,
                 Some(Format::Npz) => npz::open(source, options)?,

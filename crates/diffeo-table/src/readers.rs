@@ -7,6 +7,7 @@ pub(crate) mod clip_files;
 pub(crate) mod clips;
 pub(crate) mod decode;
 pub(crate) mod idx;
+pub(crate) mod image_column;
 pub(crate) mod image_folder;
 pub(crate) mod images;
 pub(crate) mod npy;

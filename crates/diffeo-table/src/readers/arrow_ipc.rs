@@ -11,6 +11,7 @@ use arrow_schema::SchemaRef;
 use diffeo::{Error, ErrorKind, Result, printable};
 
 use super::decode::{Decode, Decoded};
+use super::image_column::numbers_in;
 use crate::options::ReadOptions;
 use crate::source::{Source, Stream};
 
@@ -85,7 +86,7 @@ impl IpcReader {
             .decoder
             .schema()
             .ok_or_else(|| Error::data("the Arrow stream starts without a schema"))?;
-        reader.chunk_rows = options.rows_per_chunk(reader.schema.fields().len());
+        reader.chunk_rows = options.rows_per_chunk(numbers_in(&reader.schema));
         Ok(reader)
     }
 

@@ -1,5 +1,6 @@
 //! A folder of PNG and JPEG files, all of one size; or of folders of such, whose names are the labels. The names of the files are a column, too.
 
+use std::io::{BufRead, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -114,22 +115,28 @@ pub(super) fn list(folder: &Path, extensions: &[&str]) -> Result<Listed> {
     Ok(listed)
 }
 
-/// The bytes of a file.
+/// The numbers of the image of a file.
 pub(super) fn decode(path: &Path) -> Result<(ImageShape, Vec<u8>)> {
-    let bad = |text: String| Error::data(text).at(path);
-    let mut reader = ImageReader::open(path)
+    let reader = ImageReader::open(path)
         .and_then(ImageReader::with_guessed_format)
         .map_err(|e| Error::io(path, "open", e))?;
+    decode_from(reader).map_err(|e| e.at(path))
+}
+
+/// The same of any bytes.
+pub(super) fn decode_from<R: BufRead + Seek>(
+    mut reader: ImageReader<R>,
+) -> Result<(ImageShape, Vec<u8>)> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(DECODE_BYTES);
     reader.limits(limits);
     let found = reader.decode().map_err(|e| {
-        bad(format!("expected a whole PNG or JPEG file, but it cannot be decoded: {e}"))
+        Error::data(format!("expected a whole PNG or JPEG file, but it cannot be decoded: {e}"))
     })?;
     let (height, width) = (found.height() as usize, found.width() as usize);
     let opaque = |mut alpha: Box<dyn Iterator<Item = u8> + '_>| alpha.all(|a| a == u8::MAX);
     let transparent =
-        || bad("the image is transparent in places; lay it on a background first".to_owned());
+        || Error::data("the image is transparent in places; lay it on a background first");
     let (channels, bytes) = match found {
         DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
         DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
@@ -146,14 +153,14 @@ pub(super) fn decode(path: &Path) -> Result<(ImageShape, Vec<u8>)> {
             (3, image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect())
         }
         other => {
-            return Err(bad(format!(
+            return Err(Error::data(format!(
                 "expected 8 bits for each number of a pixel, found {}; convert the image",
                 name(other.color())
             )));
         }
     };
     let image = ImageShape::of_bytes(height, width, channels);
-    image.validate().map_err(|e| bad(e.message().to_owned()))?;
+    image.validate().map_err(|e| Error::data(e.message().to_owned()))?;
     Ok((image, bytes))
 }
 

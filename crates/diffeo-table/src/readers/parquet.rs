@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::decode::{Decode, Decoded};
+use super::image_column::numbers_in;
 use super::parquet_checks::{check_footer, check_row_group};
 use crate::options::ReadOptions;
 use crate::source::Source;
@@ -45,7 +46,7 @@ impl ParquetReader {
             })?;
         }
         let schema = metadata.schema().clone();
-        let chunk_rows = options.rows_per_chunk(schema.fields().len());
+        let chunk_rows = options.rows_per_chunk(numbers_in(&schema));
         Ok(Self {
             file,
             size,

@@ -2,14 +2,22 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::binary_files;
+use arrow_array::{
+    ArrayRef, BinaryArray, FixedSizeListArray, Int64Array, RecordBatch, StringArray, StructArray,
+    UInt8Array,
+};
+use arrow_ipc::writer::FileWriter;
+use arrow_schema::{DataType, Field};
 use diffeo::ImageShape;
 use diffeo_table::{
     Format, ImageArrayWriter, Input, MemoryLimit, Output, ReadOptions, Reader, Writer, read_rows,
     read_table,
 };
 use image::{DynamicImage, GrayImage, LumaA, Rgb, RgbImage};
+use parquet::arrow::ArrowWriter;
 
 fn open(path: &Path) -> diffeo::Result<Reader> {
     Reader::open(&Input::Path(path.to_owned()), &ReadOptions::default())
@@ -338,4 +346,108 @@ fn what_is_no_clip_is_refused() {
     refused("films", "1 x 2 as in \"a.gif\", found 1 x 3");
     std::fs::create_dir(folder.join("empty")).unwrap();
     refused("empty", "expected a folder of GIF");
+}
+
+/// A Parquet and an Arrow file of these columns.
+fn files_of(folder: &Path, columns: Vec<(&str, ArrayRef)>) -> [std::path::PathBuf; 2] {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let paths = ["images.parquet", "images.arrow"].map(|name| folder.join(name));
+    let create = |path: &Path| std::fs::File::create(path).unwrap();
+    let mut parquet = ArrowWriter::try_new(create(&paths[0]), batch.schema(), None).unwrap();
+    parquet.write(&batch).unwrap();
+    parquet.close().unwrap();
+    let mut arrow = FileWriter::try_new(create(&paths[1]), &batch.schema()).unwrap();
+    arrow.write(&batch).unwrap();
+    arrow.finish().unwrap();
+    paths
+}
+
+/// Lists of so many of the values each.
+fn lists(values: ArrayRef, len: i32) -> ArrayRef {
+    let field = Arc::new(Field::new("item", values.data_type().clone(), true));
+    Arc::new(FixedSizeListArray::new(field, len, values, None))
+}
+
+#[test]
+fn a_column_of_lists_is_one_of_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..24).collect();
+    let expected: Vec<f64> = bytes.iter().map(|b| f64::from(*b)).collect();
+    let numbers: ArrayRef = Arc::new(UInt8Array::from(bytes.clone()));
+    let wide: ArrayRef = Arc::new(Int64Array::from_iter_values(0..24));
+    let label = |n: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(0..n)) };
+    let grey = |height, width| ImageShape::of_bytes(height, width, 1);
+    for (images, n, shape) in [
+        (lists(lists(numbers.clone(), 4), 3), 2, grey(3, 4)),
+        (lists(lists(wide.clone(), 4), 3), 2, grey(3, 4)),
+        (lists(numbers.clone(), 4), 6, grey(2, 2)),
+        (lists(lists(lists(numbers.clone(), 3), 2), 2), 2, ImageShape::of_bytes(2, 2, 3)),
+    ] {
+        for path in files_of(folder.path(), vec![("image", images.clone()), ("label", label(n))]) {
+            let reader = open(&path).unwrap();
+            assert_eq!(reader.image(), Some(shape));
+            let (found, labels) = read(&path);
+            assert_eq!(found, expected, "{shape}");
+            assert_eq!(labels, (0..n).map(|i| i.to_string()).collect::<Vec<_>>());
+        }
+    }
+    // Channels before lines.
+    let planes = lists(lists(lists(numbers.clone(), 2), 2), 3);
+    for path in files_of(folder.path(), vec![("label", label(2)), ("image", planes)]) {
+        let (found, _) = read(&path);
+        assert_eq!(open(&path).unwrap().image(), Some(ImageShape::of_bytes(2, 2, 3)));
+        assert_eq!(found[..6], [0.0, 4.0, 8.0, 1.0, 5.0, 9.0]);
+    }
+    // Five numbers are no image, and a list is no column of a table.
+    let five = lists(Arc::new(UInt8Array::from(vec![1; 10])), 5);
+    for path in files_of(folder.path(), vec![("list", five), ("a", label(2))]) {
+        assert_eq!(open(&path).unwrap().image(), None);
+    }
+}
+
+#[test]
+fn a_column_of_files_is_one_of_images_and_faults_say_the_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |side: u32, level: u8| {
+        let image = DynamicImage::from(RgbImage::from_pixel(side, side, Rgb([level, 2, 3])));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    let of = |files: &[Option<Vec<u8>>]| -> ArrayRef {
+        Arc::new(files.iter().map(Option::as_deref).collect::<BinaryArray>())
+    };
+    let good = of(&[Some(file(2, 7)), Some(file(2, 9))]);
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["a.png", "b.png"]));
+    let fields = vec![
+        (Arc::new(Field::new("bytes", DataType::Binary, true)), good.clone()),
+        (Arc::new(Field::new("path", DataType::Utf8, true)), names),
+    ];
+    let structure: ArrayRef = Arc::new(StructArray::from(fields));
+    for column in [good.clone(), structure] {
+        for path in files_of(folder.path(), vec![("image", column.clone())]) {
+            assert_eq!(open(&path).unwrap().image(), Some(ImageShape::of_bytes(2, 2, 3)));
+            let (found, _) = read(&path);
+            assert_eq!((found[0], found[12], found.len()), (7.0, 9.0, 24));
+        }
+    }
+    for (second, said) in [
+        (None, "the image is missing"),
+        (Some(file(3, 1)), "2 x 2 x 3 as in row 1, found 3 x 3 x 3"),
+        (Some(file(2, 1)[..40].to_vec()), "cannot be decoded"),
+    ] {
+        for path in
+            files_of(folder.path(), vec![("image", of(&[Some(file(2, 7)), second.clone()]))])
+        {
+            let text = fault(&path);
+            assert!(text.contains("\"image\", row 2") && text.contains(said), "{text}");
+        }
+    }
+    for path in files_of(folder.path(), vec![("a", good.clone()), ("b", good)]) {
+        assert!(open(&path).err().unwrap().to_string().contains("\"a\" and \"b\""));
+    }
+    let wide: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3, 400]));
+    for path in files_of(folder.path(), vec![("image", lists(lists(wide, 2), 2))]) {
+        assert!(fault(&path).contains("from 0 to 255"));
+    }
 }
