@@ -111,6 +111,7 @@ pub(crate) struct ImageColumn {
     column: Found,
     schema: SchemaRef,
     keep: Vec<usize>,
+    notes: Vec<String>,
     rows_per_chunk: usize,
     /// What was decoded and not given out yet, and from which row on.
     batch: Option<(RecordBatch, usize)>,
@@ -125,10 +126,10 @@ struct Found {
     image: ImageShape,
 }
 
-/// The same table; as images, if there is a column of them.
+/// The same table; as images, if there is a column of them. Lists of which the first is none are a column like any other, and noted.
 ///
 /// # Errors
-/// [`diffeo::ErrorKind::Data`] if there are several, or if the first image cannot be read.
+/// [`diffeo::ErrorKind::Data`] if there are several, or if the first file of a column of such cannot be read.
 pub(crate) fn wrap(mut inner: Box<dyn Decode>, options: &ReadOptions) -> Result<Box<dyn Decode>> {
     let schema = inner.schema();
     let kinds = schema.fields().iter().enumerate();
@@ -139,10 +140,25 @@ pub(crate) fn wrap(mut inner: Box<dyn Decode>, options: &ReadOptions) -> Result<
     }
     let Some(first) = inner.next_batch()? else { return Ok(inner) };
     let columns = first.batch.columns();
-    found.retain(|(i, kind)| *kind == Kind::Lists || is_of_files(&columns[*i], *kind));
     let name = |i: usize| schema.field(i).name().clone();
+    let column = |at: usize, kind: Kind| {
+        let column = Found { at, name: name(at), kind, image: ImageShape::of_bytes(1, 1, 1) };
+        let (image, _) = column.read(&columns[at], 0, 1)?;
+        Ok(Found { image, ..column })
+    };
+    let mut notes = Vec::new();
+    found.retain(|(i, kind)| match kind {
+        Kind::Lists => {
+            let fault = column(*i, *kind).err();
+            notes.extend(fault.iter().map(|fault: &Error| {
+                format!("lists that are no images are left out: {}", fault.message())
+            }));
+            fault.is_none()
+        }
+        _ => is_of_files(&columns[*i], *kind),
+    });
     let (at, kind) = match found[..] {
-        [] => return Ok(Box::new(Begun { inner, first: Some(first), keep: None })),
+        [] => return Ok(Box::new(Begun { inner, first: Some(first), keep: None, notes })),
         [only] => only,
         [(a, _), (b, _), ..] => {
             return Err(Error::data(format!(
@@ -152,8 +168,7 @@ pub(crate) fn wrap(mut inner: Box<dyn Decode>, options: &ReadOptions) -> Result<
             )));
         }
     };
-    let mut column = Found { at, name: name(at), kind, image: ImageShape::of_bytes(1, 1, 1) };
-    column.image = column.read(&columns[at], 0, 1)?.0;
+    let column = column(at, kind)?;
     let others = schema.fields().iter().enumerate().filter(|(i, _)| *i != at);
     let pixels = schema_of(&column.image, &[]);
     let fields = pixels.fields().iter().chain(others.map(|(_, field)| field)).cloned();
@@ -164,6 +179,7 @@ pub(crate) fn wrap(mut inner: Box<dyn Decode>, options: &ReadOptions) -> Result<
         rows_per_chunk: options.rows_per_chunk(column.image.numbers()),
         column,
         schema,
+        notes,
         batch: Some((first.batch, 0)),
         row: 0,
     }))
@@ -293,7 +309,9 @@ impl Decode for ImageColumn {
     }
 
     fn take_notes(&mut self) -> Vec<String> {
-        self.inner.take_notes()
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.extend(self.inner.take_notes());
+        notes
     }
 
     fn next_batch(&mut self) -> Result<Option<Decoded>> {
@@ -340,6 +358,7 @@ struct Begun {
     inner: Box<dyn Decode>,
     first: Option<Decoded>,
     keep: Option<Vec<usize>>,
+    notes: Vec<String>,
 }
 
 impl Decode for Begun {
@@ -361,7 +380,9 @@ impl Decode for Begun {
     }
 
     fn take_notes(&mut self) -> Vec<String> {
-        self.inner.take_notes()
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.extend(self.inner.take_notes());
+        notes
     }
 
     fn next_batch(&mut self) -> Result<Option<Decoded>> {

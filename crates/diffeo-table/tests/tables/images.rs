@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::binary_files;
+use arrow_array::builder::{Int64Builder, ListBuilder};
 use arrow_array::{
     ArrayRef, BinaryArray, FixedSizeListArray, Int64Array, RecordBatch, StringArray, StructArray,
     UInt8Array,
@@ -398,10 +399,25 @@ fn a_column_of_lists_is_one_of_images() {
         assert_eq!(open(&path).unwrap().image(), Some(ImageShape::of_bytes(2, 2, 3)));
         assert_eq!(found[..6], [0.0, 4.0, 8.0, 1.0, 5.0, 9.0]);
     }
-    // Five numbers are no image, and a list is no column of a table.
+    // Five numbers are no image, nor are lists of any lengths; the other columns can be read.
     let five = lists(Arc::new(UInt8Array::from(vec![1; 10])), 5);
-    for path in files_of(folder.path(), vec![("list", five), ("a", label(2))]) {
-        assert_eq!(open(&path).unwrap().image(), None);
+    let mut ragged = ListBuilder::new(ListBuilder::new(Int64Builder::new()));
+    for row in [[3, 2], [2, 2]] {
+        row.into_iter().for_each(|len| ragged.values().append_value((0..len).map(Some)));
+        ragged.append(true);
+    }
+    let ragged: ArrayRef = Arc::new(ragged.finish());
+    for (column, noted) in [(five, false), (ragged, true)] {
+        for path in files_of(folder.path(), vec![("list", column.clone()), ("a", label(2))]) {
+            let reader = open(&path).unwrap();
+            assert_eq!(reader.image(), None);
+            let notes = &reader.report().notes;
+            assert_eq!(notes.iter().any(|note| note.contains("one length")), noted, "{notes:?}");
+            let (input, a) = (Input::Path(path), ["a".to_owned()]);
+            let options = ReadOptions::default();
+            let table = read_table(&input, Some(&a), &options, MemoryLimit::unlimited()).unwrap();
+            assert_eq!(table.rows.values(), [0.0, 1.0]);
+        }
     }
 }
 
@@ -446,8 +462,17 @@ fn a_column_of_files_is_one_of_images_and_faults_say_the_row() {
     for path in files_of(folder.path(), vec![("a", good.clone()), ("b", good)]) {
         assert!(open(&path).err().unwrap().to_string().contains("\"a\" and \"b\""));
     }
-    let wide: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3, 400]));
-    for path in files_of(folder.path(), vec![("image", lists(lists(wide, 2), 2))]) {
-        assert!(fault(&path).contains("from 0 to 255"));
+    // Lists of which the first is none are left out, and later ones are faults.
+    for (numbers, is_one) in
+        [([1, 2, 3, 4, 5, 400, 7, 8], true), ([1, 400, 3, 4, 5, 6, 7, 8], false)]
+    {
+        let wide: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+        for path in files_of(folder.path(), vec![("image", lists(lists(wide.clone(), 2), 2))]) {
+            let reader = open(&path).unwrap();
+            assert_eq!(reader.image().is_some(), is_one);
+            let text = if is_one { fault(&path) } else { reader.report().notes.concat() };
+            let row = if is_one { "row 2" } else { "row 1" };
+            assert!(text.contains("from 0 to 255") && text.contains(row), "{text}");
+        }
     }
 }
