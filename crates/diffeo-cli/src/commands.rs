@@ -2,6 +2,7 @@
 
 mod check;
 mod control;
+mod deadline;
 mod evaluate;
 mod fit;
 mod images;

@@ -140,9 +140,12 @@ impl Plan {
         }
     }
 
-    pub(crate) fn schedule(&self) -> Schedule {
-        let (peak, warmup, total) = (self.learning_rate, self.warmup_steps, self.steps_total);
-        Schedule { peak, warmup, total }
+    /// The rate by step of a run that ends at a step, if that is sooner than planned: as if it had been planned so.
+    pub(crate) fn schedule(&self, end: Option<u64>) -> Schedule {
+        let total = end.map_or(self.steps_total, |end| end.min(self.steps_total));
+        let share = total as f64 / self.steps_total.max(1) as f64;
+        let warmup = (self.warmup_steps as f64 * share).round() as u64;
+        Schedule { peak: self.learning_rate, warmup, total }
     }
 }
 
@@ -224,6 +227,15 @@ mod tests {
         let p = plan(1000, &options);
         assert_eq!((p.batch, p.steps_per_epoch, p.steps_total), (64, 16, 40));
         assert_eq!(plan(1000, &FitOptions { steps: Some(7), ..options }).steps_total, 7);
+    }
+
+    #[test]
+    fn a_run_that_ends_sooner_has_the_rates_of_a_shorter_one() {
+        let long = plan(1000, &FitOptions { steps: Some(4000), ..FitOptions::default() });
+        let short = plan(1000, &FitOptions { steps: Some(100), ..FitOptions::default() });
+        assert_eq!(long.schedule(Some(100)), short.schedule(None));
+        assert_eq!(long.schedule(Some(5000)), long.schedule(None));
+        assert!((0..3).all(|step| long.schedule(Some(0)).rate(step) > 0.0));
     }
 
     #[test]

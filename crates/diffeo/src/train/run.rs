@@ -43,6 +43,7 @@ pub(crate) struct Run<T> {
     shards: Shards<T>,
     news: VecDeque<Event>,
     stop: Option<StopReason>,
+    end: Option<u64>,
 }
 
 /// What a run works on.
@@ -72,7 +73,7 @@ impl<T: Element> Run<T> {
         let batches = Batches::new(Streams::new(plan.seed), train.len(), plan.batch);
         let shards = Shards::new(threads, plan.shards, &layout)?;
         let state = State::new(initial, plan.average > 0.0);
-        let (news, stop) = (VecDeque::new(), None);
+        let (news, stop, end) = (VecDeque::new(), None, None);
         Ok(Self {
             plan,
             state,
@@ -85,6 +86,7 @@ impl<T: Element> Run<T> {
             shards,
             news,
             stop,
+            end,
         })
     }
 
@@ -115,6 +117,16 @@ impl<T: Element> Run<T> {
     /// Ends the run with the next [`Run::advance`].
     pub(crate) fn stop(&mut self, reason: StopReason) {
         self.stop = Some(reason);
+    }
+
+    /// Lets the rate fall as if the run had been planned to end at a step.
+    pub(crate) fn settle_by(&mut self, step: u64) {
+        self.end = Some(step);
+    }
+
+    /// The step that it ends at.
+    pub(crate) fn end(&self) -> u64 {
+        self.plan.schedule(self.end).total
     }
 
     /// Does the next thing and says what it was.
@@ -156,7 +168,7 @@ impl<T: Element> Run<T> {
     }
 
     fn learning_rate(&self) -> f64 {
-        self.plan.schedule().rate(self.state.counters.step) * self.state.counters.rate_scale
+        self.plan.schedule(self.end).rate(self.state.counters.step) * self.state.counters.rate_scale
     }
 
     /// One optimiser step.

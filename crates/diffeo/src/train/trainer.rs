@@ -208,6 +208,17 @@ impl Trainer {
         &self.identity.plan
     }
 
+    /// Lets the learning rate fall as if the fit had been planned to end at a step, where that is sooner than [`Plan::steps_total`]: for a caller who
+    /// will [`Trainer::stop`] it by the clock. A checkpoint does not hold it: a fit that goes on has the rates of its plan again, unless told anew.
+    pub fn settle_by(&mut self, step: u64) {
+        with_run!(&mut self.runs, run => run.settle_by(step));
+    }
+
+    /// The step at which the learning rate has fallen: that of the plan, or of [`Trainer::settle_by`].
+    pub fn end(&self) -> u64 {
+        with_run!(&self.runs, run => run.end())
+    }
+
     /// Steps taken so far.
     pub fn step(&self) -> u64 {
         with_run!(&self.runs, run => run.state.counters.step)

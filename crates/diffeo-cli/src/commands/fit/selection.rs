@@ -6,6 +6,7 @@ use diffeo::train::{Candidate, Event, FitOptions, StopReason, Trainer, TrainingD
 use diffeo::{Error, ErrorKind, Result, Schema};
 use serde_json::{Value, json};
 
+use crate::commands::deadline::Deadline;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::output::{Console, Report, number};
@@ -114,7 +115,7 @@ impl Trials<'_> {
         (i, count): (usize, usize),
         limit: Option<Duration>,
     ) -> Result<Trial> {
-        let started = Instant::now();
+        let mut deadline = Deadline::new(limit);
         let mut trainer = candidate.trial(self.schema, self.data.clone(), self.training)?;
         let mut progress = Progress::new(self.console);
         let reason = loop {
@@ -124,19 +125,19 @@ impl Trials<'_> {
                     "interrupted while models were tried; no file was written",
                 ));
             }
-            if limit.is_some_and(|limit| started.elapsed() >= limit) {
-                trainer.stop(StopReason::MaxTime);
-            }
+            deadline.stop_if_over(&mut trainer);
             // Warnings of the rows come again with the fit.
             match trainer.advance()? {
-                Event::Step { step, loss, .. } => progress.update(|| {
-                    let total = grouped(trainer.plan().steps_total);
-                    let step = grouped(step);
-                    format!(
-                        "trying {candidate} ({} of {count}): step {step}/{total}  loss {loss:.4}",
-                        i + 1
-                    )
-                }),
+                Event::Step { step, loss, .. } => {
+                    deadline.step(&mut trainer);
+                    let [step, total] = [step, trainer.end()].map(grouped);
+                    progress.update(|| {
+                        format!(
+                            "trying {candidate} ({} of {count}): step {step}/{total}  loss {loss:.4}",
+                            i + 1
+                        )
+                    });
+                }
                 Event::Finished { reason } => break reason,
                 _ => {}
             }
@@ -145,7 +146,7 @@ impl Trials<'_> {
             name: candidate.to_string(),
             valid_log_prob_mean: score(&trainer),
             steps: trainer.step(),
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: deadline.elapsed().as_secs_f64(),
             cut_short: reason == StopReason::MaxTime,
         })
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use diffeo::Result;
 use diffeo::train::{CHECKPOINT_EVERY, Event, StopReason, Trainer};
 
+use crate::commands::deadline::Deadline;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::options::fit::FitPlan;
@@ -16,14 +17,12 @@ use crate::signals;
 pub(super) struct Training<'a> {
     checkpoint: &'a Path,
     checkpoint_steps: Option<u64>,
-    max_time: Option<Duration>,
+    deadline: Deadline,
     progress: Progress,
     journal: Journal,
-    started: Instant,
     saved: Instant,
-    /// Rows and steps of this session.
+    /// Rows of this session.
     rows: u64,
-    steps: u64,
     /// Steps that were left out.
     skipped: u64,
     /// The last losses that were seen.
@@ -40,17 +39,14 @@ impl<'a> Training<'a> {
         progress: Progress,
         journal: Journal,
     ) -> Self {
-        let now = Instant::now();
         Self {
             checkpoint,
             checkpoint_steps: plan.checkpoint_every,
-            max_time: plan.max_time.map(|time| time.saturating_sub(tried)),
+            deadline: Deadline::new(plan.max_time.map(|time| time.saturating_sub(tried))),
             progress,
             journal,
-            started: now,
-            saved: now,
+            saved: Instant::now(),
             rows: 0,
-            steps: 0,
             skipped: 0,
             loss: f64::NAN,
             valid_loss: f64::NAN,
@@ -62,11 +58,11 @@ impl<'a> Training<'a> {
         loop {
             if signals::received().is_some() {
                 trainer.stop(StopReason::Interrupted);
-            } else if self.max_time.is_some_and(|limit| self.started.elapsed() >= limit) {
-                trainer.stop(StopReason::MaxTime);
+            } else {
+                self.deadline.stop_if_over(trainer);
             }
             let event = trainer.advance()?;
-            if let Some(warning) = self.journal.write(&event, self.started.elapsed()) {
+            if let Some(warning) = self.journal.write(&event, self.deadline.elapsed()) {
                 self.progress.warn(warning);
             }
             match event {
@@ -101,7 +97,7 @@ impl<'a> Training<'a> {
 
     fn step(
         &mut self,
-        trainer: &Trainer,
+        trainer: &mut Trainer,
         step: u64,
         loss: f64,
         learning_rate: f64,
@@ -109,28 +105,23 @@ impl<'a> Training<'a> {
     ) -> Result<()> {
         self.loss = loss;
         self.rows += rows as u64;
-        self.steps += 1;
+        self.deadline.step(trainer);
         crate::exit::panic_if_asked("fit");
         let due = self.checkpoint_steps.is_some_and(|every| step.is_multiple_of(every));
         if due || self.saved.elapsed() >= CHECKPOINT_EVERY {
             trainer.save_checkpoint(self.checkpoint)?;
             self.saved = Instant::now();
         }
-        let total = trainer.plan().steps_total;
-        let (elapsed, limit) = (self.started.elapsed(), self.max_time);
-        let (loss, valid, n, steps) = (self.loss, self.valid_loss, self.rows, self.steps);
+        let (loss, valid, rows) = (self.loss, self.valid_loss, self.rows);
+        let deadline = &self.deadline;
         self.progress.update(|| {
-            let pace = elapsed.as_secs_f64() / steps as f64;
-            let by_steps = pace * total.saturating_sub(step) as f64;
-            let by_time =
-                limit.map_or(f64::INFINITY, |limit| limit.saturating_sub(elapsed).as_secs_f64());
             let valid = if valid.is_nan() { String::new() } else { format!("  valid {valid:.4}") };
             format!(
                 "step {}/{}  loss {loss:.4}{valid}  rate {learning_rate:.1e}  {}  left {}",
                 grouped(step),
-                grouped(total),
-                rate(n, elapsed),
-                Rough(by_steps.min(by_time))
+                grouped(trainer.end()),
+                rate(rows, deadline.elapsed()),
+                Rough(deadline.left(trainer))
             )
         });
         Ok(())

@@ -1,9 +1,9 @@
 //! The ratio of two tables, learned by flows.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use diffeo::inference::{DensityRatio, Populations, Transported, Weights};
-use diffeo::train::{Event, StopReason, Trainer};
+use diffeo::train::{Event, Trainer};
 use diffeo::{Column, Error, ErrorKind, Result, Rows, quoted};
 use diffeo_table::{
     InferOptions, Input, Reader, Wanted, Wish, infer_schema_with, read_rows, read_together,
@@ -12,6 +12,7 @@ use diffeo_table::{
 use super::averages::Average;
 use super::{Ratios, log_weights};
 use crate::columns::list_item;
+use crate::commands::deadline::Deadline;
 use crate::duration::Rough;
 use crate::options::reweight::ReweightPlan;
 use crate::output::Console;
@@ -185,7 +186,7 @@ fn fit(plan: &ReweightPlan, populations: &Populations, console: &Console) -> Res
     ));
     let (started, mut progress) = (Instant::now(), Progress::new(console));
     let mut fold_of_limit = None;
-    let mut limit = None;
+    let mut deadline = Deadline::new(None);
     DensityRatio::fit(populations, &plan.ratio, |fold, trainer: &mut Trainer, event: &Event| {
         if signals::received().is_some() {
             let text = match plan.out {
@@ -202,16 +203,15 @@ fn fit(plan: &ReweightPlan, populations: &Populations, console: &Console) -> Res
             // What earlier flows left is shared evenly.
             let left = plan.max_time.map(|time| time.saturating_sub(started.elapsed()));
             let flows = u32::try_from(populations.folds() - fold).unwrap_or(1);
-            limit = left.map(|left| started.elapsed() + left / flows);
+            deadline = Deadline::new(left.map(|left| left / flows));
             fold_of_limit = Some(fold);
         }
         match event {
             Event::Step { step, loss, .. } => {
-                if limit.is_some_and(|limit: Duration| started.elapsed() >= limit) {
-                    trainer.stop(StopReason::MaxTime);
-                }
+                deadline.step(trainer);
+                deadline.stop_if_over(trainer);
                 progress.update(|| {
-                    let total = grouped(trainer.plan().steps_total);
+                    let total = grouped(trainer.end());
                     let (flow, flows) = (fold + 1, populations.folds());
                     let spent = Rough(started.elapsed().as_secs_f64());
                     format!(

@@ -1,0 +1,61 @@
+//! The time that training may take.
+
+use std::time::{Duration, Instant};
+
+use diffeo::train::{StopReason, Trainer};
+
+/// Parts of the time after each of which it is estimated how many steps fit into it.
+const ESTIMATES: u32 = 100;
+
+/// When a fit is to end, if it has to: until then its learning rate falls as if as many steps had been planned as the time is for.
+pub(super) struct Deadline {
+    limit: Option<Duration>,
+    started: Instant,
+    steps: u64,
+    estimate_at: Duration,
+}
+
+impl Deadline {
+    /// So long from now on.
+    pub(super) fn new(limit: Option<Duration>) -> Self {
+        let estimate_at = limit.unwrap_or_default() / ESTIMATES;
+        Self { limit, started: Instant::now(), steps: 0, estimate_at }
+    }
+
+    /// Time gone by.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Ends a fit whose time is over.
+    pub(super) fn stop_if_over(&self, trainer: &mut Trainer) {
+        if self.limit.is_some_and(|limit| self.elapsed() >= limit) {
+            trainer.stop(StopReason::MaxTime);
+        }
+    }
+
+    /// Counts a step, and lets the rate fall by the end of the time if the plan needs more of it: at the pace so far, validations included.
+    pub(super) fn step(&mut self, trainer: &mut Trainer) {
+        self.steps += 1;
+        let (Some(limit), elapsed) = (self.limit, self.elapsed()) else { return };
+        if elapsed >= self.estimate_at {
+            self.estimate_at = elapsed + limit / ESTIMATES;
+            let left = limit.saturating_sub(elapsed).as_secs_f64() / self.pace();
+            trainer.settle_by(trainer.step() + left as u64);
+        }
+    }
+
+    /// Seconds a step.
+    fn pace(&self) -> f64 {
+        self.elapsed().as_secs_f64() / self.steps as f64
+    }
+
+    /// Seconds that a fit will take yet.
+    pub(super) fn left(&self, trainer: &Trainer) -> f64 {
+        let by_steps = self.pace() * trainer.end().saturating_sub(trainer.step()) as f64;
+        let by_time = self
+            .limit
+            .map_or(f64::INFINITY, |limit| limit.saturating_sub(self.elapsed()).as_secs_f64());
+        by_steps.min(by_time)
+    }
+}
