@@ -1,7 +1,6 @@
 //! Networks that read images: what comes out for a pixel follows from the pixels around it.
 
 mod composed;
-mod filter;
 mod lanes;
 #[cfg(test)]
 mod tests;
@@ -12,6 +11,7 @@ use burn::tensor::Tensor;
 
 use crate::tiled_network::attention::Attention;
 use crate::tiled_network::blocks::{Attended, Normed, SelfAttention};
+use crate::tiled_network::filter::{Filter, FilterScratch, Grid, window};
 use crate::tiled_network::lanes::{
     add, add_sums, gelu, gelu_with_slopes, read, read_back, scale_by, spread,
 };
@@ -21,8 +21,10 @@ use crate::tiled_network::{
 };
 use crate::tiles::TILE_ROWS;
 use crate::{Aligned, Real};
-use filter::{Filter, FilterScratch, Grid, PLACES};
 use lanes::{add_gated, add_gated_back};
+
+/// Pixels of a window.
+const PLACES: usize = 9;
 
 /// What a network reads and gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +170,7 @@ impl Convolutional {
         let weight = parts.add("entry.weight", [PLACES * inputs, width], bound(PLACES * inputs));
         let bias = parts.add("entry.bias", [1, width], bound(PLACES * inputs));
         let own = (context == 0).then(|| bias.clone());
-        let entry = Filter::new(grid, [inputs, width], weight, own, &mut layers);
+        let entry = Filter::new((grid, window()), [inputs, width], weight, own, &mut layers);
         let position = parts.add("position", [grid.pixels(), width], 0.1);
         let context = (context > 0).then(|| {
             let weight = parts.add("context", [context, width], bound(context));
@@ -302,7 +304,7 @@ impl Block {
             [weight, parts.add(format!("block.{i}.{name}.bias"), [1, outputs], bound)]
         };
         let [weight, bias] = add("filter", [PLACES * width, width], 1.0);
-        let filter = Filter::new(grid, [width, width], weight, Some(bias), layers);
+        let filter = Filter::new((grid, window()), [width, width], weight, Some(bias), layers);
         let mut layer = |name: &str, shape: [usize; 2], share: f64| {
             let [weight, bias] = add(name, shape, share);
             Layer::new(shape, weight, bias, layers)
@@ -385,7 +387,7 @@ impl Block {
         let normed = &nodes.normed.values[..size];
         self.filter.backward_of_weights(normed, by_hidden, filter, to);
         let by_normed = &mut wide.sized(size)[..];
-        self.filter.backward_of_input(weights, by_hidden, by_normed);
+        self.filter.backward_of_input(weights, by_hidden, None, by_normed);
         nodes.normed.back(width, by_normed, by_stream);
     }
 }
@@ -473,7 +475,7 @@ impl TiledNetwork for Convolutional {
         }
         let columns = &entered[0][..tile.x.len()];
         self.entry.backward_of_weights(columns, by_stream, filter, to.weights);
-        self.entry.backward_of_input(weights, by_stream, to.x);
+        self.entry.backward_of_input(weights, by_stream, None, to.x);
         read_back(tile.x, to.x);
         add_sums(by_stream, &mut to.weights[self.position.clone()]);
         if let Some(layer) = &self.context {

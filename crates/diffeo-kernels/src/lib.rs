@@ -42,6 +42,7 @@ mod tiled_network;
 mod tiles;
 mod transpose;
 pub mod vecmath;
+mod wavenet;
 
 pub use activation::{Activation, activate, activate_backward};
 pub use affine::Affine;
@@ -81,4 +82,6 @@ pub use tiled_network::{
 pub use tiles::{
     TILE_ROWS, add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
 };
+pub use wavenet::{Frames, Order, SAMPLE_MAX, WaveNet, WaveNetShape, WaveNetStream, WaveNetWork};
+
 pub mod ops;

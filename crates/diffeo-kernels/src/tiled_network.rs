@@ -8,6 +8,7 @@
 pub(crate) mod attention;
 pub(crate) mod blocks;
 pub(crate) mod composed;
+pub(crate) mod filter;
 pub(crate) mod lanes;
 pub(crate) mod products;
 #[cfg(test)]
@@ -86,7 +87,7 @@ pub struct NetworkGradients<'a, T> {
     pub x: &'a mut [T],
     /// By the context, written, `[c, TILE_ROWS]`; empty without.
     pub context: &'a mut [T],
-    /// By the flat weights, added to.
+    /// By the flat weights, added to; empty where it is not wanted and [`TiledNetwork::FREEZES`].
     pub weights: &'a mut [T],
 }
 
@@ -120,6 +121,9 @@ pub trait TiledNetwork: Debug + Send + Sync + 'static {
 
     /// Whether [`Self::repeat`] goes by what [`Self::forward`] has left in a memory, of which a forward pass has no need if there is to be no other.
     const REMEMBERS: bool = false;
+
+    /// Whether [`Self::backward`] leaves the gradient by the weights out where there is no room for it, which saves a third of the work where weights are given.
+    const FREEZES: bool = false;
 
     /// Lengths of the arrays by which what was read is remembered, for one tile; none where nothing goes on from there.
     fn memory(&self) -> Vec<usize> {

@@ -2,22 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::filter::PLACES;
 use super::{ConvolutionShape, Convolutional, GivenImage};
 use crate::TiledNetwork;
-use crate::tiled_network::composed::{Named, attend, gelu, normalise, read};
-
-/// The windows around all pixels of `[n, height, width, c]`, zero beyond the border, `[n height width, 9 c]`.
-fn windows(x: Tensor<4>) -> Tensor<2> {
-    let [n, height, width, c] = x.dims();
-    let options = (&x.device(), x.dtype());
-    let line = Tensor::<4>::zeros([n, 1, width, c], options);
-    let x = Tensor::cat(vec![line.clone(), x, line], 1);
-    let pixel = Tensor::<4>::zeros([n, height + 2, 1, c], options);
-    let x = Tensor::cat(vec![pixel.clone(), x, pixel], 2);
-    let part = |place: usize| x.clone().narrow(1, place / 3, height).narrow(2, place % 3, width);
-    Tensor::cat((0..PLACES).map(part).collect(), 3).reshape([n * height * width, PLACES * c])
-}
+use crate::tiled_network::composed::{Named, attend, gelu, normalise, read, tapped};
+use crate::tiled_network::filter::window;
 
 /// What each pixel sees of contexts, `[n, pixels, seen]`.
 fn seen(shape: &ConvolutionShape, context: Tensor<2>) -> Tensor<3> {
@@ -44,7 +32,7 @@ pub(super) fn convolutional(
     let (n, pixels) = (x.dims()[0], shape.height * shape.width);
     let image = |h: Tensor<2>| {
         let c = h.dims()[1] * h.dims()[0] / (n * pixels);
-        windows(h.reshape([n, shape.height, shape.width, c]))
+        tapped(h.reshape([n, shape.height, shape.width, c]), &window())
     };
     let x = read(x).reshape([n * pixels, shape.inputs]);
     let start = named.linear("entry", image(x)).reshape([n, pixels, width]);

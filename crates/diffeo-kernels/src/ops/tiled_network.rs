@@ -1,9 +1,11 @@
 //! A network that runs on tiles as one operation.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
+use rayon::prelude::*;
 
 use super::continuous::{rows_of, tile_of};
 use super::extension::{DenseOp, apply2, apply3};
@@ -64,43 +66,23 @@ impl<N: TiledNetwork> NetworkOp<N> {
     }
 }
 
-impl<N: TiledNetwork> DenseOp for NetworkOp<N> {
-    fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        let (n, width) = (extents(&inputs[0])[0], self.0.widths().outputs);
-        let flat = elements::<T>(&inputs[1]);
-        let packed = packed(&**self.0, flat);
-        let weights = NetworkWeights { flat, packed: &packed };
-        let mut out = vec![T::ZERO; n * width];
-        self.0.with(|Buffers { work, memory, out: made }| {
-            for tile in 0..tile_count(n) {
-                let [x, context] = self.tile::<T>(inputs, tile);
-                let rows = RowTile { x: &x, context: &context };
-                let memory = if N::REMEMBERS { &mut [][..] } else { &mut **memory };
-                self.0.forward(weights, rows, memory, work, made);
-                rows_of(made, &mut out, (width, 0), tile);
-            }
-        });
-        tensor(out, [n, width])
-    }
-
-    fn run_backward<T: Scalar>(
+impl<N: TiledNetwork> NetworkOp<N> {
+    /// The gradients of some tiles.
+    fn gradients<T: Scalar>(
         &self,
         inputs: &[FlexTensor],
-        _output: &FlexTensor,
-        grad: &FlexTensor,
-        _needed: &[bool],
-    ) -> Vec<Option<FlexTensor>> {
-        let n = extents(&inputs[0])[0];
+        weights: NetworkWeights<'_, T>,
+        (grad, is_frozen): (&[T], bool),
+        tiles: Range<usize>,
+    ) -> Gradients<T> {
         let NetworkWidths { inputs: d, context: c, outputs: width } = self.0.widths();
-        let (flat, grad) = (elements::<T>(&inputs[1]), elements::<T>(grad));
-        let packed = packed(&**self.0, flat);
-        let weights = NetworkWeights { flat, packed: &packed };
-        let mut by_weights = vec![T::ZERO; flat.len()];
+        let n = extents(&inputs[0])[0].min(tiles.end * TILE_ROWS) - tiles.start * TILE_ROWS;
+        let mut by_weights = vec![T::ZERO; if is_frozen { 0 } else { weights.flat.len() }];
         let (mut by_x, mut by_context) = (vec![T::ZERO; n * d], vec![T::ZERO; n * c]);
         let mut to_x = Aligned::zeros(d * TILE_ROWS);
         let mut to_context = Aligned::zeros(c * TILE_ROWS);
         self.0.with(|Buffers { work, memory, out: made }| {
-            for tile in 0..tile_count(n) {
+            for tile in tiles.clone() {
                 let [x, context] = self.tile::<T>(inputs, tile);
                 let rows = RowTile { x: &x, context: &context };
                 if N::REMEMBERS {
@@ -114,16 +96,74 @@ impl<N: TiledNetwork> DenseOp for NetworkOp<N> {
                     weights: &mut by_weights,
                 };
                 self.0.backward(weights, rows, memory, work, &mut by_out, to);
-                rows_of(&to_x, &mut by_x, (d, 0), tile);
+                rows_of(&to_x, &mut by_x, (d, 0), tile - tiles.start);
                 if c > 0 {
-                    rows_of(&to_context, &mut by_context, (c, 0), tile);
+                    rows_of(&to_context, &mut by_context, (c, 0), tile - tiles.start);
                 }
             }
         });
-        let mut gradients = vec![Some(tensor(by_x, [n, d]))];
-        gradients.push(Some(tensor(by_weights, extents(&inputs[1]))));
+        Gradients { x: by_x, weights: by_weights, context: by_context }
+    }
+}
+
+/// The gradients of a stretch of rows.
+struct Gradients<T> {
+    x: Vec<T>,
+    weights: Vec<T>,
+    context: Vec<T>,
+}
+
+/// Most parts that tiles are cut into, each run by one thread: a function of the rows alone, so that the sum has the same bits on any number of threads.
+const PARTS_MAX: usize = 16;
+
+impl<N: TiledNetwork> DenseOp for NetworkOp<N> {
+    fn run<T: Scalar>(&self, inputs: &[FlexTensor]) -> FlexTensor {
+        let (n, width) = (extents(&inputs[0])[0], self.0.widths().outputs);
+        let flat = elements::<T>(&inputs[1]);
+        let packed = packed(&**self.0, flat);
+        let weights = NetworkWeights { flat, packed: &packed };
+        let mut out = vec![T::ZERO; n * width];
+        out.par_chunks_mut(TILE_ROWS * width).enumerate().for_each(|(tile, out)| {
+            self.0.with(|Buffers { work, memory, out: made }| {
+                let [x, context] = self.tile::<T>(inputs, tile);
+                let rows = RowTile { x: &x, context: &context };
+                let memory = if N::REMEMBERS { &mut [][..] } else { &mut **memory };
+                self.0.forward(weights, rows, memory, work, made);
+                rows_of(made, out, (width, 0), 0);
+            });
+        });
+        tensor(out, [n, width])
+    }
+
+    fn run_backward<T: Scalar>(
+        &self,
+        inputs: &[FlexTensor],
+        _output: &FlexTensor,
+        grad: &FlexTensor,
+        needed: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let n = extents(&inputs[0])[0];
+        let NetworkWidths { inputs: d, context: c, .. } = self.0.widths();
+        let (flat, grad) = (elements::<T>(&inputs[1]), elements::<T>(grad));
+        let packed = packed(&**self.0, flat);
+        let weights = NetworkWeights { flat, packed: &packed };
+        let (tiles, is_frozen) = (tile_count(n), N::FREEZES && !needed[1]);
+        let of_part = tiles.div_ceil(PARTS_MAX);
+        let parts = (0..tiles.div_ceil(of_part)).into_par_iter().map(|part| {
+            let tiles = part * of_part..tiles.min((part + 1) * of_part);
+            self.gradients(inputs, weights, (grad, is_frozen), tiles)
+        });
+        let mut parts = parts.collect::<Vec<Gradients<T>>>().into_iter();
+        let mut all = parts.next().expect("there are rows");
+        for part in parts {
+            all.x.extend(part.x);
+            all.context.extend(part.context);
+            all.weights.iter_mut().zip(part.weights).for_each(|(to, v)| *to += v);
+        }
+        let mut gradients = vec![Some(tensor(all.x, [n, d]))];
+        gradients.push((!is_frozen).then(|| tensor(all.weights, extents(&inputs[1]))));
         if inputs.len() > 2 {
-            gradients.push(Some(tensor(by_context, [n, c])));
+            gradients.push(Some(tensor(all.context, [n, c])));
         }
         gradients
     }

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use super::filter::Tap;
 use super::lanes::{GELU, VARIANCE_MIN};
 use super::{READ_REACH, READ_SCALE, TiledNetwork};
 
@@ -66,4 +67,30 @@ pub(crate) fn attend(all: Tensor<3>, heads: usize, causal: bool) -> Tensor<2> {
     }
     let shares = burn::tensor::activation::softmax(scores, 3);
     shares.matmul(part(2)).swap_dims(1, 2).reshape([n * levels, width])
+}
+
+/// What the taps of all pixels of `[n, height, width, c]` look at, zero beyond the border, `[n height width, taps c]`.
+pub(crate) fn tapped(x: Tensor<4>, taps: &[Tap]) -> Tensor<2> {
+    let [n, height, width, c] = x.dims();
+    let reach = |axis: usize, side: isize| {
+        let farthest = taps.iter().map(|tap| side * tap[axis]).max().unwrap_or(0);
+        usize::try_from(farthest).unwrap_or(0)
+    };
+    let border = |shape: [usize; 4]| Tensor::<4>::zeros(shape, (&x.device(), x.dtype()));
+    let [above, below] = [-1, 1].map(|side| border([n, reach(0, side), width, c]));
+    let tall = joined(vec![above.clone(), x.clone(), below.clone()], 1);
+    let lines = tall.dims()[1];
+    let [before, behind] = [-1, 1].map(|side| border([n, lines, reach(1, side), c]));
+    let wide = joined(vec![before.clone(), tall, behind], 2);
+    let [top, left] = [above.dims()[1], before.dims()[2]];
+    let part = |tap: &Tap| {
+        let [line, at] = [top.strict_add_signed(tap[0]), left.strict_add_signed(tap[1])];
+        wide.clone().narrow(1, line, height).narrow(2, at, width)
+    };
+    Tensor::cat(taps.iter().map(part).collect(), 3).reshape([n * height * width, taps.len() * c])
+}
+
+/// Those that have elements, side by side.
+fn joined(parts: Vec<Tensor<4>>, axis: usize) -> Tensor<4> {
+    Tensor::cat(parts.into_iter().filter(|part| part.dims()[axis] > 0).collect(), axis)
 }

@@ -1,4 +1,4 @@
-//! Filters of three by three pixels.
+//! Filters over the places of an image, or of a sequence, which is an image of one line.
 
 use std::ops::Range;
 
@@ -10,61 +10,65 @@ use crate::tiles::TILE_ROWS;
 use crate::transpose::transpose;
 use crate::{Aligned, Real, Staircase, pack_weight};
 
-/// Places of a window: a pixel and its neighbours, line by line.
-pub(super) const PLACES: usize = 9;
 /// A tile of rows of a strip of outputs.
 const SQUARE: usize = TILE_ROWS * TILE_ROWS;
+/// Pixels whose gradients are turned into rows together: they lie in the second cache then.
+const BLOCK: usize = 64;
 
 /// Lines of an image, and pixels of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Grid {
-    pub(super) height: usize,
-    pub(super) width: usize,
+pub(crate) struct Grid {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+/// Where a filter looks: so many lines down and pixels to the right of the pixel that it is for.
+pub(crate) type Tap = [isize; 2];
+
+/// The window of three by three pixels around a pixel, line by line.
+pub(crate) fn window() -> Vec<Tap> {
+    (-1..=1).flat_map(|line| (-1..=1).map(move |pixel| [line, pixel])).collect()
 }
 
 impl Grid {
-    pub(super) fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// The lines and the pixels of each that a window around a pixel holds.
-    fn window(&self, pixel: usize) -> [Range<usize>; 2] {
-        let around = |at: usize, end: usize| at.saturating_sub(1)..end.min(at + 2);
-        [around(pixel / self.width, self.height), around(pixel % self.width, self.width)]
+    /// The pixel that a tap of another one looks at, if there is one.
+    fn seen(&self, pixel: usize, [down, right]: Tap) -> Option<usize> {
+        let line = (pixel / self.width).checked_add_signed(down).filter(|&v| v < self.height)?;
+        let at = (pixel % self.width).checked_add_signed(right).filter(|&v| v < self.width)?;
+        Some(line * self.width + at)
     }
 
-    /// A run of terms for each line of the window around a pixel: neighbours in a line are neighbours in memory.
-    fn runs(&self, pixel: usize, inputs: usize) -> ([Run; 3], usize) {
-        let ([lines, across], mut runs) = (self.window(pixel), [Run::default(); 3]);
-        let (line, at) = (pixel / self.width, pixel % self.width);
-        for (run, other) in runs.iter_mut().zip(lines.clone()) {
-            let place = (other + 1 - line) * 3 + across.start + 1 - at;
-            *run = Run {
-                scalars: place * inputs * UNITS_MAX,
-                vectors: (other * self.width + across.start) * inputs * TILE_ROWS,
-                terms: across.len() * inputs,
-            };
+    /// The terms of a pixel: taps that follow each other and look at pixels that do are one run.
+    fn runs(&self, taps: &[Tap], pixel: usize, inputs: usize, to: &mut Vec<Run>) {
+        to.clear();
+        let mut last = None;
+        for (place, tap) in taps.iter().enumerate() {
+            let Some(other) = self.seen(pixel, *tap) else { continue };
+            match to.last_mut() {
+                Some(run) if last == Some((place, other)) => run.terms += inputs,
+                _ => to.push(Run {
+                    scalars: place * inputs * UNITS_MAX,
+                    vectors: other * inputs * TILE_ROWS,
+                    terms: inputs,
+                }),
+            }
+            last = Some((place + 1, other + 1));
         }
-        (runs, lines.len())
-    }
-
-    /// Pixels that have a neighbour at a place of the window, with that neighbour.
-    fn pairs(&self, place: usize) -> impl Iterator<Item = [usize; 2]> {
-        let Self { height, width } = *self;
-        let moved =
-            |at: usize, by: usize, end: usize| (at + by).checked_sub(1).filter(|&v| v < end);
-        (0..self.pixels()).filter_map(move |pixel| {
-            let line = moved(pixel / width, place / 3, height)?;
-            Some([pixel, line * width + moved(pixel % width, place % 3, width)?])
-        })
     }
 }
 
-/// `out[p] = b + sum over the places q of the window around p that lie inside: x[q] W_q`.
+/// `out[p] = b + sum over the taps k that look at a pixel q of the image: x[q] W_k`.
 #[derive(Clone, Debug)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     grid: Grid,
-    /// Of the matrices of all places one below the other, `[9 inputs, outputs]`, as they lie among the flat weights.
+    taps: Vec<Tap>,
+    /// From where gradients come: the other way, in reverse order.
+    back_taps: Vec<Tap>,
+    /// Of the matrices of all taps one below the other, `[taps inputs, outputs]`, as they lie among the flat weights.
     there: Staircase,
     /// Of the same matrices transposed and in reverse order, by which gradients go back: that of a filter is a filter.
     back: Staircase,
@@ -76,25 +80,26 @@ pub(super) struct Filter {
 
 /// Arrays that the gradient by a filter needs.
 #[derive(Debug, Default)]
-pub(super) struct FilterScratch<T> {
-    /// The gradient by a strip of outputs, row-major, pixel after pixel.
+pub(crate) struct FilterScratch<T> {
+    /// The gradient by a strip of outputs, row-major, pixel after pixel of a block.
     columns: Aligned<T>,
     runs: Vec<Run>,
 }
 
 impl Filter {
     /// A filter from so many numbers of a pixel to so many; `layers` counts the packed arrays of the network.
-    pub(super) fn new(
-        grid: Grid,
+    pub(crate) fn new(
+        (grid, taps): (Grid, Vec<Tap>),
         [inputs, outputs]: [usize; 2],
         weight: Range<usize>,
         bias: Option<Range<usize>>,
         layers: &mut usize,
     ) -> Self {
         *layers += 2;
-        let there = Staircase::dense(PLACES * inputs, outputs);
-        let back = Staircase::dense(PLACES * outputs, inputs);
-        Self { grid, there, back, weight, bias, packed: *layers - 2 }
+        let there = Staircase::dense(taps.len() * inputs, outputs);
+        let back = Staircase::dense(taps.len() * outputs, inputs);
+        let back_taps = taps.iter().rev().map(|tap| tap.map(|by| -by)).collect();
+        Self { grid, taps, back_taps, there, back, weight, bias, packed: *layers - 2 }
     }
 
     fn shape(&self) -> [usize; 2] {
@@ -102,7 +107,7 @@ impl Filter {
     }
 
     /// Writes the matrices in the orders in which products read them.
-    pub(super) fn pack<T: Real>(&self, flat: &[T], packed: &mut [Aligned<T>]) {
+    pub(crate) fn pack<T: Real>(&self, flat: &[T], packed: &mut [Aligned<T>]) {
         let (weight, [inputs, outputs]) = (&flat[self.weight.clone()], self.shape());
         pack_weight(weight, &self.there, &mut packed[self.packed]);
         let mut turned = vec![T::ZERO; weight.len()];
@@ -116,7 +121,7 @@ impl Filter {
     }
 
     /// All pixels, `[pixels, inputs, TILE_ROWS]` to `[pixels, outputs, TILE_ROWS]`; what is added to these may be given.
-    pub(super) fn forward<T: Real>(
+    pub(crate) fn forward<T: Real>(
         &self,
         weights: NetworkWeights<'_, T>,
         x: &[T],
@@ -124,11 +129,11 @@ impl Filter {
         out: &mut [T],
     ) {
         let (bias, packed) = self.of(weights);
-        convolve((self.grid, &self.there), packed, x, (bias, addend), (out, |_, _: &mut [T]| {}));
+        convolve(self.there(), packed, x, (bias, addend), (out, |_, _: &mut [T]| {}));
     }
 
     /// The pixels one after another in the same place, `[outputs, TILE_ROWS]`, each to be used before the next.
-    pub(super) fn each<T: Real>(
+    pub(crate) fn each<T: Real>(
         &self,
         weights: NetworkWeights<'_, T>,
         x: &[T],
@@ -136,7 +141,18 @@ impl Filter {
         and_then: impl FnMut(usize, &mut [T]),
     ) {
         let (bias, packed) = self.of(weights);
-        convolve((self.grid, &self.there), packed, x, (bias, None), (pixel, and_then));
+        convolve(self.there(), packed, x, (bias, None), (pixel, and_then));
+    }
+
+    /// One pixel, of what its taps look at one after another, `[taps, inputs, TILE_ROWS]`.
+    pub(crate) fn one<T: Real>(&self, weights: NetworkWeights<'_, T>, seen: &[T], out: &mut [T]) {
+        let (bias, packed) = self.of(weights);
+        let run = Run { scalars: 0, vectors: 0, terms: self.there.inputs() };
+        product(&self.there, packed, (seen, &[run]), (bias, None), out);
+    }
+
+    fn there(&self) -> (Grid, &[Tap], &Staircase) {
+        (self.grid, &self.taps, &self.there)
     }
 
     /// The bias and the packed matrices.
@@ -145,85 +161,107 @@ impl Filter {
         (bias, &weights.packed[self.packed])
     }
 
-    /// Writes the gradient by the input.
-    pub(super) fn backward_of_input<T: Real>(
+    /// Writes the gradient by the input; what is added to it may be given.
+    pub(crate) fn backward_of_input<T: Real>(
         &self,
         weights: NetworkWeights<'_, T>,
         grad: &[T],
+        addend: Option<&[T]>,
         by_x: &mut [T],
     ) {
         let packed = &weights.packed[self.packed + 1];
         let to = (by_x, |_, _: &mut [T]| {});
-        convolve((self.grid, &self.back), packed, grad, (None, None), to);
+        convolve((self.grid, &self.back_taps, &self.back), packed, grad, (None, addend), to);
     }
 
-    /// Adds the gradient by matrices and bias to that by the flat weights.
-    pub(super) fn backward_of_weights<T: Real>(
+    /// Adds the gradient by matrices and bias to that by the flat weights, if that is wanted.
+    pub(crate) fn backward_of_weights<T: Real>(
         &self,
         x: &[T],
         grad: &[T],
         FilterScratch { columns, runs }: &mut FilterScratch<T>,
         to: &mut [T],
     ) {
+        if to.is_empty() {
+            return;
+        }
         let [inputs, outputs] = self.shape();
         let of_pixel = outputs * TILE_ROWS;
         if let Some(bias) = &self.bias {
             grad.chunks_exact(of_pixel).for_each(|grad| add_sums(grad, &mut to[bias.clone()]));
         }
-        let columns = columns.sized(self.grid.pixels() * SQUARE);
+        let columns = columns.sized(BLOCK * SQUARE);
         let weight = &mut to[self.weight.clone()];
-        for first in (0..outputs).step_by(TILE_ROWS) {
-            let strip = first..outputs.min(first + TILE_ROWS);
-            let pixels = grad.chunks_exact(of_pixel).zip(columns.chunks_exact_mut(SQUARE));
-            for (grad, columns) in pixels {
-                transpose(&grad[strip.start * TILE_ROWS..strip.end * TILE_ROWS], columns);
-            }
-            for place in 0..PLACES {
-                runs.clear();
-                runs.extend(self.grid.pairs(place).map(|[pixel, other]| Run {
-                    scalars: other * inputs * TILE_ROWS,
-                    vectors: pixel * SQUARE,
-                    terms: TILE_ROWS,
-                }));
-                let weight = &mut weight[place * inputs * outputs..][..inputs * outputs];
-                strip_of_place((x, columns, runs), [inputs, outputs], strip.clone(), weight);
+        for (block, grad) in grad.chunks(BLOCK * of_pixel).enumerate() {
+            let pixels = block * BLOCK..block * BLOCK + grad.len() / of_pixel;
+            for first in (0..outputs).step_by(TILE_ROWS) {
+                let strip = first..outputs.min(first + TILE_ROWS);
+                let grads = grad.chunks_exact(of_pixel).zip(columns.chunks_exact_mut(SQUARE));
+                for (grad, columns) in grads {
+                    transpose(&grad[strip.start * TILE_ROWS..strip.end * TILE_ROWS], columns);
+                }
+                for (place, &tap) in self.taps.iter().enumerate() {
+                    runs.clear();
+                    runs.extend(pixels.clone().filter_map(|pixel| {
+                        let other = self.grid.seen(pixel, tap)?;
+                        Some(Run {
+                            scalars: other * inputs * TILE_ROWS,
+                            vectors: (pixel - pixels.start) * SQUARE,
+                            terms: TILE_ROWS,
+                        })
+                    }));
+                    let weight = &mut weight[place * inputs * outputs..][..inputs * outputs];
+                    strip_of_place((x, columns, runs), [inputs, outputs], strip.clone(), weight);
+                }
             }
         }
     }
 }
 
-/// `out = bias + addend + sum over the window of x W`, for a staircase of a whole window, pixel after pixel; all in the same place if there is room for one.
+/// `out = bias + addend + sum over the taps of x W`, pixel after pixel; all in the same place if there is room for one.
 fn convolve<T: Real>(
-    (grid, staircase): (Grid, &Staircase),
+    (grid, taps, staircase): (Grid, &[Tap], &Staircase),
     packed: &[T],
     x: &[T],
     (bias, addend): (Option<&[T]>, Option<&[T]>),
     (out, mut and_then): (&mut [T], impl FnMut(usize, &mut [T])),
 ) {
-    let (inputs, outputs) = (staircase.inputs() / PLACES, staircase.outputs());
+    let (inputs, outputs) = (staircase.inputs() / taps.len(), staircase.outputs());
     let (pixels, size) = (grid.pixels(), outputs * TILE_ROWS);
     assert_eq!(x.len(), pixels * inputs * TILE_ROWS, "an image of another size");
     let is_one = out.len() == size;
     assert!(is_one || out.len() == pixels * size, "a result of another size");
+    let mut runs = Vec::with_capacity(taps.len());
     for pixel in 0..pixels {
         let out = &mut out[if is_one { 0 } else { pixel * size }..][..size];
         let addend = addend.map(|addend| &addend[pixel * size..][..size]);
-        let (runs, lines) = grid.runs(pixel, inputs);
-        let runs = Runs::new(&runs[..lines], UNITS_MAX);
-        for OutputGroup { units, rows, .. } in staircase.output_groups() {
-            let scalars = &packed[rows.start * UNITS_MAX..rows.end * UNITS_MAX];
-            let terms = Terms { runs, scalars, unit: 1, vectors: x };
-            let place = units.start * TILE_ROWS..units.end * TILE_ROWS;
-            let bias = bias.map(|bias| &bias[units.clone()]);
-            let addend = addend.map(|addend| &addend[place.clone()]);
-            let ends = Ends { bias, addend, ..Ends::default() };
-            accumulate(units.len(), terms, ends, (&mut out[place], TILE_ROWS));
-        }
+        grid.runs(taps, pixel, inputs, &mut runs);
+        product(staircase, packed, (x, &runs), (bias, addend), out);
         and_then(pixel, out);
     }
 }
 
-/// Adds the gradient by the matrix of a place, of a strip of outputs.
+/// The outputs of one pixel, given the terms that its taps find.
+fn product<T: Real>(
+    staircase: &Staircase,
+    packed: &[T],
+    (x, runs): (&[T], &[Run]),
+    (bias, addend): (Option<&[T]>, Option<&[T]>),
+    out: &mut [T],
+) {
+    let runs = Runs::new(runs, UNITS_MAX);
+    for OutputGroup { units, rows, .. } in staircase.output_groups() {
+        let scalars = &packed[rows.start * UNITS_MAX..rows.end * UNITS_MAX];
+        let terms = Terms { runs, scalars, unit: 1, vectors: x };
+        let place = units.start * TILE_ROWS..units.end * TILE_ROWS;
+        let bias = bias.map(|bias| &bias[units.clone()]);
+        let addend = addend.map(|addend| &addend[place.clone()]);
+        let ends = Ends { bias, addend, ..Ends::default() };
+        accumulate(units.len(), terms, ends, (&mut out[place], TILE_ROWS));
+    }
+}
+
+/// Adds the gradient by the matrix of a tap, of a strip of outputs.
 fn strip_of_place<T: Real>(
     (x, columns, runs): (&[T], &[T], &[Run]),
     [inputs, outputs]: [usize; 2],

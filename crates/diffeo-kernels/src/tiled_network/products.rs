@@ -126,7 +126,7 @@ impl Layer {
         }
     }
 
-    /// Both.
+    /// Both, or that by the input alone if there is nothing that the other could be added to.
     pub(crate) fn backward<T: Real>(
         &self,
         weights: NetworkWeights<'_, T>,
@@ -135,7 +135,9 @@ impl Layer {
         scratch: &mut Scratch<T>,
         to: &mut [T],
     ) {
-        self.backward_of_weights(weights, x, grad, scratch, to);
+        if !to.is_empty() {
+            self.backward_of_weights(weights, x, grad, scratch, to);
+        }
         self.backward_of_input(weights, x, grad, by_x);
     }
 }
