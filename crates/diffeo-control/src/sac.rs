@@ -2,7 +2,7 @@
 
 use diffeo::burn::tensor::Tensor;
 use diffeo::train::{Learner, Snapshot};
-use diffeo::{Flow, Parameter, Purpose, Result, Streams, Trainable, Visitor};
+use diffeo::{Flow, Parameter, Purpose, Result, Streams, Trainable, Visitor, host_values};
 
 use crate::agent::{Agent, AgentOptions, Temperature, Updated};
 use crate::policy::{base_draws, draw};
@@ -157,9 +157,6 @@ impl Agent for SoftActorCritic {
 
 /// The one number of a tensor.
 pub(crate) fn first(number: Tensor<1>) -> Result<f64> {
-    let data = number.into_data().convert::<f64>();
-    let values = data.try_to_vec::<f64>().map_err(|e| {
-        diffeo::Error::new(diffeo::ErrorKind::Device, format!("cannot read a number: {e:?}"))
-    })?;
+    let values = host_values(number)?;
     Ok(values.first().copied().unwrap_or(f64::NAN))
 }

@@ -7,7 +7,9 @@ use std::str::FromStr;
 
 use diffeo::burn::tensor::{Tensor, TensorData};
 use diffeo::train::Snapshot;
-use diffeo::{Error, Flow, FlowSpec, Model, Purpose, Result, Streams, quoted, uniform_open};
+use diffeo::{
+    Error, Flow, FlowSpec, Model, Purpose, Result, Streams, host_values, quoted, uniform_open,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Agent, AgentOptions, Updated};
@@ -337,7 +339,7 @@ impl Trainer {
         }
         snapshot.set("best", &self.best())?;
         for (name, value) in self.best.iter().flat_map(|(flow, _)| flow.parameters()) {
-            snapshot.set_numbers(&format!("best.{name}"), &value.dims(), &wide(value)?);
+            snapshot.set_numbers(&format!("best.{name}"), &value.dims(), &host_values(value)?);
         }
         snapshot.write(path)
     }
@@ -402,11 +404,6 @@ impl Trainer {
 /// The numbers of rows.
 pub(crate) fn numbers(rows: Tensor<2>) -> Result<Vec<f32>> {
     rows.into_data().convert::<f32>().try_to_vec::<f32>().map_err(unread)
-}
-
-/// The numbers of rows of any precision.
-fn wide(rows: Tensor<2>) -> Result<Vec<f64>> {
-    rows.into_data().convert::<f64>().try_to_vec::<f64>().map_err(unread)
 }
 
 fn unread(error: impl fmt::Debug) -> Error {

@@ -62,6 +62,7 @@ pub use error::{Error, ErrorKind, Result, printable, quoted};
 pub use flow::Flow;
 pub use host::draws::Draws;
 pub use host::likelihood::Likelihood;
+pub use host::linalg::host_values;
 pub use host::random::{
     Purpose, Streams, below, fill_normal, normal, permutation, uniform, uniform_open,
 };

@@ -13,7 +13,8 @@ use diffeo_kernels::{
 
 use super::{Conditioner, Structure};
 use crate::error::Result;
-use crate::parameter::{Init, Parameter, Visitor};
+use crate::network::TiledWeights;
+use crate::parameter::{Init, Visitor};
 use crate::step::{Arena, ContextGradient, Pass, Weights, in_precision};
 use crate::transform::Given;
 
@@ -24,7 +25,7 @@ use crate::transform::Given;
 pub struct Tiled<N> {
     structure: Structure,
     network: Arc<Buffered<N>>,
-    weights: Vec<(String, Parameter)>,
+    weights: TiledWeights,
 }
 
 impl<N> Clone for Tiled<N> {
@@ -37,15 +38,7 @@ impl<N> Clone for Tiled<N> {
 impl<N: TiledNetwork> Tiled<N> {
     /// The network with initial weights.
     pub fn new(network: N, structure: Structure, init: &mut Init) -> Self {
-        let mut weights = Vec::new();
-        for part in network.parts() {
-            let value = match part.bound {
-                0.0 => init.full(part.shape, 0.0),
-                bound => init.uniform(part.shape, bound),
-            };
-            let decay = part.name.ends_with("weight") || part.name == "context";
-            weights.push((part.name.clone(), Parameter { value, mask: None, decay }));
-        }
+        let weights = TiledWeights::new(network.parts(), init);
         Self { structure, network: Arc::new(Buffered::new(network)), weights }
     }
 
@@ -56,8 +49,7 @@ impl<N: TiledNetwork> Tiled<N> {
 
     /// All weights in the order of the network.
     pub(super) fn flat(&self) -> Tensor<2> {
-        let row = |(_, p): &(String, Parameter)| p.value.clone().reshape([1, -1]);
-        Tensor::cat(self.weights.iter().map(row).collect(), 1)
+        self.weights.flat()
     }
 
     /// The context, if the network has one.
@@ -90,7 +82,7 @@ impl<N: TiledNetwork> Conditioner for Tiled<N> {
     }
 
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        self.weights.iter_mut().for_each(|(name, parameter)| visitor(name, parameter));
+        self.weights.visit(visitor);
     }
 }
 

@@ -163,7 +163,7 @@ pub(crate) fn padded_tensor_of(rows: &Rows, padded: usize) -> Tensor<2> {
 ///
 /// # Errors
 /// [`ErrorKind::Device`] if the tensor cannot be read.
-pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
+pub fn host_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>> {
     let data = tensor.into_data().convert::<f64>();
     data.try_into_vec::<f64>()
         .map_err(|e| Error::new(ErrorKind::Device, format!("cannot read a tensor back: {e:?}")))

@@ -4,6 +4,7 @@ mod linear;
 mod mask;
 mod program;
 mod sets;
+mod tiled;
 
 use burn::tensor::Tensor;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use linear::Linear;
 pub use mask::Mask;
 pub(crate) use program::{NetworkProgram, Seen, Work};
 pub(crate) use sets::InputSets;
+pub use tiled::TiledWeights;
 
 /// The non-linearity between layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

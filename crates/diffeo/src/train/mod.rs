@@ -61,6 +61,7 @@ pub use loss::Loss;
 pub use objective::{Likelihood, Objective, Source};
 pub use options::{Allowed, FitOptions};
 pub use recipe::Plan;
+pub use schedule::Schedule;
 pub use selection::Candidate;
 pub use snapshot::Snapshot;
 pub use trainer::Trainer;

@@ -15,15 +15,18 @@ const FLOOR: f64 = 0.01;
 /// # Reference
 /// Loshchilov, Hutter. *SGDR: Stochastic Gradient Descent with Warm Restarts*. ICLR 2017 (without restarts). arXiv:1608.03983.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Schedule {
-    pub(crate) peak: f64,
-    pub(crate) warmup: u64,
-    pub(crate) total: u64,
+pub struct Schedule {
+    /// The highest rate.
+    pub peak: f64,
+    /// Steps in which it is reached.
+    pub warmup: u64,
+    /// Steps in all.
+    pub total: u64,
 }
 
 impl Schedule {
     /// The rate of step `step`, counted from 0.
-    pub(crate) fn rate(&self, step: u64) -> f64 {
+    pub fn rate(&self, step: u64) -> f64 {
         if step < self.warmup {
             return self.peak * (step + 1) as f64 / self.warmup as f64;
         }

@@ -1,0 +1,150 @@
+//! What is known of a recording while it sounds.
+
+use diffeo::{Error, Result, quoted};
+use serde::{Deserialize, Serialize};
+
+use crate::network::FrameSize;
+use crate::spectrum::Mel;
+
+/// Something that is one of some values for a whole recording, such as who speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// What it is called.
+    pub name: String,
+    /// The values, each once.
+    pub values: Vec<String>,
+}
+
+/// What networks are told of each frame of a recording: which value each label has, and how loud each mel band is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Samples of a frame.
+    pub samples: usize,
+    /// Labels.
+    pub labels: Vec<Label>,
+    /// Mel bands; 0 for none.
+    pub bands: usize,
+}
+
+/// Most numbers of a frame.
+const NUMBERS_MAX: usize = 1 << 16;
+
+impl Condition {
+    /// Frames of a hundredth of a second that nothing is known of.
+    pub fn none(rate: u32) -> Self {
+        Self { samples: (rate / 100).max(1) as usize, labels: Vec::new(), bands: 0 }
+    }
+
+    /// Numbers of a frame.
+    pub fn numbers(&self) -> usize {
+        self.labels.iter().map(|label| label.values.len()).sum::<usize>() + self.bands
+    }
+
+    /// What a network is told, if anything.
+    pub fn frame_size(&self) -> Option<FrameSize> {
+        let numbers = self.numbers();
+        (numbers > 0).then_some(FrameSize { numbers, samples: self.samples })
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.samples == 0 || self.numbers() > NUMBERS_MAX {
+            return Err(Error::config(format!(
+                "expected frames of at least a sample and at most {NUMBERS_MAX} numbers, found {} and {}",
+                self.samples,
+                self.numbers()
+            )));
+        }
+        for label in &self.labels {
+            let twice =
+                (1..label.values.len()).find(|&i| label.values[..i].contains(&label.values[i]));
+            if label.values.is_empty() || twice.is_some() {
+                let what = twice.map_or("no value".to_owned(), |i| {
+                    format!("the value {} twice", quoted(&label.values[i]))
+                });
+                return Err(Error::config(format!("label {} has {what}", quoted(&label.name))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Which value each label has, by name.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Data`] if a label is missing or has another value than those that are known.
+    pub fn values(&self, given: impl Fn(&str) -> Option<String>) -> Result<Vec<usize>> {
+        let of = |label: &Label| {
+            let list = || {
+                let shown: Vec<String> = label.values.iter().take(12).map(|v| quoted(v)).collect();
+                let more = if label.values.len() > 12 { " and others" } else { "" };
+                format!("{}{more}", shown.join(", "))
+            };
+            let name = quoted(&label.name);
+            let Some(value) = given(&label.name) else {
+                return Err(Error::data(format!(
+                    "label {name} is missing; give one of {}",
+                    list()
+                )));
+            };
+            label.values.iter().position(|v| *v == value).ok_or_else(|| {
+                Error::data(format!(
+                    "label {name} is {}, the model knows {}",
+                    quoted(&value),
+                    list()
+                ))
+            })
+        };
+        self.labels.iter().map(of).collect()
+    }
+
+    /// The numbers of each frame of a recording at a rate, given its samples in units of their root mean square and the value of each label.
+    ///
+    /// # Errors
+    /// As [`Mel::new`] and [`Mel::frames`].
+    pub fn frames(&self, samples: &[f32], rate: u32, values: &[usize]) -> Result<Vec<f32>> {
+        let count = samples.len().div_ceil(self.samples);
+        let mut known = Vec::new();
+        for (label, &value) in self.labels.iter().zip(values) {
+            known.extend((0..label.values.len()).map(|i| f32::from(u8::from(i == value))));
+        }
+        if self.bands == 0 {
+            return Ok(known.repeat(count));
+        }
+        let bands = Mel::new(self.bands, self.samples, rate)?.frames(samples)?;
+        let mut frames = Vec::with_capacity(count * self.numbers());
+        for bands in bands.chunks_exact(self.bands) {
+            frames.extend_from_slice(&known);
+            // Of speech between -11 and 5: brought to about the size of a label.
+            frames.extend(bands.iter().map(|band| 0.25 * band + 0.75));
+        }
+        Ok(frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_hold_labels_and_bands() {
+        let label = |name: &str, values: &[&str]| Label {
+            name: name.into(),
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+        };
+        let labels = vec![label("digit", &["0", "1"]), label("who", &["a", "b", "c"])];
+        let condition = Condition { samples: 80, labels, bands: 4 };
+        condition.validate().unwrap();
+        let values = condition.values(|name| Some(if name == "who" { "c" } else { "0" }.into()));
+        let values = values.unwrap();
+        assert_eq!(values, [0, 2]);
+        let frames = condition.frames(&[0.5; 161], 8000, &values).unwrap();
+        assert_eq!(frames.len(), 3 * 9);
+        assert_eq!(frames[9..14], [1.0, 0.0, 0.0, 0.0, 1.0]);
+        let error = condition.values(|_| Some("z".into())).unwrap_err();
+        assert!(error.to_string().contains("\"digit\" is \"z\""), "{error}");
+        assert!(condition.values(|_| None).is_err());
+        let twice = Condition { labels: vec![label("x", &["a", "a"])], ..condition };
+        assert!(twice.validate().is_err());
+    }
+}

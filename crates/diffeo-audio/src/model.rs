@@ -1,0 +1,261 @@
+//! A model of waveforms, and its file.
+
+use std::path::Path;
+
+use diffeo::burn::tensor::{DType, Device, Tensor, TensorData};
+use diffeo::file::container::{Container, Dtype, NamedTensor};
+use diffeo::file::storage::Disk;
+use diffeo::{Error, ErrorKind, Init, Result, Trainable, host_values, quoted};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::condition::Condition;
+use crate::dataset::{Signal, Units};
+use crate::network::NetworkSpec;
+use crate::output::Output;
+use crate::recording::Recording;
+use crate::student::Student;
+use crate::wavenet::WaveNet;
+
+/// What a model is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ModelKind {
+    /// [`WaveNet`].
+    WaveNet {
+        /// Sizes.
+        network: NetworkSpec,
+        /// Density of each sample.
+        output: Output,
+    },
+    /// [`Student`].
+    Student {
+        /// Sizes of the network of each flow.
+        network: NetworkSpec,
+        /// Flows.
+        flows: usize,
+    },
+}
+
+/// A model of waveforms, as plain data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AudioSpec {
+    /// What it is.
+    pub kind: ModelKind,
+    /// What it is told.
+    pub condition: Condition,
+    /// In which units sound is numbers.
+    pub units: Units,
+}
+
+/// What has the weights.
+#[derive(Clone, Debug)]
+pub enum Module {
+    /// A density that is exact.
+    WaveNet(WaveNet),
+    /// A flow that is drawn from at once.
+    Student(Student),
+}
+
+/// A model of waveforms.
+#[derive(Clone, Debug)]
+pub struct AudioModel {
+    /// What it is.
+    pub spec: AudioSpec,
+    /// What has the weights.
+    pub module: Module,
+    /// How it came about.
+    pub summary: Value,
+}
+
+const KIND: &str = "diffeo.kind";
+const AUDIO: &str = "audio";
+const FORMAT: &str = "diffeo.format_version";
+const FORMAT_VERSION: u64 = 1;
+const RELEASE: &str = "diffeo.version";
+const SPEC: &str = "diffeo.spec";
+const SUMMARY: &str = "diffeo.summary";
+
+impl AudioSpec {
+    fn validate(&self) -> Result<()> {
+        self.condition.validate()?;
+        self.units.validate()
+    }
+
+    /// Weights of such a model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for sizes out of range.
+    pub fn weights(&self) -> Result<u64> {
+        self.validate()?;
+        let frames = self.condition.frame_size();
+        match &self.kind {
+            ModelKind::WaveNet { network, output } => {
+                output.validate()?;
+                network.weights(frames, output.parameters())
+            }
+            ModelKind::Student { network, flows } => {
+                Ok(network.weights(frames, 2)?.saturating_mul(*flows as u64))
+            }
+        }
+    }
+
+    /// The module with initial weights.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for sizes out of range.
+    pub fn build(&self, seed: u64) -> Result<Module> {
+        self.validate()?;
+        let mut init = Init::new(seed, DType::F32, Device::flex());
+        let frames = (self.condition.frame_size(), self.condition.samples);
+        Ok(match &self.kind {
+            ModelKind::WaveNet { network, output } => {
+                Module::WaveNet(WaveNet::new(network, *output, frames, &mut init)?)
+            }
+            ModelKind::Student { network, flows } => {
+                Module::Student(Student::new(network, *flows, frames, &mut init)?)
+            }
+        })
+    }
+}
+
+impl Module {
+    fn visit(&mut self, visitor: &mut diffeo::Visitor<'_>) {
+        match self {
+            Self::WaveNet(model) => model.visit(visitor),
+            Self::Student(model) => model.visit(visitor),
+        }
+    }
+}
+
+impl AudioModel {
+    /// A recording as the model sees it: at its rate, in its units, with the values of labels by name.
+    ///
+    /// # Errors
+    /// As [`Recording::at_rate`], [`Condition::values`] and [`Signal::new`].
+    pub fn signal(
+        &self,
+        name: &str,
+        recording: Recording,
+        labels: impl Fn(&str) -> Option<String>,
+    ) -> Result<Signal> {
+        let AudioSpec { condition, units, .. } = &self.spec;
+        let values = condition.values(labels).map_err(|e| e.at(name))?;
+        let recording = recording.at_rate(units.rate).map_err(|e| e.at(name))?;
+        Signal::new(name, &recording, (units, condition), values)
+    }
+
+    /// `ln p(x_t | x_<t)` of each sample of some signals, of samples between -1 and 1.
+    ///
+    /// # Errors
+    /// Those of the module.
+    pub fn score(&self, signals: &[&Signal]) -> Result<Vec<Vec<f64>>> {
+        let mut found = match &self.module {
+            Module::WaveNet(model) => model.score(signals)?,
+            Module::Student(model) => model.score(signals)?,
+        };
+        let units = self.spec.units.scale.ln();
+        found.iter_mut().flatten().for_each(|v| *v -= units);
+        Ok(found)
+    }
+
+    /// Sound that was drawn, from numbers in the units of networks.
+    pub fn recording(&self, samples: &[f32]) -> Recording {
+        let Units { rate, scale, step } = self.spec.units;
+        let samples = samples.iter().map(|v| f64::from(*v) * scale).collect();
+        Recording { samples, rate, step }
+    }
+
+    /// Writes the model in one step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`]; what is on disk is then as it was.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        self.container()?.write(path, &Disk)
+    }
+
+    fn container(&self) -> Result<Container> {
+        let mut container = Container::default();
+        let mut text =
+            |name: &str, value: &str| container.metadata.insert(name.to_owned(), value.to_owned());
+        text(KIND, AUDIO);
+        text(FORMAT, &FORMAT_VERSION.to_string());
+        text(RELEASE, env!("CARGO_PKG_VERSION"));
+        container.set_json(SPEC, &self.spec)?;
+        container.set_json(SUMMARY, &self.summary)?;
+        let mut weights = Vec::new();
+        self.module.clone().visit(&mut |name, p| weights.push((name.to_owned(), p.value.clone())));
+        for (name, value) in weights {
+            let dims = value.dims();
+            let numbers: Vec<f32> = host_values(value)?.into_iter().map(|v| v as f32).collect();
+            container.tensors.push(NamedTensor::from_f32(name, dims, &numbers));
+        }
+        Ok(container)
+    }
+
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::ModelFile`] if it is damaged or something else, [`ErrorKind::Version`] if a newer release wrote it.
+    pub fn load(path: &Path) -> Result<Self> {
+        Container::read(path).and_then(|c| Self::from_container(&c)).map_err(|e| e.at(path))
+    }
+
+    fn from_container(container: &Container) -> Result<Self> {
+        let kind = container.text(KIND)?;
+        if kind != AUDIO {
+            return Err(Error::model_file(format!(
+                "expected a model of waveforms, as diffeo audio fit writes it, found a {}",
+                quoted(kind)
+            )));
+        }
+        if container.text(FORMAT)? != FORMAT_VERSION.to_string() {
+            return Err(Error::new(
+                ErrorKind::Version,
+                format!(
+                    "written by format {}, this build reads {FORMAT_VERSION}; install a newer diffeo",
+                    quoted(container.text(FORMAT)?)
+                ),
+            ));
+        }
+        let spec: AudioSpec = container.json(SPEC)?;
+        let damaged =
+            |e: Error| Error::model_file(format!("the spec cannot be built: {}", e.message()));
+        // A file must not make us allocate more than it brings along.
+        let held: u64 =
+            container.tensors.iter().map(|t| (t.data.len() / t.dtype.size()) as u64).sum();
+        let needed = spec.weights().map_err(damaged)?;
+        if needed != held {
+            return Err(Error::model_file(format!(
+                "the spec calls for {needed} weights, the file holds {held}"
+            )));
+        }
+        let mut module = spec.build(0).map_err(damaged)?;
+        let mut fault = None;
+        module.visit(&mut |name, p| {
+            let dims = p.value.dims();
+            let found = container
+                .tensor(name)
+                .filter(|t| t.shape == dims && t.dtype == Dtype::F32 && t.non_finite() == 0);
+            match found.map(NamedTensor::to_f64) {
+                Some(Ok(values)) => {
+                    let options = (&p.value.device(), p.value.dtype());
+                    p.value = Tensor::from_data(TensorData::new(values, dims), options);
+                }
+                _ => {
+                    fault.get_or_insert_with(|| {
+                        Error::model_file(format!(
+                            "tensor {} should hold {dims:?} finite numbers of type F32",
+                            quoted(name)
+                        ))
+                    });
+                }
+            }
+        });
+        match fault {
+            Some(fault) => Err(fault),
+            None => Ok(Self { spec, module, summary: container.json(SUMMARY)? }),
+        }
+    }
+}

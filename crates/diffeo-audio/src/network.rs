@@ -1,0 +1,242 @@
+//! A network over waveforms with trainable weights.
+
+use std::sync::{Arc, Mutex};
+
+use diffeo::burn::tensor::Tensor;
+use diffeo::network::TiledWeights;
+use diffeo::{Error, Init, Result, Trainable, Visitor, host_values};
+use diffeo_kernels as kernels;
+use diffeo_kernels::ops::tiled_network;
+use diffeo_kernels::{
+    Aligned, Buffered, Frames, NetworkWeights, Order, TILE_ROWS, TiledNetwork, WaveNetShape,
+    WaveNetStream,
+};
+use serde::{Deserialize, Serialize};
+
+/// Sizes of a network that reads a waveform sample by sample.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// Units of a sample: of the stream, of each gate, and of what layers give to the end.
+    pub width: usize,
+    /// Samples that the first filter reads, and that parameters may depend on linearly.
+    pub window: usize,
+    /// For each layer, how far apart the two samples are that its filter reads.
+    pub dilations: Vec<usize>,
+}
+
+/// Frames that a network is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameSize {
+    /// Numbers of a frame.
+    pub numbers: usize,
+    /// Samples of a frame.
+    pub samples: usize,
+}
+
+/// Most units, layers, and samples between two that a filter reads.
+const WIDTH_MAX: usize = 1 << 12;
+const LAYERS_MAX: usize = 256;
+const REACH_MAX: usize = 1 << 20;
+
+impl NetworkSpec {
+    /// Layers whose filters reach `1, 2, 4, ..` samples back, `cycle` of them before that starts again.
+    pub fn cycles(width: usize, window: usize, [layers, cycle]: [usize; 2]) -> Self {
+        let dilations = (0..layers).map(|layer| 1 << (layer % cycle.max(1))).collect();
+        Self { width, window, dilations }
+    }
+
+    /// Samples before one that its parameters depend on.
+    pub fn reach(&self) -> usize {
+        self.window + self.dilations.iter().sum::<usize>()
+    }
+
+    /// Of the shortest row that there can be.
+    fn shape(&self, frames: Option<FrameSize>, outputs: usize) -> WaveNetShape {
+        let order = Order::Sequence { window: self.window, dilations: self.dilations.clone() };
+        let length = frames.map_or(1, |frames| frames.samples);
+        let of_frame = |f: FrameSize| Frames { count: 1, numbers: f.numbers, samples: f.samples };
+        WaveNetShape { length, order, frames: frames.map(of_frame), outputs }
+    }
+
+    /// Weights of a network that gives so many numbers of a sample.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Config`] for sizes out of range.
+    pub fn weights(&self, frames: Option<FrameSize>, outputs: usize) -> Result<u64> {
+        self.validate()?;
+        let network = kernels::WaveNet::new(self.shape(frames, outputs), self.width);
+        Ok(network.parts().iter().map(|part| part.place.len() as u64).sum())
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let count = self.dilations.len();
+        let far = self.dilations.iter().copied().max().unwrap_or(0);
+        if (1..=WIDTH_MAX).contains(&self.width)
+            && (1..=REACH_MAX).contains(&self.window)
+            && (1..=LAYERS_MAX).contains(&count)
+            && far <= REACH_MAX
+            && !self.dilations.contains(&0)
+        {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "expected 1 to {WIDTH_MAX} units, 1 to {LAYERS_MAX} layers, and a window and distances from 1 to {REACH_MAX}, found {self:?}"
+        )))
+    }
+}
+
+/// Networks of the lengths that were asked for last, whose buffers are kept.
+type Built = Arc<Mutex<Vec<(usize, Arc<Buffered<kernels::WaveNet>>)>>>;
+
+/// How many lengths are kept.
+const LENGTHS_KEPT: usize = 2;
+
+/// A network that gives some numbers for each sample of a row from those before it.
+#[derive(Clone, Debug)]
+pub struct Network {
+    shape: WaveNetShape,
+    width: usize,
+    frames: Option<FrameSize>,
+    weights: TiledWeights,
+    built: Built,
+}
+
+impl Network {
+    /// A network with initial weights that gives so many numbers of a sample.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Config`] for sizes out of range.
+    pub fn new(
+        spec: &NetworkSpec,
+        frames: Option<FrameSize>,
+        outputs: usize,
+        init: &mut Init,
+    ) -> Result<Self> {
+        spec.validate()?;
+        let shape = spec.shape(frames, outputs);
+        let one = kernels::WaveNet::new(shape.clone(), spec.width);
+        let weights = TiledWeights::new(one.parts(), init);
+        Ok(Self { shape, width: spec.width, frames, weights, built: Built::default() })
+    }
+
+    /// The network for rows of a length.
+    fn of_length(&self, length: usize) -> Arc<Buffered<kernels::WaveNet>> {
+        let mut built = self.built.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(at) = built.iter().position(|(of, _)| *of == length) {
+            return Arc::clone(&built[at].1);
+        }
+        let network = Arc::new(Buffered::new(self.build(length)));
+        built.truncate(LENGTHS_KEPT - 1);
+        built.insert(0, (length, Arc::clone(&network)));
+        network
+    }
+
+    fn build(&self, length: usize) -> kernels::WaveNet {
+        let frames = self
+            .shape
+            .frames
+            .map(|frames| Frames { count: length.div_ceil(frames.samples), ..frames });
+        let shape = WaveNetShape { length, frames, ..self.shape.clone() };
+        kernels::WaveNet::new(shape, self.width)
+    }
+
+    /// Numbers that it gives of a sample.
+    pub fn outputs(&self) -> usize {
+        self.shape.outputs
+    }
+
+    /// Frames that it is told of.
+    pub fn frames(&self) -> Option<FrameSize> {
+        self.frames
+    }
+
+    /// Numbers for each sample, `[n length, outputs]`, of rows `[n, length]` and the frames of each side by side.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Shape`] if the context is not that of the frames of such rows.
+    pub fn parameters(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        let [n, length] = x.dims();
+        let network = self.of_length(length);
+        let (expected, found) = (network.widths().context, context.map_or(0, |c| c.dims()[1]));
+        if expected != found {
+            return Err(Error::shape(format!(
+                "expected {expected} numbers of the frames of {length} samples, found {found}"
+            )));
+        }
+        let found = tiled_network(&network, x, self.weights.flat(), context);
+        Ok(found.reshape([n * length, self.shape.outputs]))
+    }
+
+    /// The network with its weights on the host, for rows of a length.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Device`] if weights cannot be read back.
+    pub(crate) fn loaded(&self, length: usize) -> Result<Loaded> {
+        let network = self.build(length);
+        let flat: Vec<f32> =
+            host_values(self.weights.flat())?.into_iter().map(|v| v as f32).collect();
+        let mut packed = vec![Aligned::default(); network.packed()];
+        network.pack(&flat, &mut packed);
+        Ok(Loaded { network, flat, packed })
+    }
+}
+
+impl Trainable for Network {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        self.weights.visit(visitor);
+    }
+}
+
+/// A network ready to be run sample by sample.
+pub(crate) struct Loaded {
+    network: kernels::WaveNet,
+    flat: Vec<f32>,
+    packed: Vec<Aligned<f32>>,
+}
+
+impl Loaded {
+    fn weights(&self) -> NetworkWeights<'_, f32> {
+        NetworkWeights { flat: &self.flat, packed: &self.packed }
+    }
+
+    /// At the start of up to [`TILE_ROWS`] rows, with the frames of each.
+    pub(crate) fn start(&self, contexts: &[&[f32]]) -> Running<'_> {
+        let width = self.network.widths().context;
+        let mut tile = vec![0.0; width * TILE_ROWS];
+        for (lane, context) in contexts.iter().enumerate() {
+            for (number, &v) in context[..width].iter().enumerate() {
+                tile[number * TILE_ROWS + lane] = v;
+            }
+        }
+        let stream = WaveNetStream::new(&self.network, self.weights(), &tile);
+        let outputs = self.network.shape().outputs;
+        Running { loaded: self, stream, out: vec![0.0; outputs * TILE_ROWS] }
+    }
+}
+
+/// A network that has come to some sample of each of its rows.
+pub(crate) struct Running<'a> {
+    loaded: &'a Loaded,
+    stream: WaveNetStream<f32>,
+    out: Vec<f32>,
+}
+
+impl Running<'_> {
+    /// The samples that come next: `draw` makes that of a lane from its parameters.
+    pub(crate) fn step(
+        &mut self,
+        samples: &mut [f32; TILE_ROWS],
+        mut draw: impl FnMut(usize, &[f32]) -> f32,
+    ) {
+        let outputs = self.out.len() / TILE_ROWS;
+        let mut own = vec![0.0; outputs];
+        self.stream.step(self.loaded.weights(), &mut self.out, |out, to| {
+            for lane in 0..TILE_ROWS {
+                (0..outputs).for_each(|k| own[k] = out[k * TILE_ROWS + lane]);
+                samples[lane] = draw(lane, &own);
+                to[lane] = samples[lane];
+            }
+        });
+    }
+}

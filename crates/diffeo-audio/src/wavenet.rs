@@ -1,0 +1,149 @@
+//! WaveNet: the density of each sample given those before it.
+
+use diffeo::burn::tensor::{DType, Device, Tensor, TensorData};
+use diffeo::{Init, Purpose, Result, Streams, Trainable, Visitor, host_values};
+use diffeo_kernels::TILE_ROWS;
+
+use crate::dataset::Signal;
+use crate::network::{FrameSize, Network, NetworkSpec};
+use crate::output::Output;
+use crate::windows::{Row, parameters};
+
+/// `p(x) = product over t of p(x_t | x_<t, frames)`, with the parameters of each factor by a network of dilated causal filters.
+///
+/// Reference: van den Oord et al. *WaveNet: A Generative Model for Raw Audio*. 2016, arXiv:1609.03499; with one Gaussian, Ping, Peng, Chen. *ClariNet*. ICLR 2019, arXiv:1807.07281,
+/// section 3.1; with logistics, Salimans et al. *PixelCNN++*. ICLR 2017, arXiv:1701.05517 (there of whole numbers).
+#[derive(Clone, Debug)]
+pub struct WaveNet {
+    network: Network,
+    output: Output,
+    hop: usize,
+    reach: usize,
+}
+
+/// What is to be drawn: so many samples, of which these frames are known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prompt {
+    /// Samples.
+    pub samples: usize,
+    /// Frames side by side, at least as many as the samples fill.
+    pub frames: Vec<f32>,
+}
+
+impl WaveNet {
+    /// With initial weights.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Config`] for sizes out of range.
+    pub fn new(
+        spec: &NetworkSpec,
+        output: Output,
+        (frames, hop): (Option<FrameSize>, usize),
+        init: &mut Init,
+    ) -> Result<Self> {
+        output.validate()?;
+        let network = Network::new(spec, frames, output.parameters(), init)?;
+        Ok(Self { network, output, hop, reach: spec.reach() })
+    }
+
+    /// The family of each factor.
+    pub fn output(&self) -> Output {
+        self.output
+    }
+
+    /// Parameters of each factor, `[n length, k]`.
+    ///
+    /// # Errors
+    /// As [`Network::parameters`].
+    pub fn parameters(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        self.network.parameters(x, context)
+    }
+
+    /// `ln p(x_t | x_<t)` of each sample, `[n, length]`, of rows that start in silence.
+    ///
+    /// # Errors
+    /// As [`Network::parameters`].
+    pub fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Tensor<2>> {
+        let [n, length] = x.dims();
+        let params = self.network.parameters(x.clone(), context)?;
+        Ok(self.output.log_prob(params, x.reshape([n * length, 1])).reshape([n, length]))
+    }
+
+    /// `ln p(x_t | x_<t)` of each sample of some signals.
+    ///
+    /// # Errors
+    /// As [`Network::parameters`].
+    pub fn score(&self, signals: &[&Signal]) -> Result<Vec<Vec<f64>>> {
+        let rows: Vec<Row<'_>> =
+            signals.iter().map(|s| Row { samples: &s.samples, frames: &s.frames }).collect();
+        let found = parameters(&self.network, &rows, (self.hop, self.reach))?;
+        let of = |(row, params): (&Row<'_>, Vec<f32>)| {
+            let count = row.samples.len();
+            let tensor = |values: Vec<f32>, width: usize| {
+                let data = TensorData::new(values, [count, width]);
+                Tensor::from_data(data, (&Device::flex(), DType::F32))
+            };
+            let params = tensor(params, self.output.parameters());
+            host_values(self.output.log_prob(params, tensor(row.samples.to_vec(), 1)))
+        };
+        rows.iter().zip(found).map(of).collect()
+    }
+
+    /// Draws waveforms, each by a generator of its own, one sample after another; `tick` is told after each how many are done of how many, and ends it with an error.
+    ///
+    /// # Errors
+    /// Those of `tick`; [`diffeo::ErrorKind::Device`] if weights cannot be read back.
+    pub fn sample(
+        &self,
+        prompts: &[Prompt],
+        temperature: f64,
+        streams: Streams,
+        mut tick: impl FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut drawn = Vec::with_capacity(prompts.len());
+        for (tile, prompts) in prompts.chunks(TILE_ROWS).enumerate() {
+            let longest = prompts.iter().map(|p| p.samples).max().unwrap_or(0);
+            let loaded = self.network.loaded(longest.next_multiple_of(self.hop).max(self.hop))?;
+            let contexts = self.contexts(prompts, longest);
+            let contexts: Vec<&[f32]> = contexts.iter().map(Vec::as_slice).collect();
+            let mut running = loaded.start(&contexts);
+            let rng = |lane| streams.rng(Purpose::Sample, 0, (tile * TILE_ROWS + lane) as u64);
+            let mut rngs: Vec<_> = (0..prompts.len()).map(rng).collect();
+            let mut rows: Vec<Vec<f32>> =
+                prompts.iter().map(|p| Vec::with_capacity(p.samples)).collect();
+            let mut samples = [0.0; TILE_ROWS];
+            for t in 0..longest {
+                running.step(&mut samples, |lane, params| match rngs.get_mut(lane) {
+                    Some(rng) => self.output.draw(params, temperature, rng) as f32,
+                    None => 0.0,
+                });
+                for ((row, prompt), &sample) in rows.iter_mut().zip(prompts).zip(&samples) {
+                    if t < prompt.samples {
+                        row.push(sample);
+                    }
+                }
+                tick(t + 1, longest)?;
+            }
+            drawn.append(&mut rows);
+        }
+        Ok(drawn)
+    }
+
+    /// The frames of some prompts for so many samples, the last of each going on.
+    fn contexts(&self, prompts: &[Prompt], samples: usize) -> Vec<Vec<f32>> {
+        let numbers = self.network.frames().map_or(0, |frames| frames.numbers);
+        let count = samples.div_ceil(self.hop).max(1);
+        let of = |prompt: &Prompt| {
+            let last = (prompt.frames.len() / numbers.max(1)).saturating_sub(1);
+            let frame = |at: usize| &prompt.frames[at.min(last) * numbers..][..numbers];
+            (0..count).flat_map(frame).copied().collect()
+        };
+        prompts.iter().map(of).collect()
+    }
+}
+
+impl Trainable for WaveNet {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        self.network.visit(visitor);
+    }
+}
