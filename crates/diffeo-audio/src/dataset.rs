@@ -155,6 +155,17 @@ impl Dataset {
         }))
     }
 
+    /// The recordings with noise within their rounding errors that follows from a seed: their density is then a bound of the probability of the levels that they were rounded to.
+    pub fn unrounded(&self, streams: Streams) -> Vec<Signal> {
+        let noisy = |(row, signal): (usize, &Signal)| {
+            let mut signal = signal.clone();
+            let mut rng = streams.rng(Purpose::Validation, 0, row as u64);
+            self.add_noise(&mut rng, &mut signal.samples);
+            signal
+        };
+        self.signals.iter().enumerate().map(noisy).collect()
+    }
+
     /// Adds to samples a number that rounding would take away.
     pub(crate) fn add_noise(&self, rng: &mut diffeo::ChaCha8Rng, row: &mut [f32]) {
         if self.units.step > 0.0 {

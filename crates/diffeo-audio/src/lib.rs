@@ -28,7 +28,7 @@ pub use model::{AudioModel, AudioSpec, ModelKind, Module};
 pub use network::{FrameSize, Network, NetworkSpec};
 pub use output::Output;
 pub use recording::{Recording, SAMPLES_MAX};
-pub use spectrum::{Mel, Stft};
+pub use spectrum::{Mel, Stft, spectrogram};
 pub use student::{Drawn, Student};
 pub use training::{Advanced, Likelihood, Task, Training, TrainingOptions};
 pub use wavenet::{Prompt, WaveNet};

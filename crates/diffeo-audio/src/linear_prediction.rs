@@ -1,5 +1,7 @@
 //! What a linear model of each short frame makes of a recording: the likelihood that a network has to beat.
 
+use std::ops::Range;
+
 use diffeo::{Error, Result};
 
 /// Linear prediction frame by frame: `x_t ~ N(sum over k of a_k x_(t-k), g^2)`, with coefficients and gain of each frame fitted to it by least squares (the covariance method).
@@ -39,33 +41,75 @@ impl LinearPrediction {
     }
 
     /// Mean squared error of the best prediction of some samples from those before them.
-    fn error(&self, samples: &[f64], place: std::ops::Range<usize>) -> f64 {
-        let at = |t: usize, k: usize| if t >= k { samples[t - k] } else { 0.0 };
-        let p = self.order;
-        // Normal equations of the covariance method, solved by elimination.
-        let mut system = vec![0.0; p * (p + 1)];
-        let mut power = 0.0;
-        for t in place.clone() {
-            power += samples[t] * samples[t];
-            for i in 0..p {
-                let x = at(t, i + 1);
-                for j in 0..=i {
-                    system[i * (p + 1) + j] += x * at(t, j + 1);
+    fn error(&self, samples: &[f64], place: Range<usize>) -> f64 {
+        let mut equations = Equations::new(self.order);
+        equations.add(samples, place.clone(), 1.0);
+        equations.error() / place.len() as f64
+    }
+
+    /// The coefficients `a_1, a_2, ..` that predict some recordings best, each frame of which counts as much as any other, however loud.
+    pub fn coefficients<'a>(&self, recordings: impl Iterator<Item = &'a [f32]>) -> Vec<f64> {
+        let mut equations = Equations::new(self.order);
+        for samples in recordings {
+            let samples: Vec<f64> = samples.iter().map(|v| f64::from(*v)).collect();
+            for start in (0..samples.len()).step_by(self.frame.max(1)) {
+                let place = start..samples.len().min(start + self.frame.max(1));
+                let power: f64 = samples[place.clone()].iter().map(|v| v * v).sum();
+                if power > 0.0 {
+                    equations.add(&samples, place, 1.0 / power);
                 }
-                system[i * (p + 1) + p] += x * samples[t];
             }
         }
-        let n = place.len() as f64;
+        equations.solution()
+    }
+}
+
+/// The normal equations of a linear prediction.
+struct Equations {
+    order: usize,
+    /// A row for each coefficient, with its right side behind it.
+    system: Vec<f64>,
+    power: f64,
+}
+
+impl Equations {
+    fn new(order: usize) -> Self {
+        Self { order, system: vec![0.0; order * (order + 1)], power: 0.0 }
+    }
+
+    /// Adds what samples say, which are predicted from those before them, and count so much.
+    fn add(&mut self, samples: &[f64], place: Range<usize>, weight: f64) {
+        let at = |t: usize, k: usize| if t >= k { samples[t - k] } else { 0.0 };
+        let width = self.order + 1;
+        for t in place {
+            self.power += weight * samples[t] * samples[t];
+            for (i, row) in self.system.chunks_exact_mut(width).enumerate() {
+                let x = weight * at(t, i + 1);
+                for (j, to) in row[..=i].iter_mut().enumerate() {
+                    *to += x * at(t, j + 1);
+                }
+                row[width - 1] += x * samples[t];
+            }
+        }
+    }
+
+    /// The coefficients.
+    fn solution(&self) -> Vec<f64> {
+        let (p, width, mut system) = (self.order, self.order + 1, self.system.clone());
         for i in 0..p {
-            system[i * (p + 1) + i] += WHITE * (power + f64::MIN_POSITIVE);
+            system[i * width + i] += WHITE * (self.power + f64::MIN_POSITIVE);
             for j in i + 1..p {
-                system[i * (p + 1) + j] = system[j * (p + 1) + i];
+                system[i * width + j] = system[j * width + i];
             }
         }
-        let right: Vec<f64> = (0..p).map(|i| system[i * (p + 1) + p]).collect();
-        let coefficients = solve(&mut system, p);
-        let explained: f64 = coefficients.iter().zip(&right).map(|(a, b)| a * b).sum();
-        ((power - explained) / n).max(0.0)
+        solve(&mut system, p)
+    }
+
+    /// What is left of the power.
+    fn error(&self) -> f64 {
+        let right = self.system.chunks_exact(self.order + 1).map(|row| row[self.order]);
+        let explained: f64 = self.solution().iter().zip(right).map(|(a, b)| a * b).sum();
+        (self.power - explained).max(0.0)
     }
 }
 
@@ -107,6 +151,10 @@ mod tests {
         let entropy = -(0.1f64.ln() + 0.5 * (1.0 + std::f64::consts::TAU.ln()));
         let one = LinearPrediction { order: 2, frame: 40_000 }.log_prob(&x, 0.0).unwrap();
         assert!((one - entropy).abs() < 0.01, "{one} {entropy}");
+        let narrow: Vec<f32> = x.iter().map(|v| *v as f32).collect();
+        let halves = narrow.chunks(20_000);
+        let found = LinearPrediction { order: 2, frame: 500 }.coefficients(halves);
+        assert!((found[0] - 1.6).abs() < 0.02 && (found[1] + 0.8).abs() < 0.02, "{found:?}");
         // More coefficients a frame than are true flatter it.
         let many = LinearPrediction { order: 32, frame: 200 }.log_prob(&x, 0.0).unwrap();
         assert!(many > entropy + 0.05 && many < entropy + 0.2, "{many} {entropy}");

@@ -238,7 +238,7 @@ impl AudioModel {
             let found = container
                 .tensor(name)
                 .filter(|t| t.shape == dims && t.dtype == Dtype::F32 && t.non_finite() == 0);
-            match found.map(NamedTensor::to_f64) {
+            match found.map(NamedTensor::to_f32) {
                 Some(Ok(values)) => {
                     let options = (&p.value.device(), p.value.dtype());
                     p.value = Tensor::from_data(TensorData::new(values, dims), options);

@@ -59,14 +59,22 @@ impl NetworkSpec {
         WaveNetShape { length, order, frames: frames.map(of_frame), outputs }
     }
 
-    /// Weights of a network that gives so many numbers of a sample.
+    /// Weights of a network that gives so many numbers of a sample, counted without building it.
     ///
     /// # Errors
     /// [`diffeo::ErrorKind::Config`] for sizes out of range.
     pub fn weights(&self, frames: Option<FrameSize>, outputs: usize) -> Result<u64> {
         self.validate()?;
-        let network = kernels::WaveNet::new(self.shape(frames, outputs), self.width);
-        Ok(network.parts().iter().map(|part| part.place.len() as u64).sum())
+        let [w, window, outputs] = [self.width, self.window, outputs].map(|n| n as u64);
+        let layers = self.dilations.len() as u64;
+        let dense = |inputs: u64, outputs: u64| inputs * outputs + outputs;
+        let told = |frames: FrameSize| dense(frames.numbers as u64, w) + layers * dense(w, 2 * w);
+        let layer = dense(2 * w, 2 * w) + dense(w, 2 * w);
+        // The last layer gives nothing to the stream.
+        let layers = layers * layer - dense(w, w);
+        // A sample is read as two numbers.
+        let ends = dense(2 * window, w) + 2 * window * outputs + dense(w, w) + dense(w, outputs);
+        Ok(ends + layers + frames.map_or(0, told))
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
@@ -238,5 +246,22 @@ impl Running<'_> {
                 to[lane] = samples[lane];
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_counted_as_they_are_built() {
+        for frames in [None, Some(FrameSize { numbers: 7, samples: 4 })] {
+            for (width, window, layers) in [(1, 1, 1), (3, 5, 2), (8, 2, 5)] {
+                let spec = NetworkSpec::cycles(width, window, [layers, 3]);
+                let network = kernels::WaveNet::new(spec.shape(frames, 6), width);
+                let built = network.parts().last().map_or(0, |part| part.place.end as u64);
+                assert_eq!(spec.weights(frames, 6).unwrap(), built, "{spec:?}");
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ const COMPONENTS_MAX: usize = 1 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Output {
-    /// Mean and log-scale of a normal density.
+    /// A normal density by `p, q, r`: its log-scale `l` by `q`, its mean `p + e^l r`, so that a prediction can be corrected as finely as it is certain.
     Gaussian {},
     /// `sum over k of w_k s((x - m_k) / e^l_k) / e^l_k`, `s(u) = 1 / (4 cosh^2(u / 2))`: log-weights, means, log-scales.
     Logistics {
@@ -30,8 +30,16 @@ impl Output {
     /// Numbers that it takes.
     pub fn parameters(&self) -> usize {
         match self {
-            Self::Gaussian {} => 2,
+            Self::Gaussian {} => 3,
             Self::Logistics { components } => 3 * components,
+        }
+    }
+
+    /// Which of them are means.
+    pub(crate) fn means(&self) -> std::ops::Range<usize> {
+        match *self {
+            Self::Gaussian {} => 0..1,
+            Self::Logistics { components } => components..2 * components,
         }
     }
 
@@ -73,8 +81,8 @@ impl Output {
     pub fn draw(&self, params: &[f32], temperature: f64, rng: &mut ChaCha8Rng) -> f64 {
         match self {
             Self::Gaussian {} => {
-                let [mean, raw] = [params[0], params[1]].map(f64::from);
-                mean + temperature * host_log_scale(raw).exp() * normal(rng)
+                let [mean, raw, correction] = [params[0], params[1], params[2]].map(f64::from);
+                mean + host_log_scale(raw).exp() * (correction + temperature * normal(rng))
             }
             Self::Logistics { components } => {
                 let top = params[..*components].iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -106,7 +114,9 @@ fn host_log_scale(raw: f64) -> f64 {
 
 /// Mean and log-scale of normal densities.
 pub(crate) fn gaussian(params: Tensor<2>) -> [Tensor<2>; 2] {
-    [params.clone().narrow(1, 0, 1), log_scale(params.narrow(1, 1, 1))]
+    let log_scale = log_scale(params.clone().narrow(1, 1, 1));
+    let correction = params.clone().narrow(1, 2, 1) * log_scale.clone().exp();
+    [params.narrow(1, 0, 1) + correction, log_scale]
 }
 
 #[cfg(test)]
@@ -121,7 +131,7 @@ mod tests {
     }
 
     const FAMILIES: [(Output, &[f64]); 2] = [
-        (Output::Gaussian {}, &[0.3, -0.7]),
+        (Output::Gaussian {}, &[0.3, -0.7, 0.4]),
         (Output::Logistics { components: 2 }, &[0.5, -0.2, -1.0, 1.5, -1.2, -0.4]),
     ];
 

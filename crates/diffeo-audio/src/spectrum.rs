@@ -3,6 +3,8 @@
 use diffeo::burn::tensor::{DType, Device, Tensor, TensorData};
 use diffeo::{Error, Result};
 
+use crate::recording::Recording;
+
 /// Magnitudes are never less than this, where the root has a slope.
 const POWER_MIN: f64 = 1e-10;
 /// Mel powers are never less than this before their logarithm is taken.
@@ -148,6 +150,23 @@ impl Mel {
         debug_assert_eq!(found.len(), count * self.count);
         Ok(found.into_iter().map(|v| v as f32).collect())
     }
+}
+
+/// The power of each frequency in decibels of a full-scale square wave, frame after frame, and how many frequencies there are; a recording that is shorter than a window goes on in silence.
+///
+/// # Errors
+/// As [`Stft::new`]; [`diffeo::ErrorKind::Device`] if numbers cannot be read back.
+pub fn spectrogram(recording: &Recording, [window, hop]: [usize; 2]) -> Result<(Vec<f64>, usize)> {
+    let stft = Stft::new(window, hop)?;
+    let mut samples = recording.samples.clone();
+    samples.resize(samples.len().max(window).next_multiple_of(hop), 0.0);
+    let shape = [1, samples.len()];
+    let x = Tensor::from_data(TensorData::new(samples, shape), (&Device::flex(), DType::F64));
+    let mut power = diffeo::host_values(stft.power(x))?;
+    // A constant 1 gives the square of the window's sum.
+    let full = (0.5 * window as f64).powi(2);
+    power.iter_mut().for_each(|v| *v = 10.0 * (*v / full).max(1e-15).log10());
+    Ok((power, stft.frequencies()))
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use diffeo::burn::tensor::{Tensor, TensorData};
 use diffeo::train::{Event, Learner, LearnerOptions, Schedule, Snapshot};
-use diffeo::{Error, ErrorKind, Purpose, Result, Streams, Trainable, host_values};
+use diffeo::{Error, ErrorKind, Result, Streams, Trainable, host_values};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataset::{Batch, Dataset, Signal};
+use crate::dataset::{Batch, Dataset};
 use crate::wavenet::WaveNet;
 
 /// How a module is trained.
@@ -291,17 +291,6 @@ pub struct Likelihood {
     pub streams: Streams,
 }
 
-/// Signals with noise of the width of a rounding error, which follows from a seed.
-pub(crate) fn unrounded(dataset: &Dataset, streams: Streams) -> Vec<Signal> {
-    let noisy = |(row, signal): (usize, &Signal)| {
-        let mut signal = signal.clone();
-        let mut rng = streams.rng(Purpose::Validation, 0, row as u64);
-        dataset.add_noise(&mut rng, &mut signal.samples);
-        signal
-    };
-    dataset.signals.iter().enumerate().map(noisy).collect()
-}
-
 impl Task<WaveNet> for Likelihood {
     fn loss(&self, module: &WaveNet, step: u64) -> Result<Tensor<1>> {
         let Batch { x, mask, context } = self.train.batch(self.streams, step, self.shape)?;
@@ -311,7 +300,7 @@ impl Task<WaveNet> for Likelihood {
     }
 
     fn validate(&self, module: &WaveNet) -> Result<f64> {
-        let signals = unrounded(&self.valid, self.streams);
+        let signals = self.valid.unrounded(self.streams);
         let found = module.score(&signals.iter().collect::<Vec<_>>())?;
         let count: usize = found.iter().map(Vec::len).sum();
         Ok(-found.iter().flatten().sum::<f64>() / count as f64)

@@ -4,7 +4,8 @@ use diffeo::burn::tensor::{DType, Device, Tensor, TensorData};
 use diffeo::{Init, Purpose, Result, Streams, Trainable, Visitor, host_values};
 use diffeo_kernels::TILE_ROWS;
 
-use crate::dataset::Signal;
+use crate::dataset::{Dataset, Signal};
+use crate::linear_prediction::LinearPrediction;
 use crate::network::{FrameSize, Network, NetworkSpec};
 use crate::output::Output;
 use crate::windows::{Row, parameters};
@@ -17,6 +18,7 @@ use crate::windows::{Row, parameters};
 pub struct WaveNet {
     network: Network,
     output: Output,
+    window: usize,
     hop: usize,
     reach: usize,
 }
@@ -43,7 +45,31 @@ impl WaveNet {
     ) -> Result<Self> {
         output.validate()?;
         let network = Network::new(spec, frames, output.parameters(), init)?;
-        Ok(Self { network, output, hop, reach: spec.reach() })
+        Ok(Self { network, output, window: spec.window, hop, reach: spec.reach() })
+    }
+
+    /// Lets the mean of each factor start as a linear prediction from the samples before it.
+    ///
+    /// Samples next to each other are so alike that steps along gradients find one slowly.
+    pub fn start_from(&mut self, dataset: &Dataset) {
+        let order = self.window;
+        let prediction = LinearPrediction { order, frame: 2 * dataset.condition.samples };
+        let signals = dataset.signals.iter().map(|signal| signal.samples.as_slice());
+        let coefficients = prediction.coefficients(signals);
+        let columns = self.output.means();
+        self.network.visit(&mut |name, p| {
+            if name == "direct" {
+                let [rows, width] = p.value.dims();
+                // The oldest sample first; each is read as two numbers.
+                let mut values = vec![0.0; rows * width];
+                for (back, a) in coefficients.iter().enumerate() {
+                    let row = rows - 2 * (back + 1);
+                    columns.clone().for_each(|column| values[row * width + column] = *a);
+                }
+                let options = (&p.value.device(), p.value.dtype());
+                p.value = Tensor::from_data(TensorData::new(values, [rows, width]), options);
+            }
+        });
     }
 
     /// The family of each factor.

@@ -1,5 +1,6 @@
 //! The command line as clap reads it. Ranges are not checked here but in `options`, so that all faults show at once.
 
+mod audio;
 mod control;
 mod fit;
 mod model;
@@ -13,6 +14,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::columns::NameList;
 
+pub(crate) use audio::{
+    AudioArgs, AudioCommand, AudioDistillArgs, AudioEvaluateArgs, AudioFitArgs, AudioPlotArgs,
+    AudioSampleArgs, AudioScoreArgs, ClipArgs, LearnArgs,
+};
 pub(crate) use control::{ControlArgs, ControlCommand, ControlRunArgs, ControlTrainArgs};
 pub(crate) use fit::{FitArgs, ResumeMode};
 pub(crate) use model::{CheckArgs, EvaluateArgs, InspectArgs, PlotArgs, PlotKind, ScoreArgs};
@@ -157,6 +162,7 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     Plot(PlotArgs),
     Control(ControlArgs),
+    Audio(AudioArgs),
     Completions(CompletionsArgs),
 }
 

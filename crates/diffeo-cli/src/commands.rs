@@ -1,5 +1,6 @@
 //! The commands: each checks its options, calls the library, and reports.
 
+mod audio;
 mod check;
 mod control;
 mod deadline;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: &Cli, console: &Console) -> Result<Report> {
         Command::Inspect(args) => inspect::run(args, &cli.common, console),
         Command::Plot(args) => plot::run(args, &cli.common, console),
         Command::Control(args) => control::run(args, &cli.common, console),
+        Command::Audio(args) => audio::run(args, &cli.common, console),
         Command::Completions(args) => config::completions(args.shell).map(|()| Report::default()),
     }
 }

@@ -21,11 +21,15 @@ use crate::tiles::TILE_ROWS;
 use crate::{Aligned, Real};
 pub use frames::Frames;
 use frames::{FramesWork, Given};
-use lanes::{add_both, clamp, clamp_back, gate, gate_back, gated, join, rectify, rectify_back};
+use lanes::{
+    add_both, gate, gate_back, gated, join, read_samples, read_samples_back, rectify, rectify_back,
+};
 pub use stream::WaveNetStream;
 
 /// A sample is read as itself up to this size, and as this size beyond it, so that nothing overflows.
 pub const SAMPLE_MAX: f64 = 64.0;
+/// Numbers that a sample is read as: itself, and one that grows with the logarithm of its size, so that silence is no less told apart than sound.
+const READ: usize = 2;
 
 /// In which order the samples of a waveform depend on each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +95,13 @@ impl WaveNetShape {
 /// Gated layers of dilated filters over waveforms, with what each gives to the end:
 ///
 /// ```text
-/// h_p = F_0(x)_p                              F_0 reads samples before p only
+/// h_p = F_0(x, asinh(256 x) / asinh(256))_p   F_0 reads samples before p only
 /// (u, v) = F_l(h)_p + f_p V_l                 f_p: between the frames next to p, gelu(c A + a) of their context c
 /// (s, r) = tanh(u) sigmoid(v) W_l + b_l,  h_p <- h_p + r,  k_p <- k_p + s
 /// out_p = relu(relu(k_p) H + b) O + o + D(x)_p
 /// ```
 ///
-/// `D` is a linear filter over the samples that `F_0` reads, so that the network starts from a linear prediction. Numbers of samples are cut at [`SAMPLE_MAX`].
+/// `D` is a linear filter over what `F_0` reads, so that the network starts from a linear prediction. Numbers of samples are cut at [`SAMPLE_MAX`].
 ///
 /// Reference: van den Oord et al. *WaveNet: A Generative Model for Raw Audio*. 2016, arXiv:1609.03499, section 2; over lines, Ping, Peng, Zhao, Song. *WaveFlow: A Compact
 /// Flow-based Model for Raw Audio*. ICML 2020, arXiv:1912.01219, section 3 (neither has `D`).
@@ -142,7 +146,7 @@ pub struct WaveNetWork<T> {
     hidden: Aligned<T>,
     frames: FramesWork<T>,
     pixel: [Aligned<T>; 3],
-    ends: [Aligned<T>; 2],
+    ends: [Aligned<T>; 4],
     grads: [Aligned<T>; 4],
     scratch: Scratch<T>,
     filter: FilterScratch<T>,
@@ -166,13 +170,13 @@ impl WaveNet {
         );
         let (mut parts, mut packed) = (Parts::default(), 0);
         let bound = |inputs: usize| 1.0 / (inputs as f64).sqrt();
-        let (seen, outputs, count) = (first.len(), shape.outputs, taps.len());
+        let (seen, outputs, count) = (READ * first.len(), shape.outputs, taps.len());
         let weight = parts.add("entry.weight", [seen, width], bound(seen));
         let bias = parts.add("entry.bias", [1, width], bound(seen));
         let at = (grid, first);
-        let entry = Filter::new(at.clone(), [1, width], weight, Some(bias), &mut packed);
+        let entry = Filter::new(at.clone(), [READ, width], weight, Some(bias), &mut packed);
         let weight = parts.add("direct", [seen, outputs], 0.0);
-        let direct = Filter::new(at, [1, outputs], weight, None, &mut packed);
+        let direct = Filter::new(at, [READ, outputs], weight, None, &mut packed);
         let given = shape
             .frames
             .map(|frames| Given::new(frames, grid.width, [width, count], &mut parts, &mut packed));
@@ -240,8 +244,8 @@ impl WaveNet {
         is_kept: bool,
     ) {
         let size = self.grid().pixels() * self.width * TILE_ROWS;
-        let x = work.x.sized(tile.x.len());
-        clamp(tile.x, x);
+        let x = work.x.sized(READ * tile.x.len());
+        read_samples(tile.x, x);
         if let Some(given) = &self.given {
             given.forward(weights, tile.context, &mut work.frames);
         }
@@ -331,7 +335,7 @@ impl WaveNet {
         }
         filter.backward_of_weights(&stream[..size], by_both, work.filter, to);
         let next = made.sized(size);
-        let behind = (!is_last).then_some(&by_stream[..size]);
+        let behind = (!is_last).then(|| &by_stream[..size]);
         filter.backward_of_input(weights, by_both, behind, next);
         std::mem::swap(made, by_stream);
     }
@@ -407,10 +411,11 @@ impl TiledNetwork for WaveNet {
         let size = self.grid().pixels() * self.width * TILE_ROWS;
         let WaveNetWork { x, nodes, stream, sum, hidden, frames, ends, .. } = work;
         let (grads, scratch, filter) = (&mut work.grads, &mut work.scratch, &mut work.filter);
-        let (x, sum, hidden) = (&x[..tile.x.len()], &sum[..size], &hidden[..size]);
-        let [by_hidden, by_sum] = ends;
+        let (x, sum, hidden) = (&x[..READ * tile.x.len()], &sum[..size], &hidden[..size]);
+        let [by_hidden, by_sum, direct, by_read] = ends;
+        let (direct, by_read) = (direct.sized(x.len()), by_read.sized(x.len()));
         self.direct.backward_of_weights(x, by_out, filter, to.weights);
-        self.direct.backward_of_input(weights, by_out, None, to.x);
+        self.direct.backward_of_input(weights, by_out, None, direct);
         let by_hidden = by_hidden.sized(size);
         self.head.backward(weights, hidden, (by_out, &mut *by_hidden), scratch, to.weights);
         rectify_back(hidden, by_hidden);
@@ -427,9 +432,8 @@ impl TiledNetwork for WaveNet {
         }
         let by_stream = &by_stream[..size];
         self.entry.backward_of_weights(x, by_stream, filter, to.weights);
-        let direct = &to.x.to_vec();
-        self.entry.backward_of_input(weights, by_stream, Some(direct), to.x);
-        clamp_back(tile.x, to.x);
+        self.entry.backward_of_input(weights, by_stream, Some(direct), by_read);
+        read_samples_back(tile.x, by_read, to.x);
         if let Some(given) = &self.given {
             let to = (tile.context, to.context, to.weights);
             given.finish_back(weights, frames, scratch, to);

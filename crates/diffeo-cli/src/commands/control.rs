@@ -6,6 +6,8 @@ mod train;
 
 use diffeo::Result;
 
+pub(in crate::commands) use film::of_plot;
+
 use crate::args::{Common, ControlArgs, ControlCommand};
 use crate::output::{Console, Report};
 

@@ -27,22 +27,33 @@ impl Deadline {
         self.started.elapsed()
     }
 
+    /// Whether the time is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.limit.is_some_and(|limit| self.elapsed() >= limit)
+    }
+
     /// Ends a fit whose time is over.
     pub(super) fn stop_if_over(&self, trainer: &mut Trainer) {
-        if self.limit.is_some_and(|limit| self.elapsed() >= limit) {
+        if self.is_over() {
             trainer.stop(StopReason::MaxTime);
         }
     }
 
-    /// Counts a step, and lets the rate fall by the end of the time if the plan needs more of it: at the pace so far, validations included.
+    /// Counts a step of a fit, and lets its rate fall by the end of the time if the plan needs more of it.
     pub(super) fn step(&mut self, trainer: &mut Trainer) {
-        self.steps += 1;
-        let (Some(limit), elapsed) = (self.limit, self.elapsed()) else { return };
-        if elapsed >= self.estimate_at {
-            self.estimate_at = elapsed + limit / ESTIMATES;
-            let left = limit.saturating_sub(elapsed).as_secs_f64() / self.pace();
-            trainer.settle_by(trainer.step() + left as u64);
+        if let Some(end) = self.count(trainer.step()) {
+            trainer.settle_by(end);
         }
+    }
+
+    /// Counts a step, which was the `step`th; says from time to time with which one the time will end, at the pace so far, validations included.
+    pub(super) fn count(&mut self, step: u64) -> Option<u64> {
+        self.steps += 1;
+        let (limit, elapsed) = (self.limit?, self.elapsed());
+        (elapsed >= self.estimate_at).then(|| {
+            self.estimate_at = elapsed + limit / ESTIMATES;
+            step + (limit.saturating_sub(elapsed).as_secs_f64() / self.pace()) as u64
+        })
     }
 
     /// Seconds a step.
@@ -50,9 +61,9 @@ impl Deadline {
         self.elapsed().as_secs_f64() / self.steps as f64
     }
 
-    /// Seconds that a fit will take yet.
-    pub(super) fn left(&self, trainer: &Trainer) -> f64 {
-        let by_steps = self.pace() * trainer.end().saturating_sub(trainer.step()) as f64;
+    /// Seconds that it takes yet from a step to the last.
+    pub(super) fn left(&self, step: u64, end: u64) -> f64 {
+        let by_steps = self.pace() * end.saturating_sub(step) as f64;
         let by_time = self
             .limit
             .map_or(f64::INFINITY, |limit| limit.saturating_sub(self.elapsed()).as_secs_f64());

@@ -3,6 +3,7 @@
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Tensor, TensorData};
 
+use super::lanes::STEEP;
 use super::{Frames, SAMPLE_MAX, WaveNet};
 use crate::TiledNetwork;
 use crate::tiled_network::composed::{Named, gelu, read, tapped};
@@ -35,7 +36,11 @@ pub(super) fn wavenet(
     let inside = x.clone().abs().lower_equal_elem(SAMPLE_MAX);
     let cut = x.clone().detach().clamp(-SAMPLE_MAX, SAMPLE_MAX);
     let x = cut.mask_where(inside, x).reshape([all, 1]);
-    let seen = tapped(image(x), &first);
+    let negative = x.clone().lower_elem(0.0);
+    let a = x.clone().mask_where(negative.clone(), x.clone().neg()).mul_scalar(STEEP);
+    let size = (a.clone() + a.square().add_scalar(1.0).sqrt()).log();
+    let quiet = size.clone().mask_where(negative, size.neg()).mul_scalar(1.0 / STEEP.asinh());
+    let seen = tapped(image(Tensor::cat(vec![x, quiet], 1)), &first);
     let mut h = named.linear("entry", seen.clone());
     let units = context.map(|context| {
         let frames = network.shape.frames.expect("a context has frames");

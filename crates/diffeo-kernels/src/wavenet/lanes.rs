@@ -4,22 +4,43 @@ use super::SAMPLE_MAX;
 use crate::dispatch::dispatched;
 use crate::tiles::TILE_ROWS;
 
+/// How much steeper what is read of quiet samples is.
+pub(super) const STEEP: f64 = 256.0;
+
 dispatched! {
-    /// What samples are read as.
-    pub(super) fn clamp<T: Real>(x: &[T], out: &mut [T]) {
-        let most = T::from_f64(SAMPLE_MAX);
-        for (out, &x) in out.iter_mut().zip(x) {
-            *out = x.held(-most, most);
+    /// What each sample is read as: itself, and `asinh(k x) / asinh(k)`, side by side.
+    pub(super) fn read_samples<T: Real>(x: &[T], out: &mut [T]) {
+        let (most, steep) = (T::from_f64(SAMPLE_MAX), T::from_f64(STEEP));
+        let unit = T::from_f64(1.0 / STEEP.asinh());
+        let samples = x.as_chunks::<TILE_ROWS>().0.iter();
+        for (x, out) in samples.zip(out.chunks_exact_mut(2 * TILE_ROWS)) {
+            let (own, quiet) = out.split_at_mut(TILE_ROWS);
+            for lane in 0..TILE_ROWS {
+                let x = x[lane].held(-most, most);
+                let a = x.abs() * steep;
+                let size = (a + a.fma(a, T::ONE).sqrt()).ln() * unit;
+                own[lane] = x;
+                quiet[lane] = if x < T::ZERO { -size } else { size };
+            }
         }
     }
 }
 
 dispatched! {
-    /// Turns the gradient by what samples are read as into that by the samples.
-    pub(super) fn clamp_back<T: Real>(x: &[T], grad: &mut [T]) {
-        let most = T::from_f64(SAMPLE_MAX);
-        for (grad, &x) in grad.iter_mut().zip(x) {
-            *grad = if x.abs() > most { T::ZERO } else { *grad };
+    /// The gradient by samples from that by what they are read as.
+    pub(super) fn read_samples_back<T: Real>(x: &[T], grad: &[T], to: &mut [T]) {
+        let (most, steep) = (T::from_f64(SAMPLE_MAX), T::from_f64(STEEP));
+        let unit = T::from_f64(STEEP / STEEP.asinh());
+        let samples = x.as_chunks::<TILE_ROWS>().0.iter().zip(to.as_chunks_mut::<TILE_ROWS>().0);
+        for ((x, to), grad) in samples.zip(grad.chunks_exact(2 * TILE_ROWS)) {
+            let (own, quiet) = grad.split_at(TILE_ROWS);
+            for lane in 0..TILE_ROWS {
+                let held = x[lane].held(-most, most);
+                let a = held * steep;
+                let slope = unit / a.fma(a, T::ONE).sqrt();
+                let grad = quiet[lane].fma(slope, own[lane]);
+                to[lane] = if x[lane].abs() > most { T::ZERO } else { grad };
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A waveform sample by sample.
 
 use super::frames::FramesWork;
-use super::lanes::{add_both, clamp, gate, rectify};
-use super::{Order, WaveNet};
+use super::lanes::{add_both, gate, read_samples, rectify};
+use super::{Order, READ, WaveNet};
 use crate::tiled_network::NetworkWeights;
 use crate::tiled_network::lanes::add;
 use crate::tiles::TILE_ROWS;
@@ -47,7 +47,7 @@ impl<T: Real> WaveNetStream<T> {
             given.forward(weights, context, &mut frames);
         }
         Self {
-            seen: Aligned::zeros(window * TILE_ROWS),
+            seen: Aligned::zeros(window * READ * TILE_ROWS),
             rings: dilations.iter().map(|by| Aligned::zeros(by * token)).collect(),
             at: 0,
             frames,
@@ -98,10 +98,11 @@ impl<T: Real> WaveNetStream<T> {
         rectify(&mut self.gated);
         self.network.head.forward(weights, &self.gated, Some(&self.direct), out);
         self.at += 1;
-        self.seen.copy_within(TILE_ROWS.., 0);
+        let sample = READ * TILE_ROWS;
+        self.seen.copy_within(sample.., 0);
         let mut drawn = [T::ZERO; TILE_ROWS];
         draw(out, &mut drawn);
-        let start = self.seen.len() - TILE_ROWS;
-        clamp(&drawn, &mut self.seen[start..]);
+        let start = self.seen.len() - sample;
+        read_samples(&drawn, &mut self.seen[start..]);
     }
 }

@@ -73,7 +73,7 @@ fn a_sample_is_seen_by_those_behind_it_as_far_as_filters_reach() {
 
 #[test]
 fn a_sample_of_a_line_is_seen_by_lines_below() {
-    let found = reached(network(4 * 9, lines(4, &[[1, 1], [1, 2]]), None, [3, 1]), 9 + 4);
+    let found = reached(network(4 * 9, lines(4, &[[1, 1], [1, 2]]), None, [6, 1]), 9 + 4);
     for (p, found) in found.into_iter().enumerate() {
         let (line, at) = (p / 9, p % 9);
         assert_eq!(found, line > 1 && at.abs_diff(4) <= 4, "{line} {at}");

@@ -68,7 +68,7 @@ pub(super) fn save(played: &[Played], title: &str, path: &Path) -> Result<()> {
 }
 
 /// An error of a picture as one of ours.
-pub(super) fn of_plot(error: PlotError) -> diffeo::Error {
+pub(in crate::commands) fn of_plot(error: PlotError) -> diffeo::Error {
     let kind = match error {
         PlotError::Format(_) => ErrorKind::Config,
         PlotError::Io { .. } => ErrorKind::Io,

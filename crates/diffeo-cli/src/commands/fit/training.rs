@@ -121,7 +121,7 @@ impl<'a> Training<'a> {
                 grouped(step),
                 grouped(trainer.end()),
                 rate(rows, deadline.elapsed()),
-                Rough(deadline.left(trainer))
+                Rough(deadline.left(step, trainer.end()))
             )
         });
         Ok(())

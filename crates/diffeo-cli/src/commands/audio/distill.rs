@@ -1,0 +1,97 @@
+//! `diffeo audio distill`: a student that draws at once.
+
+use std::path::Path;
+
+use diffeo::{Error, Result, Streams};
+use diffeo_audio::{
+    AudioModel, AudioSpec, Distillation, DistillationOptions, ModelKind, Module, Training,
+    TrainingOptions,
+};
+use serde_json::json;
+
+use super::clips;
+use super::fit::network;
+use super::learn::{self, Learned, Plan};
+use crate::args::{AudioDistillArgs, Common};
+use crate::faults::Faults;
+use crate::options;
+use crate::output::{Console, Report, number};
+use crate::progress::grouped;
+
+const STEPS: u64 = 4000;
+/// A quarter of the longest window of a spectrum: stretches are a multiple of it.
+const QUARTER: usize = 128;
+
+/// Runs `diffeo audio distill`.
+pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -> Result<Report> {
+    let mut faults = Faults::default();
+    clips::threads(common, &mut faults)?;
+    let path = options::required("TEACHER", args.teacher.as_ref(), &mut faults);
+    if args.clips.clips.is_empty() {
+        faults
+            .add("CLIPS is missing: the recordings whose frames and spectra the student learns by");
+    }
+    let flows = faults.count("--flows", args.flows, 1, 64).unwrap_or(4) as usize;
+    let network = network(&mut faults, [args.width, args.layers, args.cycle, args.window], [8, 8]);
+    let mut weights = DistillationOptions::default();
+    let at_least_0 = "a number of at least 0";
+    for (name, given, weight) in [
+        ("--spread", args.spread, &mut weights.spread),
+        ("--spectral", args.spectral, &mut weights.spectral),
+    ] {
+        faults.check(name, given, at_least_0, |v| v >= 0.0 && v.is_finite());
+        *weight = given.unwrap_or(*weight);
+    }
+    let mut inputs: Vec<&Path> = args.clips.clips.iter().map(|path| path.as_path()).collect();
+    inputs.push(&path);
+    let usual = TrainingOptions { steps: STEPS, learning_rate: 1e-3, ..TrainingOptions::default() };
+    let mut plan = Plan::new(&args.learn, usual, (faults, inputs), console)?;
+    let teacher = AudioModel::load(&path)?;
+    let clips = clips::read(&args.clips, console)?;
+    let held = plan.held_out(clips.len())?;
+    let data = learn::split(clips::dataset(&teacher, clips)?, &held);
+    let AudioModel { spec: known, module: Module::WaveNet(teacher), .. } = teacher else {
+        return Err(Error::config(
+            "the teacher must be a WaveNet, as diffeo audio fit writes it; this is a student",
+        )
+        .at(&path));
+    };
+    plan.fit_length(known.units.rate, lcm(known.condition.samples, QUARTER));
+    let spec = AudioSpec { kind: ModelKind::Student { network, flows }, ..known };
+    let Module::Student(student) = spec.build(plan.options.seed)? else {
+        return Err(Error::new(diffeo::ErrorKind::Internal, "a student was to be built"));
+    };
+    console.note(format!("student of {} flows, {} weights", flows, grouped(spec.weights()?)));
+    let shape = ([plan.options.rows, plan.options.length], Streams::new(plan.options.seed));
+    let identity = json!({ "spec": spec, "distillation": weights, "samples": data[0].samples() });
+    let task = Distillation::new(teacher, data.clone(), shape, weights)?;
+    let training = Training::new(student, plan.options.clone(), identity)?;
+    let (student, ended) = match learn::learn(&plan, training, &task, console)? {
+        Learned::Stopped(report) => return Ok(report),
+        Learned::Done { module, reason, steps, seconds, .. } => (module, (reason, steps, seconds)),
+    };
+    let found = task.divergence(&student)?;
+    let valid = json!({
+        "kl": number(found.kl), "spread": number(found.spread), "spectral": number(found.spectral),
+    });
+    let summary = learn::summary(&plan, ended.1, valid.clone());
+    let model = AudioModel { spec, module: Module::Student(student), summary };
+    let mut report = learn::keep(&plan, &model, ended, &data)?;
+    report.line(format!(
+        "validation: KL {:.4} nats a sample, log-scales {:.3} apart, spectra {:.3}",
+        found.kl,
+        found.spread.sqrt(),
+        found.spectral
+    ));
+    report.key("model", "student");
+    report.key("valid", valid);
+    Ok(report)
+}
+
+fn lcm(a: usize, b: usize) -> usize {
+    let (mut x, mut y) = (a, b);
+    while y > 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x.max(1) * b
+}

@@ -1,0 +1,107 @@
+//! `diffeo audio evaluate`: how likely recordings are, beside linear prediction.
+
+use diffeo::inference::Estimate;
+use diffeo::{Error, Result};
+use diffeo_audio::{AudioModel, LinearPrediction, Recording};
+use serde_json::{Value, json};
+
+use super::clips;
+use super::learn::held_out;
+use super::score::{Scored, scored};
+use crate::args::{AudioEvaluateArgs, Common};
+use crate::faults::Faults;
+use crate::output::{Console, Report, number};
+use crate::progress::grouped;
+use crate::{options, signals};
+
+/// Coefficients of the linear predictions that are told beside the model.
+const ORDERS: [usize; 2] = [16, 32];
+/// Seconds of a frame of these.
+const FRAME: f64 = 0.02;
+
+/// Runs `diffeo audio evaluate`.
+pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) -> Result<Report> {
+    let mut faults = Faults::default();
+    clips::threads(common, &mut faults)?;
+    let path = options::required("MODEL", args.model.as_ref(), &mut faults);
+    let seed = options::seed(args.seed, &mut faults).unwrap_or(0);
+    faults.finish()?;
+    let model = AudioModel::load(&path)?;
+    signals::defer()?;
+    let wanted = |count| if args.held_out { held(&model, count) } else { Ok(vec![true; count]) };
+    let found = scored(&model, &args.clips, (seed, wanted), console)?;
+    let samples: usize = found.iter().map(|scored| scored.samples).sum();
+    let log_prob = found.iter().map(|scored| scored.log_prob).sum::<f64>() / samples as f64;
+    // Clips are independent of each other, samples are not.
+    let residuals: Vec<f64> = found
+        .iter()
+        .map(|s| (s.log_prob - log_prob * s.samples as f64) * found.len() as f64 / samples as f64)
+        .collect();
+    let error = Estimate::of_mean(&residuals).standard_error;
+    let units = model.spec.units;
+    let mut report = Report::default();
+    report.line(format!(
+        "{} clips, {} samples",
+        grouped(found.len() as u64),
+        grouped(samples as u64)
+    ));
+    let mut rows = vec![vec![
+        "model".to_owned(),
+        format!("{log_prob:.4} ± {error:.4} nats a sample"),
+        in_bits(log_prob, units.step),
+    ]];
+    let mut others = Vec::new();
+    for order in ORDERS {
+        let found = predicted(order, &found, &model)?;
+        rows.push(vec![
+            format!("linear prediction of order {order}, fitted to each 20 ms"),
+            format!("{found:.4} nats a sample"),
+            in_bits(found, units.step),
+        ]);
+        let bits = clips::bits(found, units.step).map_or(Value::Null, number);
+        others.push(json!({
+            "order": order, "nats_per_sample": number(found), "bits_per_sample": bits,
+        }));
+    }
+    report.table(&rows);
+    report.key("clips", found.len());
+    report.key("samples", samples);
+    report.number("nats_per_sample", log_prob);
+    report.number("stderr", error);
+    report.key("bits_per_sample", clips::bits(log_prob, units.step).map_or(Value::Null, number));
+    report.key("linear_prediction", others);
+    Ok(report)
+}
+
+/// Which of the clips that the model was fitted to validated.
+fn held(model: &AudioModel, count: usize) -> Result<Vec<bool>> {
+    let summary = &model.summary;
+    let share = summary["valid_share"].as_f64();
+    let seed = summary["options"]["seed"].as_u64();
+    match (share, seed) {
+        (Some(share), Some(seed)) => held_out(count, share, seed),
+        _ => Err(Error::model_file("the file does not say which clips validated")),
+    }
+}
+
+fn in_bits(log_prob: f64, step: f64) -> String {
+    clips::bits(log_prob, step).map_or(String::new(), |bits| format!("{bits:.3} bits"))
+}
+
+/// Mean log-density of a sample by linear prediction, of the recordings as the model sees them.
+fn predicted(order: usize, found: &[Scored], model: &AudioModel) -> Result<f64> {
+    let units = model.spec.units;
+    let prediction =
+        LinearPrediction { order, frame: (FRAME * f64::from(units.rate)).round() as usize };
+    let (mut sum, mut count) = (0.0, 0);
+    for scored in found {
+        signals::check()?;
+        let recording = Recording::read(scored.name.as_ref())?.at_rate(units.rate)?;
+        let n = recording.samples.len();
+        // A number within a rounding error is uniform.
+        let noise = units.step * units.step / 12.0;
+        sum += n as f64 * prediction.log_prob(&recording.samples, noise)?;
+        count += n;
+    }
+    Ok(sum / count as f64)
+}

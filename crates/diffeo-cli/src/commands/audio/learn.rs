@@ -1,0 +1,299 @@
+//! What fit and distill have in common: clips that are split, a loop of steps, a model that is kept.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use diffeo::train::CHECKPOINT_EVERY;
+use diffeo::{
+    Error, ErrorKind, Purpose, Result, Streams, Trainable, permutation, printable, quoted,
+};
+use diffeo_audio::{AudioModel, Dataset, Task, Training, TrainingOptions};
+use serde_json::json;
+
+use crate::args::LearnArgs;
+use crate::commands::deadline::Deadline;
+use crate::commands::journal::Journal;
+use crate::duration::Rough;
+use crate::faults::Faults;
+use crate::output::{Console, Report, number};
+use crate::preflight::{self, Target};
+use crate::progress::{Progress, grouped};
+use crate::{options, signals};
+
+const STEPS_MAX: u64 = 1_000_000_000;
+const ROWS_MAX: u64 = 1 << 16;
+const SECONDS_MAX: f64 = 60.0;
+/// Share of the clips that validate.
+const VALID: f64 = 0.1;
+/// Seconds of a stretch.
+const STRETCH: f64 = 0.16;
+/// Validations of a training.
+const VALIDATIONS: u64 = 20;
+
+/// What was asked for of a training.
+pub(super) struct Plan {
+    pub(super) out: PathBuf,
+    pub(super) checkpoint: PathBuf,
+    pub(super) options: TrainingOptions,
+    pub(super) valid: f64,
+    stretch: f64,
+    log: Option<PathBuf>,
+    max_time: Option<Duration>,
+    pub(super) resume: bool,
+}
+
+impl Plan {
+    /// Reads the options of training, of which `usual` are those where nothing is said.
+    pub(super) fn new(
+        args: &LearnArgs,
+        usual: TrainingOptions,
+        (mut faults, inputs): (Faults, Vec<&Path>),
+        console: &Console,
+    ) -> Result<Self> {
+        let out = options::required("--out", args.out.as_ref(), &mut faults);
+        let mut options = usual;
+        if let Some(n) = faults.count("--steps", args.steps, 1, STEPS_MAX) {
+            options.steps = n;
+        }
+        if let Some(n) = faults.count("--batch", args.batch, 1, ROWS_MAX) {
+            options.rows = n as usize;
+        }
+        faults.positive("--lr", args.lr);
+        options.learning_rate = args.lr.unwrap_or(options.learning_rate);
+        let below_1 = "a number of at least 0 and below 1";
+        faults.check("--average", args.average, below_1, |v| (0.0..1.0).contains(&v));
+        options.average = args.average.unwrap_or(options.average);
+        let share = "a share above 0 and below 1";
+        faults.check("--valid", args.valid, share, |v| v > 0.0 && v < 1.0);
+        let length = "a number of seconds above 0 and up to 60";
+        faults.check("--stretch", args.stretch, length, |v| v > 0.0 && v <= SECONDS_MAX);
+        let every = faults.count("--validate-every", args.validate_every, 1, STEPS_MAX);
+        options.validate_every = every.unwrap_or((options.steps / VALIDATIONS).max(1));
+        let seed = options::seed(args.seed, &mut faults);
+        faults.finish()?;
+        let overwrite = args.force || args.resume;
+        let check = |path: &Path, devices, bytes| {
+            let target = Target { path, inputs: inputs.clone(), overwrite, devices, bytes };
+            preflight::check(&target, console)
+        };
+        let out = check(&out, false, 16 << 20)?;
+        let mut checkpoint = out.clone().into_os_string();
+        checkpoint.push(".checkpoint");
+        let checkpoint = PathBuf::from(checkpoint);
+        if checkpoint.exists() && !args.resume && !args.force {
+            return Err(Error::new(
+                ErrorKind::Io,
+                "an earlier training left this checkpoint; go on from it with --resume, or start anew with --force",
+            )
+            .at(&checkpoint));
+        }
+        options.seed = match (args.resume, args.seed) {
+            (true, None) => Training::<AnyModule>::options_of(&checkpoint)?.seed,
+            _ => options::seed_or_drawn(seed, console),
+        };
+        Ok(Self {
+            log: args.log.as_deref().map(|path| check(path, true, 0)).transpose()?,
+            out,
+            checkpoint,
+            options,
+            valid: args.valid.unwrap_or(VALID),
+            stretch: args.stretch.unwrap_or(STRETCH),
+            max_time: args.max_time.map(|span| span.0),
+            resume: args.resume,
+        })
+    }
+
+    /// Sets the length of stretches, a multiple of `of` samples, at a rate.
+    pub(super) fn fit_length(&mut self, rate: u32, of: usize) {
+        let samples = (self.stretch * f64::from(rate)).round() as usize;
+        self.options.length = samples.next_multiple_of(of).max(of);
+    }
+
+    /// Which of so many clips validate.
+    pub(super) fn held_out(&self, clips: usize) -> Result<Vec<bool>> {
+        held_out(clips, self.valid, self.options.seed)
+    }
+}
+
+/// Stands in where the options of a checkpoint are read, which say nothing of its module.
+type AnyModule = diffeo_audio::WaveNet;
+
+/// Which of so many clips validate, by a share and a seed.
+pub(super) fn held_out(clips: usize, share: f64, seed: u64) -> Result<Vec<bool>> {
+    if clips < 2 {
+        return Err(Error::data(format!(
+            "expected two clips at least, one of which validates, found {clips}; cut longer recordings into clips"
+        )));
+    }
+    let count = ((clips as f64 * share).round() as usize).clamp(1, clips - 1);
+    let mut held = vec![false; clips];
+    let order = permutation(&mut Streams::new(seed).rng(Purpose::Split, 0, 0), clips as u32);
+    order[..count].iter().for_each(|&i| held[i as usize] = true);
+    Ok(held)
+}
+
+/// A dataset without, and one of, what is held out.
+pub(super) fn split(dataset: Dataset, held: &[bool]) -> [Dataset; 2] {
+    let of = |wanted: bool| {
+        let signals = dataset.signals.iter().zip(held).filter(|(_, held)| **held == wanted);
+        let signals = signals.map(|(signal, _)| signal.clone()).collect();
+        Dataset { signals, condition: dataset.condition.clone(), units: dataset.units }
+    };
+    [of(false), of(true)]
+}
+
+/// Why training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Steps,
+    MaxTime,
+    Interrupted,
+}
+
+/// What a training came to.
+pub(super) enum Learned<M> {
+    /// The module of the best validation.
+    Done { module: M, valid: f64, reason: Reason, steps: u64, seconds: f64 },
+    /// What is told of an interruption.
+    Stopped(Report),
+}
+
+/// Takes steps until there is a reason to stop, and keeps a checkpoint.
+pub(super) fn learn<M: Trainable + 'static>(
+    plan: &Plan,
+    mut training: Training<M>,
+    task: &impl Task<M>,
+    console: &Console,
+) -> Result<Learned<M>> {
+    if plan.resume {
+        training = training.resumed(&plan.checkpoint)?;
+        console.note(format!("going on from step {}", grouped(training.steps())));
+    }
+    let mut journal = Journal::open(plan.log.as_deref(), plan.resume)?;
+    signals::defer()?;
+    let (started, mut saved) = (Instant::now(), Instant::now());
+    let mut deadline = Deadline::new(plan.max_time);
+    let mut progress = Progress::new(console);
+    let mut refused = 0u64;
+    let reason = loop {
+        if signals::received().is_some() {
+            break Reason::Interrupted;
+        }
+        if training.is_done() {
+            break Reason::Steps;
+        }
+        if deadline.is_over() {
+            break Reason::MaxTime;
+        }
+        let advanced = training.advance(task)?;
+        if let Some(end) = deadline.count(advanced.step) {
+            training.settle_by(end);
+        }
+        if let Some(reason) = &advanced.refused {
+            refused += 1;
+            if refused == 1 {
+                progress.warn(format!(
+                    "step {}: {reason}; the weights went back, the rate was halved",
+                    advanced.step
+                ));
+            }
+        }
+        let line = json!({
+            "step": advanced.step, "loss": number(advanced.loss),
+            "learning_rate": number(advanced.learning_rate),
+            "valid": advanced.validated.map(|(loss, _)| number(loss)),
+        });
+        if let Some(warning) = journal.note("step", line, started.elapsed()) {
+            progress.warn(warning);
+        }
+        crate::exit::panic_if_asked("audio");
+        if saved.elapsed() >= CHECKPOINT_EVERY {
+            training.save(&plan.checkpoint)?;
+            saved = Instant::now();
+        }
+        progress.update(|| {
+            let best = training.best().map(|b| format!("  best {b:.4}")).unwrap_or_default();
+            format!(
+                "step {}/{}  loss {:.4}{best}  rate {:.1e}  left {}",
+                grouped(advanced.step),
+                grouped(training.end()),
+                advanced.loss,
+                advanced.learning_rate,
+                Rough(deadline.left(advanced.step, training.end()))
+            )
+        });
+    };
+    drop(progress);
+    if reason != Reason::Steps {
+        training.save(&plan.checkpoint)?;
+    }
+    let steps = training.steps();
+    if reason == Reason::Interrupted {
+        return Ok(Learned::Stopped(interrupted(plan, steps, console)));
+    }
+    let (module, valid) = training.finish(task)?;
+    Ok(Learned::Done { module, valid, reason, steps, seconds: started.elapsed().as_secs_f64() })
+}
+
+fn interrupted(plan: &Plan, steps: u64, console: &Console) -> Report {
+    let checkpoint = plan.checkpoint.to_string_lossy();
+    console.note(format!(
+        "interrupted; {} holds all that is needed: go on with --resume",
+        printable(&checkpoint)
+    ));
+    let mut report = Report::default();
+    report.code = signals::exit_code();
+    report.key("checkpoint", checkpoint);
+    report.key("steps", steps);
+    report.key("stop_reason", "interrupted");
+    report
+}
+
+/// Writes the model, and says what is told of every training.
+pub(super) fn keep(
+    plan: &Plan,
+    model: &AudioModel,
+    (reason, steps, seconds): (Reason, u64, f64),
+    data: &[Dataset; 2],
+) -> Result<Report> {
+    model.save(&plan.out)?;
+    if reason == Reason::Steps {
+        diffeo::train::Trainer::remove_checkpoint(&plan.checkpoint)?;
+    }
+    let mut report = Report::default();
+    let [clips, valid] = data.each_ref().map(|d| d.signals.len());
+    let rate = model.spec.units.rate;
+    let sound = (data[0].samples() + data[1].samples()) as f64 / f64::from(rate);
+    report.line(format!(
+        "{} steps in {} on {} clips, {} validate: {} of sound at {} Hz",
+        grouped(steps),
+        Rough(seconds),
+        grouped((clips + valid) as u64),
+        grouped(valid as u64),
+        Rough(sound),
+        grouped(rate.into())
+    ));
+    report.key("parameters", model.spec.weights()?);
+    report.key("rate", rate);
+    report.key("clips", clips + valid);
+    report.key("clips_valid", valid);
+    report.number("seconds_of_sound", sound);
+    report.key("steps", steps);
+    report.key("stop_reason", if reason == Reason::MaxTime { "max_time" } else { "steps" });
+    report.number("seconds", seconds);
+    report.key("seed", plan.options.seed);
+    let out = plan.out.to_string_lossy();
+    report.line(format!("model written to {}", quoted(&out)));
+    report.key("out", out);
+    if let Some(log) = &plan.log {
+        report.key("log", log.to_string_lossy());
+    }
+    Ok(report)
+}
+
+/// What a model file says of its training, by which the clips that validated can be found again.
+pub(super) fn summary(plan: &Plan, steps: u64, valid: serde_json::Value) -> serde_json::Value {
+    json!({
+        "options": plan.options, "valid_share": number(plan.valid), "steps": steps, "valid": valid,
+    })
+}
