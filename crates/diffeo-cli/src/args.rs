@@ -16,7 +16,7 @@ use crate::columns::NameList;
 
 pub(crate) use audio::{
     AudioArgs, AudioCommand, AudioDistillArgs, AudioEvaluateArgs, AudioFitArgs, AudioPlotArgs,
-    AudioSampleArgs, AudioScoreArgs, ClipArgs, LearnArgs,
+    AudioSampleArgs, AudioScoreArgs, ClipArgs, LearnArgs, SizeArgs,
 };
 pub(crate) use control::{ControlArgs, ControlCommand, ControlRunArgs, ControlTrainArgs};
 pub(crate) use fit::{FitArgs, ResumeMode};

@@ -106,6 +106,21 @@ fn check_writable(folder: &Path) -> Result<()> {
     }
 }
 
+/// Where a training that writes to a path keeps its checkpoint.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if an earlier one left it there, unless that `is_used`: gone on from, or given up.
+pub(crate) fn checkpoint(out: &Path, is_used: bool) -> Result<PathBuf> {
+    let mut path = out.as_os_str().to_owned();
+    path.push(".checkpoint");
+    let path = PathBuf::from(path);
+    if path.exists() && !is_used {
+        let message = "an earlier training left this checkpoint; go on from it with --resume, or start anew with --force";
+        return Err(Error::new(ErrorKind::Io, message).at(path));
+    }
+    Ok(path)
+}
+
 /// Checks that a file of this size fits beside `path`.
 pub(crate) fn check_space(path: &Path, bytes: u64) -> Result<()> {
     let folder = folder_of(path);

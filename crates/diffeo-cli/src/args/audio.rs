@@ -91,6 +91,23 @@ pub(crate) struct LearnArgs {
     pub(crate) log: Option<PathBuf>,
 }
 
+/// Sizes of a network.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SizeArgs {
+    /// Units of a sample [default: 32]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) width: Option<i128>,
+    /// Layers [default: 16, of each flow of a student 8]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) layers: Option<i128>,
+    /// Layers whose reach doubles before it starts again [default: 8]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) cycle: Option<i128>,
+    /// Samples that the first filter reads [default: 32]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) window: Option<i128>,
+}
+
 /// Fit a WaveNet to recordings: the density of each sample given those before it.
 ///
 /// What it is told of each hundredth of a second are the labels of a clip and how loud each mel band is; with --mel 0 and no labels, nothing.
@@ -115,18 +132,8 @@ pub(crate) struct AudioFitArgs {
     /// Density of a sample: gaussian, or logistics:K for a mixture of K [default: gaussian]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub(crate) output: Option<String>,
-    /// Units of a sample [default: 32]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) width: Option<i128>,
-    /// Layers [default: 16]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) layers: Option<i128>,
-    /// Layers whose reach doubles before it starts again [default: 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) cycle: Option<i128>,
-    /// Samples that the first filter reads [default: 32]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) window: Option<i128>,
+    #[command(flatten)]
+    pub(crate) sizes: SizeArgs,
 }
 
 /// Distil a WaveNet into a student that draws all samples of a waveform at once.
@@ -149,18 +156,8 @@ pub(crate) struct AudioDistillArgs {
     /// Inverse autoregressive flows [default: 4]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) flows: Option<i128>,
-    /// Units of a sample in each [default: 32]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) width: Option<i128>,
-    /// Layers of each [default: 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) layers: Option<i128>,
-    /// Layers whose reach doubles before it starts again [default: 8]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) cycle: Option<i128>,
-    /// Samples that each first filter reads [default: 32]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) window: Option<i128>,
+    #[command(flatten)]
+    pub(crate) sizes: SizeArgs,
     /// Weight of the squared difference of log-scales [default: 4]
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) spread: Option<f64>,

@@ -126,17 +126,8 @@ impl Files {
         if let Some(path) = &plot {
             super::plot::check_format(path)?;
         }
-        let mut checkpoint = out.clone().into_os_string();
-        checkpoint.push(".checkpoint");
-        let checkpoint = PathBuf::from(checkpoint);
-        match (checkpoint.exists(), plan.resume.is_some()) {
-            (true, false) if !args.force => Err(Error::new(
-                ErrorKind::Io,
-                "an earlier fit left this checkpoint; go on from it with --resume, or start anew with --force",
-            )
-            .at(&checkpoint)),
-            _ => Ok(Self { out, checkpoint, log, plot }),
-        }
+        let checkpoint = preflight::checkpoint(&out, overwrite)?;
+        Ok(Self { out, checkpoint, log, plot })
     }
 }
 

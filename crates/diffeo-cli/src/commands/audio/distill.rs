@@ -32,7 +32,7 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
             .add("CLIPS is missing: the recordings whose frames and spectra the student learns by");
     }
     let flows = faults.count("--flows", args.flows, 1, 64).unwrap_or(4) as usize;
-    let network = network(&mut faults, [args.width, args.layers, args.cycle, args.window], [8, 8]);
+    let network = network(&mut faults, &args.sizes, 8);
     let mut weights = DistillationOptions::default();
     let at_least_0 = "a number of at least 0";
     for (name, given, weight) in [

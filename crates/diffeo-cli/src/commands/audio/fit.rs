@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::clips::{self, Clip};
 use super::learn::{self, Learned, Plan};
-use crate::args::{AudioFitArgs, Common};
+use crate::args::{AudioFitArgs, Common, SizeArgs};
 use crate::faults::Faults;
 use crate::output::{Console, Report, number};
 use crate::progress::grouped;
@@ -20,18 +20,14 @@ const BANDS: u64 = 20;
 const BANDS_MAX: u64 = 512;
 const STEPS: u64 = 4000;
 
-/// Sizes of a network that were asked for.
-pub(super) fn network(
-    faults: &mut Faults,
-    [width, layers, cycle, window]: [Option<i128>; 4],
-    [usual_layers, usual_cycle]: [u64; 2],
-) -> NetworkSpec {
+/// The network that was asked for, of so many layers where nothing is said.
+pub(super) fn network(faults: &mut Faults, args: &SizeArgs, layers: u64) -> NetworkSpec {
     let mut count =
         |name, given, most, usual| faults.count(name, given, 1, most).unwrap_or(usual) as usize;
-    let width = count("--width", width, 1024, 32);
-    let window = count("--window", window, 4096, 32);
-    let layers = count("--layers", layers, 128, usual_layers);
-    let cycle = count("--cycle", cycle, 16, usual_cycle.min(layers as u64));
+    let width = count("--width", args.width, 1024, 32);
+    let window = count("--window", args.window, 4096, 32);
+    let layers = count("--layers", args.layers, 128, layers);
+    let cycle = count("--cycle", args.cycle, 16, 8.min(layers as u64));
     NetworkSpec::cycles(width, window, [layers, cycle])
 }
 
@@ -116,7 +112,7 @@ fn wish(args: &AudioFitArgs, faults: &mut Faults) -> Wish {
             }
         }
     };
-    let network = network(faults, [args.width, args.layers, args.cycle, args.window], [16, 8]);
+    let network = network(faults, &args.sizes, 16);
     Wish { rate, bands, network, output }
 }
 

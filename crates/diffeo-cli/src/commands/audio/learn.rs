@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diffeo::train::CHECKPOINT_EVERY;
-use diffeo::{
-    Error, ErrorKind, Purpose, Result, Streams, Trainable, permutation, printable, quoted,
-};
-use diffeo_audio::{AudioModel, Dataset, Task, Training, TrainingOptions};
+use diffeo::{Error, Purpose, Result, Streams, Trainable, permutation, printable, quoted};
+use diffeo_audio::{Advanced, AudioModel, Dataset, Task, Training, TrainingOptions};
 use serde_json::json;
 
 use crate::args::LearnArgs;
@@ -77,16 +75,7 @@ impl Plan {
             preflight::check(&target, console)
         };
         let out = check(&out, false, 16 << 20)?;
-        let mut checkpoint = out.clone().into_os_string();
-        checkpoint.push(".checkpoint");
-        let checkpoint = PathBuf::from(checkpoint);
-        if checkpoint.exists() && !args.resume && !args.force {
-            return Err(Error::new(
-                ErrorKind::Io,
-                "an earlier training left this checkpoint; go on from it with --resume, or start anew with --force",
-            )
-            .at(&checkpoint));
-        }
+        let checkpoint = preflight::checkpoint(&out, overwrite)?;
         options.seed = match (args.resume, args.seed) {
             (true, None) => Training::<AnyModule>::options_of(&checkpoint)?.seed,
             _ => options::seed_or_drawn(seed, console),
@@ -171,7 +160,7 @@ pub(super) fn learn<M: Trainable + 'static>(
     }
     let mut journal = Journal::open(plan.log.as_deref(), plan.resume)?;
     signals::defer()?;
-    let (started, mut saved) = (Instant::now(), Instant::now());
+    let mut saved = Instant::now();
     let mut deadline = Deadline::new(plan.max_time);
     let mut progress = Progress::new(console);
     let mut refused = 0u64;
@@ -189,21 +178,14 @@ pub(super) fn learn<M: Trainable + 'static>(
         if let Some(end) = deadline.count(advanced.step) {
             training.settle_by(end);
         }
-        if let Some(reason) = &advanced.refused {
-            refused += 1;
-            if refused == 1 {
-                progress.warn(format!(
-                    "step {}: {reason}; the weights went back, the rate was halved",
-                    advanced.step
-                ));
-            }
+        refused += u64::from(advanced.refused.is_some());
+        if let (Some(reason), 1) = (&advanced.refused, refused) {
+            progress.warn(format!(
+                "step {}: {reason}; the weights went back, the rate was halved",
+                advanced.step
+            ));
         }
-        let line = json!({
-            "step": advanced.step, "loss": number(advanced.loss),
-            "learning_rate": number(advanced.learning_rate),
-            "valid": advanced.validated.map(|(loss, _)| number(loss)),
-        });
-        if let Some(warning) = journal.note("step", line, started.elapsed()) {
+        if let Some(warning) = write(&advanced, &mut journal, deadline.elapsed()) {
             progress.warn(warning);
         }
         crate::exit::panic_if_asked("audio");
@@ -224,6 +206,7 @@ pub(super) fn learn<M: Trainable + 'static>(
         });
     };
     drop(progress);
+    let seconds = deadline.elapsed().as_secs_f64();
     if reason != Reason::Steps {
         training.save(&plan.checkpoint)?;
     }
@@ -232,7 +215,17 @@ pub(super) fn learn<M: Trainable + 'static>(
         return Ok(Learned::Stopped(interrupted(plan, steps, console)));
     }
     let (module, valid) = training.finish(task)?;
-    Ok(Learned::Done { module, valid, reason, steps, seconds: started.elapsed().as_secs_f64() })
+    Ok(Learned::Done { module, valid, reason, steps, seconds })
+}
+
+/// Writes a step to the log, and says what went wrong with it.
+fn write(advanced: &Advanced, journal: &mut Journal, elapsed: Duration) -> Option<String> {
+    let line = json!({
+        "step": advanced.step, "loss": number(advanced.loss),
+        "learning_rate": number(advanced.learning_rate),
+        "valid": advanced.validated.map(|(loss, _)| number(loss)),
+    });
+    journal.note("step", line, elapsed)
 }
 
 fn interrupted(plan: &Plan, steps: u64, console: &Console) -> Report {

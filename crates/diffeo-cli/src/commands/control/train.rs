@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diffeo::network::NetworkSpec;
 use diffeo::train::CHECKPOINT_EVERY;
-use diffeo::{DenseEmbeddingSpec, Error, ErrorKind, Result, printable, quoted};
+use diffeo::{DenseEmbeddingSpec, Result, printable, quoted};
 use diffeo_control::{
     Advanced, Algorithm, Interface, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
 };
@@ -126,16 +126,7 @@ fn plan(args: &ControlTrainArgs, common: &Common, console: &Console) -> Result<P
         preflight::check(&target, console)
     };
     let out = check(&out, false, 16 << 20)?;
-    let mut checkpoint = out.clone().into_os_string();
-    checkpoint.push(".checkpoint");
-    let checkpoint = PathBuf::from(checkpoint);
-    if checkpoint.exists() && !args.resume && !args.force {
-        return Err(Error::new(
-            ErrorKind::Io,
-            "an earlier training left this checkpoint; go on from it with --resume, or start anew with --force",
-        )
-        .at(&checkpoint));
-    }
+    let checkpoint = preflight::checkpoint(&out, overwrite)?;
     Ok(Plan {
         task: found.0,
         kind: found.1,
