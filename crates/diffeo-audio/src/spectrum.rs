@@ -152,14 +152,17 @@ impl Mel {
     }
 }
 
-/// The power of each frequency in decibels of a full-scale square wave, frame after frame, and how many frequencies there are; a recording that is shorter than a window goes on in silence.
+/// The power of each frequency in decibels of a full-scale square wave, a frame for each hop, and how many frequencies there are; before and behind the recording is silence.
 ///
 /// # Errors
 /// As [`Stft::new`]; [`diffeo::ErrorKind::Device`] if numbers cannot be read back.
 pub fn spectrogram(recording: &Recording, [window, hop]: [usize; 2]) -> Result<(Vec<f64>, usize)> {
     let stft = Stft::new(window, hop)?;
-    let mut samples = recording.samples.clone();
-    samples.resize(samples.len().max(window).next_multiple_of(hop), 0.0);
+    // A frame is what lies around its middle.
+    let (count, before) =
+        (recording.samples.len().max(1).next_multiple_of(hop), (window - hop) / 2);
+    let mut samples = vec![0.0; count + window - hop];
+    samples[before..before + recording.samples.len()].copy_from_slice(&recording.samples);
     let shape = [1, samples.len()];
     let x = Tensor::from_data(TensorData::new(samples, shape), (&Device::flex(), DType::F64));
     let mut power = diffeo::host_values(stft.power(x))?;

@@ -5,8 +5,9 @@ use crate::clip::Frame;
 use crate::colour::{DATA, INK, density_ramp};
 use crate::error::PlotError;
 use crate::figure::Figure;
+use crate::font::Weight;
 use crate::layout::{LABEL_SIZE, MARGIN, draw_title, finish, plural, title_height};
-use crate::scene::{Picture, Scene, TextStyle};
+use crate::scene::{Anchor, Picture, Scene, TextStyle};
 
 /// A sound.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ fn draw_sound(scene: &mut Scene, sound: &Sound<'_>, top: f64) -> f64 {
     let wide = (scene.width - left - MARGIN).floor();
     let wave = Frame { left, top, width: wide, height: WAVE };
     let spectrum = Frame { top: wave.bottom() + BETWEEN, height: SPECTRUM, ..wave };
-    let x = AxisTicks::new(Axis::horizontal(Range::new(0.0, seconds), &wave), true);
+    let x = AxisTicks::new(Axis::horizontal(Range::new(0.0, seconds), &wave), false);
     let y = AxisTicks::new(Axis::vertical(Range::new(-loudest, loudest), &wave), false);
     let hertz = Range::new(0.0, 0.5 * f64::from(sound.rate));
     let pitch = AxisTicks::new(Axis::vertical(hertz, &spectrum), false);
@@ -85,14 +86,20 @@ fn draw_sound(scene: &mut Scene, sound: &Sound<'_>, top: f64) -> f64 {
     scene.picture([left, spectrum.top], picture(sound, size));
     draw_bottom(scene, &spectrum, &x, true);
     draw_left(scene, &spectrum, &pitch, true);
-    spectrum.bottom() + 22.0
+    let style = TextStyle::new(LABEL_SIZE, INK).anchored(Anchor::Middle);
+    let hertz = pitch.named("Hz", SPECTRUM, LABEL_SIZE, Weight::Regular);
+    scene.text([MARGIN + LABEL_SIZE - 3.0, spectrum.centre()[1]], hertz, style.upright());
+    let time = x.named("seconds", wide, LABEL_SIZE, Weight::Regular);
+    scene.text([spectrum.centre()[0], spectrum.bottom() + 30.0], time, style);
+    spectrum.bottom() + 36.0
 }
 
-/// The least and the greatest sample of so many stretches.
+/// The least and the greatest sample of so many stretches, each with the sample before it, so that stretches meet.
 fn envelope(samples: &[f64], count: usize) -> Vec<[f64; 2]> {
     let count = count.clamp(1, samples.len());
     let of = |i: usize| {
-        let part = &samples[i * samples.len() / count..((i + 1) * samples.len() / count)];
+        let start = (i * samples.len() / count).saturating_sub(1);
+        let part = &samples[start..(i + 1) * samples.len() / count];
         let ends = part.iter().filter(|v| v.is_finite());
         ends.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)])
     };
@@ -138,6 +145,6 @@ mod tests {
         assert!(draw_sounds(&[], "", 400.0).is_err());
         let torn = Sound { levels: &levels[1..], ..sound };
         assert!(draw_sounds(&[torn], "", 400.0).is_err());
-        assert_eq!(envelope(&[1.0, -2.0, 3.0], 2), [[1.0, 1.0], [-2.0, 3.0]]);
+        assert_eq!(envelope(&[1.0, -2.0, 3.0, 2.0], 2), [[-2.0, 1.0], [-2.0, 3.0]]);
     }
 }

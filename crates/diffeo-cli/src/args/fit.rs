@@ -158,7 +158,7 @@ pub(crate) struct FitArgs {
     /// Optimiser steps, instead of --epochs
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) steps: Option<i128>,
-    /// Stop after this time, such as 10m or 1h30m, with a model and a checkpoint
+    /// Stop after this time, such as 10m or 1h30m, with a model and a checkpoint; the learning rate falls by then
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = "Training")]
     pub(crate) max_time: Option<Span>,
     /// Rows per step
