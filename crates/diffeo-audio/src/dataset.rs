@@ -124,7 +124,7 @@ impl Dataset {
         self.signals.iter().map(|signal| signal.samples.len()).sum()
     }
 
-    /// Stretches that are drawn at random, each sample as likely as any other.
+    /// Stretches that are drawn at random, a recording the likelier the longer it is.
     ///
     /// # Errors
     /// [`diffeo::ErrorKind::Data`] if there is no recording.
@@ -155,15 +155,16 @@ impl Dataset {
         }))
     }
 
-    /// The recordings with noise within their rounding errors that follows from a seed: their density is then a bound of the probability of the levels that they were rounded to.
+    /// The recordings with noise within their rounding errors that follows from a seed and from each itself, whichever others there are: their density is then a bound of the probability of the
+    /// levels that they were rounded to.
     pub fn unrounded(&self, streams: Streams) -> Vec<Signal> {
-        let noisy = |(row, signal): (usize, &Signal)| {
+        let noisy = |signal: &Signal| {
             let mut signal = signal.clone();
-            let mut rng = streams.rng(Purpose::Validation, 0, row as u64);
+            let mut rng = streams.rng(Purpose::Validation, 0, digest(&signal.samples));
             self.add_noise(&mut rng, &mut signal.samples);
             signal
         };
-        self.signals.iter().enumerate().map(noisy).collect()
+        self.signals.iter().map(noisy).collect()
     }
 
     /// Adds to samples a number that rounding would take away.
@@ -207,6 +208,12 @@ impl Dataset {
     }
 }
 
+/// A number that tells samples from others (FNV-1a over their bits).
+fn digest(samples: &[f32]) -> u64 {
+    let bits = samples.iter().map(|v| u64::from(v.to_bits()));
+    bits.fold(0xcbf2_9ce4_8422_2325, |hash, bits| (hash ^ bits).wrapping_mul(0x0100_0000_01b3))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +249,20 @@ mod tests {
         assert_eq!((mask[14], mask[15], mask[40]), (1.0, 0.0, 1.0));
         let context = host_values(context.unwrap()).unwrap();
         assert_eq!(context, [[1.0, 0.0].repeat(4), [0.0, 1.0].repeat(4)].concat());
+    }
+
+    #[test]
+    fn noise_of_a_recording_does_not_depend_on_those_beside_it() {
+        let mut both = dataset();
+        both.units.step = 0.5;
+        let found = both.unrounded(Streams::new(1));
+        let apart = found[1].samples.iter().zip(&both.signals[1].samples);
+        assert!(
+            apart.clone().all(|(a, b)| (a - b).abs() <= 0.25) && apart.clone().any(|(a, b)| a != b)
+        );
+        let alone = Dataset { signals: vec![both.signals[1].clone()], ..both };
+        assert_eq!(alone.unrounded(Streams::new(1))[0], found[1]);
+        assert_ne!(alone.unrounded(Streams::new(2))[0], found[1]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use rubato::{
 
 /// Most samples of one recording: nine hours at 8 kHz.
 pub const SAMPLES_MAX: usize = 1 << 28;
+/// The largest file.
+const BYTES_MAX: u64 = 4 << 30;
 /// Rates that sound is kept at, in samples a second.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
 
@@ -35,6 +37,15 @@ impl Recording {
     /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::Data`] if it is another file, damaged, compressed, or holds numbers that are none, [`ErrorKind::Limit`] if it is longer than
     /// [`SAMPLES_MAX`].
     pub fn read(path: &Path) -> Result<Self> {
+        // A pipe or a device has no end that can be known.
+        let about = std::fs::metadata(path).map_err(|e| Error::io(path, "read", e))?;
+        if !about.is_file() || about.len() > BYTES_MAX {
+            return Err(Error::data(format!(
+                "expected a WAV file of at most {} GiB; write a pipe to a file first, cut a longer one",
+                BYTES_MAX >> 30
+            ))
+            .at(path));
+        }
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
         Self::decode(&bytes).map_err(|e| e.at(path))
     }

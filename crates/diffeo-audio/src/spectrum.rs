@@ -34,11 +34,12 @@ impl Stft {
         }
         let frequencies = window / 2 + 1;
         let turn = std::f64::consts::TAU / window as f64;
+        let circle: Vec<(f64, f64)> = (0..window).map(|i| (turn * i as f64).sin_cos()).collect();
         let mut basis = vec![0.0; window * 2 * frequencies];
         for (t, line) in basis.chunks_exact_mut(2 * frequencies).enumerate() {
-            let weight = 0.5 - 0.5 * (turn * t as f64).cos();
+            let weight = 0.5 - 0.5 * circle[t].1;
             for k in 0..frequencies {
-                let (sin, cos) = (turn * (k * t % window) as f64).sin_cos();
+                let (sin, cos) = circle[k * t % window];
                 (line[k], line[frequencies + k]) = (weight * cos, -weight * sin);
             }
         }

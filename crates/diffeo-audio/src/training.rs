@@ -48,6 +48,16 @@ impl Default for TrainingOptions {
     }
 }
 
+impl TrainingOptions {
+    /// Those of the training that left a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Training::resumed`].
+    pub fn of_checkpoint(path: &Path) -> Result<Self> {
+        Snapshot::read(KIND, path)?.get("options").map_err(|e| e.at(path))
+    }
+}
+
 /// Steps in which the rate rises, as a part of all.
 const WARMUP: u64 = 50;
 
@@ -235,14 +245,6 @@ impl<M: Trainable + 'static> Training<M> {
         let snapshot = Snapshot::read(KIND, path)?;
         self.read_from(&snapshot).map_err(|e| e.at(path))?;
         Ok(self)
-    }
-
-    /// The options of the training that left a checkpoint.
-    ///
-    /// # Errors
-    /// As [`Training::resumed`].
-    pub fn options_of(path: &Path) -> Result<TrainingOptions> {
-        Snapshot::read(KIND, path)?.get("options").map_err(|e| e.at(path))
     }
 
     fn read_from(&mut self, snapshot: &Snapshot) -> Result<()> {

@@ -139,7 +139,7 @@ fn a_training_that_goes_on_gives_the_bits_of_one_that_never_stopped() {
     assert_eq!(weights(whole.0), weights(second.0));
     let other = training(13, 1).0.resumed(&path).err().expect("another training");
     assert_eq!(other.kind(), ErrorKind::Config);
-    assert_eq!(Training::<WaveNet>::options_of(&path).unwrap().seed, 1);
+    assert_eq!(TrainingOptions::of_checkpoint(&path).unwrap().seed, 1);
 }
 
 #[test]

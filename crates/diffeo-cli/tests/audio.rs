@@ -49,6 +49,8 @@ fn from_clips_to_a_student_and_its_sound() {
     let (found, told) = (found.as_f64().unwrap(), told.as_f64().unwrap());
     assert!((found - told).abs() < 0.05, "the clip that validated: {found}, {told}");
 
+    run_in(at, "audio evaluate t.safetensors clips/0_ann.wav --name-labels=-,who --held-out")
+        .expect(3, &["6 clips", "these are 1"]);
     let scored = run_in(at, "audio score t.safetensors clips/0_ann.wav --name-labels=-,who");
     let scored = scored.expect(0, &[]);
     let lines: Vec<&str> = scored.stdout.lines().collect();

@@ -71,10 +71,11 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
         Learned::Done { module, reason, steps, seconds, .. } => (module, (reason, steps, seconds)),
     };
     let found = task.divergence(&student)?;
+    let count = data[0].signals.len() + data[1].signals.len();
     let valid = json!({
         "kl": number(found.kl), "spread": number(found.spread), "spectral": number(found.spectral),
     });
-    let summary = learn::summary(&plan, ended.1, valid.clone());
+    let summary = learn::summary(&plan, (ended.1, count), valid.clone());
     let model = AudioModel { spec, module: Module::Student(student), summary };
     let mut report = learn::keep(&plan, &model, ended, &data)?;
     report.line(format!(

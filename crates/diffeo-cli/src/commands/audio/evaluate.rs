@@ -78,6 +78,13 @@ fn held(model: &AudioModel, count: usize) -> Result<Vec<bool>> {
     let summary = &model.summary;
     let share = summary["valid_share"].as_f64();
     let seed = summary["options"]["seed"].as_u64();
+    let clips = summary["clips"].as_u64();
+    if clips.is_some_and(|clips| clips != count as u64) {
+        return Err(Error::data(format!(
+            "--held-out: the model was fitted to {} clips, these are {count}; name the same ones",
+            clips.unwrap_or(0)
+        )));
+    }
     match (share, seed) {
         (Some(share), Some(seed)) => held_out(count, share, seed),
         _ => Err(Error::model_file("the file does not say which clips validated")),

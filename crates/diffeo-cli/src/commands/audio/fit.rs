@@ -77,10 +77,11 @@ pub(super) fn run(args: &AudioFitArgs, common: &Common, console: &Console) -> Re
     };
     let log_prob = -loss - spec.units.scale.ln();
     let bits = clips::bits(log_prob, spec.units.step);
+    let count = data[0].signals.len() + data[1].signals.len();
     let valid = json!({
         "nats_per_sample": number(log_prob), "bits_per_sample": bits.map_or(Value::Null, number),
     });
-    let summary = learn::summary(&plan, ended.1, valid.clone());
+    let summary = learn::summary(&plan, (ended.1, count), valid.clone());
     let model = AudioModel { spec, module: Module::WaveNet(module), summary };
     let mut report = learn::keep(&plan, &model, ended, &data)?;
     let bits = bits.map_or(String::new(), |bits| format!(", {bits:.3} bits"));

@@ -77,7 +77,7 @@ impl Plan {
         let out = check(&out, false, 16 << 20)?;
         let checkpoint = preflight::checkpoint(&out, overwrite)?;
         options.seed = match (args.resume, args.seed) {
-            (true, None) => Training::<AnyModule>::options_of(&checkpoint)?.seed,
+            (true, None) => TrainingOptions::of_checkpoint(&checkpoint)?.seed,
             _ => options::seed_or_drawn(seed, console),
         };
         Ok(Self {
@@ -103,9 +103,6 @@ impl Plan {
         held_out(clips, self.valid, self.options.seed)
     }
 }
-
-/// Stands in where the options of a checkpoint are read, which say nothing of its module.
-type AnyModule = diffeo_audio::WaveNet;
 
 /// Which of so many clips validate, by a share and a seed.
 pub(super) fn held_out(clips: usize, share: f64, seed: u64) -> Result<Vec<bool>> {
@@ -285,8 +282,13 @@ pub(super) fn keep(
 }
 
 /// What a model file says of its training, by which the clips that validated can be found again.
-pub(super) fn summary(plan: &Plan, steps: u64, valid: serde_json::Value) -> serde_json::Value {
+pub(super) fn summary(
+    plan: &Plan,
+    (steps, clips): (u64, usize),
+    valid: serde_json::Value,
+) -> serde_json::Value {
     json!({
+        "clips": clips,
         "options": plan.options, "valid_share": number(plan.valid), "steps": steps, "valid": valid,
     })
 }

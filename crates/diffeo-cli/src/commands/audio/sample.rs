@@ -34,9 +34,9 @@ pub(super) fn run(args: &AudioSampleArgs, common: &Common, console: &Console) ->
     let labels = labels(&args.label, &mut faults);
     let seed = options::seed(args.seed, &mut faults);
     faults.finish()?;
-    let files = files(&out, number, args, console)?;
     let model = AudioModel::load(&path)?;
     let prompt = prompt(&model, args, &labels)?;
+    let files = files(&out, number, args, console)?;
     let seed = options::seed_or_drawn(seed, console);
     signals::defer()?;
     let (started, temperature) = (Instant::now(), args.temperature.unwrap_or(1.0));
