@@ -26,15 +26,24 @@ pub struct Condition {
     pub labels: Vec<Label>,
     /// Mel bands; 0 for none.
     pub bands: usize,
+    /// Coefficients of the linear prediction that follows from the bands, of which networks see the [`Excitation`](crate::Excitation); 0 for none, then they see the samples.
+    #[serde(default)]
+    pub order: usize,
 }
 
 /// Most numbers of a frame.
 const NUMBERS_MAX: usize = 1 << 16;
+/// Most coefficients of a prediction.
+const ORDER_MAX: usize = 1 << 9;
+
+/// Log-powers of speech, between -11 and 5, are brought to about the size of a label.
+const SLOPE: f32 = 0.25;
+const LEVEL: f32 = 0.75;
 
 impl Condition {
     /// Frames of a hundredth of a second that nothing is known of.
     pub fn none(rate: u32) -> Self {
-        Self { samples: (rate / 100).max(1) as usize, labels: Vec::new(), bands: 0 }
+        Self { samples: (rate / 100).max(1) as usize, labels: Vec::new(), bands: 0, order: 0 }
     }
 
     /// Numbers of a frame.
@@ -54,6 +63,12 @@ impl Condition {
                 "expected frames of at least a sample and at most {NUMBERS_MAX} numbers, found {} and {}",
                 self.samples,
                 self.numbers()
+            )));
+        }
+        if self.order > ORDER_MAX || (self.order > 0 && self.bands < 2) {
+            return Err(Error::config(format!(
+                "expected a prediction by at most {ORDER_MAX} coefficients from two mel bands or more, found {} from {}",
+                self.order, self.bands
             )));
         }
         for label in &self.labels {
@@ -115,10 +130,14 @@ impl Condition {
         let mut frames = Vec::with_capacity(count * self.numbers());
         for bands in bands.chunks_exact(self.bands) {
             frames.extend_from_slice(&known);
-            // Of speech between -11 and 5: brought to about the size of a label.
-            frames.extend(bands.iter().map(|band| 0.25 * band + 0.75));
+            frames.extend(bands.iter().map(|band| SLOPE * band + LEVEL));
         }
         Ok(frames)
+    }
+
+    /// The logarithm of a band's power by the number that networks are told.
+    pub(crate) fn log_power(number: f32) -> f64 {
+        f64::from((number - LEVEL) / SLOPE)
     }
 }
 
@@ -133,7 +152,7 @@ mod tests {
             values: values.iter().map(|v| (*v).to_owned()).collect(),
         };
         let labels = vec![label("digit", &["0", "1"]), label("who", &["a", "b", "c"])];
-        let condition = Condition { samples: 80, labels, bands: 4 };
+        let condition = Condition { samples: 80, labels, bands: 4, order: 0 };
         condition.validate().unwrap();
         let values = condition.values(|name| Some(if name == "who" { "c" } else { "0" }.into()));
         let values = values.unwrap();
@@ -146,5 +165,6 @@ mod tests {
         assert!(condition.values(|_| None).is_err());
         let twice = Condition { labels: vec![label("x", &["a", "a"])], ..condition };
         assert!(twice.validate().is_err());
+        assert!(Condition { order: 4, ..Condition::none(8000) }.validate().is_err());
     }
 }

@@ -5,6 +5,7 @@ use diffeo::{Error, Purpose, Result, Streams, below, uniform};
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::excitation::Excitation;
 use crate::recording::Recording;
 
 /// In which units samples are numbers.
@@ -91,8 +92,10 @@ impl Signal {
 /// Stretches of recordings, all of one length.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Samples, `[n, length]`.
+    /// What networks see of samples, `[n, length]`.
     pub x: Tensor<2>,
+    /// Log-gains, `[n, length]`: `ln p` of a sample is that of what is seen of it less this.
+    pub log_gain: Tensor<2>,
     /// 1 where a recording is, 0 behind it.
     pub mask: Tensor<2>,
     /// The frames of each row side by side, if anything is known.
@@ -155,6 +158,14 @@ impl Dataset {
         }))
     }
 
+    /// The recordings as networks see them.
+    pub fn seen(&self) -> Vec<Signal> {
+        match self.condition.excitation(self.units.rate) {
+            Some(excitation) => excitation.of_signals(&self.signals.iter().collect::<Vec<_>>()).0,
+            None => self.signals.clone(),
+        }
+    }
+
     /// The recordings with noise within their rounding errors that follows from a seed and from each itself, whichever others there are: their density is then a bound of the probability of the
     /// levels that they were rounded to.
     pub fn unrounded(&self, streams: Streams) -> Vec<Signal> {
@@ -175,7 +186,7 @@ impl Dataset {
         }
     }
 
-    /// The rows of some stretches; `finish` may change the samples of each.
+    /// The rows of some stretches; `finish` may change the samples that each follows from.
     pub(crate) fn rows(
         &self,
         stretches: &[Stretch],
@@ -184,15 +195,25 @@ impl Dataset {
     ) -> Batch {
         let (n, hop, numbers) = (stretches.len(), self.condition.samples, self.condition.numbers());
         let mut x = vec![0.0f32; n * length];
-        let mut mask = vec![0.0f32; n * length];
+        let [mut mask, mut log_gain] = [(); 2].map(|()| vec![0.0f32; n * length]);
+        let excitation = self.condition.excitation(self.units.rate);
+        let order = excitation.as_ref().map_or(0, Excitation::order);
         let mut context = Vec::with_capacity(n * length.div_ceil(hop) * numbers);
         for (row, stretch) in stretches.iter().enumerate() {
             let Signal { samples, frames, .. } = &self.signals[stretch.signal];
-            let (x, mask) = (&mut x[row * length..], &mut mask[row * length..]);
             let count = samples.len().saturating_sub(stretch.start).min(length);
-            x[..count].copy_from_slice(&samples[stretch.start..stretch.start + count]);
-            finish(&mut x[..count], row as u64);
-            mask[..count].fill(1.0);
+            let before = order.min(stretch.start);
+            let mut heard = samples[stretch.start - before..stretch.start + count].to_vec();
+            finish(&mut heard, row as u64);
+            let place = row * length..row * length + count;
+            mask[place.clone()].fill(1.0);
+            if let Some(excitation) = &excitation {
+                let [seen, gains] = excitation.of(frames, &heard, stretch.start - before);
+                x[place.clone()].copy_from_slice(&seen[before..]);
+                log_gain[place].copy_from_slice(&gains[before..]);
+            } else {
+                x[place].copy_from_slice(&heard);
+            }
             let last = (frames.len() / numbers.max(1)).saturating_sub(1);
             for frame in 0..length.div_ceil(hop) {
                 let at = (stretch.start / hop + frame).min(last);
@@ -204,7 +225,8 @@ impl Dataset {
         };
         let frames = length.div_ceil(hop) * numbers;
         let context = (numbers > 0).then(|| of(context, frames));
-        Batch { x: of(x, length), mask: of(mask, length), context }
+        let [x, mask, log_gain] = [x, mask, log_gain].map(|values| of(values, length));
+        Batch { x, log_gain, mask, context }
     }
 }
 
@@ -224,6 +246,7 @@ mod tests {
             samples: 10,
             labels: vec![crate::Label { name: "who".into(), values: vec!["a".into(), "b".into()] }],
             bands: 0,
+            order: 0,
         };
         let sound = |count: usize, sign: f64| Recording {
             samples: (0..count).map(|t| sign * (1.0 + t as f64)).collect(),
@@ -243,7 +266,7 @@ mod tests {
     fn rows_hold_what_sounds_and_its_frames() {
         let dataset = dataset();
         let stretches = [Stretch { signal: 0, start: 20 }, Stretch { signal: 1, start: 40 }];
-        let Batch { x, mask, context } = dataset.rows(&stretches, 40, |_, _| {});
+        let Batch { x, mask, context, .. } = dataset.rows(&stretches, 40, |_, _| {});
         let (x, mask) = (host_values(x).unwrap(), host_values(mask).unwrap());
         assert_eq!((x[0], x[14], x[15], x[40], x[79]), (21.0, 35.0, 0.0, -41.0, -80.0));
         assert_eq!((mask[14], mask[15], mask[40]), (1.0, 0.0, 1.0));

@@ -9,6 +9,7 @@
 mod condition;
 mod dataset;
 mod distillation;
+mod excitation;
 mod linear_prediction;
 mod model;
 mod network;
@@ -23,6 +24,7 @@ mod windows;
 pub use condition::{Condition, Label};
 pub use dataset::{Batch, Dataset, Signal, Units};
 pub use distillation::{Distillation, DistillationOptions, Divergence, GaussianTeacher};
+pub use excitation::Excitation;
 pub use linear_prediction::LinearPrediction;
 pub use model::{AudioModel, AudioSpec, ModelKind, Module};
 pub use network::{FrameSize, Network, NetworkSpec};

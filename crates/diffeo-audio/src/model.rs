@@ -15,7 +15,7 @@ use crate::network::NetworkSpec;
 use crate::output::Output;
 use crate::recording::Recording;
 use crate::student::Student;
-use crate::wavenet::WaveNet;
+use crate::wavenet::{Prompt, WaveNet};
 
 /// What a model is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,18 +151,23 @@ impl AudioModel {
     /// # Errors
     /// Those of the module.
     pub fn score(&self, signals: &[&Signal]) -> Result<Vec<Vec<f64>>> {
-        let mut found = match &self.module {
-            Module::WaveNet(model) => model.score(signals)?,
-            Module::Student(model) => model.score(signals)?,
-        };
-        let units = self.spec.units.scale.ln();
+        let AudioSpec { condition, units, .. } = &self.spec;
+        let mut found = condition.score(signals, units.rate, |seen| match &self.module {
+            Module::WaveNet(model) => model.score(seen),
+            Module::Student(model) => model.score(seen),
+        })?;
+        let units = units.scale.ln();
         found.iter_mut().flatten().for_each(|v| *v -= units);
         Ok(found)
     }
 
-    /// Sound that was drawn, from numbers in the units of networks.
-    pub fn recording(&self, samples: &[f32]) -> Recording {
+    /// The sound of what a network drew for a prompt.
+    pub fn recording(&self, prompt: &Prompt, drawn: Vec<f32>) -> Recording {
         let Units { rate, scale, step } = self.spec.units;
+        let samples = match self.spec.condition.excitation(rate) {
+            Some(excitation) => excitation.sound(&prompt.frames, &drawn),
+            None => drawn,
+        };
         let samples = samples.iter().map(|v| f64::from(*v) * scale).collect();
         Recording { samples, rate, step }
     }

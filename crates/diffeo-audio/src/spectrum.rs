@@ -8,7 +8,7 @@ use crate::recording::Recording;
 /// Magnitudes are never less than this, where the root has a slope.
 const POWER_MIN: f64 = 1e-10;
 /// Mel powers are never less than this before their logarithm is taken.
-const MEL_MIN: f64 = 1e-5;
+const MEL_MIN: f64 = 1e-7;
 
 /// Short-time Fourier transform: `X[f, k] = sum over t of w[t] x[f hop + t] e^(-2 pi i k t / window)`, with the Hann window `w`, for the frequencies `k = 0 ..= window / 2`.
 ///
@@ -83,7 +83,7 @@ impl Stft {
 
 /// Logarithms of the power in bands that are as wide as the ear hears them.
 ///
-/// Triangles evenly spaced on the scale `2595 log10(1 + f / 700)` from 0 to half the rate; `ln max(power, 1e-5)`, of sound in units of its root mean square.
+/// Triangles evenly spaced on the scale `2595 log10(1 + f / 700)` from 0 to half the rate; `ln max(power, 1e-7)`, of sound in units of its root mean square.
 #[derive(Clone, Debug)]
 pub struct Mel {
     stft: Stft,
@@ -99,14 +99,11 @@ impl Mel {
     /// [`diffeo::ErrorKind::Config`] if there are no bands, or so many that one would hold no frequency.
     pub fn new(count: usize, samples: usize, rate: u32) -> Result<Self> {
         let stft = Stft::new(4 * samples, samples)?;
-        let mel = |hertz: f64| 2595.0 * (1.0 + hertz / 700.0).log10();
-        let hertz = |mel: f64| 700.0 * (10f64.powf(mel / 2595.0) - 1.0);
-        let top = mel(0.5 * f64::from(rate));
-        let edge = |i: usize| hertz(top * i as f64 / (count + 1) as f64);
+        let edges = mel_edges(count, f64::from(rate));
         let of_frequency = f64::from(rate) / stft.window as f64;
         let mut bands = vec![0.0; stft.frequencies() * count];
         for band in 0..count {
-            let [low, middle, high] = [0, 1, 2].map(|i| edge(band + i));
+            let [low, middle, high] = [0, 1, 2].map(|i| edges[band + i]);
             let mut sum = 0.0;
             for k in 0..stft.frequencies() {
                 let f = k as f64 * of_frequency;
@@ -151,6 +148,19 @@ impl Mel {
         debug_assert_eq!(found.len(), count * self.count);
         Ok(found.into_iter().map(|v| v as f32).collect())
     }
+}
+
+/// Where mel bands begin, have their middle, and end, in hertz: each with the next two is a band.
+fn mel_edges(bands: usize, rate: f64) -> Vec<f64> {
+    let mel = |hertz: f64| 2595.0 * (1.0 + hertz / 700.0).log10();
+    let hertz = |mel: f64| 700.0 * (10f64.powf(mel / 2595.0) - 1.0);
+    let top = mel(0.5 * rate);
+    (0..bands + 2).map(|i| hertz(top * i as f64 / (bands + 1) as f64)).collect()
+}
+
+/// The frequency of each band's top, in hertz.
+pub(crate) fn mel_middles(bands: usize, rate: f64) -> Vec<f64> {
+    mel_edges(bands, rate)[1..=bands].to_vec()
 }
 
 /// The power of each frequency in decibels of a full-scale square wave, a frame for each hop, and how many frequencies there are; before and behind the recording is silence.

@@ -8,7 +8,7 @@ use diffeo::{Error, ErrorKind, Result, Streams, Trainable, host_values};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dataset::{Batch, Dataset};
+use crate::dataset::{Batch, Dataset, Signal};
 use crate::wavenet::WaveNet;
 
 /// How a module is trained.
@@ -295,15 +295,18 @@ pub struct Likelihood {
 
 impl Task<WaveNet> for Likelihood {
     fn loss(&self, module: &WaveNet, step: u64) -> Result<Tensor<1>> {
-        let Batch { x, mask, context } = self.train.batch(self.streams, step, self.shape)?;
+        let Batch { x, log_gain, mask, context } =
+            self.train.batch(self.streams, step, self.shape)?;
         let count = mask.clone().sum();
-        let log_prob = module.log_prob(x, context.as_ref())? * mask;
+        let log_prob = (module.log_prob(x, context.as_ref())? - log_gain) * mask;
         Ok(log_prob.sum().neg() / count)
     }
 
     fn validate(&self, module: &WaveNet) -> Result<f64> {
         let signals = self.valid.unrounded(self.streams);
-        let found = module.score(&signals.iter().collect::<Vec<_>>())?;
+        let signals: Vec<&Signal> = signals.iter().collect();
+        let Dataset { condition, units, .. } = &self.valid;
+        let found = condition.score(&signals, units.rate, |seen| module.score(seen))?;
         let count: usize = found.iter().map(Vec::len).sum();
         Ok(-found.iter().flatten().sum::<f64>() / count as f64)
     }

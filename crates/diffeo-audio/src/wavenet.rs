@@ -54,8 +54,8 @@ impl WaveNet {
     pub fn start_from(&mut self, dataset: &Dataset) {
         let order = self.window;
         let prediction = LinearPrediction { order, frame: 2 * dataset.condition.samples };
-        let signals = dataset.signals.iter().map(|signal| signal.samples.as_slice());
-        let coefficients = prediction.coefficients(signals);
+        let seen = dataset.seen();
+        let coefficients = prediction.coefficients(seen.iter().map(|s| s.samples.as_slice()));
         let columns = self.output.means();
         self.network.visit(&mut |name, p| {
             if name == "direct" {

@@ -123,7 +123,7 @@ fn a_student_learns_a_known_process() {
 
 fn conditional() -> (Dataset, Condition) {
     let labels = vec![Label { name: "who".into(), values: vec!["a".into(), "b".into()] }];
-    let condition = Condition { samples: 16, labels, bands: 2 };
+    let condition = Condition { samples: 16, labels, bands: 2, order: 3 };
     let recording = SecondOrder::new(0.8, 1.2).recording(512);
     let units = Units::of(std::slice::from_ref(&recording)).unwrap();
     let of = |value| Signal::new("x", &recording, (&units, &condition), vec![value]).unwrap();

@@ -126,9 +126,12 @@ pub(crate) struct AudioFitArgs {
     /// Samples a second; clips of other rates are resampled [default: that of the first clip]
     #[arg(long, value_name = "HZ", allow_negative_numbers = true, help_heading = "Clips")]
     pub(crate) rate: Option<i128>,
-    /// Mel bands of each hundredth of a second that the model is told; 0 for none [default: 20]
+    /// Mel bands of each hundredth of a second that the model is told; 0 for none [default: 40]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Clips")]
     pub(crate) mel: Option<i128>,
+    /// Coefficients of the linear prediction that follows from the bands, and whose error is what the network models; 0 for none [default: 32]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) prediction: Option<i128>,
     /// Density of a sample: gaussian, or logistics:K for a mixture of K [default: gaussian]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub(crate) output: Option<String>,

@@ -16,8 +16,11 @@ use crate::faults::Faults;
 use crate::output::{Console, Report, number};
 use crate::progress::grouped;
 
-const BANDS: u64 = 20;
+const BANDS: u64 = 40;
 const BANDS_MAX: u64 = 512;
+/// Coefficients of the prediction from bands.
+const ORDER: u64 = 32;
+const ORDER_MAX: u64 = 512;
 const STEPS: u64 = 4000;
 
 /// The network that was asked for, of so many layers where nothing is said.
@@ -34,6 +37,7 @@ pub(super) fn network(faults: &mut Faults, args: &SizeArgs, layers: u64) -> Netw
 struct Wish {
     rate: Option<u32>,
     bands: usize,
+    order: usize,
     network: NetworkSpec,
     output: Output,
 }
@@ -97,6 +101,12 @@ fn wish(args: &AudioFitArgs, faults: &mut Faults) -> Wish {
     }
     let rate = faults.count("--rate", args.rate, 1000, 384_000).map(|rate| rate as u32);
     let bands = faults.count("--mel", args.mel, 0, BANDS_MAX).unwrap_or(BANDS) as usize;
+    let order = if bands > 1 { ORDER } else { 0 };
+    let order =
+        faults.count("--prediction", args.prediction, 0, ORDER_MAX).unwrap_or(order) as usize;
+    if order > 0 && bands < 2 {
+        faults.add("--prediction follows from mel bands; give --mel 2 or more, or --prediction 0");
+    }
     let output = match args.output.as_deref().unwrap_or("gaussian") {
         "gaussian" => Output::Gaussian {},
         text => {
@@ -114,7 +124,7 @@ fn wish(args: &AudioFitArgs, faults: &mut Faults) -> Wish {
         }
     };
     let network = network(faults, &args.sizes, 16);
-    Wish { rate, bands, network, output }
+    Wish { rate, bands, order, network, output }
 }
 
 /// Clips at the rate that was asked for, or that of the first.
@@ -144,6 +154,7 @@ fn model(wish: &Wish, clips: &[Clip], held: &[bool], seed: u64) -> Result<AudioM
     let condition = Condition {
         labels: clips::known_labels(clips)?,
         bands: wish.bands,
+        order: wish.order,
         ..Condition::none(units.rate)
     };
     let kind = ModelKind::WaveNet { network: wish.network.clone(), output: wish.output };

@@ -53,8 +53,8 @@ pub(super) fn run(args: &AudioSampleArgs, common: &Common, console: &Console) ->
     };
     drop(progress);
     let seconds = started.elapsed().as_secs_f64();
-    for (file, samples) in files.iter().zip(&drawn) {
-        model.recording(samples).write(file)?;
+    for ((file, prompt), drawn) in files.iter().zip(&prompts).zip(drawn) {
+        model.recording(prompt, drawn).write(file)?;
     }
     let (samples, rate) = (prompts[0].samples, model.spec.units.rate);
     let sound = (samples * number) as f64 / f64::from(rate);
