@@ -3,4 +3,5 @@
 //! The tests `fuzz_corpora` of the workspace include the same files and replay what is committed in `seeds/`.
 
 pub mod models;
+pub mod sounds;
 pub mod tables;

@@ -66,14 +66,15 @@ fn main() -> Result<()> {
     let task = Distillation::new(teacher.clone(), data, (shape, streams), weights)?;
     let mut training = Training::new(student.clone(), options, serde_json::Value::Null)?;
     let distilled = timed(|| training.advance(&task))?;
-    let prompt = |samples| Prompt { samples, frames: dataset.signals[0].frames.clone() };
+    let prompt = |samples| Prompt { samples, frames: dataset.signals[0].frames.clone(), number: 0 };
     let drawn =
-        |prompts: Vec<Prompt>| timed(|| teacher.sample(&prompts, 1.0, streams, |_, _| Ok(())));
+        |prompts: Vec<Prompt>| timed(|| teacher.sample(&prompts, 1.0, streams, &mut |_, _| Ok(())));
     let few = 400;
     let one = drawn(vec![prompt(few)])? / few as f64;
     let many = drawn(vec![prompt(few); 32])? / (32 * few) as f64;
     let second = RATE as usize;
-    let at_once = |prompts: Vec<Prompt>| timed(|| student.sample(&prompts, 1.0, streams));
+    let at_once =
+        |prompts: Vec<Prompt>| timed(|| student.sample(&prompts, 1.0, streams, &mut |_, _| Ok(())));
     let report = serde_json::json!({
         "teacher_step_seconds": step,
         "student_step_seconds": distilled,

@@ -5,17 +5,20 @@ use std::path::Path;
 use diffeo::burn::tensor::{DType, Device, Tensor, TensorData};
 use diffeo::file::container::{Container, Dtype, NamedTensor};
 use diffeo::file::storage::Disk;
-use diffeo::{Error, ErrorKind, Init, Result, Trainable, host_values, quoted};
+use diffeo::{Error, ErrorKind, Init, Result, Streams, Trainable, host_values, quoted};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::affine;
 use crate::condition::Condition;
 use crate::dataset::{Signal, Units};
-use crate::network::NetworkSpec;
+use crate::network::{LinesSpec, NetworkSpec};
 use crate::output::Output;
 use crate::recording::Recording;
 use crate::student::Student;
-use crate::wavenet::{Prompt, WaveNet};
+use crate::training::Density;
+use crate::waveflow::WaveFlow;
+use crate::wavenet::{Prompt, Tick, WaveNet};
 
 /// What a model is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +30,13 @@ pub enum ModelKind {
         network: NetworkSpec,
         /// Density of each sample.
         output: Output,
+    },
+    /// [`WaveFlow`].
+    WaveFlow {
+        /// Sizes of the network of each flow.
+        network: LinesSpec,
+        /// Flows.
+        flows: usize,
     },
     /// [`Student`].
     Student {
@@ -54,6 +64,8 @@ pub struct AudioSpec {
 pub enum Module {
     /// A density that is exact.
     WaveNet(WaveNet),
+    /// A flow that is exact, and drawn from line by line.
+    WaveFlow(WaveFlow),
     /// A flow that is drawn from at once.
     Student(Student),
 }
@@ -77,6 +89,17 @@ const RELEASE: &str = "diffeo.version";
 const SPEC: &str = "diffeo.spec";
 const SUMMARY: &str = "diffeo.summary";
 
+impl ModelKind {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::WaveNet { .. } => "WaveNet",
+            Self::WaveFlow { .. } => "WaveFlow",
+            Self::Student { .. } => "Student",
+        }
+    }
+}
+
 impl AudioSpec {
     fn validate(&self) -> Result<()> {
         self.condition.validate()?;
@@ -95,8 +118,11 @@ impl AudioSpec {
                 output.validate()?;
                 network.weights(frames, output.parameters())
             }
+            ModelKind::WaveFlow { network, flows } => {
+                Ok(network.weights(frames, affine::NUMBERS)?.saturating_mul(*flows as u64))
+            }
             ModelKind::Student { network, flows } => {
-                Ok(network.weights(frames, 2)?.saturating_mul(*flows as u64))
+                Ok(network.weights(frames, affine::NUMBERS)?.saturating_mul(*flows as u64))
             }
         }
     }
@@ -113,6 +139,9 @@ impl AudioSpec {
             ModelKind::WaveNet { network, output } => {
                 Module::WaveNet(WaveNet::new(network, *output, frames, &mut init)?)
             }
+            ModelKind::WaveFlow { network, flows } => {
+                Module::WaveFlow(WaveFlow::new(network, *flows, frames, &mut init)?)
+            }
             ModelKind::Student { network, flows } => {
                 Module::Student(Student::new(network, *flows, frames, &mut init)?)
             }
@@ -124,6 +153,7 @@ impl Module {
     fn visit(&mut self, visitor: &mut diffeo::Visitor<'_>) {
         match self {
             Self::WaveNet(model) => model.visit(visitor),
+            Self::WaveFlow(model) => model.visit(visitor),
             Self::Student(model) => model.visit(visitor),
         }
     }
@@ -154,6 +184,7 @@ impl AudioModel {
         let AudioSpec { condition, units, .. } = &self.spec;
         let mut found = condition.score(signals, units.rate, |seen| match &self.module {
             Module::WaveNet(model) => model.score(seen),
+            Module::WaveFlow(model) => model.score(seen),
             Module::Student(model) => model.score(seen),
         })?;
         let units = units.scale.ln();
@@ -161,8 +192,28 @@ impl AudioModel {
         Ok(found)
     }
 
+    /// Draws a recording for each prompt, by noise of so large a deviation.
+    ///
+    /// # Errors
+    /// Those of `tick`, which is told how much is done; [`ErrorKind::Device`] if weights cannot be read back.
+    pub fn sample(
+        &self,
+        prompts: &[Prompt],
+        temperature: f64,
+        streams: Streams,
+        tick: Tick<'_>,
+    ) -> Result<Vec<Recording>> {
+        let drawn = match &self.module {
+            Module::WaveNet(model) => model.sample(prompts, temperature, streams, tick)?,
+            Module::WaveFlow(model) => model.sample(prompts, temperature, streams, tick)?,
+            Module::Student(model) => model.sample(prompts, temperature, streams, tick)?,
+        };
+        let pairs = prompts.iter().zip(drawn);
+        Ok(pairs.map(|(prompt, drawn)| self.recording(prompt, drawn)).collect())
+    }
+
     /// The sound of what a network drew for a prompt.
-    pub fn recording(&self, prompt: &Prompt, drawn: Vec<f32>) -> Recording {
+    fn recording(&self, prompt: &Prompt, drawn: Vec<f32>) -> Recording {
         let Units { rate, scale, step } = self.spec.units;
         let samples = match self.spec.condition.excitation(rate) {
             Some(excitation) => excitation.sound(&prompt.frames, &drawn),

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// Least log-scale, in units of the sound's root mean square (Ping, Peng, Chen 2019 have -9).
 pub(crate) const LOG_SCALE_MIN: f64 = -9.0;
-const LN_2PI_HALF: f64 = 0.918_938_533_204_672_8;
+/// `-ln` of a standard normal density at zero.
+pub(crate) const LN_2PI_HALF: f64 = 0.918_938_533_204_672_8;
 const COMPONENTS_MAX: usize = 1 << 10;
 
 /// A family of densities on the line.

@@ -3,17 +3,15 @@
 use diffeo::burn::tensor::{DType, Tensor};
 use diffeo::{Error, Init, Purpose, Result, Streams, Trainable, Visitor, fill_normal, visit_part};
 use diffeo_kernels::TILE_ROWS;
-use diffeo_kernels::ops::bounded;
 
+use crate::affine;
 use crate::dataset::Signal;
 use crate::network::{FrameSize, Network, NetworkSpec};
-use crate::wavenet::Prompt;
-use crate::windows::{Row, parameters};
+use crate::output::LN_2PI_HALF;
+use crate::wavenet::{Prompt, Tick};
+use crate::windows::{contexts, through};
 
-/// Most that one flow stretches or shrinks a sample, as a logarithm.
-const LOG_SCALE_MAX: f64 = 4.0;
 const FLOWS_MAX: usize = 64;
-const LN_2PI_HALF: f64 = 0.918_938_533_204_672_8;
 
 /// Inverse autoregressive flows one after another, from white noise to a waveform:
 ///
@@ -29,7 +27,6 @@ const LN_2PI_HALF: f64 = 0.918_938_533_204_672_8;
 pub struct Student {
     flows: Vec<Network>,
     hop: usize,
-    reach: usize,
 }
 
 /// Waveforms that were drawn, and what is known of each sample given the noise before it, all `[n, length]`.
@@ -57,8 +54,8 @@ impl Student {
         if !(1..=FLOWS_MAX).contains(&flows) {
             return Err(Error::config(format!("expected 1 to {FLOWS_MAX} flows, found {flows}")));
         }
-        let flows = (0..flows).map(|_| Network::new(spec, frames, 2, init));
-        Ok(Self { flows: flows.collect::<Result<_>>()?, hop, reach: spec.reach() })
+        let flows = (0..flows).map(|_| Network::new(spec, frames, affine::NUMBERS, init));
+        Ok(Self { flows: flows.collect::<Result<_>>()?, hop })
     }
 
     /// Precision of the weights.
@@ -73,13 +70,12 @@ impl Student {
     /// # Errors
     /// As [`Network::parameters`].
     pub fn draw(&self, noise: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Drawn> {
-        let [n, length] = noise.dims();
+        let dims = noise.dims();
         let zeros = noise.zeros_like();
         let (mut x, mut mean, mut log_scale) = (noise, zeros.clone(), zeros);
         for flow in &self.flows {
             let params = flow.parameters(x.clone(), context)?;
-            let column = |i: usize| params.clone().narrow(1, i, 1).reshape([n, length]);
-            let (shift, log) = (column(0), bounded(column(1), LOG_SCALE_MAX));
+            let [shift, log] = affine::shift_and_log_scale(params, dims);
             let scale = log.clone().exp();
             x = x * scale.clone() + shift.clone();
             mean = mean * scale + shift;
@@ -97,33 +93,29 @@ impl Student {
     /// Draws waveforms, each from noise of its own of so large a deviation.
     ///
     /// # Errors
-    /// As [`Network::parameters`].
+    /// As [`Network::parameters`]; those of `tick`, which is told after each flow.
     pub fn sample(
         &self,
         prompts: &[Prompt],
         temperature: f64,
         streams: Streams,
+        tick: Tick<'_>,
     ) -> Result<Vec<Vec<f32>>> {
-        let noise = |(row, prompt): (usize, &Prompt)| {
+        let noise = |prompt: &Prompt| {
             let mut noise = vec![0.0; prompt.samples];
-            fill_normal(&mut streams.rng(Purpose::Sample, 0, row as u64), &mut noise);
+            fill_normal(&mut streams.rng(Purpose::Sample, 0, prompt.number), &mut noise);
             noise.into_iter().map(|v| (temperature * v) as f32).collect()
         };
-        let mut all: Vec<Vec<f32>> = prompts.iter().enumerate().map(noise).collect();
-        for flow in &self.flows {
-            let rows: Vec<Row<'_>> = all
-                .iter()
-                .zip(prompts)
-                .map(|(samples, prompt)| Row { samples, frames: &prompt.frames })
-                .collect();
-            let params = parameters(flow, &rows, (self.hop, self.reach))?;
-            for (row, params) in all.iter_mut().zip(params) {
-                for (sample, params) in row.iter_mut().zip(params.as_chunks::<2>().0) {
-                    *sample = sample.mul_add(log_scale(params).exp(), params[0]);
-                }
-            }
+        let mut rows: Vec<Vec<f32>> = prompts.iter().map(noise).collect();
+        let frames: Vec<&[f32]> = prompts.iter().map(|p| p.frames.as_slice()).collect();
+        for (done, flow) in self.flows.iter().enumerate() {
+            through(flow, (&mut rows, &frames), self.hop, |_, sample, params| {
+                let [shift, log_scale] = affine::of_sample(params);
+                *sample = sample.mul_add(log_scale.exp(), shift);
+            })?;
+            tick(done + 1, self.flows.len())?;
         }
-        Ok(all)
+        Ok(rows)
     }
 
     /// `ln q(x_t | x_<t)` of each sample of some signals, found sample by sample: the noise that each came from.
@@ -158,37 +150,23 @@ impl Student {
         log_scales: &mut [Vec<f64>],
     ) -> Result<()> {
         let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let loaded = flow.loaded(longest.next_multiple_of(self.hop).max(self.hop))?;
-        let numbers = flow.frames().map_or(0, |frames| frames.numbers);
-        let count = longest.div_ceil(self.hop).max(1) * numbers;
-        let contexts: Vec<Vec<f32>> = signals
-            .iter()
-            .map(|signal| {
-                let mut frames = signal.frames.clone();
-                frames.resize(count, 0.0);
-                frames
-            })
-            .collect();
-        let contexts: Vec<&[f32]> = contexts.iter().map(Vec::as_slice).collect();
+        let length = longest.next_multiple_of(self.hop).max(self.hop);
+        let loaded = flow.loaded(length)?;
+        let frames = signals.iter().map(|signal| signal.frames.as_slice());
+        let contexts = contexts(flow, frames, length / self.hop);
         let mut running = loaded.start(&contexts);
         let mut samples = [0.0; TILE_ROWS];
         for t in 0..longest {
             running.step(&mut samples, |lane, params| {
                 let Some(x) = rows.get_mut(lane).and_then(|row| row.get_mut(t)) else { return 0.0 };
-                let log_scale = log_scale(&[params[0], params[1]]);
-                *x = (*x - params[0]) * (-log_scale).exp();
+                let [shift, log_scale] = affine::of_sample(&[params[0], params[1]]);
+                *x = (*x - shift) * (-log_scale).exp();
                 log_scales[lane][t] += f64::from(log_scale);
                 *x
             });
         }
         Ok(())
     }
-}
-
-/// The log-scale of a flow by its parameters.
-fn log_scale(params: &[f32; 2]) -> f32 {
-    let limit = LOG_SCALE_MAX as f32;
-    limit * (params[1] / limit).tanh()
 }
 
 impl Trainable for Student {

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dataset::{Batch, Dataset, Signal};
-use crate::wavenet::WaveNet;
 
 /// How a module is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -281,6 +280,26 @@ impl<M: Trainable + 'static> Training<M> {
     }
 }
 
+/// A module that gives a waveform a density.
+pub trait Density {
+    /// `ln p` of each sample given those that come before it in the order of the module, `[n, length]`, of rows around which is silence; `mask` is 1 where a recording is, 0 behind it.
+    ///
+    /// # Errors
+    /// As [`Network::parameters`](crate::Network::parameters).
+    fn log_prob(
+        &self,
+        x: Tensor<2>,
+        mask: &Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> Result<Tensor<2>>;
+
+    /// The same of some signals.
+    ///
+    /// # Errors
+    /// As [`Network::parameters`](crate::Network::parameters).
+    fn score(&self, signals: &[&Signal]) -> Result<Vec<Vec<f64>>>;
+}
+
 /// The density of recordings: the mean of `-ln p(x_t | x_<t)`.
 pub struct Likelihood {
     /// Recordings to learn from.
@@ -293,16 +312,16 @@ pub struct Likelihood {
     pub streams: Streams,
 }
 
-impl Task<WaveNet> for Likelihood {
-    fn loss(&self, module: &WaveNet, step: u64) -> Result<Tensor<1>> {
+impl<M: Density> Task<M> for Likelihood {
+    fn loss(&self, module: &M, step: u64) -> Result<Tensor<1>> {
         let Batch { x, log_gain, mask, context } =
             self.train.batch(self.streams, step, self.shape)?;
         let count = mask.clone().sum();
-        let log_prob = (module.log_prob(x, context.as_ref())? - log_gain) * mask;
+        let log_prob = (module.log_prob(x, &mask, context.as_ref())? - log_gain) * mask;
         Ok(log_prob.sum().neg() / count)
     }
 
-    fn validate(&self, module: &WaveNet) -> Result<f64> {
+    fn validate(&self, module: &M) -> Result<f64> {
         let signals = self.valid.unrounded(self.streams);
         let signals: Vec<&Signal> = signals.iter().collect();
         let Dataset { condition, units, .. } = &self.valid;

@@ -8,7 +8,8 @@ use crate::dataset::{Dataset, Signal};
 use crate::linear_prediction::LinearPrediction;
 use crate::network::{FrameSize, Network, NetworkSpec};
 use crate::output::Output;
-use crate::windows::{Row, parameters};
+use crate::training::Density;
+use crate::windows::{Row, contexts, parameters};
 
 /// `p(x) = product over t of p(x_t | x_<t, frames)`, with the parameters of each factor by a network of dilated causal filters.
 ///
@@ -20,7 +21,6 @@ pub struct WaveNet {
     output: Output,
     window: usize,
     hop: usize,
-    reach: usize,
 }
 
 /// What is to be drawn: so many samples, of which these frames are known.
@@ -28,9 +28,14 @@ pub struct WaveNet {
 pub struct Prompt {
     /// Samples.
     pub samples: usize,
-    /// Frames side by side, at least as many as the samples fill.
+    /// Frames side by side; the last goes on.
     pub frames: Vec<f32>,
+    /// Which draw it is: it has a generator of its own, whatever is drawn beside it.
+    pub number: u64,
 }
+
+/// What is told how much is done of how much, and ends it with an error.
+pub type Tick<'a> = &'a mut dyn FnMut(usize, usize) -> Result<()>;
 
 impl WaveNet {
     /// With initial weights.
@@ -45,7 +50,7 @@ impl WaveNet {
     ) -> Result<Self> {
         output.validate()?;
         let network = Network::new(spec, frames, output.parameters(), init)?;
-        Ok(Self { network, output, window: spec.window, hop, reach: spec.reach() })
+        Ok(Self { network, output, window: spec.window, hop })
     }
 
     /// Lets the mean of each factor start as a linear prediction from the samples before it.
@@ -85,37 +90,7 @@ impl WaveNet {
         self.network.parameters(x, context)
     }
 
-    /// `ln p(x_t | x_<t)` of each sample, `[n, length]`, of rows that start in silence.
-    ///
-    /// # Errors
-    /// As [`Network::parameters`].
-    pub fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Result<Tensor<2>> {
-        let [n, length] = x.dims();
-        let params = self.network.parameters(x.clone(), context)?;
-        Ok(self.output.log_prob(params, x.reshape([n * length, 1])).reshape([n, length]))
-    }
-
-    /// `ln p(x_t | x_<t)` of each sample of some signals.
-    ///
-    /// # Errors
-    /// As [`Network::parameters`].
-    pub fn score(&self, signals: &[&Signal]) -> Result<Vec<Vec<f64>>> {
-        let rows: Vec<Row<'_>> =
-            signals.iter().map(|s| Row { samples: &s.samples, frames: &s.frames }).collect();
-        let found = parameters(&self.network, &rows, (self.hop, self.reach))?;
-        let of = |(row, params): (&Row<'_>, Vec<f32>)| {
-            let count = row.samples.len();
-            let tensor = |values: Vec<f32>, width: usize| {
-                let data = TensorData::new(values, [count, width]);
-                Tensor::from_data(data, (&Device::flex(), DType::F32))
-            };
-            let params = tensor(params, self.output.parameters());
-            host_values(self.output.log_prob(params, tensor(row.samples.to_vec(), 1)))
-        };
-        rows.iter().zip(found).map(of).collect()
-    }
-
-    /// Draws waveforms, each by a generator of its own, one sample after another; `tick` is told after each how many are done of how many, and ends it with an error.
+    /// Draws waveforms, each by a generator of its own, one sample after another; `tick` is told after each.
     ///
     /// # Errors
     /// Those of `tick`; [`diffeo::ErrorKind::Device`] if weights cannot be read back.
@@ -124,17 +99,18 @@ impl WaveNet {
         prompts: &[Prompt],
         temperature: f64,
         streams: Streams,
-        mut tick: impl FnMut(usize, usize) -> Result<()>,
+        tick: Tick<'_>,
     ) -> Result<Vec<Vec<f32>>> {
         let mut drawn = Vec::with_capacity(prompts.len());
-        for (tile, prompts) in prompts.chunks(TILE_ROWS).enumerate() {
+        for prompts in prompts.chunks(TILE_ROWS) {
             let longest = prompts.iter().map(|p| p.samples).max().unwrap_or(0);
-            let loaded = self.network.loaded(longest.next_multiple_of(self.hop).max(self.hop))?;
-            let contexts = self.contexts(prompts, longest);
-            let contexts: Vec<&[f32]> = contexts.iter().map(Vec::as_slice).collect();
+            let length = longest.next_multiple_of(self.hop).max(self.hop);
+            let loaded = self.network.loaded(length)?;
+            let frames = prompts.iter().map(|p| p.frames.as_slice());
+            let contexts = contexts(&self.network, frames, length / self.hop);
             let mut running = loaded.start(&contexts);
-            let rng = |lane| streams.rng(Purpose::Sample, 0, (tile * TILE_ROWS + lane) as u64);
-            let mut rngs: Vec<_> = (0..prompts.len()).map(rng).collect();
+            let rng = |prompt: &Prompt| streams.rng(Purpose::Sample, 0, prompt.number);
+            let mut rngs: Vec<_> = prompts.iter().map(rng).collect();
             let mut rows: Vec<Vec<f32>> =
                 prompts.iter().map(|p| Vec::with_capacity(p.samples)).collect();
             let mut samples = [0.0; TILE_ROWS];
@@ -154,17 +130,34 @@ impl WaveNet {
         }
         Ok(drawn)
     }
+}
 
-    /// The frames of some prompts for so many samples, the last of each going on.
-    fn contexts(&self, prompts: &[Prompt], samples: usize) -> Vec<Vec<f32>> {
-        let numbers = self.network.frames().map_or(0, |frames| frames.numbers);
-        let count = samples.div_ceil(self.hop).max(1);
-        let of = |prompt: &Prompt| {
-            let last = (prompt.frames.len() / numbers.max(1)).saturating_sub(1);
-            let frame = |at: usize| &prompt.frames[at.min(last) * numbers..][..numbers];
-            (0..count).flat_map(frame).copied().collect()
+impl Density for WaveNet {
+    fn log_prob(
+        &self,
+        x: Tensor<2>,
+        _mask: &Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> Result<Tensor<2>> {
+        let [n, length] = x.dims();
+        let params = self.network.parameters(x.clone(), context)?;
+        Ok(self.output.log_prob(params, x.reshape([n * length, 1])).reshape([n, length]))
+    }
+
+    fn score(&self, signals: &[&Signal]) -> Result<Vec<Vec<f64>>> {
+        let rows: Vec<Row<'_>> =
+            signals.iter().map(|s| Row { samples: &s.samples, frames: &s.frames }).collect();
+        let found = parameters(&self.network, &rows, self.hop)?;
+        let of = |(row, params): (&Row<'_>, Vec<f32>)| {
+            let count = row.samples.len();
+            let tensor = |values: Vec<f32>, width: usize| {
+                let data = TensorData::new(values, [count, width]);
+                Tensor::from_data(data, (&Device::flex(), DType::F32))
+            };
+            let params = tensor(params, self.output.parameters());
+            host_values(self.output.log_prob(params, tensor(row.samples.to_vec(), 1)))
         };
-        prompts.iter().map(of).collect()
+        rows.iter().zip(found).map(of).collect()
     }
 }
 

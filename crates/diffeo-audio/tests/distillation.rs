@@ -3,9 +3,9 @@
 use diffeo::burn::tensor::{DType, Device, Tensor, TensorData};
 use diffeo::{Init, Purpose, Result, Streams, Trainable, fill_normal, host_values};
 use diffeo_audio::{
-    Condition, Dataset, Distillation, DistillationOptions, GaussianTeacher, Label, NetworkSpec,
-    Output, Prompt, Recording, Signal, Stft, Student, Task, Training, TrainingOptions, Units,
-    WaveNet,
+    Condition, Dataset, Density, Distillation, DistillationOptions, GaussianTeacher, Label,
+    NetworkSpec, Output, Prompt, Recording, Signal, Stft, Student, Task, Training, TrainingOptions,
+    Units, WaveNet,
 };
 
 /// `x_t ~ N(a x_(t-1) + b x_(t-2), s^2)`, of unit power.
@@ -106,8 +106,10 @@ fn a_student_learns_a_known_process() {
     assert!((before.kl / white - 1.0).abs() < 0.02, "{} for {white}", before.kl);
     assert!(found.kl < 1e-3, "{found:?}");
 
-    let prompts = vec![Prompt { samples: 25_600, frames: vec![] }; 16];
-    let drawn = student.sample(&prompts, 1.0, Streams::new(5)).unwrap();
+    let prompts = (0..16)
+        .map(|number| Prompt { samples: 25_600, frames: vec![], number })
+        .collect::<Vec<_>>();
+    let drawn = student.sample(&prompts, 1.0, Streams::new(5), &mut |_, _| Ok(())).unwrap();
     let stft = Stft::new(256, 64).unwrap();
     let rows: Vec<f64> = drawn.into_iter().flatten().map(f64::from).collect();
     let rows =
@@ -153,7 +155,7 @@ fn the_closed_form_is_the_mean_over_draws() {
     let context = batch.context.unwrap().cast(DType::F64);
     let drawn = student.draw(noise.clone(), Some(&context)).unwrap();
     let own = Student::log_prob_of(&noise, &drawn);
-    let its = teacher.log_prob(drawn.x.clone(), Some(&context)).unwrap();
+    let its = teacher.log_prob(drawn.x.clone(), &batch.mask, Some(&context)).unwrap();
     let [mean, log_scale] = teacher.predict(drawn.x, Some(&context)).unwrap();
     let apart = log_scale.clone() - drawn.log_scale;
     let squares =

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use diffeo::{ErrorKind, Purpose, Streams, fill_normal};
 use diffeo_audio::{
-    AudioModel, AudioSpec, Condition, Dataset, Label, Likelihood, ModelKind, Module, NetworkSpec,
-    Output, Prompt, Recording, Signal, Training, TrainingOptions, Units, WaveNet,
+    AudioModel, AudioSpec, Condition, Dataset, Density, Label, Likelihood, LinesSpec, ModelKind,
+    Module, NetworkSpec, Output, Prompt, Recording, Signal, Training, TrainingOptions, Units,
+    WaveNet,
 };
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ fn spec(kind: ModelKind) -> AudioSpec {
     AudioSpec { kind, condition, units: Units::of(&[sound(1, 4000)]).unwrap() }
 }
 
-fn kinds() -> [ModelKind; 3] {
+fn kinds() -> [ModelKind; 4] {
     let network = NetworkSpec::cycles(4, 8, [4, 3]);
     [
         ModelKind::WaveNet { network: network.clone(), output: Output::Gaussian {} },
@@ -34,6 +35,7 @@ fn kinds() -> [ModelKind; 3] {
             output: Output::Logistics { components: 3 },
         },
         ModelKind::Student { network, flows: 2 },
+        ModelKind::WaveFlow { network: LinesSpec::cycles(4, 8, [3, 2]), flows: 3 },
     ]
 }
 
@@ -161,24 +163,21 @@ fn draws_follow_from_their_seed_and_their_frames() {
     for kind in kinds() {
         let model = model(kind);
         let signal = dataset(&model.spec).signals.remove(0);
-        let prompt = |samples| Prompt { samples, frames: signal.frames.clone() };
+        let prompt =
+            |i: usize| Prompt { samples: 100 + i, frames: signal.frames.clone(), number: i as u64 };
         // More than a tile of them, of several lengths.
-        let prompts: Vec<Prompt> = (0..35).map(|i| prompt(100 + i)).collect();
-        let draw = |prompts: &[Prompt], seed| match &model.module {
-            Module::WaveNet(m) => {
-                m.sample(prompts, 1.0, Streams::new(seed), |_, _| Ok(())).unwrap()
-            }
-            Module::Student(m) => m.sample(prompts, 1.0, Streams::new(seed)).unwrap(),
+        let prompts: Vec<Prompt> = (0..35).map(prompt).collect();
+        let draw = |prompts: &[Prompt], seed| {
+            model.sample(prompts, 1.0, Streams::new(seed), &mut |_, _| Ok(())).unwrap()
         };
         let drawn = draw(&prompts, 5);
-        assert!(drawn.iter().zip(&prompts).all(|(d, p)| d.len() == p.samples));
+        assert!(drawn.iter().zip(&prompts).all(|(d, p)| d.samples.len() == p.samples));
         assert_eq!(drawn, draw(&prompts, 5));
         assert_ne!(drawn, draw(&prompts, 6));
-        assert_ne!(drawn[0][..50], drawn[1][..50]);
+        assert_ne!(drawn[0].samples[..50], drawn[1].samples[..50]);
         // A draw does not depend on those beside it.
-        assert_eq!(drawn[0], draw(&prompts[..1], 5)[0]);
-        let recording = model.recording(&prompts[0], drawn[0].clone());
-        assert_eq!((recording.rate, recording.samples.len()), (8000, 100));
+        assert_eq!(drawn[34], draw(&prompts[34..], 5)[0]);
+        assert_eq!((drawn[0].rate, drawn[0].samples.len()), (8000, 100));
     }
 }
 
@@ -187,8 +186,10 @@ fn a_wavenet_draws_what_its_density_says() {
     let model = model(kinds()[0].clone());
     let Module::WaveNet(wavenet) = &model.module else { panic!("a WaveNet") };
     let frames = dataset(&model.spec).signals.remove(0).frames;
-    let prompts = vec![Prompt { samples: 600, frames: frames.clone() }; 64];
-    let drawn = wavenet.sample(&prompts, 1.0, Streams::new(1), |_, _| Ok(())).unwrap();
+    let prompts = (0..64)
+        .map(|number| Prompt { samples: 600, frames: frames.clone(), number })
+        .collect::<Vec<_>>();
+    let drawn = wavenet.sample(&prompts, 1.0, Streams::new(1), &mut |_, _| Ok(())).unwrap();
     let signals: Vec<Signal> = drawn
         .into_iter()
         .map(|samples| Signal {

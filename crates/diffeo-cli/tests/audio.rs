@@ -81,6 +81,36 @@ fn from_clips_to_a_student_and_its_sound() {
 }
 
 #[test]
+fn a_flow_needs_no_teacher() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    clips(at);
+    let line = "audio fit clips --model waveflow --lines 8 --flows 2 --width 4 --layers 2 --name-labels=-,who --mel 4 --batch 4 --stretch 0.04 --seed 1 --steps 20 --out f.safetensors --json";
+    let fit = run_in(at, line).expect(0, &["2 flows over 8 lines"]).json();
+    assert_eq!(fit["model"], "waveflow", "{fit}");
+    let evaluate = "audio evaluate f.safetensors clips --name-labels=-,who --held-out --json";
+    let held = run_in(at, evaluate).expect(0, &[]).json();
+    let [found, told] = [&held["nats_per_sample"], &fit["valid"]["nats_per_sample"]];
+    assert!((found.as_f64().unwrap() - told.as_f64().unwrap()).abs() < 0.05, "{found}, {told}");
+    let sample = "audio sample f.safetensors -n 2 --like clips/1_bob.wav --label who=bob --seed 2 --out drawn";
+    run_in(at, sample).expect(0, &[]);
+    let sound = Recording::read(&at.join("drawn/2.wav")).expect("a sound");
+    assert_eq!(sound.samples.len(), 1700);
+    let distill =
+        "audio distill f.safetensors clips --name-labels=-,who --steps 2 --out s.safetensors";
+    run_in(at, distill).expect(2, &["--model wavenet", "f.safetensors"]);
+    run_in(at, "audio fit clips --model waveflow --lines 7 --out g.safetensors")
+        .expect(2, &["80 samples", "7 lines"]);
+    run_in(
+        at,
+        "audio fit clips --model waveflow --output logistics:2 --window 4 --out g.safetensors",
+    )
+    .expect(2, &["--output is of --model wavenet", "--window"]);
+    run_in(at, "audio fit clips --model wavflow --lines 8 --out g.safetensors")
+        .expect(2, &["wavenet or waveflow", "\"wavflow\"", "--lines is of"]);
+}
+
+#[test]
 fn a_training_stops_at_its_time_and_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     clips(folder.path());

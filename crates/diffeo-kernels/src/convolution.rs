@@ -345,7 +345,8 @@ impl Block {
             };
             // All that follows for a pixel is done while it lies in the first cache.
             let both = both.sized(2 * token);
-            self.filter.each(weights, normed, hidden.sized(token), |pixel, hidden| {
+            let all = 0..size / token;
+            self.filter.each(weights, normed, (all, hidden.sized(token)), |pixel, hidden| {
                 if let Some(kept) = &mut kept {
                     kept[place(pixel)].copy_from_slice(hidden);
                 }

@@ -82,6 +82,8 @@ pub use tiled_network::{
 pub use tiles::{
     TILE_ROWS, add_tiled_columns, add_tiled_normal, tile_count, tiled_normal_backward, to_tiles,
 };
-pub use wavenet::{Frames, Order, SAMPLE_MAX, WaveNet, WaveNetShape, WaveNetStream, WaveNetWork};
+pub use wavenet::{
+    Frames, Order, SAMPLE_MAX, WaveNet, WaveNetLines, WaveNetShape, WaveNetStream, WaveNetWork,
+};
 
 pub mod ops;

@@ -3,6 +3,7 @@
 mod composed;
 mod frames;
 mod lanes;
+mod lines;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use frames::{FramesWork, Given};
 use lanes::{
     add_both, gate, gate_back, gated, join, read_samples, read_samples_back, rectify, rectify_back,
 };
+pub use lines::WaveNetLines;
 pub use stream::WaveNetStream;
 
 /// A sample is read as itself up to this size, and as this size beyond it, so that nothing overflows.
@@ -264,7 +266,9 @@ impl WaveNet {
             };
             let both = both.map(|both| both.sized(2 * size));
             let new = new.map_or(&mut [][..], |new| new.sized(size));
-            self.layer(weights, l, (frames, both), (&old[..size], new), (&mut sum[..size], pixel));
+            let of = (&self.layers[l].filter, 0..self.grid().pixels());
+            let (streams, sum) = ((&old[..size], new), (&mut sum[..size], pixel));
+            self.layer(weights, (l, of), (frames, both), streams, sum);
             if !is_kept {
                 stream.swap(0, 1);
             }
@@ -279,22 +283,23 @@ impl WaveNet {
         self.head.forward(weights, hidden, Some(direct), out);
     }
 
-    /// A layer, pixel by pixel: all that follows from a pixel's filter is done while it lies in the first cache.
+    /// A layer, pixel by pixel: all that follows from a pixel's filter is done while it lies in the first cache. `old` is of all pixels that its filter sees, the others of those that are asked for.
     fn layer<T: Real>(
         &self,
         weights: NetworkWeights<'_, T>,
-        l: usize,
+        (l, (filter, pixels)): (usize, (&Filter, Range<usize>)),
         (frames, mut kept): (&FramesWork<T>, Option<&mut [T]>),
         (old, new): (&[T], &mut [T]),
         (sum, pixel): (&mut [T], &mut [Aligned<T>; 3]),
     ) {
-        let (Gated { filter, out }, is_last) = (&self.layers[l], l + 1 == self.layers.len());
+        let (out, is_last) = (&self.layers[l].out, l + 1 == self.layers.len());
+        let first = pixels.start;
         let token = self.width * TILE_ROWS;
         let [both, gated, made] = pixel;
         let gated = gated.sized(token);
         let made = made.sized(if is_last { token } else { 2 * token });
-        filter.each(weights, old, both.sized(2 * token), |p, both| {
-            let place = self.of_pixel(p);
+        filter.each(weights, old, (pixels, both.sized(2 * token)), |p, both| {
+            let place = self.of_pixel(p - first);
             if let Some(given) = &self.given {
                 given.add(frames, l, p, both);
             }
@@ -305,7 +310,7 @@ impl WaveNet {
             out.forward(weights, gated, None, made);
             add(&made[..token], &mut sum[place.clone()]);
             if !is_last {
-                add_both(&old[place.clone()], &made[token..], &mut new[place]);
+                add_both(&old[self.of_pixel(p)], &made[token..], &mut new[place]);
             }
         });
     }

@@ -8,7 +8,7 @@ use super::exit_codes;
 use crate::columns::NameList;
 use crate::duration::Span;
 
-/// Densities of recordings by WaveNets, and fast samplers that are distilled from them.
+/// Densities of recordings by WaveNets and WaveFlows, and fast samplers that are distilled from them.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AudioArgs {
     /// What to do.
@@ -94,13 +94,13 @@ pub(crate) struct LearnArgs {
 /// Sizes of a network.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SizeArgs {
-    /// Units of a sample [default: 32]
+    /// Units of a sample [default: 32, of a WaveFlow 16]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) width: Option<i128>,
-    /// Layers [default: 16, of each flow of a student 8]
+    /// Layers [default: 16, of each flow of a student 8, of a WaveFlow 6]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) layers: Option<i128>,
-    /// Layers whose reach doubles before it starts again [default: 8]
+    /// Layers whose reach doubles before it starts again [default: 8, of a WaveFlow 4]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) cycle: Option<i128>,
     /// Samples that the first filter reads [default: 32]
@@ -108,13 +108,14 @@ pub(crate) struct SizeArgs {
     pub(crate) window: Option<i128>,
 }
 
-/// Fit a WaveNet to recordings: the density of each sample given those before it.
+/// Fit a WaveNet or a WaveFlow to recordings: the density of a waveform.
 ///
 /// What it is told of each hundredth of a second are the labels of a clip and how loud each mel band is; with --mel 0 and no labels, nothing.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo audio fit clips/ --name-labels digit,speaker --max-time 30m --out teacher.safetensors\n  \
-     diffeo audio fit a.wav b.wav --rate 16000 --mel 0 --output logistics:10 --out density.safetensors\n\n\
+     diffeo audio fit a.wav b.wav --rate 16000 --mel 0 --output logistics:10 --out density.safetensors\n  \
+     diffeo audio fit clips/ --model waveflow --max-time 30m --out flow.safetensors\n\n\
      JSON keys: model, parameters, rate, clips, clips_valid, seconds_of_sound, steps, stop_reason, seconds, seed, valid: {nats_per_sample, bits_per_sample}, out, log\n\n",
     exit_codes!()
 ))]
@@ -132,9 +133,18 @@ pub(crate) struct AudioFitArgs {
     /// Coefficients of the linear prediction that follows from the bands, and whose error is what the network models; 0 for none [default: 32]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) prediction: Option<i128>,
-    /// Density of a sample: gaussian, or logistics:K for a mixture of K [default: gaussian]
+    /// wavenet: exact and drawn from sample by sample; waveflow: a flow, exact and drawn from in as many steps as there are lines [default: wavenet]
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    pub(crate) model: Option<String>,
+    /// Density of a sample of a WaveNet: gaussian, or logistics:K for a mixture of K [default: gaussian]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub(crate) output: Option<String>,
+    /// Lines that a WaveFlow folds samples into; a divisor of a hundredth of a second [default: the largest up to 16]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) lines: Option<i128>,
+    /// Flows of a WaveFlow [default: 4]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) flows: Option<i128>,
     #[command(flatten)]
     pub(crate) sizes: SizeArgs,
 }
@@ -182,6 +192,9 @@ pub(crate) struct AudioScoreArgs {
     pub(crate) model: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) clips: ClipArgs,
+    /// Only the clips that validated when the model was fitted to these
+    #[arg(long)]
+    pub(crate) held_out: bool,
     /// Seed of the noise within rounding errors [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<i128>,

@@ -123,7 +123,7 @@ impl<N: TiledNetwork> DenseOp for NetworkOp<N> {
         let packed = packed(&**self.0, flat);
         let weights = NetworkWeights { flat, packed: &packed };
         let mut out = vec![T::ZERO; n * width];
-        out.par_chunks_mut(TILE_ROWS * width).enumerate().for_each(|(tile, out)| {
+        let run = |(tile, out): (usize, &mut [T])| {
             self.0.with(|Buffers { work, memory, out: made }| {
                 let [x, context] = self.tile::<T>(inputs, tile);
                 let rows = RowTile { x: &x, context: &context };
@@ -131,7 +131,12 @@ impl<N: TiledNetwork> DenseOp for NetworkOp<N> {
                 self.0.forward(weights, rows, memory, work, made);
                 rows_of(made, out, (width, 0), 0);
             });
-        });
+        };
+        match tile_count(n) {
+            // No other thread is woken for what one does alone.
+            0 | 1 => run((0, &mut out)),
+            _ => out.par_chunks_mut(TILE_ROWS * width).enumerate().for_each(run),
+        }
         tensor(out, [n, width])
     }
 
@@ -149,11 +154,16 @@ impl<N: TiledNetwork> DenseOp for NetworkOp<N> {
         let weights = NetworkWeights { flat, packed: &packed };
         let (tiles, is_frozen) = (tile_count(n), N::FREEZES && !needed[1]);
         let of_part = tiles.div_ceil(PARTS_MAX);
-        let parts = (0..tiles.div_ceil(of_part)).into_par_iter().map(|part| {
+        let count = tiles.div_ceil(of_part);
+        let part = |part: usize| {
             let tiles = part * of_part..tiles.min((part + 1) * of_part);
             self.gradients(inputs, weights, (grad, is_frozen), tiles)
-        });
-        let mut parts = parts.collect::<Vec<Gradients<T>>>().into_iter();
+        };
+        let parts: Vec<Gradients<T>> = match count {
+            1 => vec![part(0)],
+            _ => (0..count).into_par_iter().map(part).collect(),
+        };
+        let mut parts = parts.into_iter();
         let mut all = parts.next().expect("there are rows");
         for part in parts {
             all.x.extend(part.x);

@@ -129,19 +129,20 @@ impl Filter {
         out: &mut [T],
     ) {
         let (bias, packed) = self.of(weights);
-        convolve(self.there(), packed, x, (bias, addend), (out, |_, _: &mut [T]| {}));
+        let all = 0..self.grid.pixels();
+        convolve(self.there(), (packed, x), (bias, addend), all, (out, |_, _: &mut [T]| {}));
     }
 
-    /// The pixels one after another in the same place, `[outputs, TILE_ROWS]`, each to be used before the next.
+    /// Some pixels one after another in the same place, `[outputs, TILE_ROWS]`, each to be used before the next.
     pub(crate) fn each<T: Real>(
         &self,
         weights: NetworkWeights<'_, T>,
         x: &[T],
-        pixel: &mut [T],
+        (pixels, pixel): (Range<usize>, &mut [T]),
         and_then: impl FnMut(usize, &mut [T]),
     ) {
         let (bias, packed) = self.of(weights);
-        convolve(self.there(), packed, x, (bias, None), (pixel, and_then));
+        convolve(self.there(), (packed, x), (bias, None), pixels, (pixel, and_then));
     }
 
     /// One pixel, of what its taps look at one after another, `[taps, inputs, TILE_ROWS]`.
@@ -149,6 +150,11 @@ impl Filter {
         let (bias, packed) = self.of(weights);
         let run = Run { scalars: 0, vectors: 0, terms: self.there.inputs() };
         product(&self.there, packed, (seen, &[run]), (bias, None), out);
+    }
+
+    /// The same filter over images of another size.
+    pub(crate) fn over(&self, grid: Grid) -> Self {
+        Self { grid, ..self.clone() }
     }
 
     fn there(&self) -> (Grid, &[Tap], &Staircase) {
@@ -170,8 +176,9 @@ impl Filter {
         by_x: &mut [T],
     ) {
         let packed = &weights.packed[self.packed + 1];
+        let (back, all) = ((self.grid, &*self.back_taps, &self.back), 0..self.grid.pixels());
         let to = (by_x, |_, _: &mut [T]| {});
-        convolve((self.grid, &self.back_taps, &self.back), packed, grad, (None, addend), to);
+        convolve(back, (packed, grad), (None, addend), all, to);
     }
 
     /// Adds the gradient by matrices and bias to that by the flat weights, if that is wanted.
@@ -218,23 +225,23 @@ impl Filter {
     }
 }
 
-/// `out = bias + addend + sum over the taps of x W`, pixel after pixel; all in the same place if there is room for one.
+/// `out = bias + addend + sum over the taps of x W` of some pixels, one after another; all in the same place if there is room for one.
 fn convolve<T: Real>(
     (grid, taps, staircase): (Grid, &[Tap], &Staircase),
-    packed: &[T],
-    x: &[T],
+    (packed, x): (&[T], &[T]),
     (bias, addend): (Option<&[T]>, Option<&[T]>),
+    range: Range<usize>,
     (out, mut and_then): (&mut [T], impl FnMut(usize, &mut [T])),
 ) {
     let (inputs, outputs) = (staircase.inputs() / taps.len(), staircase.outputs());
-    let (pixels, size) = (grid.pixels(), outputs * TILE_ROWS);
-    assert_eq!(x.len(), pixels * inputs * TILE_ROWS, "an image of another size");
+    let size = outputs * TILE_ROWS;
+    assert_eq!(x.len(), grid.pixels() * inputs * TILE_ROWS, "an image of another size");
     let is_one = out.len() == size;
-    assert!(is_one || out.len() == pixels * size, "a result of another size");
+    assert!(is_one || out.len() == range.len() * size, "a result of another size");
     let mut runs = Vec::with_capacity(taps.len());
-    for pixel in 0..pixels {
-        let out = &mut out[if is_one { 0 } else { pixel * size }..][..size];
-        let addend = addend.map(|addend| &addend[pixel * size..][..size]);
+    for (i, pixel) in range.enumerate() {
+        let out = &mut out[if is_one { 0 } else { i * size }..][..size];
+        let addend = addend.map(|addend| &addend[i * size..][..size]);
         grid.runs(taps, pixel, inputs, &mut runs);
         product(staircase, packed, (x, &runs), (bias, addend), out);
         and_then(pixel, out);

@@ -110,6 +110,30 @@ fn sample_by_sample_gives_the_bits_of_the_whole() {
 }
 
 #[test]
+fn line_by_line_gives_the_numbers_of_the_whole() {
+    for network in networks() {
+        let Order::Lines { height, .. } = network.shape.order else { continue };
+        let NetworkWidths { inputs, context, outputs } = network.widths();
+        let (x, context) =
+            (numbers(inputs * TILE_ROWS, 0.3, 1.5), numbers(context * TILE_ROWS, 0.8, 1.5));
+        let flat = numbers(total(&network), 0.2, 0.6);
+        let mut packed = vec![Aligned::default(); network.packed()];
+        network.pack(&flat, &mut packed);
+        let weights = NetworkWeights { flat: &flat, packed: &packed };
+        let (mut work, mut whole) = (WaveNetWork::default(), vec![0.0; outputs * TILE_ROWS]);
+        let tile = RowTile { x: &x, context: &context };
+        network.forward(weights, tile, &mut [], &mut work, &mut whole);
+        let mut lines = WaveNetLines::new(&network, weights, &context);
+        let samples = x.chunks_exact(x.len() / height);
+        for (x, whole) in samples.zip(whole.chunks_exact(whole.len() / height)) {
+            let mut out = vec![0.0; whole.len()];
+            lines.step(weights, &mut out, |_, to| to.copy_from_slice(x));
+            assert_eq!(out, whole, "{network:?}");
+        }
+    }
+}
+
+#[test]
 fn frames_are_seen_by_their_shares() {
     let frames = Frames { count: 3, numbers: 1, samples: 4 };
     let found: Vec<_> = (0..12).map(|at| frames.around(at)).collect();

@@ -52,7 +52,7 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
     let data = learn::split(clips::dataset(&teacher, clips)?, &held);
     let AudioModel { spec: known, module: Module::WaveNet(teacher), .. } = teacher else {
         return Err(Error::config(
-            "the teacher must be a WaveNet, as diffeo audio fit writes it; this is a student",
+            "the teacher must be a WaveNet, as diffeo audio fit writes it by --model wavenet",
         )
         .at(&path));
     };
@@ -84,7 +84,6 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
         found.spread.sqrt(),
         found.spectral
     ));
-    report.key("model", "student");
     report.key("valid", valid);
     Ok(report)
 }

@@ -1,13 +1,12 @@
 //! `diffeo audio evaluate`: how likely recordings are, beside linear prediction.
 
+use diffeo::Result;
 use diffeo::inference::Estimate;
-use diffeo::{Error, Result};
 use diffeo_audio::{AudioModel, LinearPrediction, Recording};
 use serde_json::{Value, json};
 
 use super::clips;
-use super::learn::held_out;
-use super::score::{Scored, scored};
+use super::score::{Scored, scored, wanted};
 use crate::args::{AudioEvaluateArgs, Common};
 use crate::faults::Faults;
 use crate::output::{Console, Report, number};
@@ -28,7 +27,7 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
     faults.finish()?;
     let model = AudioModel::load(&path)?;
     signals::defer()?;
-    let wanted = |count| if args.held_out { held(&model, count) } else { Ok(vec![true; count]) };
+    let wanted = |count| wanted(&model, args.held_out, count);
     let found = scored(&model, &args.clips, (seed, wanted), console)?;
     let samples: usize = found.iter().map(|scored| scored.samples).sum();
     let log_prob = found.iter().map(|scored| scored.log_prob).sum::<f64>() / samples as f64;
@@ -71,24 +70,6 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
     report.key("bits_per_sample", clips::bits(log_prob, units.step).map_or(Value::Null, number));
     report.key("linear_prediction", others);
     Ok(report)
-}
-
-/// Which of the clips that the model was fitted to validated.
-fn held(model: &AudioModel, count: usize) -> Result<Vec<bool>> {
-    let summary = &model.summary;
-    let share = summary["valid_share"].as_f64();
-    let seed = summary["options"]["seed"].as_u64();
-    let clips = summary["clips"].as_u64();
-    if clips.is_some_and(|clips| clips != count as u64) {
-        return Err(Error::data(format!(
-            "--held-out: the model was fitted to {} clips, these are {count}; name the same ones",
-            clips.unwrap_or(0)
-        )));
-    }
-    match (share, seed) {
-        (Some(share), Some(seed)) => held_out(count, share, seed),
-        _ => Err(Error::model_file("the file does not say which clips validated")),
-    }
 }
 
 fn in_bits(log_prob: f64, step: f64) -> String {

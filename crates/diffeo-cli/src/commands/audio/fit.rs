@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use diffeo::{Error, Result, Streams, quoted};
+use diffeo::{Error, Result, Streams, Trainable, quoted};
 use diffeo_audio::{
-    AudioModel, AudioSpec, Condition, Likelihood, ModelKind, Module, NetworkSpec, Output,
-    Recording, Training, TrainingOptions, Units,
+    AudioModel, AudioSpec, Condition, Dataset, Density, Likelihood, LinesSpec, ModelKind, Module,
+    NetworkSpec, Output, Recording, Training, TrainingOptions, Units,
 };
 use serde_json::{Value, json};
 
@@ -22,24 +22,37 @@ const BANDS_MAX: u64 = 512;
 const ORDER: u64 = 32;
 const ORDER_MAX: u64 = 512;
 const STEPS: u64 = 4000;
+/// Lines of a WaveFlow, and the most of them.
+const LINES: usize = 16;
+const LINES_MAX: u64 = 1024;
 
 /// The network that was asked for, of so many layers where nothing is said.
 pub(super) fn network(faults: &mut Faults, args: &SizeArgs, layers: u64) -> NetworkSpec {
+    let [width, layers, cycle] = sizes(faults, args, [32, layers, 8]);
+    let window = faults.count("--window", args.window, 1, 4096).unwrap_or(32) as usize;
+    NetworkSpec::cycles(width, window, [layers, cycle])
+}
+
+/// Width, layers and cycle that were asked for.
+fn sizes(faults: &mut Faults, args: &SizeArgs, usual: [u64; 3]) -> [usize; 3] {
     let mut count =
         |name, given, most, usual| faults.count(name, given, 1, most).unwrap_or(usual) as usize;
-    let width = count("--width", args.width, 1024, 32);
-    let window = count("--window", args.window, 4096, 32);
-    let layers = count("--layers", args.layers, 128, layers);
-    let cycle = count("--cycle", args.cycle, 16, 8.min(layers as u64));
-    NetworkSpec::cycles(width, window, [layers, cycle])
+    let width = count("--width", args.width, 1024, usual[0]);
+    let layers = count("--layers", args.layers, 128, usual[1]);
+    [width, layers, count("--cycle", args.cycle, 16, usual[2].min(layers as u64))]
+}
+
+/// The kind of model that was asked for; how many lines there are can depend on the rate.
+enum Kind {
+    WaveNet { network: NetworkSpec, output: Output },
+    WaveFlow { sizes: [usize; 3], height: Option<usize>, flows: usize },
 }
 
 struct Wish {
     rate: Option<u32>,
     bands: usize,
     order: usize,
-    network: NetworkSpec,
-    output: Output,
+    kind: Kind,
 }
 
 /// Runs `diffeo audio fit`.
@@ -56,23 +69,20 @@ pub(super) fn run(args: &AudioFitArgs, common: &Common, console: &Console) -> Re
     let model = model(&wish, &clips, &held, plan.options.seed)?;
     plan.fit_length(model.spec.units.rate, model.spec.condition.samples);
     let data = learn::split(clips::dataset(&model, clips)?, &held);
-    let AudioModel { spec, module: Module::WaveNet(mut module), .. } = model else {
-        return Err(Error::new(diffeo::ErrorKind::Internal, "a WaveNet was to be fitted"));
+    let AudioModel { spec, module, .. } = model;
+    console.note(told(&spec)?);
+    let learned = match module {
+        Module::WaveNet(mut module) => {
+            module.start_from(&data[0]);
+            learn(&plan, (&spec, module), &data, console)?.map(Module::WaveNet)
+        }
+        Module::WaveFlow(module) => {
+            learn(&plan, (&spec, module), &data, console)?.map(Module::WaveFlow)
+        }
+        Module::Student(_) => {
+            return Err(Error::new(diffeo::ErrorKind::Internal, "students are not fitted"));
+        }
     };
-    module.start_from(&data[0]);
-    console.note(format!(
-        "WaveNet of {} weights that sees {} samples back; {} numbers a frame",
-        grouped(spec.weights()?),
-        grouped(wish.network.reach() as u64),
-        spec.condition.numbers()
-    ));
-    let streams = Streams::new(plan.options.seed);
-    let shape = [plan.options.rows, plan.options.length];
-    let [train, valid] = data.clone();
-    let task = Likelihood { train, valid, shape, streams };
-    let identity = json!({ "spec": spec, "samples": data[0].samples() });
-    let training = Training::new(module, plan.options.clone(), identity)?;
-    let learned = learn::learn(&plan, training, &task, console)?;
     let (module, loss, ended) = match learned {
         Learned::Stopped(report) => return Ok(report),
         Learned::Done { module, valid, reason, steps, seconds } => {
@@ -86,13 +96,43 @@ pub(super) fn run(args: &AudioFitArgs, common: &Common, console: &Console) -> Re
         "nats_per_sample": number(log_prob), "bits_per_sample": bits.map_or(Value::Null, number),
     });
     let summary = learn::summary(&plan, (ended.1, count), valid.clone());
-    let model = AudioModel { spec, module: Module::WaveNet(module), summary };
+    let model = AudioModel { spec, module, summary };
     let mut report = learn::keep(&plan, &model, ended, &data)?;
     let bits = bits.map_or(String::new(), |bits| format!(", {bits:.3} bits"));
     report.line(format!("validation: {log_prob:.4} nats a sample{bits}"));
-    report.key("model", "wavenet");
     report.key("valid", valid);
     Ok(report)
+}
+
+fn learn<M: Density + Trainable + 'static>(
+    plan: &Plan,
+    (spec, module): (&AudioSpec, M),
+    data: &[Dataset; 2],
+    console: &Console,
+) -> Result<Learned<M>> {
+    let streams = Streams::new(plan.options.seed);
+    let shape = [plan.options.rows, plan.options.length];
+    let [train, valid] = data.clone();
+    let task = Likelihood { train, valid, shape, streams };
+    let identity = json!({ "spec": spec, "samples": data[0].samples() });
+    let training = Training::new(module, plan.options.clone(), identity)?;
+    learn::learn(plan, training, &task, console)
+}
+
+/// What is fitted, in a line.
+fn told(spec: &AudioSpec) -> Result<String> {
+    let of = match &spec.kind {
+        ModelKind::WaveNet { network, .. } => {
+            format!("sees {} samples back", grouped(network.reach() as u64))
+        }
+        ModelKind::WaveFlow { network, flows } => {
+            format!("is {flows} flows over {} lines", network.height)
+        }
+        ModelKind::Student { flows, .. } => format!("is {flows} flows"),
+    };
+    let weights = grouped(spec.weights()?);
+    let numbers = spec.condition.numbers();
+    Ok(format!("{} of {weights} weights that {of}; {numbers} numbers a frame", spec.kind.name()))
 }
 
 fn wish(args: &AudioFitArgs, faults: &mut Faults) -> Wish {
@@ -106,6 +146,25 @@ fn wish(args: &AudioFitArgs, faults: &mut Faults) -> Wish {
         faults.count("--prediction", args.prediction, 0, ORDER_MAX).unwrap_or(order) as usize;
     if order > 0 && bands < 2 {
         faults.add("--prediction follows from mel bands; give --mel 2 or more, or --prediction 0");
+    }
+    let kind = match args.model.as_deref().unwrap_or("wavenet") {
+        "waveflow" => wave_flow(args, faults),
+        name => {
+            if name != "wavenet" {
+                let found = quoted(name);
+                faults.add(format!("--model: expected wavenet or waveflow, found {found}"));
+            }
+            wave_net(args, faults)
+        }
+    };
+    Wish { rate, bands, order, kind }
+}
+
+fn wave_net(args: &AudioFitArgs, faults: &mut Faults) -> Kind {
+    for (name, is_given) in [("--lines", args.lines.is_some()), ("--flows", args.flows.is_some())] {
+        if is_given {
+            faults.add(format!("{name} is of --model waveflow"));
+        }
     }
     let output = match args.output.as_deref().unwrap_or("gaussian") {
         "gaussian" => Output::Gaussian {},
@@ -123,8 +182,29 @@ fn wish(args: &AudioFitArgs, faults: &mut Faults) -> Wish {
             }
         }
     };
-    let network = network(faults, &args.sizes, 16);
-    Wish { rate, bands, order, network, output }
+    Kind::WaveNet { network: network(faults, &args.sizes, 16), output }
+}
+
+fn wave_flow(args: &AudioFitArgs, faults: &mut Faults) -> Kind {
+    let of_wavenet =
+        [("--output", args.output.is_some()), ("--window", args.sizes.window.is_some())];
+    for (name, is_given) in of_wavenet {
+        if is_given {
+            faults.add(format!("{name} is of --model wavenet"));
+        }
+    }
+    let height = faults.count("--lines", args.lines, 2, LINES_MAX).map(|n| n as usize);
+    let flows = faults.count("--flows", args.flows, 1, 64).unwrap_or(4) as usize;
+    Kind::WaveFlow { sizes: sizes(faults, &args.sizes, [16, 6, 4]), height, flows }
+}
+
+/// The most lines, up to [`LINES`], that a frame of so many samples can be folded into.
+fn lines_of(samples: usize) -> Result<usize> {
+    (2..=LINES).rev().find(|lines| samples.is_multiple_of(*lines)).ok_or_else(|| {
+        Error::config(format!(
+            "a frame of {samples} samples has no divisor up to {LINES}; give --rate a multiple of 200, or --lines {samples}"
+        ))
+    })
 }
 
 /// Clips at the rate that was asked for, or that of the first.
@@ -157,7 +237,16 @@ fn model(wish: &Wish, clips: &[Clip], held: &[bool], seed: u64) -> Result<AudioM
         order: wish.order,
         ..Condition::none(units.rate)
     };
-    let kind = ModelKind::WaveNet { network: wish.network.clone(), output: wish.output };
+    let kind = match &wish.kind {
+        Kind::WaveNet { network, output } => {
+            ModelKind::WaveNet { network: network.clone(), output: *output }
+        }
+        Kind::WaveFlow { sizes: [width, layers, cycle], height, flows } => {
+            let height = height.map_or_else(|| lines_of(condition.samples), Ok)?;
+            let network = LinesSpec::cycles(*width, height, [*layers, *cycle]);
+            ModelKind::WaveFlow { network, flows: *flows }
+        }
+    };
     let spec = AudioSpec { kind, condition, units };
     let module = spec.build(seed)?;
     Ok(AudioModel { spec, module, summary: Value::Null })

@@ -144,6 +144,18 @@ pub(super) enum Learned<M> {
     Stopped(Report),
 }
 
+impl<M> Learned<M> {
+    /// The same of what a module is turned into.
+    pub(super) fn map<N>(self, turn: impl FnOnce(M) -> N) -> Learned<N> {
+        match self {
+            Self::Done { module, valid, reason, steps, seconds } => {
+                Learned::Done { module: turn(module), valid, reason, steps, seconds }
+            }
+            Self::Stopped(report) => Learned::Stopped(report),
+        }
+    }
+}
+
 /// Takes steps until there is a reason to stop, and keeps a checkpoint.
 pub(super) fn learn<M: Trainable + 'static>(
     plan: &Plan,
@@ -263,6 +275,7 @@ pub(super) fn keep(
         Rough(sound),
         grouped(rate.into())
     ));
+    report.key("model", model.spec.kind.name().to_lowercase());
     report.key("parameters", model.spec.weights()?);
     report.key("rate", rate);
     report.key("clips", clips + valid);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use diffeo::{Error, ErrorKind, Result, Streams, quoted};
-use diffeo_audio::{AudioModel, Module, Prompt, Recording};
+use diffeo_audio::{AudioModel, Prompt, Recording};
 
 use super::clips;
 use crate::args::{AudioSampleArgs, Common};
@@ -18,6 +18,8 @@ use crate::{options, signals};
 
 const NUMBER_MAX: u64 = 100_000;
 const SECONDS_MAX: f64 = 3600.0;
+/// Waveforms that are drawn together.
+const TOGETHER: usize = 64;
 
 /// Runs `diffeo audio sample`.
 pub(super) fn run(args: &AudioSampleArgs, common: &Common, console: &Console) -> Result<Report> {
@@ -40,23 +42,29 @@ pub(super) fn run(args: &AudioSampleArgs, common: &Common, console: &Console) ->
     let seed = options::seed_or_drawn(seed, console);
     signals::defer()?;
     let (started, temperature) = (Instant::now(), args.temperature.unwrap_or(1.0));
-    let prompts = vec![prompt; number];
     let mut progress = Progress::new(console);
-    let drawn = match &model.module {
-        Module::Student(student) => student.sample(&prompts, temperature, Streams::new(seed))?,
-        Module::WaveNet(model) => {
-            model.sample(&prompts, temperature, Streams::new(seed), |done, all| {
-                progress.update(|| format!("{} of {} samples", done, all));
-                signals::check()
-            })?
+    // Few at a time, so that memory does not grow with their number.
+    for (some, files) in files.chunks(TOGETHER).enumerate() {
+        let of = |i: usize| Prompt { number: (some * TOGETHER + i) as u64, ..prompt.clone() };
+        let prompts: Vec<Prompt> = (0..files.len()).map(of).collect();
+        let drawn = model.sample(&prompts, temperature, Streams::new(seed), &mut |done, all| {
+            progress.update(|| {
+                let before = grouped((some * TOGETHER) as u64);
+                format!(
+                    "{before} of {} drawn, {} % of the next",
+                    grouped(number as u64),
+                    100 * done / all
+                )
+            });
+            signals::check()
+        })?;
+        for (file, drawn) in files.iter().zip(&drawn) {
+            drawn.write(file)?;
         }
-    };
+    }
     drop(progress);
     let seconds = started.elapsed().as_secs_f64();
-    for ((file, prompt), drawn) in files.iter().zip(&prompts).zip(drawn) {
-        model.recording(prompt, drawn).write(file)?;
-    }
-    let (samples, rate) = (prompts[0].samples, model.spec.units.rate);
+    let (samples, rate) = (prompt.samples, model.spec.units.rate);
     let sound = (samples * number) as f64 / f64::from(rate);
     let mut report = Report::default();
     report.line(format!(
@@ -150,5 +158,5 @@ fn prompt(
     let signal = model.signal("--like", sound, |name| labels.get(name).cloned())?;
     let wanted = args.seconds.map(|seconds| (seconds * f64::from(rate)).round() as usize);
     let samples = wanted.unwrap_or(signal.samples.len()).max(1);
-    Ok(Prompt { samples, frames: signal.frames })
+    Ok(Prompt { samples, frames: signal.frames, number: 0 })
 }

@@ -7,6 +7,7 @@ use diffeo::{Error, Result, Streams};
 use diffeo_audio::AudioModel;
 
 use super::clips;
+use super::learn::held_out;
 use crate::args::{AudioScoreArgs, ClipArgs, Common};
 use crate::faults::Faults;
 use crate::output::{Console, Report};
@@ -72,8 +73,8 @@ pub(super) fn run(args: &AudioScoreArgs, common: &Common, console: &Console) -> 
     let out = args.out.as_deref().map(check).transpose()?;
     let model = AudioModel::load(&path)?;
     signals::defer()?;
-    let all = |count| Ok(vec![true; count]);
-    let found = scored(&model, &args.clips, (seed, all), console)?;
+    let wanted = |count| wanted(&model, args.held_out, count);
+    let found = scored(&model, &args.clips, (seed, wanted), console)?;
     let bytes = table(&found, model.spec.units.step)?;
     let mut report = Report::default();
     match &out {
@@ -86,6 +87,27 @@ pub(super) fn run(args: &AudioScoreArgs, common: &Common, console: &Console) -> 
         None => std::io::stdout().write_all(&bytes).map_err(|e| Error::io("stdout", "write", e))?,
     }
     Ok(report)
+}
+
+/// Which of so many clips are wanted: all, or those that validated when the model was fitted to these.
+pub(super) fn wanted(model: &AudioModel, only_held_out: bool, count: usize) -> Result<Vec<bool>> {
+    if !only_held_out {
+        return Ok(vec![true; count]);
+    }
+    let summary = &model.summary;
+    let share = summary["valid_share"].as_f64();
+    let seed = summary["options"]["seed"].as_u64();
+    let clips = summary["clips"].as_u64();
+    if clips.is_some_and(|clips| clips != count as u64) {
+        return Err(Error::data(format!(
+            "--held-out: the model was fitted to {} clips, these are {count}; name the same ones",
+            clips.unwrap_or(0)
+        )));
+    }
+    match (share, seed) {
+        (Some(share), Some(seed)) => held_out(count, share, seed),
+        _ => Err(Error::model_file("the file does not say which clips validated")),
+    }
 }
 
 fn table(found: &[Scored], step: f64) -> Result<Vec<u8>> {
