@@ -111,7 +111,8 @@ impl WaveFlow {
         mut tick: impl FnMut(usize) -> Result<()>,
     ) -> Result<()> {
         let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let length = longest.next_multiple_of(self.hop).max(self.hop);
+        // Silence goes on behind the end as far as it is seen.
+        let length = (longest + flow.reach()[1]).next_multiple_of(self.hop);
         let loaded = flow.loaded(length)?;
         let contexts =
             contexts(flow, prompts.iter().map(|p| p.frames.as_slice()), length / self.hop);
@@ -139,6 +140,7 @@ impl Density for WaveFlow {
         mask: &Tensor<2>,
         context: Option<&Tensor<2>>,
     ) -> Result<Tensor<2>> {
+        // What is behind the end of rows is not seen here, where it mostly is other sound.
         let (dims, mut z, mut log_scale) = (x.dims(), x.clone(), x.zeros_like());
         for flow in &self.flows {
             let params = flow.parameters(z.clone(), context)?;

@@ -176,6 +176,7 @@ fn draws_follow_from_their_seed_and_their_frames() {
         assert_ne!(drawn, draw(&prompts, 6));
         assert_ne!(drawn[0].samples[..50], drawn[1].samples[..50]);
         // A draw does not depend on those beside it.
+        assert_eq!(drawn[0], draw(&prompts[..1], 5)[0]);
         assert_eq!(drawn[34], draw(&prompts[34..], 5)[0]);
         assert_eq!((drawn[0].rate, drawn[0].samples.len()), (8000, 100));
     }

@@ -52,9 +52,9 @@ fn the_density_of_two_samples_integrates_to_one_and_draws_follow_it() {
 fn a_draw_has_the_density_of_its_noise_and_of_the_tensors() {
     let spec = LinesSpec::cycles(4, 4, [3, 2]);
     let frame = FrameSize { numbers: 2, samples: 8 };
-    // The last frame is not full: behind the end is silence both ways.
-    let (samples, length) = (59, 64);
-    let frames: Vec<f32> = (0..16).map(|i| (0.9 * i as f32).sin()).collect();
+    // Behind the end is silence both ways, as far as it is seen.
+    let (samples, length) = (59, 160);
+    let mut frames: Vec<f32> = (0..16).map(|i| (0.9 * i as f32).sin()).collect();
     let (narrow, wide) = (flow(&spec, 3, frame, DType::F32), flow(&spec, 3, frame, DType::F64));
     let prompt = Prompt { samples, frames: frames.clone(), number: 7 };
     let drawn = narrow.sample(&[prompt], 1.0, Streams::new(5), &mut |_, _| Ok(())).unwrap();
@@ -66,6 +66,9 @@ fn a_draw_has_the_density_of_its_noise_and_of_the_tensors() {
     let mut padded: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
     padded.resize(length, 0.0);
     let mask: Vec<f64> = (0..length).map(|t| f64::from(u8::from(t < samples))).collect();
+    // The last frame goes on.
+    let last = frames[14..].to_vec();
+    (8..length / 8).for_each(|_| frames.extend(&last));
     let context = tensor(frames.iter().map(|v| f64::from(*v)).collect());
     let log_prob =
         |x: Vec<f64>| wide.log_prob(tensor(x), &tensor(mask.clone()), Some(&context)).unwrap();
