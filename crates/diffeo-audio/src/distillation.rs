@@ -73,13 +73,14 @@ struct Terms {
 ///
 /// ```text
 /// KL(q_t || p_t) = l - L + (e^(2 L) + (M - m)^2) / (2 e^(2 l)) - 1/2
-/// S = mean over windows of | |X| - |Y| |^2 / | |Y| |^2 + mean of | ln |X| - ln |Y| |
+/// S = mean over windows of (ln <|X|^2> - ln <|Y|^2>)^2 + | ln |X| - ln |Y| |,  <..> over the frames of a row
 /// ```
 ///
-/// `X` and `Y` are short-time spectra of the draw and of the recording whose frames it had. Recordings serve for these alone, so that without frames and with `b = 0` none is learned from. The
+/// `X` and `Y` are short-time spectra of the sound of the draw and of the recording whose frames it had. Recordings serve for these alone, so that without frames and with `b = 0` none is learned from. The
 /// gradient goes through the teacher to the draw; the teacher stays as it is.
 ///
-/// Reference: Ping, Peng, Chen. *ClariNet*. ICLR 2019, arXiv:1807.07281, sections 3.3 and 3.4, eq. 7; `S` after Yamamoto, Song, Kim. *Parallel WaveGAN*. ICASSP 2020, arXiv:1910.11480, eqs. 6 to 9.
+/// Reference: Ping, Peng, Chen. *ClariNet*. ICLR 2019, arXiv:1807.07281, sections 3.3 and 3.4, eq. 7; the first part of `S` after the power loss of van den Oord et al.
+/// *Parallel WaveNet*. ICML 2018, arXiv:1711.10433, section 4.2 (there of powers, not of their logarithms), the second after Yamamoto, Song, Kim. *Parallel WaveGAN*. ICASSP 2020, arXiv:1910.11480, eq. 8.
 pub struct Distillation<T> {
     teacher: T,
     train: Dataset,
@@ -171,19 +172,62 @@ impl<T: GaussianTeacher> Distillation<T> {
         let kl = (apart.clone() + squares.mul_scalar(0.5)).sub_scalar(0.5);
         let count = mask.clone().sum();
         let mean = |t: Tensor<2>| (t * mask.clone()).sum() / count.clone();
-        let spectral = self.spectral(drawn.x * mask.clone(), recorded);
+        let spectral = self.heard(drawn.x * mask.clone(), recorded, batch.context.as_ref())?;
         Ok(Terms { kl: mean(kl), spread: mean(apart.square()), spectral })
+    }
+
+    /// The term `S` of what is heard of rows that networks see, with its gradient by those that were drawn.
+    fn heard(
+        &self,
+        drawn: Tensor<2>,
+        recorded: Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> Result<Tensor<1>> {
+        let excitation = self.train.condition.excitation(self.train.units.rate);
+        let (Some(excitation), Some(context)) = (excitation, context) else {
+            return Ok(self.spectral(drawn, recorded));
+        };
+        if self.spectra.is_empty() {
+            return Ok(self.spectral(drawn, recorded));
+        }
+        let (dims, options) = (drawn.dims(), (&recorded.device(), recorded.dtype()));
+        let [_, width] = context.dims();
+        let frames: Vec<f32> =
+            host_values(context.clone())?.into_iter().map(|v| v as f32).collect();
+        let each = |rows: Tensor<2>, of: &dyn Fn(&[f32], &[f64]) -> Vec<f64>| {
+            let rows = host_values(rows)?;
+            let rows = rows.chunks_exact(dims[1]).zip(frames.chunks_exact(width));
+            let made: Vec<f64> = rows.flat_map(|(row, frames)| of(frames, row)).collect();
+            Ok::<_, Error>(Tensor::<2>::from_data(TensorData::new(made, dims), options))
+        };
+        let sound = |rows| each(rows, &|frames, row| excitation.sound(frames, row));
+        let x = sound(drawn.clone().detach())?.autodiff().require_grad();
+        let found = self.spectral(x.clone(), sound(recorded)?);
+        let Some(by_sound) = x.grad(&found.clone().backward()) else {
+            return Ok(found);
+        };
+        // Sound is linear in what is drawn: this has the value of the term, and its gradient.
+        let by_drawn = each(by_sound, &|frames, row| excitation.gradient(frames, row))?;
+        let slope = (drawn * by_drawn).sum();
+        Ok(found.detach() + slope.clone() - slope.detach())
     }
 
     /// The term `S`.
     fn spectral(&self, drawn: Tensor<2>, recorded: Tensor<2>) -> Tensor<1> {
         let mut sum = Tensor::<1>::zeros([1], (&recorded.device(), recorded.dtype()));
         for stft in &self.spectra {
-            let [x, y] = [drawn.clone(), recorded.clone()].map(|rows| stft.magnitude(rows));
-            let energy = y.clone().square().sum().add_scalar(1e-6);
-            let apart = (x.clone() - y.clone()).square().sum() / energy;
-            let logs = x.add_scalar(SPECTRUM_MIN).log() - y.add_scalar(SPECTRUM_MIN).log();
-            sum = sum + apart + logs.abs().mean();
+            let [x, y] = [drawn.clone(), recorded.clone()].map(|rows| {
+                let [n, _] = rows.dims();
+                let power = stft.power(rows).add_scalar(SPECTRUM_MIN * SPECTRUM_MIN);
+                let frames = power.dims()[0] / n;
+                let mean: Tensor<3> = power.clone().reshape([n, frames, stft.frequencies()]);
+                [
+                    power.log().mul_scalar(0.5),
+                    mean.mean_dim(1).log().reshape([n, stft.frequencies()]),
+                ]
+            });
+            let ([x, x_mean], [y, y_mean]) = (x, y);
+            sum = sum + (x_mean - y_mean).square().mean() + (x - y).abs().mean();
         }
         sum.mul_scalar(1.0 / self.spectra.len().max(1) as f64)
     }

@@ -11,6 +11,7 @@ mod condition;
 mod dataset;
 mod distillation;
 mod excitation;
+mod flac;
 mod linear_prediction;
 mod model;
 mod network;

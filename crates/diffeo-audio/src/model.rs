@@ -217,9 +217,9 @@ impl AudioModel {
         let Units { rate, scale, step } = self.spec.units;
         let samples = match self.spec.condition.excitation(rate) {
             Some(excitation) => excitation.sound(&prompt.frames, &drawn),
-            None => drawn,
+            None => drawn.into_iter().map(f64::from).collect(),
         };
-        let samples = samples.iter().map(|v| f64::from(*v) * scale).collect();
+        let samples = samples.into_iter().map(|v| v * scale).collect();
         Recording { samples, rate, step }
     }
 

@@ -44,6 +44,7 @@ fn from_clips_to_a_student_and_its_sound() {
     let all = run_in(at, evaluate).expect(0, &[]).json();
     assert_eq!((all["clips"].as_u64(), all["samples"].as_u64()), (Some(6), Some(11_100)));
     assert_eq!(all["linear_prediction"][1]["order"].as_u64(), Some(32));
+    assert!(all["flac"]["bits_per_sample"].as_f64().is_some_and(|bits| bits > 1.0), "{all}");
     let held = run_in(at, &format!("{evaluate} --held-out")).expect(0, &[]).json();
     let [found, told] = [&held["nats_per_sample"], &fit["valid"]["nats_per_sample"]];
     let (found, told) = (found.as_f64().unwrap(), told.as_f64().unwrap());

@@ -206,11 +206,11 @@ pub(crate) struct AudioScoreArgs {
     pub(crate) force: bool,
 }
 
-/// Say how likely recordings are, beside linear prediction.
+/// Say how likely recordings are, beside linear prediction and the FLAC codec.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Example:\n  diffeo audio evaluate teacher.safetensors clips/ --name-labels digit,speaker\n\n\
-     JSON keys: clips, samples, nats_per_sample, stderr, bits_per_sample, linear_prediction: [{order, nats_per_sample, bits_per_sample}]\n\n",
+     JSON keys: clips, samples, nats_per_sample, stderr, bits_per_sample, linear_prediction: [{order, nats_per_sample, bits_per_sample}], flac: {bits_per_sample}\n\n",
     exit_codes!()
 ))]
 pub(crate) struct AudioEvaluateArgs {

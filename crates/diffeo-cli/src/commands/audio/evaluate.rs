@@ -1,4 +1,4 @@
-//! `diffeo audio evaluate`: how likely recordings are, beside linear prediction.
+//! `diffeo audio evaluate`: how likely recordings are, beside linear prediction and a codec.
 
 use diffeo::Result;
 use diffeo::inference::Estimate;
@@ -50,8 +50,8 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
         in_bits(log_prob, units.step),
     ]];
     let mut others = Vec::new();
-    for order in ORDERS {
-        let found = predicted(order, &found, &model)?;
+    let baselines = baselines(&found, &model)?;
+    for (order, found) in ORDERS.into_iter().zip(baselines.predicted) {
         rows.push(vec![
             format!("linear prediction of order {order}, fitted to each 20 ms"),
             format!("{found:.4} nats a sample"),
@@ -62,6 +62,11 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
             "order": order, "nats_per_sample": number(found), "bits_per_sample": bits,
         }));
     }
+    let (nats, bits) = match baselines.flac {
+        Some(bits) => (String::new(), format!("{bits:.3} bits")),
+        None => ("not of sound that is no whole numbers".to_owned(), String::new()),
+    };
+    rows.push(vec!["FLAC".to_owned(), nats, bits]);
     report.table(&rows);
     report.key("clips", found.len());
     report.key("samples", samples);
@@ -69,6 +74,7 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
     report.number("stderr", error);
     report.key("bits_per_sample", clips::bits(log_prob, units.step).map_or(Value::Null, number));
     report.key("linear_prediction", others);
+    report.key("flac", json!({ "bits_per_sample": baselines.flac.map_or(Value::Null, number) }));
     Ok(report)
 }
 
@@ -76,20 +82,32 @@ fn in_bits(log_prob: f64, step: f64) -> String {
     clips::bits(log_prob, step).map_or(String::new(), |bits| format!("{bits:.3} bits"))
 }
 
-/// Mean log-density of a sample by linear prediction, of the recordings as the model sees them.
-fn predicted(order: usize, found: &[Scored], model: &AudioModel) -> Result<f64> {
+/// What models without weights make of recordings.
+struct Baselines {
+    /// Mean log-density of a sample by linear prediction of each of [`ORDERS`].
+    predicted: [f64; 2],
+    /// Bits of a sample as a codec writes it; none if some recording is no whole numbers.
+    flac: Option<f64>,
+}
+
+/// Those of the recordings as the model sees them.
+fn baselines(found: &[Scored], model: &AudioModel) -> Result<Baselines> {
     let units = model.spec.units;
-    let prediction =
-        LinearPrediction { order, frame: (FRAME * f64::from(units.rate)).round() as usize };
-    let (mut sum, mut count) = (0.0, 0);
+    let frame = (FRAME * f64::from(units.rate)).round() as usize;
+    let (mut sums, mut bits, mut count) = ([0.0; 2], Some(0), 0);
     for scored in found {
         signals::check()?;
         let recording = Recording::read(scored.name.as_ref())?.at_rate(units.rate)?;
         let n = recording.samples.len();
         // A number within a rounding error is uniform.
         let noise = units.step * units.step / 12.0;
-        sum += n as f64 * prediction.log_prob(&recording.samples, noise)?;
+        for (sum, order) in sums.iter_mut().zip(ORDERS) {
+            let prediction = LinearPrediction { order, frame };
+            *sum += n as f64 * prediction.log_prob(&recording.samples, noise)?;
+        }
+        bits = bits.zip(recording.flac_bits()?).map(|(sum, bits)| sum + bits);
         count += n;
     }
-    Ok(sum / count as f64)
+    let each = |sum: f64| sum / count as f64;
+    Ok(Baselines { predicted: sums.map(each), flac: bits.map(|bits| each(bits as f64)) })
 }
