@@ -250,6 +250,11 @@ impl AudioModel {
         Ok(container)
     }
 
+    /// Whether a file says that it holds a model of waveforms.
+    pub fn is_in(path: &Path) -> bool {
+        Container::read(path).is_ok_and(|c| c.text(KIND).is_ok_and(|kind| kind == AUDIO))
+    }
+
     /// Reads a model.
     ///
     /// # Errors

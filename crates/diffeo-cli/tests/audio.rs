@@ -58,6 +58,15 @@ fn from_clips_to_a_student_and_its_sound() {
     assert_eq!(lines[0], "file,samples,log_prob,nats_per_sample,bits_per_sample");
     assert!(lines.len() == 2 && lines[1].starts_with("clips/0_ann.wav,1600,"), "{lines:?}");
 
+    let shown = run_in(at, "inspect t.safetensors").expect(0, &[]).stdout;
+    assert!(
+        shown.contains("a WaveNet of") && shown.contains("told who: \"ann\", \"bob\""),
+        "{shown}"
+    );
+    let shown = run_in(at, "inspect t.safetensors --json").expect(0, &[]).json();
+    assert_eq!((shown["mel"].as_u64(), shown["prediction"].as_u64()), (Some(4), Some(32)));
+    assert!(shown["training"]["valid"]["nats_per_sample"].as_f64().is_some(), "{shown}");
+
     let distill = format!(
         "audio distill t.safetensors clips --name-labels=-,who {SMALL} --flows 2 --steps 6 --out s.safetensors --json"
     );

@@ -4,12 +4,14 @@ mod clips;
 mod distill;
 mod evaluate;
 mod fit;
+mod inspect;
 mod learn;
 mod plot;
 mod sample;
 mod score;
 
 use diffeo::Result;
+pub(super) use inspect::inspected;
 
 use crate::args::{AudioArgs, AudioCommand, Common};
 use crate::output::{Console, Report};

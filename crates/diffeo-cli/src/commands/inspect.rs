@@ -21,6 +21,9 @@ pub(super) fn run(args: &InspectArgs, common: &Common, console: &Console) -> Res
     options::device(common, &mut faults)?;
     let path = options::required("MODEL", args.model.as_ref(), &mut faults);
     faults.finish()?;
+    if let Some(report) = super::audio::inspected(&path)? {
+        return Ok(report);
+    }
     let parts = ModelParts::read(&path, Damage::Allow)?;
     let mut damage = parts.damage();
     if damage.is_empty()

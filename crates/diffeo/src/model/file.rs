@@ -244,7 +244,10 @@ impl ModelParts {
 fn check_version(container: &Container) -> Result<u64> {
     let kind = container.text(KIND)?;
     if kind != MODEL {
-        return Err(Error::model_file(format!("expected a model, found a {}", printable(kind))));
+        return Err(Error::model_file(match kind {
+            "audio" => "expected a model of rows, found one of waveforms, which diffeo audio and inspect read".to_owned(),
+            _ => format!("expected a model, found a {}", printable(kind)),
+        }));
     }
     let text = container.text(FORMAT)?;
     let release = container.metadata.get(RELEASE).map_or("an unknown release", String::as_str);
