@@ -1,18 +1,24 @@
 """How near the sound of a teacher and its student is to held-out recordings, and whether their digits are understood.
 
-    diffeo audio fit clips/ --name-labels digit,speaker --max-time 35m --seed 1 --out teacher.safetensors
-    diffeo audio distill teacher.safetensors clips/ --name-labels digit,speaker --max-time 30m --seed 1 --out student.safetensors
-    python3 benches/peers/spoken_digits.py --diffeo target/release/diffeo --clips clips/ --models teacher.safetensors student.safetensors
+    names="--name-labels digit,speaker"
+    diffeo audio fit clips/ $names --max-time 35m --seed 1 --out teacher.safetensors
+    diffeo audio distill teacher.safetensors clips/ $names --max-time 30m --seed 1 --out student.safetensors
+    python3 benches/peers/spoken_digits.py --diffeo target/release/diffeo --clips clips/ \\
+        --models teacher.safetensors student.safetensors
 
-Clips are named as those of the free-spoken-digit-dataset: 7_theo_0.wav. Each held-out clip is drawn anew by each model from its own mel bands and labels. Distances are means over clips:
+Clips are named as those of the free-spoken-digit-dataset: 7_theo_0.wav. Each held-out clip is drawn anew by each model from its
+own mel bands and labels. Distances are means over clips:
 
-* log-spectral: root mean square over frequencies of the difference of log-powers in decibels, of frames of 256 samples that are at most 60 dB below the loudest of the recording;
+* log-spectral: root mean square over frequencies of the difference of log-powers in decibels, of frames of 256 samples that are
+  at most 60 dB below the loudest of the recording;
 * STFT: over windows of 128, 256 and 512, ||X| - |Y|| / ||Y|| of magnitudes plus the mean of |ln X - ln Y|;
 * energy: power of the draws over that of the recordings, both summed;
-* silence: power of the draws' frames where the recording is 40 dB or more below its loudest, in decibels of those where it is at most 20 dB below.
+* silence: power of the draws' frames where the recording is 40 dB or more below its loudest, in decibels of those where it is at
+  most 20 dB below.
 
-The classifier is a small convolutional network on log-spectra, trained on the recordings that were not held out. `noise` is what a student draws before it has learned: white noise through the filters
-that follow from the mel bands; it is what good draws must be well below.
+The classifier is a small convolutional network on log-spectra, trained on the recordings that were not held out. `noise` is what
+a student draws before it has learned: white noise through the filters that follow from the mel bands; it is what good draws must
+be well below.
 """
 
 import argparse
@@ -98,6 +104,10 @@ def classifier(clips, digits, seed=0):
     return accuracy
 
 
+def digit(names):
+    return [int(name.split("_")[0]) for name in names]
+
+
 def measured(drawn, real, accuracy, digits):
     found = [distances(x, y) for x, y in zip(drawn, real, strict=True)]
     quiet, speech = (np.concatenate([f[2][i] for f in found]) for i in (0, 1))
@@ -127,7 +137,6 @@ def main():
     rows = run("score", args.models[0], args.clips, *names, "--held-out")
     held = sorted(Path(row["file"]).name for row in csv.DictReader(io.StringIO(rows)))
     others = sorted(p.name for p in args.clips.glob("*.wav") if p.name not in set(held))
-    digit = lambda names: [int(name.split("_")[0]) for name in names]
     real = [read(args.clips / name) for name in held]
     accuracy = classifier([read(args.clips / name) for name in others], digit(others))
     report = {"clips": len(held), "real": {"recognised": accuracy(real, digit(held))}}
