@@ -5,8 +5,6 @@ use diffeo::{Error, Result};
 
 use crate::recording::Recording;
 
-/// Magnitudes are never less than this, where the root has a slope.
-const POWER_MIN: f64 = 1e-10;
 /// Mel powers are never less than this before their logarithm is taken.
 const MEL_MIN: f64 = 1e-7;
 
@@ -73,11 +71,6 @@ impl Stft {
         let found = found.clone().matmul(self.basis.clone().cast(found.dtype()));
         let (k, squares) = (self.frequencies(), found.square());
         squares.clone().narrow(1, 0, k) + squares.narrow(1, k, k)
-    }
-
-    /// `|X|`, as [`Stft::power`].
-    pub fn magnitude(&self, x: Tensor<2>) -> Tensor<2> {
-        self.power(x).add_scalar(POWER_MIN).sqrt()
     }
 }
 
