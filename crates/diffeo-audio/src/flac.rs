@@ -58,7 +58,8 @@ mod tests {
             f64::from((mixed >> 56) as u8) / 32768.0
         });
         let bits = noise.flac_bits().unwrap().unwrap() as f64 / 20_000.0;
-        assert!((8.0..8.4).contains(&bits), "{bits}");
+        // Never below the entropy; Rice codes are made for other noise than this.
+        assert!((8.0..9.0).contains(&bits), "{bits}");
         let silence = recording(20_000, |_| 0.0).flac_bits().unwrap().unwrap();
         assert!(silence < 2000, "{silence}");
     }
