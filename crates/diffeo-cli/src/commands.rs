@@ -3,7 +3,6 @@
 mod audio;
 mod check;
 mod control;
-mod deadline;
 mod evaluate;
 mod fit;
 mod images;

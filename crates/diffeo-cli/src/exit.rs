@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::panic::{self, AssertUnwindSafe};
-use std::process::ExitCode;
 
 use diffeo::{Error, ErrorKind, printable};
 
@@ -48,13 +47,13 @@ pub(crate) fn is_broken_pipe(error: &Error) -> bool {
 }
 
 /// Runs the whole program so that a panic, in any thread that is joined, ends with code 70 and a short message.
-pub(crate) fn guard(program: impl FnOnce() -> u8) -> ExitCode {
+pub(crate) fn guard(program: impl FnOnce() -> u8) -> u8 {
     panic::set_hook(Box::new(report_panic));
     let code = panic::catch_unwind(AssertUnwindSafe(|| {
         panic_if_asked("start");
         program()
     }));
-    ExitCode::from(code.unwrap_or(BUG))
+    code.unwrap_or(BUG)
 }
 
 fn report_panic(info: &panic::PanicHookInfo<'_>) {

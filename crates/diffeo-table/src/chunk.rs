@@ -366,7 +366,7 @@ impl Chunk {
     }
 
     /// The batch for a format that has types: text columns that were read as numbers are numbers there.
-    pub(crate) fn typed_batch(&self) -> Result<RecordBatch> {
+    pub fn typed_batch(&self) -> Result<RecordBatch> {
         let mut fields = Vec::with_capacity(self.batch.num_columns());
         let mut arrays = Vec::with_capacity(self.batch.num_columns());
         for (i, field) in self.batch.schema_ref().fields().iter().enumerate() {

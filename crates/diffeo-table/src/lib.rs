@@ -56,6 +56,7 @@ mod source;
 mod table;
 mod tally;
 mod target;
+mod training;
 mod writer;
 mod writers;
 
@@ -67,8 +68,14 @@ pub use needs::Wanted;
 pub use options::{Delimiter, Header, Input, MemoryLimit, Missing, Output, ReadOptions};
 pub use probe::Survey;
 pub use reader::Reader;
+pub use readers::batches::Batches;
 pub use readers::images::LABEL as IMAGE_LABEL;
 pub use report::ReadReport;
 pub use table::{Table, read_rows, read_table, read_together, read_wanted};
+pub use training::{Roles, TrainingTable};
 pub use writer::Writer;
 pub use writers::npy::ImageArrayWriter;
+
+/// Arrow's arrays, re-exported so that programs give [`Batches`] of the same version.
+pub use arrow_array;
+pub use arrow_schema;

@@ -2,15 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use diffeo::{Error, ErrorKind};
+
 use crate::format::Format;
+use crate::readers::batches::Batches;
 
 /// Where a table comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// Standard input, spelt `-` on the command line.
     Stdin,
     /// A file, a FIFO or a device.
     Path(PathBuf),
+    /// Record batches in memory.
+    Batches(Batches),
 }
 
 impl Input {
@@ -25,6 +30,28 @@ impl Input {
         match self {
             Self::Stdin => Path::new("standard input"),
             Self::Path(path) => path,
+            Self::Batches(_) => Path::new("table"),
+        }
+    }
+
+    /// Whether a second reading would find nothing, or wait for ever.
+    pub fn is_read_once(&self) -> bool {
+        match self {
+            Self::Stdin => true,
+            Self::Path(path) => {
+                std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+            }
+            Self::Batches(_) => false,
+        }
+    }
+
+    /// Names the file in an error about its content that names none.
+    pub fn located(&self, error: Error) -> Error {
+        match self {
+            Self::Path(path) if error.kind() == ErrorKind::Data && error.path().is_none() => {
+                error.at(path)
+            }
+            _ => error,
         }
     }
 }

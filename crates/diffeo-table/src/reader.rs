@@ -13,8 +13,8 @@ use crate::needs::Need;
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
 use crate::readers::{
-    arrow_ipc::IpcReader, clip_files, clips::ClipReader, decode::Decode, idx, image_column,
-    image_folder::FolderReader, npy, npz, parquet::ParquetReader, text::TextReader,
+    arrow_ipc::IpcReader, batches::BatchReader, clip_files, clips::ClipReader, decode::Decode, idx,
+    image_column, image_folder::FolderReader, npy, npz, parquet::ParquetReader, text::TextReader,
 };
 use crate::report::{ReadReport, counts_per_column};
 use crate::source::{Source, Watch};
@@ -49,6 +49,11 @@ impl Reader {
         let label = input.label().to_path_buf();
         if label.is_dir() && matches!(input, Input::Path(_)) {
             return Self::open_folder(label, options);
+        }
+        if let Input::Batches(table) = input {
+            let batches = Box::new(BatchReader::new(table.clone(), options));
+            let decoder = image_column::wrap(batches, options)?;
+            return Self::of(decoder, Format::Arrow, label, (None, Vec::new()), options);
         }
         let mut source = Source::open(input, options.max_bytes)?;
         let format = tell_format(&source, input, options).map_err(|e| e.at(&label))?;
@@ -448,7 +453,7 @@ fn located(error: Error, label: &std::path::Path) -> Error {
 fn tell_format(source: &Source, input: &Input, options: &ReadOptions) -> Result<Option<Format>> {
     let named = match input {
         Input::Path(path) => Format::from_path(path),
-        Input::Stdin => None,
+        Input::Stdin | Input::Batches(_) => None,
     };
     let wanted = options.format;
     if wanted == Some(Format::JsonLines) {

@@ -63,6 +63,10 @@ impl Source {
                 let again = if is_regular(&file) { file.try_clone().ok() } else { None };
                 (Box::new(file), again)
             }
+            Input::Batches(_) => {
+                let text = "a table in memory has no bytes to read";
+                return Err(Error::new(diffeo::ErrorKind::Internal, text));
+            }
         };
         let watch = match &file {
             Some(file) => {

@@ -91,7 +91,7 @@ fn draw(
 ) -> Result<()> {
     let plot = PlotArgs {
         model: Some(model.to_owned()),
-        data: args.data.clone().filter(|path| !super::model::is_read_once(&Input::from_arg(path))),
+        data: args.data.clone().filter(|path| !Input::from_arg(path).is_read_once()),
         out: Some(out.to_owned()),
         weight: args.weight.clone(),
         kind: None,
@@ -200,7 +200,7 @@ fn start(
         }
     };
     let trainer = Trainer::new(spec_of(candidate)?, schema.clone(), data, training)
-        .map_err(|e| tables::of_table(e, &plan.data))?;
+        .map_err(|e| plan.data.located(e))?;
     Ok((trainer, selection))
 }
 
@@ -240,14 +240,12 @@ fn candidates(
         Choice::Auto => return Candidate::for_table(&shape, &options),
         Choice::Named(preset) => preset,
     };
-    // One row has no covariance; the others would be singular.
-    let is_plain = shape.marks.is_empty() && prepared.schema.context.is_empty();
-    let few = (2..=prepared.schema.width()).contains(&rows) && is_plain;
     let is_free =
         args.model.is_none() && args.base.is_none() && args.order.is_none() && args.graph.is_none();
-    if few && is_free {
-        console.warn("there are no more rows than columns: fitted with --model gaussian; any other --model is taken as it is given");
-        return vec![Candidate::new(Preset::Gaussian, options)];
+    let usual = Preset::usual_of_rows(&prepared.schema, rows);
+    if is_free && usual != preset {
+        console.warn(format!("there are no more rows than columns: fitted with --model {usual}; any other --model is taken as it is given"));
+        return vec![Candidate::new(usual, options)];
     }
     vec![Candidate::new(preset, options)]
 }

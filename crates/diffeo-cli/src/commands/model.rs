@@ -158,23 +158,9 @@ pub(super) fn expect_image(schema: &Schema, reader: &Reader, input: &Input) -> R
             let text = format!(
                 "expected images of {image}, which the model is of, found {found}; scale or crop them"
             );
-            let error = Error::data(text);
-            Err(match input {
-                Input::Path(path) => error.at(path),
-                Input::Stdin => error,
-            })
+            Err(input.located(Error::data(text)))
         }
         _ => Ok(()),
-    }
-}
-
-/// Whether a second reading would find nothing, or wait for ever.
-pub(super) fn is_read_once(data: &Input) -> bool {
-    match data {
-        Input::Stdin => true,
-        Input::Path(path) => {
-            std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
-        }
     }
 }
 

@@ -71,7 +71,7 @@ fn refuse_streams(plan: &ReweightPlan) -> Result<()> {
     if let Sources::Tables([_, to]) = &plan.sources {
         inputs.push(to);
     }
-    match inputs.into_iter().any(super::model::is_read_once) {
+    match inputs.into_iter().any(Input::is_read_once) {
         true => Err(Error::config("stdin and pipes are read once only; give files")),
         false => Ok(()),
     }

@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 pub use options::{ColumnOrder, PresetOptions};
 
 use crate::bases::BaseSpec;
-use crate::columns::{ImageShape, Shape};
+use crate::columns::{ImageShape, Schema, Shape};
 use crate::conditioner::ConvolutionalSpec;
 use crate::embedding::{EmbeddingSpec, ImageEmbeddingSpec, MotionSpec};
 use crate::error::{Error, Result, quoted};
@@ -183,6 +183,13 @@ impl Preset {
     /// What suits images best that nothing else is known of: couplings at several scales where the image can be squeezed, else tokens.
     pub fn usual_of(image: ImageShape) -> Self {
         if Grid::of(image).is_ok() { Self::NsfImage } else { Self::TarFlow }
+    }
+
+    /// What suits a table of so many rows: a Gaussian where there are no more rows than columns and it can be had, else a neural spline flow. (One row has no covariance.)
+    pub fn usual_of_rows(schema: &Schema, rows: usize) -> Self {
+        let is_plain = schema.shape().marks.is_empty() && schema.context.is_empty();
+        let few = (2..=schema.width()).contains(&rows);
+        if few && is_plain { Self::Gaussian } else { Self::default() }
     }
 
     /// Whether its rows can be those of a table.

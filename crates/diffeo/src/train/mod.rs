@@ -12,6 +12,7 @@
 //! Trainer   the loop over a flow: what programs use                 trainer.rs, fit.rs, solve.rs,
 //!                                                                   saturation.rs, warnings.rs
 //! Candidate which of a few flows suits a table                      selection.rs
+//! Deadline  a fit that ends by the clock                            deadline.rs
 //! ```
 //!
 //! A run is a function of plan and data. Order and noise come from counter-based streams (seed, purpose, step, row), so
@@ -21,6 +22,7 @@ mod batches;
 pub(crate) mod checkpoint;
 mod copies;
 mod data;
+mod deadline;
 mod events;
 mod fit;
 mod graph_search;
@@ -52,6 +54,7 @@ mod toy;
 pub use batches::Batch;
 pub use checkpoint::{CHECKPOINT_EVERY, Change, Resume};
 pub use data::{TrainingData, ValidationChoice};
+pub use deadline::Deadline;
 pub use events::{Event, StopReason};
 pub use fit::Fit;
 pub use graph_search::{FoundGraph, GraphSearch, NoiseScale};

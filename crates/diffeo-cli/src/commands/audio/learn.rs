@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use diffeo::train::CHECKPOINT_EVERY;
+use diffeo::train::{CHECKPOINT_EVERY, Deadline};
 use diffeo::{Error, Purpose, Result, Streams, Trainable, permutation, printable, quoted};
 use diffeo_audio::{Advanced, AudioModel, Dataset, Task, Training, TrainingOptions};
 use serde_json::json;
 
 use crate::args::LearnArgs;
-use crate::commands::deadline::Deadline;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::faults::Faults;

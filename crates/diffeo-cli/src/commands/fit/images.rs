@@ -2,10 +2,10 @@
 
 use diffeo::train::{Candidate, TrainingData, ValidationChoice};
 use diffeo::{Error, ImageShape, Preset, PresetOptions, Result, Schema, quoted};
-use diffeo_table::{IMAGE_LABEL, InferOptions, Reader, Wish, infer_schema_with};
+use diffeo_table::{IMAGE_LABEL, Reader, Roles, TrainingTable, Wish};
 
-use super::tables::{Prepared, announce, of_table, read, read_known, training_data, validation};
-use crate::commands::model::is_read_once;
+use super::tables::{Prepared, announce, read_known, validation};
+use crate::memory;
 use crate::options::fit::{Choice, FitPlan, Valid};
 use crate::output::Console;
 
@@ -17,13 +17,13 @@ const LEARNED: &str = "learned";
 
 /// The shape of the images, if the data are such and no columns of them are named.
 pub(super) fn shape(plan: &FitPlan) -> Result<Option<ImageShape>> {
-    if plan.args.columns.is_some() || is_read_once(&plan.data) {
+    if plan.args.columns.is_some() || plan.data.is_read_once() {
         return Ok(None);
     }
     let image = Reader::open(&plan.data, &plan.read)?.image();
     match (image, plan.levels) {
         (None, Some(_)) => {
-            Err(of_table(Error::data("--levels is about images, and this is a table"), &plan.data))
+            Err(plan.data.located(Error::data("--levels is about images, and this is a table")))
         }
         (None, None) => Ok(None),
         (Some(image), levels) => {
@@ -52,8 +52,7 @@ pub(super) fn prepare(image: ImageShape, plan: &FitPlan, console: &Console) -> R
         _ => Schema::images(image).given(context(plan, console)?),
     };
     announce(&schema, console);
-    let rows = read_known(&plan.data, &schema, plan, console)?;
-    let data = training_data(rows, &schema)?;
+    let data = read_known(&plan.data, &schema, plan, console)?;
     let validation = validation(&schema, plan, console)?;
     let share = match plan.valid {
         Valid::Default => USUAL_SHARE,
@@ -119,9 +118,10 @@ fn context(plan: &FitPlan, console: &Console) -> Result<Vec<diffeo::Column>> {
             quoted(name)
         )));
     }
-    let table = read(&wishes, &[], plan, console)?;
-    let (schema, notes) = infer_schema_with(&table, &wishes, &[], &InferOptions::default())
-        .map_err(|e| of_table(e, &plan.data))?;
+    let roles = Roles { columns: wishes, ..Roles::default() };
+    let limit = memory::limit(plan.max_memory);
+    let warn = &mut |warning| console.warn(warning);
+    let TrainingTable { schema, notes, .. } = roles.read(&plan.data, &plan.read, limit, warn)?;
     notes.iter().filter(|note| note.warning).for_each(|note| console.warn(note.to_string()));
     Ok(schema.columns)
 }

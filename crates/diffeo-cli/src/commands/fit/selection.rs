@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use diffeo::train::{Candidate, Event, FitOptions, StopReason, Trainer, TrainingData};
+use diffeo::train::{Candidate, Deadline, Event, FitOptions, StopReason, Trainer, TrainingData};
 use diffeo::{Error, ErrorKind, Result, Schema};
 use serde_json::{Value, json};
 
-use crate::commands::deadline::Deadline;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::output::{Console, Report, number};

@@ -4,9 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use diffeo::Result;
-use diffeo::train::{CHECKPOINT_EVERY, Event, StopReason, Trainer};
+use diffeo::train::{CHECKPOINT_EVERY, Deadline, Event, StopReason, Trainer};
 
-use crate::commands::deadline::Deadline;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::options::fit::FitPlan;

@@ -4,10 +4,11 @@ use diffeo::{Error, ImageShape, Result, Rows, SampleOptions};
 use diffeo_plot::{Figure, ImageGrid, draw_images};
 use diffeo_table::{Input, ReadOptions};
 
-use super::{PlotKind, draw_loss, name, plot_error};
+use super::{PlotKind, name};
 use crate::args::PlotArgs;
 use crate::commands::images::{bytes, of_bytes};
 use crate::commands::model::{Batch, Loaded};
+use crate::figures::{draw_loss, plot_error};
 
 /// Images drawn where no number is asked for, and the most.
 const IMAGES: usize = 64;
@@ -25,8 +26,8 @@ const DRAWS: usize = 2;
 const PAGE: f64 = 720.0;
 
 /// What is drawn.
-pub(super) struct Gallery {
-    pub(super) loaded: Loaded,
+pub(super) struct Gallery<'a> {
+    pub(super) loaded: &'a Loaded,
     pub(super) image: ImageShape,
     /// Images of the data, if there are any.
     pub(super) data: Option<Batch>,
@@ -99,7 +100,7 @@ pub(super) fn clips(loaded: &Loaded, input: &Input, read: &ReadOptions) -> Resul
     Ok(clips)
 }
 
-impl Gallery {
+impl Gallery<'_> {
     pub(super) fn draw(&self, kind: PlotKind) -> Result<Figure> {
         match kind {
             PlotKind::Loss => draw_loss(&self.loaded.model),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use diffeo::inference::{DensityRatio, Populations, Transported, Weights};
-use diffeo::train::{Event, Trainer};
+use diffeo::train::{Deadline, Event, Trainer};
 use diffeo::{Column, Error, ErrorKind, Result, Rows, quoted};
 use diffeo_table::{
     InferOptions, Input, Reader, Wanted, Wish, infer_schema_with, read_rows, read_together,
@@ -12,7 +12,6 @@ use diffeo_table::{
 use super::averages::Average;
 use super::{Ratios, log_weights};
 use crate::columns::list_item;
-use crate::commands::deadline::Deadline;
 use crate::duration::Rough;
 use crate::options::reweight::ReweightPlan;
 use crate::output::Console;

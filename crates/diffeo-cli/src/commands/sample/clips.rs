@@ -11,7 +11,7 @@ use super::Plan;
 use crate::args::SampleArgs;
 use crate::commands::images::bytes;
 use crate::commands::model::{Loaded, say_warnings};
-use crate::commands::plot::plot_error;
+use crate::figures::plot_error;
 use crate::output::{Console, Report};
 use crate::progress::{Progress, grouped, rate};
 use crate::signals;

@@ -7,7 +7,7 @@ use diffeo_plot::{ImageGrid, draw_images, save_image};
 use diffeo_table::ImageArrayWriter;
 
 use crate::commands::images::{bytes, of_bytes};
-use crate::commands::plot::plot_error;
+use crate::figures::plot_error;
 
 /// Most images on a sheet.
 const SHEET_MAX: usize = 2500;

@@ -1,10 +1,9 @@
 //! The density of two columns and the grid that the flow warps: the change of variables, as a picture.
 
-use diffeo::{Result, Rows, SampleOptions};
+use diffeo::{Model, Result, Rows, SampleOptions};
 use diffeo_plot::{Density2dConfig, Figure, GridLine, Matrix, draw_density2d};
 
 use super::plot_error;
-use crate::commands::model::Loaded;
 
 /// Places along each side of the picture.
 const SIDE: usize = 160;
@@ -20,7 +19,7 @@ const LINE_GRAIN: f64 = 1.0 / 400.0;
 
 /// Draws density, data and warped grid; of a conditional model those for the context `given`, without the data.
 pub(super) fn draw(
-    loaded: &Loaded,
+    model: &Model,
     data: Matrix<'_>,
     samples: &Rows,
     given: Option<Vec<f64>>,
@@ -33,19 +32,19 @@ pub(super) fn draw(
     let (data, samples) = match repeated(samples.len())? {
         None => (data, samples.clone()),
         context => {
-            let samples = loaded.model.sample(samples.len(), context.as_ref(), options)?;
+            let samples = model.sample(samples.len(), context.as_ref(), options)?;
             (Matrix::empty(2), samples)
         }
     };
     let (xs, ys) = (places(samples.column(0)), places(samples.column(1)));
     let rows: Vec<f64> = ys.iter().flat_map(|&y| xs.iter().flat_map(move |&x| [x, y])).collect();
     let rows = Rows::new(rows, 2)?;
-    let log_prob = loaded.model.log_prob(&rows, repeated(rows.len())?.as_ref(), options.threads)?;
+    let log_prob = model.log_prob(&rows, repeated(rows.len())?.as_ref(), options.threads)?;
     let density: Vec<f64> = log_prob.into_iter().map(f64::exp).collect();
     let context = repeated(LINE_POINTS as usize + 1)?;
-    let grid = grid(loaded, context.as_ref(), options.threads)?;
-    let names =
-        [loaded.columns.first(), loaded.columns.get(1)].map(|name| name.map_or("", String::as_str));
+    let grid = grid(model, context.as_ref(), options.threads)?;
+    let columns = &model.schema().columns;
+    let names = [columns.first(), columns.get(1)].map(|c| c.map_or("", |c| c.name.as_str()));
     let mut config = Density2dConfig::new(names, &xs, &ys, &density);
     config.points = data;
     config.grid = &grid;
@@ -66,7 +65,7 @@ fn places(mut values: Vec<f64>) -> Vec<f64> {
 }
 
 /// The lines of a regular grid in base space, as they lie in data space.
-fn grid(loaded: &Loaded, context: Option<&Rows>, threads: usize) -> Result<Vec<GridLine>> {
+fn grid(model: &Model, context: Option<&Rows>, threads: usize) -> Result<Vec<GridLine>> {
     let reach = f64::from(LINES) * LINE_STEP;
     let along = |i: i32| reach * (2.0 * f64::from(i) / f64::from(LINE_POINTS) - 1.0);
     let mut lines = Vec::new();
@@ -75,7 +74,7 @@ fn grid(loaded: &Loaded, context: Option<&Rows>, threads: usize) -> Result<Vec<G
             let value = f64::from(line) * LINE_STEP;
             let place = |t: f64| if axis == 0 { [value, t] } else { [t, value] };
             let z: Vec<f64> = (0..=LINE_POINTS).flat_map(|i| place(along(i))).collect();
-            let (x, _) = loaded.model.to_data(&Rows::new(z, 2)?, context, threads)?;
+            let (x, _) = model.to_data(&Rows::new(z, 2)?, context, threads)?;
             let points = x.values().chunks_exact(2).map(|p| [p[0], p[1]]).collect();
             lines.push(GridLine { axis, value, points });
         }

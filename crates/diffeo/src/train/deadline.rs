@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use diffeo::train::{StopReason, Trainer};
+use super::events::StopReason;
+use super::trainer::Trainer;
 
 /// Parts of the time after each of which it is estimated how many steps fit into it.
 const ESTIMATES: u32 = 100;
 
 /// When a fit is to end, if it has to: until then its learning rate falls as if as many steps had been planned as the time is for.
-pub(super) struct Deadline {
+///
+/// A trainer has no clock; whoever gives one asks [`Deadline::stop_if_over`] before each [`Trainer::advance`], and tells [`Deadline::step`] of each step.
+#[derive(Clone, Debug)]
+pub struct Deadline {
     limit: Option<Duration>,
     started: Instant,
     steps: u64,
@@ -17,37 +21,37 @@ pub(super) struct Deadline {
 
 impl Deadline {
     /// So long from now on.
-    pub(super) fn new(limit: Option<Duration>) -> Self {
+    pub fn new(limit: Option<Duration>) -> Self {
         let estimate_at = limit.unwrap_or_default() / ESTIMATES;
         Self { limit, started: Instant::now(), steps: 0, estimate_at }
     }
 
     /// Time gone by.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
     /// Whether the time is over.
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.limit.is_some_and(|limit| self.elapsed() >= limit)
     }
 
     /// Ends a fit whose time is over.
-    pub(super) fn stop_if_over(&self, trainer: &mut Trainer) {
+    pub fn stop_if_over(&self, trainer: &mut Trainer) {
         if self.is_over() {
             trainer.stop(StopReason::MaxTime);
         }
     }
 
     /// Counts a step of a fit, and lets its rate fall by the end of the time if the plan needs more of it.
-    pub(super) fn step(&mut self, trainer: &mut Trainer) {
+    pub fn step(&mut self, trainer: &mut Trainer) {
         if let Some(end) = self.count(trainer.step()) {
             trainer.settle_by(end);
         }
     }
 
     /// Counts a step, which was the `step`th; says from time to time with which one the time will end, at the pace so far, validations included.
-    pub(super) fn count(&mut self, step: u64) -> Option<u64> {
+    pub fn count(&mut self, step: u64) -> Option<u64> {
         self.steps += 1;
         let (limit, elapsed) = (self.limit?, self.elapsed());
         (elapsed >= self.estimate_at).then(|| {
@@ -62,7 +66,7 @@ impl Deadline {
     }
 
     /// Seconds that it takes yet from a step to the last.
-    pub(super) fn left(&self, step: u64, end: u64) -> f64 {
+    pub fn left(&self, step: u64, end: u64) -> f64 {
         let by_steps = self.pace() * end.saturating_sub(step) as f64;
         let by_time = self
             .limit
