@@ -1,0 +1,41 @@
+"""How far a fit is, on one line that is written over: in terminals and notebooks alike."""
+
+import sys
+
+
+class Line:
+    """Writes at most a few times a second."""
+
+    EVERY = 0.2
+
+    def __init__(self, stream=None):
+        self._stream = stream or sys.stderr
+        self._next = 0.0
+        self._width = 0
+
+    def __call__(self, at):
+        if at["finished"]:
+            self._write("")
+            self._stream.write("\r")
+            self._stream.flush()
+            return
+        if at["seconds"] < self._next:
+            return
+        self._next = at["seconds"] + self.EVERY
+        valid = "" if at["valid_loss"] != at["valid_loss"] else f"  valid {at['valid_loss']:.4f}"
+        left = at["seconds"] / max(at["step"], 1) * (at["steps"] - at["step"])
+        self._write(
+            f"step {at['step']:,}/{at['steps']:,}  loss {at['loss']:.4f}{valid}  rate {at['lr']:.1e}  left {left:.0f} s"
+        )
+
+    def _write(self, text):
+        self._stream.write("\r" + text.ljust(self._width))
+        self._stream.flush()
+        self._width = len(text)
+
+
+def wanted(progress) -> bool:
+    """Whether somebody watches, if nobody said."""
+    if progress is not None:
+        return bool(progress)
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -1,0 +1,264 @@
+//! Fits: the library's steps, with signals, progress and checkpoints in between.
+
+use std::time::{Duration, Instant};
+
+use diffeo::train::{
+    CHECKPOINT_EVERY, Candidate, Deadline, Event, Loss, Resume, StopReason, Trainer,
+    ValidationChoice,
+};
+use diffeo::{Error, Model, Preset, Result};
+use diffeo_table::{MemoryLimit, TrainingTable};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::arrays;
+use crate::errors::{raise, tell};
+use crate::model::{PyModel, drawn_seed};
+use crate::settings::Settings;
+use crate::table::input_of;
+
+/// Time without the interpreter's lock, after which signals and progress are seen to.
+const TURN: Duration = Duration::from_millis(50);
+
+/// Fits a model; see `diffeo.fit`, which names the settings. `report` is called with a dictionary now and then, and `warn` with a text.
+///
+/// Gives the model and why the fit ended.
+#[pyfunction]
+#[pyo3(signature = (data, settings, *, weights, valid, report, warn))]
+pub(crate) fn fit(
+    py: Python<'_>,
+    data: &Bound<'_, PyAny>,
+    settings: Settings,
+    weights: Option<&Bound<'_, PyAny>>,
+    valid: Option<&Bound<'_, PyAny>>,
+    report: Option<&Bound<'_, PyAny>>,
+    warn: &Bound<'_, PyAny>,
+) -> PyResult<(PyModel, String)> {
+    let mut table = read(py, data, &settings, warn)?;
+    if let Some(weights) = weights {
+        table.data.weights = Some(arrays::numbers(weights)?);
+    }
+    let validation = valid.map(|valid| known(py, valid, &settings, &table)).transpose()?;
+    let prepared = py.detach(|| prepare(&settings, table, validation)).map_err(raise)?;
+    if let Some(warning) = prepared.warning {
+        tell(warn, &warning)?;
+    }
+    let trainer = prepared.trainer;
+    let deadline = Deadline::new(settings.max_time().map_err(raise)?);
+    let checkpoint = settings.checkpoint.clone();
+    let course = Course { trainer, deadline, checkpoint, saved: Instant::now() };
+    let (model, reason) = course.run(py, report, warn)?;
+    Ok((model.into(), reason.to_string()))
+}
+
+fn read(
+    py: Python<'_>,
+    data: &Bound<'_, PyAny>,
+    settings: &Settings,
+    warn: &Bound<'_, PyAny>,
+) -> PyResult<TrainingTable> {
+    let input = input_of(data, &[])?;
+    let roles = settings.roles().map_err(raise)?;
+    let options = settings.read_options().map_err(raise)?;
+    let mut warnings = Vec::new();
+    let table = py.detach(|| {
+        let mut keep = |text| warnings.push(text);
+        roles.read(&input, &options, MemoryLimit::unlimited(), &mut keep)
+    });
+    warnings.iter().try_for_each(|text| tell(warn, text))?;
+    let table = table.map_err(raise)?;
+    let told = table.notes.iter().filter(|note| note.warning);
+    told.into_iter().try_for_each(|note| tell(warn, &note.to_string()))?;
+    Ok(table)
+}
+
+/// Rows that validate, of another table than those that are learned from.
+fn known(
+    py: Python<'_>,
+    data: &Bound<'_, PyAny>,
+    settings: &Settings,
+    table: &TrainingTable,
+) -> PyResult<ValidationChoice> {
+    let schema = &table.schema;
+    let names = schema.columns.iter().chain(&schema.context).map(|column| column.name.clone());
+    let input = input_of(data, &names.collect::<Vec<_>>())?;
+    let roles = settings.roles().map_err(raise)?;
+    let options = settings.read_options().map_err(raise)?;
+    let rows = py.detach(|| roles.read_known(schema, &input, &options, MemoryLimit::unlimited()));
+    rows.map(|(rows, _)| ValidationChoice::Given(rows)).map_err(raise)
+}
+
+/// A fit that may begin.
+struct Prepared {
+    trainer: Trainer,
+    warning: Option<String>,
+}
+
+fn prepare(
+    settings: &Settings,
+    table: TrainingTable,
+    validation: Option<ValidationChoice>,
+) -> Result<Prepared> {
+    let TrainingTable { schema, data, .. } = table;
+    let seed = match (&settings.checkpoint, settings.seed()) {
+        (_, Some(seed)) => seed,
+        (Some(path), None) if settings.resume => Trainer::look_at_checkpoint(path)?.seed,
+        _ => drawn_seed(),
+    };
+    let mut training = settings.training(seed, settings.threads())?;
+    if let Some(validation) = validation {
+        training.validation = validation;
+    }
+    let usual = Preset::usual_of_rows(&schema, data.x.len());
+    let asked = settings.preset()?.unwrap_or_default();
+    let preset = if settings.is_free() { usual } else { asked };
+    let warning = (preset != asked)
+        .then(|| format!("there are no more rows than columns: fitted with model=\"{preset}\""));
+    let candidate = Candidate::new(preset, settings.shape(data.x.len(), seed)?);
+    training.loss = training.loss.or(Some(Loss::of(preset)));
+    let spec = candidate.spec(&schema.shape())?;
+    let trainer = match (&settings.checkpoint, settings.resume) {
+        (None, true) => {
+            return Err(Error::config("resume needs checkpoint, the file to go on from"));
+        }
+        (Some(path), true) => {
+            let resume = Resume { changes: settings.changes()?, ..Resume::default() };
+            let trainer = Trainer::resume_with(path, data, training, &resume)?;
+            trainer.expect(&spec, &schema)?;
+            trainer
+        }
+        _ => Trainer::new(spec, schema, data, training)?,
+    };
+    Ok(Prepared { trainer, warning })
+}
+
+/// A fit on its way.
+struct Course {
+    trainer: Trainer,
+    deadline: Deadline,
+    checkpoint: Option<std::path::PathBuf>,
+    saved: Instant,
+}
+
+/// Where a fit stands.
+#[derive(Clone, Copy)]
+struct Standing {
+    step: u64,
+    loss: f64,
+    valid_loss: f64,
+    learning_rate: f64,
+}
+
+impl Course {
+    /// Trains until there is a reason to stop; Ctrl-C is one, after which the best weights so far are kept.
+    fn run(
+        mut self,
+        py: Python<'_>,
+        report: Option<&Bound<'_, PyAny>>,
+        warn: &Bound<'_, PyAny>,
+    ) -> PyResult<(Model, StopReason)> {
+        let mut at = Standing {
+            step: self.trainer.step(),
+            loss: f64::NAN,
+            valid_loss: f64::NAN,
+            learning_rate: f64::NAN,
+        };
+        let mut interruption = None;
+        let reason = loop {
+            let (warnings, finished) = py.detach(|| self.turn(&mut at)).map_err(raise)?;
+            warnings.iter().try_for_each(|text| tell(warn, text))?;
+            if let Some(report) = report {
+                let standing = self.standing(py, at, finished)?;
+                if let Err(error) = report.call1((standing,)) {
+                    interruption = Some(error);
+                }
+            }
+            if let Err(error) = py.check_signals() {
+                interruption = Some(error);
+            }
+            if let Some(reason) = finished {
+                break reason;
+            }
+            if interruption.is_some() {
+                self.trainer.stop(StopReason::Interrupted);
+            }
+        };
+        let is_whole = !matches!(reason, StopReason::MaxTime | StopReason::Interrupted);
+        if let Some(path) = &self.checkpoint {
+            match is_whole {
+                true => Trainer::remove_checkpoint(path).map_err(raise)?,
+                false => self.trainer.save_checkpoint(path).map_err(raise)?,
+            }
+        }
+        let seconds = self.deadline.elapsed().as_secs_f64();
+        let trainer = self.trainer;
+        match (py.detach(|| trainer.finish()), interruption) {
+            (Ok(mut model), interruption) => {
+                // An error of the caller's own is not to be lost.
+                let is_other =
+                    |e: &PyErr| !e.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py);
+                if let Some(error) = interruption.filter(is_other) {
+                    return Err(error);
+                }
+                model.summary.iter_mut().for_each(|summary| summary.seconds = seconds);
+                Ok((model, reason))
+            }
+            (Err(_), Some(interruption)) => Err(interruption),
+            (Err(error), None) => Err(raise(error)),
+        }
+    }
+
+    /// Trains for a short while: gives the warnings and, if it is at its end, why.
+    fn turn(&mut self, at: &mut Standing) -> Result<(Vec<String>, Option<StopReason>)> {
+        let (started, mut warnings) = (Instant::now(), Vec::new());
+        loop {
+            self.deadline.stop_if_over(&mut self.trainer);
+            match self.trainer.advance()? {
+                Event::Step { step, loss, learning_rate, .. } => {
+                    (at.step, at.loss, at.learning_rate) = (step, loss, learning_rate);
+                    self.deadline.step(&mut self.trainer);
+                    self.save_if_due()?;
+                }
+                Event::Validated { valid_loss, .. } => at.valid_loss = valid_loss,
+                Event::RolledBack { step, to_step, learning_rate, reason, .. } => {
+                    warnings.push(format!(
+                        "step {step}: {reason}; back to step {to_step} with rate {learning_rate:.1e}"
+                    ));
+                }
+                Event::Warning(text) => warnings.push(text),
+                Event::Finished { reason } => return Ok((warnings, Some(reason))),
+                _ => {}
+            }
+            if started.elapsed() >= TURN {
+                return Ok((warnings, None));
+            }
+        }
+    }
+
+    fn save_if_due(&mut self) -> Result<()> {
+        if let Some(path) =
+            self.checkpoint.as_ref().filter(|_| self.saved.elapsed() >= CHECKPOINT_EVERY)
+        {
+            self.trainer.save_checkpoint(path)?;
+            self.saved = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn standing<'py>(
+        &self,
+        py: Python<'py>,
+        at: Standing,
+        finished: Option<StopReason>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let standing = PyDict::new(py);
+        standing.set_item("step", at.step)?;
+        standing.set_item("steps", self.trainer.end())?;
+        standing.set_item("loss", at.loss)?;
+        standing.set_item("valid_loss", at.valid_loss)?;
+        standing.set_item("lr", at.learning_rate)?;
+        standing.set_item("seconds", self.deadline.elapsed().as_secs_f64())?;
+        standing.set_item("finished", finished.map(|reason| reason.to_string()))?;
+        Ok(standing)
+    }
+}

@@ -1,0 +1,458 @@
+//! A fitted model and its verbs.
+
+use diffeo::{Column, Error, Model, Rows, SampleOptions};
+use diffeo_table::{Input, Missing, ReadOptions, Reader};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyType};
+
+use crate::arrays;
+use crate::errors::raise;
+use crate::table::{Table, input_of};
+
+/// Values drawn or mapped between two looks at signals.
+const BLOCK_VALUES: usize = 1 << 20;
+
+/// A normalizing flow together with the columns that it is of: densities, samples, and the maps to the base and back.
+///
+/// Data may be an array of NumPy (or what NumPy makes one of), whose columns are the model's in order; anything with Arrow's C stream interface (data frames of
+/// pandas or polars, tables of pyarrow), a mapping of names to columns, or the path of a file, whose columns are found by name, in any order and among others.
+/// Log-densities are in nats, in the units of the data.
+#[pyclass(frozen, name = "Model", module = "diffeo")]
+pub(crate) struct PyModel {
+    pub(crate) model: Model,
+}
+
+impl From<Model> for PyModel {
+    fn from(model: Model) -> Self {
+        Self { model }
+    }
+}
+
+#[pymethods]
+impl PyModel {
+    /// Reads a model from its file. Nothing in the file is run or trusted.
+    #[classmethod]
+    fn load(_class: &Bound<'_, PyType>, path: std::path::PathBuf) -> PyResult<Self> {
+        Model::load(&path).map(Self::from).map_err(raise)
+    }
+
+    /// Writes the model to one file, which other programs see whole or not at all.
+    fn save(&self, path: std::path::PathBuf) -> PyResult<()> {
+        self.model.save(&path).map_err(raise)
+    }
+
+    /// The bytes of the model's file.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.model.to_bytes().map_err(raise)?))
+    }
+
+    /// A model from the bytes of its file.
+    #[classmethod]
+    fn from_bytes(_class: &Bound<'_, PyType>, data: &[u8]) -> PyResult<Self> {
+        Model::from_bytes(data, &Default::default()).map(Self::from).map_err(raise)
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let bytes = slf.get().to_bytes(slf.py())?;
+        Ok((slf.get_type().getattr("from_bytes")?, (bytes,)))
+    }
+
+    fn __repr__(&self) -> String {
+        let list = |columns: &[Column]| {
+            let shown = columns.iter().take(8);
+            let mut items: Vec<String> =
+                shown.map(|c| format!("{}={}", c.name, c.describe())).collect();
+            if columns.len() > items.len() {
+                items.push(format!("... {} in all", columns.len()));
+            }
+            items.join(", ")
+        };
+        let schema = self.model.schema();
+        let context = match schema.context.as_slice() {
+            [] => String::new(),
+            context => format!(" given {}", list(context)),
+        };
+        format!(
+            "<diffeo.Model of {}{context}; {} parameters>",
+            list(&schema.columns),
+            self.parameters()
+        )
+    }
+
+    /// The names of the columns that the density is of.
+    #[getter]
+    fn columns(&self) -> Vec<String> {
+        names(&self.model.schema().columns)
+    }
+
+    /// The names of the columns that it is conditional on.
+    #[getter]
+    fn context(&self) -> Vec<String> {
+        names(&self.model.schema().context)
+    }
+
+    /// What each column holds, as it is written for `columns` of a fit.
+    #[getter]
+    fn kinds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let kinds = PyDict::new(py);
+        let schema = self.model.schema();
+        for column in schema.columns.iter().chain(&schema.context) {
+            kinds.set_item(&column.name, column.describe())?;
+        }
+        Ok(kinds)
+    }
+
+    /// How many weights there are.
+    #[getter]
+    fn parameters(&self) -> usize {
+        self.model.flow().parameters().iter().map(|(_, p)| p.shape().num_elements()).sum()
+    }
+
+    /// How the model was trained: a dictionary, or None.
+    #[getter]
+    fn summary<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.model.summary.as_ref().map(|summary| from_json(py, summary)).transpose()
+    }
+
+    /// The architecture as it stands in the file: a dictionary.
+    #[getter]
+    fn spec<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        from_json(py, self.model.flow().spec())
+    }
+
+    /// The log-density of each row. A row that is not finite, or outside of what its columns may hold, is NaN or -inf; it says nothing of others.
+    #[pyo3(signature = (data, context=None, *, threads=None))]
+    fn log_prob<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut log_prob = Vec::new();
+        let threads = threads_or_all(threads);
+        self.each_block(py, data, context, |x, context| {
+            log_prob.extend(self.model.log_prob(x, context, threads)?);
+            Ok(())
+        })?;
+        arrays::vector(py, &log_prob)
+    }
+
+    /// Draws rows: `n`, or `n` for each row of the context one after another. The same seed gives the same rows, whatever the number of threads; row `i` is row
+    /// `first_row + i` of the seed, so that parts join up. A temperature below 1 draws nearer to the modes. With `common` each row of the context gets the same
+    /// draws of the base, so that its rows do not depend on which others there are.
+    #[pyo3(signature = (n=1, context=None, *, seed=None, temperature=1.0, first_row=0, common=false, threads=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are named in Python")]
+    fn sample<'py>(
+        &self,
+        py: Python<'py>,
+        n: usize,
+        context: Option<&Bound<'py, PyAny>>,
+        seed: Option<u64>,
+        temperature: f64,
+        first_row: u64,
+        common: bool,
+        threads: Option<usize>,
+    ) -> PyResult<Table> {
+        let options = sample_options(seed, temperature, first_row, threads);
+        let plan = Draws { n, common, with_log_prob: false };
+        let (rows, _) = self.draw(py, plan, context, options)?;
+        Table::of_rows(&self.model.schema().columns, &rows, &[])
+    }
+
+    /// As `sample`, with the log-density of each row: `(rows, log_prob)`.
+    #[pyo3(signature = (n=1, context=None, *, seed=None, temperature=1.0, first_row=0, threads=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are named in Python")]
+    fn sample_with_log_prob<'py>(
+        &self,
+        py: Python<'py>,
+        n: usize,
+        context: Option<&Bound<'py, PyAny>>,
+        seed: Option<u64>,
+        temperature: f64,
+        first_row: u64,
+        threads: Option<usize>,
+    ) -> PyResult<(Table, Bound<'py, PyAny>)> {
+        let options = sample_options(seed, temperature, first_row, threads);
+        let plan = Draws { n, common: false, with_log_prob: true };
+        let (rows, log_prob) = self.draw(py, plan, context, options)?;
+        let table = Table::of_rows(&self.model.schema().columns, &rows, &[])?;
+        Ok((table, arrays::vector(py, &log_prob)?))
+    }
+
+    /// Draws what is missing in each row given what is there, for a model that was fitted with `any_subset=True`.
+    #[pyo3(signature = (data, context=None, *, seed=None, first_row=0, threads=None))]
+    fn impute<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        seed: Option<u64>,
+        first_row: u64,
+        threads: Option<usize>,
+    ) -> PyResult<Table> {
+        let mut options = sample_options(seed, 1.0, first_row, threads);
+        let mut values = Vec::new();
+        self.each_block(py, data, context, |x, context| {
+            let whole = self.model.impute(x, context, &options)?;
+            options.first_row += whole.len() as u64;
+            values.extend_from_slice(whole.values());
+            Ok(())
+        })?;
+        let columns = &self.model.schema().columns;
+        let rows = Rows::new(values, columns.len()).map_err(raise)?;
+        Table::of_rows(columns, &rows, &[])
+    }
+
+    /// Data to base: the points `z` and `log|det dz/dx|` of each row.
+    #[pyo3(signature = (data, context=None, *, threads=None))]
+    fn to_base<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        threads: Option<usize>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let (mut values, mut log_det) = (Vec::new(), Vec::new());
+        let threads = threads_or_all(threads);
+        self.each_block(py, data, context, |x, context| {
+            let (z, of_rows) = self.model.to_base(x, context, threads)?;
+            values.extend_from_slice(z.values());
+            log_det.extend(of_rows);
+            Ok(())
+        })?;
+        let z = Rows::new(values, self.model.flow().dims()).map_err(raise)?;
+        Ok((arrays::matrix(py, &z)?, arrays::vector(py, &log_det)?))
+    }
+
+    /// Base to data: the numbers `x` and `log|det dx/dz|` of each row; whole numbers are not rounded.
+    #[pyo3(signature = (z, context=None, *, threads=None))]
+    fn to_data<'py>(
+        &self,
+        py: Python<'py>,
+        z: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        threads: Option<usize>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let z = arrays::rows(z)?;
+        let context = self.context_rows(context)?;
+        let threads = threads_or_all(threads);
+        let mapped = py.detach(|| self.model.to_data(&z, context.as_ref(), threads));
+        let (x, log_det) = mapped.map_err(raise)?;
+        Ok((arrays::matrix(py, &x)?, arrays::vector(py, &log_det)?))
+    }
+
+    /// How far each row is from where it comes back to from the base, relative to its scale.
+    #[pyo3(signature = (data, context=None, *, threads=None))]
+    fn round_trip_error<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut errors = Vec::new();
+        let threads = threads_or_all(threads);
+        self.each_block(py, data, context, |x, context| {
+            errors.extend(self.model.round_trip_error(x, context, threads)?);
+            Ok(())
+        })?;
+        arrays::vector(py, &errors)
+    }
+
+    /// The share of the rows of the fit that are less likely than each of these log-densities; NaN where the file does not hold them.
+    fn tail_probability<'py>(
+        &self,
+        py: Python<'py>,
+        log_prob: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let summary = self.model.summary.as_ref();
+        let share = |l: f64| summary.and_then(|summary| summary.share_below(l));
+        let log_prob = arrays::numbers(log_prob)?;
+        let shares = log_prob.into_iter().map(|l| share(l).unwrap_or(f64::NAN));
+        arrays::vector(py, &shares.collect::<Vec<_>>())
+    }
+
+    /// The log-density below which this share of the rows of the fit lies, or None where the file does not hold it.
+    fn log_prob_quantile(&self, share: f64) -> Option<f64> {
+        self.model.summary.as_ref()?.quantile(share)
+    }
+}
+
+impl PyModel {
+    /// Gives the rows of `data` block by block, without the interpreter's lock, and looks for signals in between.
+    pub(crate) fn each_block(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        context: Option<&Bound<'_, PyAny>>,
+        mut apply: impl FnMut(&Rows, Option<&Rows>) -> diffeo::Result<()> + Send,
+    ) -> PyResult<()> {
+        let schema = self.model.schema();
+        let apart = self.context_rows(context)?;
+        let beside = if apart.is_some() { &[][..] } else { &schema.context };
+        let needed: Vec<Column> = schema.columns.iter().chain(beside).cloned().collect();
+        let input = input_of(data, &names(&schema.columns))?;
+        let mut reader = open(&input, &needed).map_err(raise)?;
+        let mut from = 0;
+        loop {
+            py.check_signals()?;
+            let apart = apart.as_ref();
+            let done = py.detach(|| -> diffeo::Result<Option<usize>> {
+                let Some(chunk) = reader.next_chunk()? else { return Ok(None) };
+                let x = chunk.rows_for(&schema.columns)?;
+                let given = match (apart, schema.context.as_slice()) {
+                    (Some(apart), _) => Some(part(apart, from, x.len())?),
+                    (None, []) => None,
+                    (None, context) => Some(chunk.rows_for(context)?),
+                };
+                apply(&x, given.as_ref())?;
+                Ok(Some(x.len()))
+            });
+            match done.map_err(raise)? {
+                Some(rows) => from += rows,
+                None => break,
+            }
+        }
+        match apart {
+            Some(apart) if apart.len() != from => Err(raise(Error::shape(format!(
+                "expected a row of context for each of {from} rows, found {}",
+                apart.len()
+            )))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rows of a context that stands apart.
+    fn context_rows(&self, context: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Rows>> {
+        let columns = &self.model.schema().context;
+        let Some(context) = context else { return Ok(None) };
+        if columns.is_empty() {
+            return Err(raise(Error::config("the model is not conditional, it takes no context")));
+        }
+        let input = input_of(context, &names(columns))?;
+        let rows = open(&input, columns).and_then(|mut reader| {
+            let mut values = Vec::new();
+            while let Some(chunk) = reader.next_chunk()? {
+                values.extend_from_slice(chunk.rows_for(columns)?.values());
+            }
+            Rows::new(values, columns.len())
+        });
+        rows.map(Some).map_err(raise)
+    }
+
+    /// The rows that are asked for, and their log-density if it is.
+    fn draw(
+        &self,
+        py: Python<'_>,
+        plan: Draws,
+        context: Option<&Bound<'_, PyAny>>,
+        options: SampleOptions,
+    ) -> PyResult<(Rows, Vec<f64>)> {
+        let given = self.context_rows(context)?;
+        let schema = self.model.schema();
+        if given.is_none() && !schema.context.is_empty() {
+            let names = names(&schema.context).join(", ");
+            let text = format!("the model is conditional on {names}; give context");
+            return Err(raise(Error::config(text)));
+        }
+        let n = plan.n;
+        let rows = n.saturating_mul(given.as_ref().map_or(1, Rows::len));
+        let width = schema.columns.len();
+        let block = match plan.common {
+            true => n.max(1),
+            false => (BLOCK_VALUES / (width + schema.context.len()).max(1)).max(1),
+        };
+        let (mut values, mut log_prob, mut from) = (Vec::new(), Vec::new(), 0);
+        while from < rows {
+            py.check_signals()?;
+            let to = rows.min(from.saturating_add(block));
+            let before = if plan.common { 0 } else { from as u64 };
+            let options =
+                SampleOptions { first_row: options.first_row + before, ..options.clone() };
+            let drawn = py.detach(|| {
+                let places = || (from..to).map(|i| i / n).collect::<Vec<_>>();
+                let context = given.as_ref().map(|given| given.select(&places()));
+                let context = context.as_ref();
+                match plan.with_log_prob {
+                    true => self.model.sample_with_log_prob(to - from, context, &options),
+                    false => Ok((self.model.sample(to - from, context, &options)?, Vec::new())),
+                }
+            });
+            let (x, of_rows) = drawn.map_err(raise)?;
+            values.extend_from_slice(x.values());
+            log_prob.extend(of_rows);
+            from = to;
+        }
+        Ok((Rows::new(values, width).map_err(raise)?, log_prob))
+    }
+}
+
+/// How many rows are drawn, and how.
+#[derive(Clone, Copy)]
+struct Draws {
+    /// For each row of the context, if there is one.
+    n: usize,
+    /// Each row of the context gets the same draws of the base.
+    common: bool,
+    with_log_prob: bool,
+}
+
+/// Opens a table of which these columns are needed; a row answers for itself.
+fn open(input: &Input, columns: &[Column]) -> diffeo::Result<Reader> {
+    let options = ReadOptions { missing: Missing::Keep, ..ReadOptions::default() };
+    let mut reader = Reader::open(input, &options)?;
+    reader.select_columns(columns)?;
+    Ok(reader)
+}
+
+/// Some rows of a context.
+fn part(context: &Rows, from: usize, rows: usize) -> diffeo::Result<Rows> {
+    if from + rows > context.len() {
+        return Err(Error::shape(format!(
+            "expected a row of context for each row, found {} for at least {}",
+            context.len(),
+            from + rows
+        )));
+    }
+    Ok(context.select(&(from..from + rows).collect::<Vec<_>>()))
+}
+
+fn names(columns: &[Column]) -> Vec<String> {
+    columns.iter().map(|column| column.name.clone()).collect()
+}
+
+/// As many threads as were asked for, else one for each core.
+pub(crate) fn threads_or_all(threads: Option<usize>) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    threads.unwrap_or_else(all).clamp(1, 1024)
+}
+
+fn sample_options(
+    seed: Option<u64>,
+    temperature: f64,
+    first_row: u64,
+    threads: Option<usize>,
+) -> SampleOptions {
+    let seed = seed.unwrap_or_else(drawn_seed);
+    SampleOptions { seed, first_row, temperature, threads: threads_or_all(threads) }
+}
+
+/// A seed of the operating system's randomness, with which the standard library keys its hash maps.
+pub(crate) fn drawn_seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::hash::RandomState::new().build_hasher().finish() >> 32
+}
+
+/// What would stand in a file of JSON, as objects of Python.
+pub(crate) fn from_json<'py>(
+    py: Python<'py>,
+    value: &impl serde::Serialize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let text = serde_json::to_string(value).map_err(|e| {
+        raise(Error::new(diffeo::ErrorKind::Internal, format!("cannot describe: {e}")))
+    })?;
+    py.import("json")?.call_method1("loads", (text,))
+}

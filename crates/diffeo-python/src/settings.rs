@@ -1,0 +1,204 @@
+//! The parameters of a fit, which have the names of the command line's options.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use diffeo::network::NetworkSpec;
+use diffeo::train::{Change, FitOptions, Loss, ValidationChoice};
+use diffeo::{
+    BaseSpec, ColumnOrder, DenseEmbeddingSpec, Error, KindWish, Precision, Preset, PresetOptions,
+    Result, quoted,
+};
+use diffeo_table::{InferOptions, Missing, ReadOptions, Roles, Wish};
+use pyo3::prelude::*;
+
+/// A column and the kind that it is to have.
+type Asked = (String, Option<String>);
+
+/// What `diffeo.fit` was given; what is None is as usual.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Settings {
+    pub(crate) model: Option<String>,
+    columns: Vec<Asked>,
+    context: Vec<Asked>,
+    exclude: Vec<String>,
+    weight: Option<String>,
+    missing: String,
+    drop_constant: bool,
+    dequantize: Vec<String>,
+    any_subset: bool,
+    transforms: Option<usize>,
+    hidden: Option<Vec<usize>>,
+    bins: Option<usize>,
+    bound: Option<f64>,
+    residual: Option<bool>,
+    base: Option<String>,
+    order: Option<String>,
+    precision: Option<String>,
+    embed: Option<usize>,
+    loss: Option<String>,
+    epochs: Option<f64>,
+    steps: Option<u64>,
+    batch: Option<usize>,
+    lr: Option<f64>,
+    weight_decay: Option<f64>,
+    clip_norm: Option<f64>,
+    warmup: Option<f64>,
+    average: Option<f64>,
+    patience: Option<u32>,
+    valid_share: Option<f64>,
+    seed: Option<u64>,
+    threads: Option<usize>,
+    max_time: Option<f64>,
+    pub(crate) checkpoint: Option<PathBuf>,
+    pub(crate) resume: bool,
+    allow_changed: Vec<String>,
+}
+
+impl Settings {
+    /// Which part each column plays.
+    pub(crate) fn roles(&self) -> Result<Roles> {
+        let infer = InferOptions {
+            drop_constant: self.drop_constant,
+            dequantize: self.dequantize.clone(),
+            any_subset: self.any_subset,
+        };
+        Ok(Roles {
+            columns: wishes(&self.columns)?,
+            context: wishes(&self.context)?,
+            exclude: self.exclude.clone(),
+            weight: self.weight.clone(),
+            infer,
+        })
+    }
+
+    /// How the table is read.
+    pub(crate) fn read_options(&self) -> Result<ReadOptions> {
+        let missing = match self.missing.as_str() {
+            "refuse" if self.any_subset => Missing::Model,
+            "refuse" => Missing::Refuse,
+            "drop" => Missing::Drop,
+            "model" => Missing::Model,
+            other => {
+                return Err(Error::config(format!(
+                    "missing: expected refuse, drop or model, found {}",
+                    quoted(other)
+                )));
+            }
+        };
+        Ok(ReadOptions { missing, ..ReadOptions::default() })
+    }
+
+    /// The named model, if one is named.
+    pub(crate) fn preset(&self) -> Result<Option<Preset>> {
+        self.model.as_deref().map(str::parse).transpose()
+    }
+
+    /// Whether nothing is said against another model than the usual one.
+    pub(crate) fn is_free(&self) -> bool {
+        self.model.is_none() && self.base.is_none() && self.order.is_none()
+    }
+
+    /// The shape of the model, for a table of so many rows.
+    pub(crate) fn shape(&self, rows: usize, seed: u64) -> Result<PresetOptions> {
+        let usual = PresetOptions::for_rows(rows);
+        let hidden = self.hidden.clone().unwrap_or_else(|| usual.hidden.clone());
+        // Residual blocks need equal widths; a choice of other widths is one against them.
+        let equal = hidden.windows(2).all(|w| w[0] == w[1]);
+        let network =
+            NetworkSpec { hidden: hidden.clone(), residual: false, activation: usual.activation };
+        let embed = |width| DenseEmbeddingSpec { network, width, members: 1 }.into();
+        Ok(PresetOptions {
+            transforms: self.transforms.unwrap_or(usual.transforms),
+            bins: self.bins.unwrap_or(usual.bins),
+            bound: self.bound.unwrap_or(usual.bound),
+            residual: self.residual.unwrap_or(equal && usual.residual),
+            base: self.base.as_deref().map_or(Ok(usual.base.clone()), str::parse::<BaseSpec>)?,
+            order: self.order.as_deref().map(str::parse::<ColumnOrder>).transpose()?,
+            precision: precision(self.precision.as_deref())?,
+            embedding: self.embed.map(embed),
+            hidden,
+            seed,
+            ..usual
+        })
+    }
+
+    /// How to train.
+    pub(crate) fn training(&self, seed: u64, threads: usize) -> Result<FitOptions> {
+        let usual = FitOptions::default();
+        Ok(FitOptions {
+            loss: self.loss.as_deref().map(str::parse::<Loss>).transpose()?,
+            epochs: self.epochs,
+            steps: self.steps,
+            batch: self.batch,
+            learning_rate: self.lr,
+            weight_decay: self.weight_decay.unwrap_or(usual.weight_decay),
+            clip_norm: self.clip_norm.unwrap_or(usual.clip_norm),
+            warmup: self.warmup.unwrap_or(usual.warmup),
+            average: self.average.or(usual.average),
+            patience: self.patience.or(usual.patience),
+            validation: match self.valid_share {
+                Some(0.0) => ValidationChoice::None,
+                Some(share) => ValidationChoice::Fraction(share),
+                None => usual.validation,
+            },
+            seed,
+            threads,
+        })
+    }
+
+    pub(crate) fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        crate::model::threads_or_all(self.threads)
+    }
+
+    /// How long training may take.
+    pub(crate) fn max_time(&self) -> Result<Option<Duration>> {
+        let span = |seconds| {
+            Duration::try_from_secs_f64(seconds).map_err(|_| {
+                Error::config(format!("max_time: expected seconds of at least 0, found {seconds}"))
+            })
+        };
+        self.max_time.map(span).transpose()
+    }
+
+    /// What a fit that goes on may do in another way.
+    pub(crate) fn changes(&self) -> Result<Vec<Change>> {
+        let change = |name: &String| match name.as_str() {
+            "lr" => Ok(Change::LearningRate),
+            "epochs" => Ok(Change::Epochs),
+            _ => Err(Error::config(format!(
+                "allow_changed: expected lr or epochs, found {}",
+                quoted(name)
+            ))),
+        };
+        self.allow_changed.iter().map(change).collect()
+    }
+}
+
+fn wishes(asked: &[Asked]) -> Result<Vec<Wish>> {
+    let wish = |(name, kind): &Asked| {
+        let kind = kind
+            .as_deref()
+            .map(str::parse::<KindWish>)
+            .transpose()
+            .map_err(|e| Error::config(format!("column {}: {}", quoted(name), e.message())))?;
+        Ok((name.clone(), kind))
+    };
+    asked.iter().map(wish).collect()
+}
+
+fn precision(name: Option<&str>) -> Result<Precision> {
+    match name {
+        None => Ok(PresetOptions::default().precision),
+        Some("f32") => Ok(Precision::F32),
+        Some("f64") => Ok(Precision::F64),
+        Some(other) => {
+            Err(Error::config(format!("precision: expected f32 or f64, found {}", quoted(other))))
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Tables: whatever Python has into record batches, and record batches into whatever Python wants.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
+use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchIterator,
+    RecordBatchReader, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_select::concat::concat_batches;
+use diffeo::{Column, Error, Rows, quoted};
+use diffeo_table::{Batches, Chunk, Input};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyCapsuleMethods, PyList};
+
+use crate::arrays;
+use crate::errors::raise;
+
+const STREAM: &std::ffi::CStr = c"arrow_array_stream";
+
+/// Rows under named columns. `numpy.asarray(t)`, `pandas.DataFrame(dict(t))`, `polars.DataFrame(t)`, `pyarrow.table(t)`: it speaks Arrow's C stream interface,
+/// and gives its columns as arrays by name.
+#[pyclass(frozen, module = "diffeo")]
+pub(crate) struct Table {
+    batches: Batches,
+}
+
+impl Table {
+    /// The cells that rows of a model stand for, and further columns of numbers.
+    pub(crate) fn of_rows(
+        columns: &[Column],
+        rows: &Rows,
+        more: &[(&str, Vec<f64>)],
+    ) -> PyResult<Self> {
+        let chunk = Chunk::from_columns(columns, rows, more).map_err(raise)?;
+        let batch = chunk.typed_batch().map_err(raise)?;
+        Ok(Self { batches: Batches::new(batch.schema(), [batch]).map_err(raise)? })
+    }
+
+    /// All rows in one batch.
+    fn whole(&self) -> Result<RecordBatch, Error> {
+        concat_batches(self.batches.schema(), self.batches.batches()).map_err(arrow)
+    }
+
+    fn arrays(&self, name: &str) -> Option<Vec<ArrayRef>> {
+        let at = self.batches.schema().index_of(name).ok()?;
+        Some(self.batches.batches().iter().map(|batch| Arc::clone(batch.column(at))).collect())
+    }
+}
+
+#[pymethods]
+impl Table {
+    /// A table of anything that has columns: see `diffeo.Model.log_prob`.
+    #[new]
+    #[pyo3(signature = (data, names=None))]
+    fn new(data: &Bound<'_, PyAny>, names: Option<Vec<String>>) -> PyResult<Self> {
+        batches_of(data, names.as_deref().unwrap_or_default()).map(|batches| Self { batches })
+    }
+
+    /// The columns of this table and those of another of as many rows.
+    fn beside(&self, other: &Self) -> PyResult<Self> {
+        let (own, others) = (self.whole().map_err(raise)?, other.whole().map_err(raise)?);
+        let (left, right) = (own.schema(), others.schema());
+        let fields: Vec<_> = left.fields().iter().chain(right.fields()).cloned().collect();
+        let schema = Arc::new(Schema::new(fields));
+        let columns = own.columns().iter().chain(others.columns()).cloned().collect();
+        let batch =
+            RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|e| raise(arrow(e)))?;
+        Ok(Self { batches: Batches::new(schema, [batch]).map_err(raise)? })
+    }
+
+    /// The names of the columns.
+    #[getter]
+    fn columns(&self) -> Vec<String> {
+        self.batches.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.columns()
+    }
+
+    fn __len__(&self) -> usize {
+        self.batches.rows()
+    }
+
+    fn __repr__(&self) -> String {
+        let names: Vec<String> = self.columns().iter().map(|name| quoted(name)).collect();
+        format!("<diffeo.Table of {} rows: {}>", self.batches.rows(), names.join(", "))
+    }
+
+    /// A column as an array: of numbers, truth values, dates, or objects where it is text. Numbers without a value are NaN.
+    fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        match self.arrays(name) {
+            Some(arrays) => column(py, name, &arrays),
+            None => Err(PyKeyError::new_err(name.to_owned())),
+        }
+    }
+
+    /// The columns side by side as an array of floating-point numbers, without a value where there is none; all have to be numbers or truth values.
+    fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (rows, names) = (self.batches.rows(), self.columns());
+        let mut values = vec![0.0; rows * names.len()];
+        for (j, name) in names.iter().enumerate() {
+            let arrays = self.arrays(name).unwrap_or_default();
+            let column = numbers(name, &arrays).map_err(raise)?;
+            let cells = values.iter_mut().skip(j).step_by(names.len());
+            cells.zip(column).for_each(|(cell, x)| *cell = x);
+        }
+        arrays::matrix(py, &Rows::new(values, names.len()).map_err(raise)?)
+    }
+
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: Option<Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = copy; // it always is one
+        let array = self.numpy(py)?;
+        dtype.map_or(Ok(array.clone()), |dtype| array.call_method1("astype", (dtype,)))
+    }
+
+    /// The rows as a stream of Arrow's C interface, which shares their memory.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _ = requested_schema; // a wish, which a producer may leave
+        let batches = self.batches.batches().to_vec();
+        let schema = self.batches.schema().clone();
+        let reader = RecordBatchIterator::new(batches.into_iter().map(Ok), schema);
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(reader)), STREAM)
+    }
+
+    /// As a data frame of pandas.
+    fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("diffeo._tables")?.call_method1("to_pandas", (slf,))
+    }
+
+    /// As a data frame of polars.
+    fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("polars")?.call_method1("DataFrame", (slf,))
+    }
+
+    /// As a table of pyarrow.
+    fn to_pyarrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("pyarrow")?.call_method1("table", (slf,))
+    }
+}
+
+/// Where the rows of `data` come from; arrays without names have these.
+pub(crate) fn input_of(data: &Bound<'_, PyAny>, names: &[String]) -> PyResult<Input> {
+    if let Ok(path) = data.extract::<std::path::PathBuf>() {
+        return Ok(Input::Path(path));
+    }
+    batches_of(data, names).map(Input::Batches)
+}
+
+fn batches_of(data: &Bound<'_, PyAny>, names: &[String]) -> PyResult<Batches> {
+    if let Ok(table) = data.cast::<Table>() {
+        return Ok(table.get().batches.clone());
+    }
+    let py = data.py();
+    let found = py.import("diffeo._tables")?.call_method1("columns", (data, names))?;
+    if found.hasattr("__arrow_c_stream__")? {
+        return of_stream(&found);
+    }
+    let columns: Vec<(String, Bound<'_, PyAny>, String)> = found.extract()?;
+    let (mut fields, mut arrays) = (Vec::new(), Vec::new());
+    for (name, cells, dtype) in columns {
+        let array = cells_of(&cells, &dtype)?;
+        fields.push(Field::new(name, array.data_type().clone(), true));
+        arrays.push(array);
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|e| raise(arrow(e)))?;
+    Batches::new(schema, [batch]).map_err(raise)
+}
+
+/// The batches of a stream of Arrow's C interface, whose memory they share.
+fn of_stream(data: &Bound<'_, PyAny>) -> PyResult<Batches> {
+    let capsule = data.call_method0("__arrow_c_stream__")?.cast_into::<PyCapsule>()?;
+    let pointer = capsule.pointer_checked(Some(STREAM))?.cast::<FFI_ArrowArrayStream>();
+    // SAFETY: the name of the capsule, which was checked, says that it holds a stream of Arrow's C interface. The stream is moved out of it, as the interface
+    // has it: what stays behind is marked as released, so nobody releases it again.
+    let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.as_ptr()) };
+    let reader = ArrowArrayStreamReader::try_new(stream).map_err(|e| raise(arrow(e)))?;
+    let schema = reader.schema();
+    let batches: Result<Vec<RecordBatch>, ArrowError> = reader.collect();
+    Batches::new(schema, batches.map_err(|e| raise(arrow(e)))?).map_err(raise)
+}
+
+fn arrow(error: ArrowError) -> Error {
+    Error::data(format!("the Arrow data cannot be read: {error}")).caused_by(error)
+}
+
+/// The cells of a column that `diffeo._tables.columns` has made ready.
+fn cells_of(cells: &Bound<'_, PyAny>, dtype: &str) -> PyResult<ArrayRef> {
+    let py = cells.py();
+    Ok(match dtype {
+        "float64" => Arc::new(Float64Array::from(PyBuffer::<f64>::get(cells)?.to_vec(py)?)),
+        "int64" => Arc::new(Int64Array::from(PyBuffer::<i64>::get(cells)?.to_vec(py)?)),
+        "uint8" => {
+            let truths = PyBuffer::<u8>::get(cells)?.to_vec(py)?;
+            Arc::new(truths.into_iter().map(|x| Some(x != 0)).collect::<BooleanArray>())
+        }
+        "time" => {
+            let micros = PyBuffer::<i64>::get(cells)?.to_vec(py)?;
+            let not_a_time = |x: &i64| *x == i64::MIN;
+            let cells = micros.into_iter().map(|x| (!not_a_time(&x)).then_some(x));
+            Arc::new(cells.collect::<TimestampMicrosecondArray>())
+        }
+        _ => Arc::new(StringArray::from(cells.extract::<Vec<Option<String>>>()?)),
+    })
+}
+
+/// The cells of a column as numbers, NaN where there is none.
+fn numbers(name: &str, arrays: &[ArrayRef]) -> Result<Vec<f64>, Error> {
+    let mut values = Vec::new();
+    for array in arrays {
+        let is_null = |i: usize| array.is_null(i);
+        let cell = |i: usize, x: f64| if is_null(i) { f64::NAN } else { x };
+        match array.data_type() {
+            DataType::Float64 => {
+                let cells = array.as_primitive::<Float64Type>().values();
+                values.extend(cells.iter().enumerate().map(|(i, x)| cell(i, *x)));
+            }
+            DataType::Int64 => {
+                let cells = array.as_primitive::<Int64Type>().values();
+                values.extend(cells.iter().enumerate().map(|(i, x)| cell(i, *x as f64)));
+            }
+            DataType::Boolean => {
+                let cells = array.as_boolean().values();
+                values
+                    .extend(cells.iter().enumerate().map(|(i, x)| cell(i, f64::from(u8::from(x)))));
+            }
+            other => {
+                return Err(Error::data(format!(
+                    "column {}: expected numbers, found {other}; take it by its name",
+                    quoted(name)
+                )));
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// The cells of a column as an array of NumPy.
+fn column<'py>(py: Python<'py>, name: &str, arrays: &[ArrayRef]) -> PyResult<Bound<'py, PyAny>> {
+    const NOT_A_TIME: i64 = i64::MIN;
+    let dtype = arrays.first().map_or(&DataType::Float64, |array| array.data_type());
+    let has_holes = arrays.iter().any(|array| array.null_count() > 0);
+    match dtype {
+        DataType::Int64 if !has_holes => {
+            let values = arrays.iter().flat_map(|a| a.as_primitive::<Int64Type>().values());
+            arrays::whole(py, &values.copied().collect::<Vec<_>>(), None)
+        }
+        DataType::Boolean if !has_holes => {
+            let values = arrays.iter().flat_map(|array| array.as_boolean().values().iter());
+            arrays::truths(py, &values.map(u8::from).collect::<Vec<_>>())
+        }
+        DataType::Date32 => {
+            let days = arrays.iter().flat_map(|a| a.as_primitive::<Date32Type>().iter());
+            let days = days.map(|x| x.map_or(NOT_A_TIME, i64::from));
+            let days = arrays::whole(py, &days.collect::<Vec<_>>(), Some("datetime64[D]"))?;
+            days.call_method1("astype", ("datetime64[s]",))
+        }
+        DataType::Timestamp(..) => {
+            let micros =
+                arrays.iter().flat_map(|a| a.as_primitive::<TimestampMicrosecondType>().iter());
+            let micros = micros.map(|x| x.unwrap_or(NOT_A_TIME)).collect::<Vec<_>>();
+            arrays::whole(py, &micros, Some("datetime64[us]"))
+        }
+        DataType::Utf8 => {
+            let cells = arrays.iter().flat_map(|array| array.as_string::<i32>().iter());
+            let list = PyList::new(py, cells)?;
+            let array = py.import("numpy")?.call_method1("array", (list, "object"))?;
+            Ok(array)
+        }
+        _ => arrays::vector(py, &numbers(name, arrays).map_err(raise)?),
+    }
+}

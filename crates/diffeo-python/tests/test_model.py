@@ -1,0 +1,258 @@
+"""Fits and models: the same files and bits as the command line, and errors that say what to do."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import DATA, SMALL, command, bent
+
+import diffeo
+
+
+def test_import_brings_along_nothing_heavy():
+    code = "import diffeo, sys; print([m for m in ('numpy', 'sklearn', 'pandas', 'pyarrow') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_bits_are_those_of_the_command_line(tmp_path):
+    data, out, scores = DATA / "magic_gamma.parquet", tmp_path / "m.safetensors", tmp_path / "s.npy"
+    settings = ["--steps", "60", "--hidden", "16,16", "--transforms", "2", "--seed", "7"]
+    command("fit", data, "--out", out, *settings)
+    fitted = diffeo.fit(str(data), steps=60, hidden=(16, 16), transforms=2, seed=7)
+    loaded = diffeo.load(out)
+    assert fitted.columns == loaded.columns and fitted.kinds == loaded.kinds
+    assert np.array_equal(fitted.log_prob(data), loaded.log_prob(data))
+    import pyarrow.parquet as pq
+
+    command("score", out, data, "--out", tmp_path / "s.parquet")
+    expected = pq.read_table(tmp_path / "s.parquet")["log_prob"].to_numpy()
+    frame = pq.read_table(data)
+    assert np.array_equal(fitted.log_prob(frame), expected)
+    assert np.array_equal(fitted.log_prob(frame.to_pandas(), threads=1), expected)
+    command("sample", out, "-n", "50", "--seed", "3", "--out", tmp_path / "d.parquet")
+    drawn = pq.read_table(tmp_path / "d.parquet").to_pandas()
+    assert drawn.equals(fitted.sample(50, seed=3).to_pandas())
+
+
+def test_a_file_is_the_model(model, rows, tmp_path):
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    for again in (diffeo.load(path), pickle.loads(pickle.dumps(model)), diffeo.Model.from_bytes(model.to_bytes())):
+        assert np.array_equal(again.log_prob(rows), model.log_prob(rows))
+        assert again.summary["seed"] == 0 and again.spec == model.spec
+    with pytest.raises(FileNotFoundError):
+        diffeo.load(tmp_path / "none")
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(diffeo.ModelFileError):
+        diffeo.load(path)
+
+
+def test_to_the_base_and_back(model, rows):
+    z, log_det = model.to_base(rows)
+    x, back = model.to_data(z)
+    assert np.allclose(x, rows, atol=1e-4) and np.allclose(log_det + back, 0, atol=1e-4)
+    normal = -0.5 * (z**2).sum(1) - np.log(2 * np.pi)
+    assert np.allclose(normal + log_det, model.log_prob(rows), atol=1e-4)
+    assert model.round_trip_error(rows).max() < 1e-4
+
+
+def test_draws_follow_from_seed_and_row(model):
+    whole, log_prob = model.sample_with_log_prob(100, seed=5)
+    parts = [model.sample(50, seed=5, first_row=start, threads=2).numpy() for start in (0, 50)]
+    assert np.array_equal(np.vstack(parts), whole.numpy())
+    assert np.allclose(model.log_prob(whole), log_prob, atol=1e-4)
+    assert not np.array_equal(model.sample(5).numpy(), model.sample(5).numpy())
+    assert model.sample(0).numpy().shape == (0, 2)
+
+
+def test_rows_that_are_no_numbers_answer_for_themselves(model, rows):
+    bad = rows.copy()
+    bad[3, 0], bad[5, 1] = np.nan, np.inf
+    log_prob = model.log_prob(bad)
+    assert np.isnan(log_prob[3]) and log_prob[5] == -np.inf
+    others = np.delete(np.arange(len(rows)), [3, 5])
+    assert np.array_equal(log_prob[others], model.log_prob(rows)[others])
+
+
+def test_a_context_stands_apart_or_beside(rows):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(rows, columns=["a", "b"])
+    model = diffeo.fit(frame, columns="a", context="b", seed=1, **SMALL)
+    assert (model.columns, model.context) == (["a"], ["b"])
+    beside = model.log_prob(frame)
+    assert np.array_equal(model.log_prob(rows[:, :1], rows[:, 1:]), beside)
+    assert np.array_equal(model.log_prob(frame, frame[["b"]]), beside)
+    drawn = model.sample(3, frame[:2], seed=0)
+    again = model.sample(1, np.repeat(rows[:2, 1:], 3, axis=0), seed=0)
+    assert np.array_equal(drawn.numpy(), again.numpy())
+    common = model.sample(3, rows[:2, 1:], seed=0, common=True).numpy()
+    assert np.array_equal(common[3:], model.sample(3, rows[1:2, 1:], seed=0).numpy())
+    with pytest.raises(diffeo.DataError, match="row of context for each"):
+        model.log_prob(rows[:, :1], rows[:7, 1:])
+    with pytest.raises(diffeo.ConfigError, match="conditional on b"):
+        model.sample(3)
+
+
+def test_columns_of_all_kinds_come_back_as_they_were():
+    pandas = pytest.importorskip("pandas")
+    rng, n = np.random.default_rng(0), 300
+    frame = pandas.DataFrame(
+        {
+            "size": rng.lognormal(size=n),
+            "colour": rng.choice(["red", "green", "blue"], n),
+            "count": rng.poisson(3, n),
+            "sold": rng.random(n) < 0.3,
+            "day": pandas.Timestamp("2024-01-01") + pandas.to_timedelta(rng.permutation(n), "D"),
+        }
+    )
+    frame.loc[::10, "size"] = np.nan
+    model = diffeo.fit(frame, missing="model", seed=0, **SMALL)
+    assert np.isfinite(model.log_prob(frame)).all()
+    drawn = model.sample(200, seed=0)
+    as_frame = drawn.to_pandas()
+    assert set(as_frame["colour"]) <= {"red", "green", "blue"} and as_frame["sold"].dtype == bool
+    assert as_frame["count"].dtype.kind == "i" and as_frame["day"].dt.year.between(2023, 2025).all()
+    assert as_frame["size"].isna().any()
+    polars = pytest.importorskip("polars")
+    assert np.array_equal(model.log_prob(polars.DataFrame(drawn)), model.log_prob(as_frame))
+    assert np.array_equal(model.log_prob({name: as_frame[name] for name in as_frame}), model.log_prob(as_frame))
+    with pytest.raises(diffeo.DataError, match="colour"):
+        drawn.numpy()
+
+
+def test_missing_values_are_drawn_given_the_others(rows):
+    model = diffeo.fit(rows, any_subset=True, model="nsf", steps=30, hidden=(8,), transforms=1, seed=0)
+    holes = rows[:20].copy()
+    holes[:, 1] = np.nan
+    whole = model.impute(holes, seed=0).numpy()
+    assert np.array_equal(whole[:, 0], rows[:20, 0]) and np.isfinite(whole).all()
+
+
+def test_errors_say_what_to_do(model, rows):
+    for settings, error, text in [
+        (dict(model="nfs"), diffeo.ConfigError, "nsf"),
+        (dict(missing="ignore"), diffeo.ConfigError, "refuse, drop or model"),
+        (dict(columns={"x1": "positiv"}), diffeo.ConfigError, "x1"),
+        (dict(columns=["y"]), diffeo.DataError, "y"),
+        (dict(steps=3, epochs=1), diffeo.ConfigError, "exclude"),
+        (dict(resume=True), diffeo.ConfigError, "checkpoint"),
+        (dict(max_time=-1), diffeo.ConfigError, "max_time"),
+        (dict(weight=np.ones(3)), diffeo.DiffeoError, "weight"),
+    ]:
+        with pytest.raises(error, match=text):
+            diffeo.fit(rows, **settings)
+    with pytest.raises(diffeo.DataError, match="drop_constant") as constant:
+        diffeo.fit(np.column_stack([rows, np.ones(len(rows))]))
+    assert "--" not in str(constant.value)
+    for data in (rows[:, :1], rows[None], np.array([["a", "b"]], dtype="S1"), object()):
+        with pytest.raises(diffeo.DataError):
+            model.log_prob(data)
+
+
+def test_weights_and_validation_rows(rows):
+    weight = np.where(rows[:, 0] > 0, 1.0, 0.0)
+    heavy = diffeo.fit(rows, weight=weight, valid=rows[:50], seed=0, **SMALL)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x1": rows[:, 0], "x2": rows[:, 1], "w": weight})
+    named = diffeo.fit(frame, weight="w", valid=frame[:50].assign(w=1.0), seed=0, **SMALL)
+    assert np.array_equal(heavy.log_prob(rows), named.log_prob(rows))
+    assert heavy.sample(500, seed=0).numpy()[:, 0].mean() > rows[:, 0].mean() + 0.3
+    assert heavy.summary["rows_valid"] == 50
+
+
+def test_progress_and_what_it_raises(rows):
+    seen = []
+    diffeo.fit(rows, seed=0, progress=seen.append, **SMALL)
+    assert seen[-1]["finished"] in ("completed", "patience") and seen[-1]["steps"] == 60
+
+    def fail(at):
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        diffeo.fit(rows, seed=0, progress=fail, **SMALL)
+
+
+def test_a_fit_goes_on_to_the_same_bits(rows, tmp_path):
+    settings = dict(SMALL, steps=50_000, patience=10**6, seed=0)
+    whole = diffeo.fit(rows, **settings)
+    path = tmp_path / "checkpoint"
+    with pytest.warns(diffeo.DiffeoWarning, match="interrupted"):
+        stopped = diffeo.fit(rows, progress=_interrupt_once(), checkpoint=path, **settings)
+    assert stopped.summary["steps"] < 50_000 and path.exists()
+    resumed = diffeo.fit(rows, checkpoint=path, resume=True, **settings)
+    assert np.array_equal(resumed.log_prob(rows), whole.log_prob(rows)) and not path.exists()
+    with pytest.raises(diffeo.DiffeoError):
+        diffeo.fit(rows, checkpoint=path, resume=True, **settings)
+
+
+def _interrupt_once():
+    asked = []
+
+    def report(at):
+        if at["step"] > 0 and not asked:
+            asked.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return report
+
+
+def test_control_c_stops_scoring():
+    model = diffeo.fit(bent(), model="nsf", steps=2, seed=0)
+    many = np.tile(bent(1000), (2000, 1))
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(100):
+            model.log_prob(many, threads=1)
+    assert time.monotonic() - started < 60
+
+
+def test_max_time_ends_a_fit(rows):
+    model = diffeo.fit(rows, max_time=0.2, steps=10**6, patience=10**6, model="maf", seed=0)
+    assert model.summary["stop_reason"] == "max_time"
+
+
+def test_the_self_test_can_fail():
+    rows = np.random.default_rng(0).normal(size=(1000, 2)) @ [[1.0, 0.5], [0.0, 2.0]]
+    model = diffeo.fit(rows, model="gaussian", seed=0)
+    good = diffeo.check(model, rows, samples=1000)
+    assert good and "pass  round_trip" in str(good)
+    bad = diffeo.check(model, rows * 3 + 5, samples=1000)
+    assert not bad and "FAIL" in str(bad)
+
+
+def test_tables_share_the_memory_of_arrow():
+    pyarrow = pytest.importorskip("pyarrow")
+    column = pyarrow.array(np.arange(1000.0))
+    table = diffeo.Table(pyarrow.table({"a": column}))
+    back = pyarrow.table(table)["a"].chunk(0)
+    assert back.buffers()[1].address == column.buffers()[1].address
+    assert len(table) == 1000 and table.columns == ["a"]
+    with pytest.raises(KeyError):
+        table["b"]
+
+
+def test_an_index_of_pandas_is_no_column(rows):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(rows, columns=["a", "b"]).sample(frac=1.0, random_state=0)
+    assert diffeo.Table(frame).columns == ["a", "b"]
+
+
+def test_pictures(model, rows, tmp_path):
+    figure = diffeo.plot(model, rows)
+    assert figure._repr_png_().startswith(b"\x89PNG") and figure.svg().startswith("<svg") and figure.notes
+    figure.save(tmp_path / "f.png")
+    assert (tmp_path / "f.png").read_bytes() == figure.png()
+    for kind in ("pairs", "marginals", "loss", "calibration"):
+        assert diffeo.plot(model, rows, kind=kind).png()
+    with pytest.raises(diffeo.ConfigError, match="pairs"):
+        diffeo.plot(model, kind="pie")
+    with pytest.raises(diffeo.ConfigError, match="give a table"):
+        diffeo.plot(model, kind="calibration")
