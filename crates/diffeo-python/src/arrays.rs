@@ -51,6 +51,11 @@ pub(crate) fn numbers(array: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
     PyBuffer::<f64>::get(array)?.to_vec(array.py())
 }
 
+/// Numbers, one for each row, of whatever NumPy makes an array of.
+pub(crate) fn column(array: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
+    numbers(&array.py().import("diffeo._tables")?.call_method1("vector", (array,))?)
+}
+
 /// An array of two dimensions as rows.
 pub(crate) fn rows(array: &Bound<'_, PyAny>) -> PyResult<Rows> {
     let array = array.py().import("diffeo._tables")?.call_method1("matrix", (array,))?;

@@ -6,6 +6,7 @@
 mod arrays;
 mod errors;
 mod fit;
+mod inference;
 mod model;
 mod portrait;
 mod settings;
@@ -17,6 +18,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::fit::fit;
+    #[pymodule_export]
+    use crate::inference::{FittedTarget, PyWeights, fit_target};
     #[pymodule_export]
     use crate::model::PyModel;
     #[pymodule_export]

@@ -270,7 +270,7 @@ impl PyModel {
     ) -> PyResult<Bound<'py, PyAny>> {
         let summary = self.model.summary.as_ref();
         let share = |l: f64| summary.and_then(|summary| summary.share_below(l));
-        let log_prob = arrays::numbers(log_prob)?;
+        let log_prob = arrays::column(log_prob)?;
         let shares = log_prob.into_iter().map(|l| share(l).unwrap_or(f64::NAN));
         arrays::vector(py, &shares.collect::<Vec<_>>())
     }

@@ -27,6 +27,7 @@ from ._native import Figure, Model, Table, __version__
 from ._portrait import Check, CheckReport, check, plot
 
 if TYPE_CHECKING:
+    from . import inference, sbi
     from ._estimators import ConditionalDensity, Density, OutlierDetector
 
 # scikit-learn takes a second to import, and not everybody needs it.
@@ -53,8 +54,10 @@ __all__ = [
     "__version__",
     "check",
     "fit",
+    "inference",
     "load",
     "plot",
+    "sbi",
 ]
 
 
@@ -64,6 +67,8 @@ def load(path) -> Model:
 
 
 def __getattr__(name):
+    if name in ("inference", "sbi"):
+        return _import_module(f".{name}", __name__)
     if name in _ESTIMATORS:
         return getattr(_import_module("._estimators", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """How far a fit is, on one line that is written over: in terminals and notebooks alike."""
 
 import sys
+from time import monotonic as clock  # noqa: F401
 
 
 class Line:
@@ -24,9 +25,8 @@ class Line:
         self._next = at["seconds"] + self.EVERY
         valid = "" if at["valid_loss"] != at["valid_loss"] else f"  valid {at['valid_loss']:.4f}"
         left = at["seconds"] / max(at["step"], 1) * (at["steps"] - at["step"])
-        self._write(
-            f"step {at['step']:,}/{at['steps']:,}  loss {at['loss']:.4f}{valid}  rate {at['lr']:.1e}  left {left:.0f} s"
-        )
+        rate = "" if at["lr"] != at["lr"] else f"  rate {at['lr']:.1e}"
+        self._write(f"step {at['step']:,}/{at['steps']:,}  loss {at['loss']:.4f}{valid}{rate}  left {left:.0f} s")
 
     def _write(self, text):
         self._stream.write("\r" + text.ljust(self._width))

@@ -1,0 +1,140 @@
+"""Posteriors of simulators by neural posterior estimation, in the terms of the `sbi` package.
+
+    inference = diffeo.sbi.NPE(low=[-1, -1], high=[1, 1])
+    posterior = inference.append_simulations(theta, x).train(seed=0)
+    posterior.sample((1000,), x=observed)
+    posterior.log_prob(theta, x=observed)
+    posterior.check(theta_held_out, x_held_out)
+
+The density of the parameters given an observation is a conditional flow, fitted to pairs of both. Parameters of a bounded prior are
+modelled within their bounds, so that nothing leaks out of them.
+"""
+
+import numpy as np
+
+from . import _native, _tables
+from ._errors import ConfigError, DataError
+from ._fit import fit as _fit
+from ._portrait import CheckReport, check
+
+__all__ = ["NPE", "Posterior"]
+
+
+class NPE:
+    """Neural posterior estimation.
+
+    Parameters
+    ----------
+    prior
+        A uniform prior over a box as `sbi` or torch has it (with `low` and `high`, itself or as `base_dist`); or give the bounds:
+    low, high
+        The bounds of each parameter; -inf and inf for none.
+    names
+        What the parameters are called; theta1, theta2, ... if nobody says.
+    settings
+        Parameters of `diffeo.fit`: the model, how to train, `embed` for observations of many numbers.
+    """
+
+    def __init__(self, prior=None, *, low=None, high=None, names=None, **settings):
+        if prior is not None:
+            low, high = _bounds(prior)
+        self._low, self._high, self._names, self._settings = low, high, names, settings
+        self._theta, self._x = [], []
+
+    def append_simulations(self, theta, x):
+        """Add pairs: rows of parameters, and the observation that was simulated with each."""
+        theta, x = _tables.matrix(theta), _tables.matrix(x)
+        if len(theta) != len(x):
+            raise DataError(f"expected an observation for each of {len(theta)} rows of parameters, found {len(x)}")
+        for before, now, what in ((self._theta, theta, "parameters"), (self._x, x, "numbers of an observation")):
+            if before and before[0].shape[1] != now.shape[1]:
+                raise DataError(f"expected {before[0].shape[1]} {what} as before, found {now.shape[1]}")
+        self._theta.append(theta)
+        self._x.append(x)
+        return self
+
+    def train(self, **settings):
+        """Fit the posterior of every observation, and give it."""
+        if not self._theta:
+            raise ConfigError("there are no simulations to learn from; append_simulations(theta, x) adds some")
+        theta, x = np.vstack(self._theta), np.vstack(self._x)
+        names = self._names or [f"theta{i + 1}" for i in range(theta.shape[1])]
+        if len(names) != theta.shape[1]:
+            raise ConfigError(f"expected a name for each of {theta.shape[1]} parameters, found {len(names)}")
+        kinds = dict(zip(names, _kinds(self._low, self._high, theta.shape[1]), strict=True))
+        observed = [f"x{i + 1}" for i in range(x.shape[1])]
+        # Numbers of an observation that never vary tell nothing.
+        told = [name for name, column in zip(observed, x.T, strict=True) if np.ptp(column) > 0]
+        table = _native.Table(theta, list(names)).beside(_native.Table(x, observed))
+        model = _fit(table, columns=kinds, context=told, **{**self._settings, **settings})
+        return Posterior(model, observed)
+
+
+class Posterior:
+    """The density of parameters given an observation. `model` is the `diffeo.Model`, which can be saved."""
+
+    def __init__(self, model, observed=None):
+        self.model = model
+        self._observed = observed or model.context
+        self._default = None
+
+    def set_default_x(self, x):
+        """The observation that is meant where none is given."""
+        self._default = self._observation(x)
+        return self
+
+    def sample(self, sample_shape=(), x=None, *, seed=None, threads=None):
+        """Draws of the parameters given one observation, of shape `sample_shape + (parameters,)`."""
+        shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(sample_shape)
+        n = int(np.prod(shape, dtype=int))
+        drawn = self.model.sample(n, self._given(x, 1), seed=seed, threads=threads)
+        return drawn.numpy().reshape(*shape, -1)
+
+    def log_prob(self, theta, x=None, *, threads=None):
+        """The log-density of rows of parameters given one observation, or one for each; -inf outside of the prior."""
+        theta = _tables.matrix(np.atleast_2d(theta))
+        return self.model.log_prob(theta, self._given(x, len(theta)), threads=threads)
+
+    def check(self, theta, x, *, samples=10_000, seed=0) -> CheckReport:
+        """Calibration on pairs that had no part in the fit: ranks among draws, expected coverage, and the self-test of the model."""
+        theta, x = _tables.matrix(theta), _tables.matrix(x)
+        return check(self.model, theta, self._context(x), samples=samples, seed=seed)
+
+    def _observation(self, x):
+        x = np.asarray(x, dtype=np.float64)
+        return _tables.matrix(x.reshape(1, -1) if x.ndim < 2 else x)
+
+    def _given(self, x, rows):
+        if x is None and self._default is None:
+            raise ConfigError("expected an observation: give x, or set_default_x")
+        x = self._default if x is None else self._observation(x)
+        if len(x) == 1:
+            x = np.repeat(x, rows, axis=0)
+        if len(x) != rows:
+            raise DataError(f"expected one observation, or one for each of {rows} rows, found {len(x)}")
+        return self._context(x)
+
+    def _context(self, x):
+        if x.shape[1] != len(self._observed):
+            raise DataError(f"expected observations of {len(self._observed)} numbers, found {x.shape[1]}")
+        return {name: x[:, i] for i, name in enumerate(self._observed) if name in self.model.context}
+
+    def __repr__(self):
+        return f"<diffeo.sbi.Posterior of {', '.join(self.model.columns)}>"
+
+
+def _bounds(prior):
+    for holder in (prior, getattr(prior, "base_dist", None)):
+        if hasattr(holder, "low") and hasattr(holder, "high"):
+            return np.asarray(holder.low, dtype=float), np.asarray(holder.high, dtype=float)
+    raise ConfigError(
+        f"expected a uniform prior over a box, found {type(prior).__name__}; for any other give the bounds of each parameter by low and high"
+    )
+
+
+def _kinds(low, high, n):
+    """The kind of each parameter, as it is written for `columns` of a fit."""
+    low = np.broadcast_to(np.asarray(-np.inf if low is None else low, dtype=float), n)
+    high = np.broadcast_to(np.asarray(np.inf if high is None else high, dtype=float), n)
+    ends = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    return ["real" if np.isinf(a) and np.isinf(b) else f">{a}" if np.isinf(b) else f"<{b}" if np.isinf(a) else f"({a}, {b})" for a, b in ends]
