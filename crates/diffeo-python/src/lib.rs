@@ -4,6 +4,7 @@
 //! the library. Long work runs without the interpreter's lock and looks for signals in between.
 
 mod arrays;
+mod assemble;
 mod errors;
 mod fit;
 mod inference;
@@ -16,6 +17,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::assemble::assemble;
     #[pymodule_export]
     use crate::fit::fit;
     #[pymodule_export]

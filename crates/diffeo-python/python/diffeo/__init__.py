@@ -54,6 +54,7 @@ __all__ = [
     "__version__",
     "check",
     "fit",
+    "import_model",
     "inference",
     "load",
     "plot",
@@ -64,6 +65,11 @@ __all__ = [
 def load(path) -> Model:
     """Read a model from its file. Nothing in the file is run or trusted."""
     return Model.load(path)
+
+
+def import_model(source, **settings) -> Model:
+    """A model with the log-density of a flow of zuko or nflows: see `help(diffeo._import.import_model)`."""
+    return _import_module("._import", __name__).import_model(source, **settings)
 
 
 def __getattr__(name):

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
+use diffeo_kernels as kernels;
 use diffeo_kernels::ops::{AnyMap, Direction, scalar_map};
 
 use super::{Monotone, Scalarwise, root};
@@ -13,6 +14,15 @@ use crate::error::Result;
 pub(super) struct Fused {
     pub(super) kernel: Arc<dyn AnyMap>,
     pub(super) log_slope_max: f64,
+}
+
+impl Fused {
+    /// A rational-quadratic spline with these least sizes, as shares of the box, and slopes.
+    pub(super) fn spline(bins: usize, bound: f64, min_size: f64, min_slope: f64) -> Self {
+        let kernel = kernels::RationalQuadratic { bins, bound, min_size, min_slope };
+        // The slope of the steepest chord: the lowest bin is as narrow as the highest one is high.
+        Self { kernel: Arc::new(kernel), log_slope_max: -min_size.ln() }
+    }
 }
 
 impl Monotone for Fused {

@@ -11,6 +11,7 @@ mod polynomial_spline;
 mod rational_quadratic;
 pub(crate) mod root;
 mod sum_of_squares;
+mod translated;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ catalog! {
         logistic_mixture::LogisticMixture(LogisticMixture),
         bernstein::Bernstein(Bernstein),
         sum_of_squares::SumOfSquares(SumOfSquares),
+        translated::Translated(Translated),
     }
 }
 

@@ -1,8 +1,5 @@
 //! Rational-quadratic spline: a flexible map that is exact to invert.
 
-use std::sync::Arc;
-
-use diffeo_kernels as kernels;
 use serde::{Deserialize, Serialize};
 
 use super::fused::Fused;
@@ -65,15 +62,7 @@ impl DescribeMap for RationalQuadratic {
     }
 
     fn build(&self, _init: &mut Init) -> Box<dyn Monotone> {
-        // The slope of the steepest chord: the lowest bin is as narrow as the highest one is high.
-        let log_slope_max = -Self::MIN_SIZE.ln();
-        let kernel = kernels::RationalQuadratic {
-            bins: self.bins,
-            bound: self.bound,
-            min_size: Self::MIN_SIZE,
-            min_slope: MIN_SLOPE,
-        };
-        Box::new(Fused { kernel: Arc::new(kernel), log_slope_max })
+        Box::new(Fused::spline(self.bins, self.bound, Self::MIN_SIZE, MIN_SLOPE))
     }
 
     fn bound(&self) -> f64 {
