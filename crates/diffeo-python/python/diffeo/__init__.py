@@ -27,7 +27,7 @@ from ._native import Figure, Model, Table, __version__
 from ._portrait import Check, CheckReport, check, plot
 
 if TYPE_CHECKING:
-    from . import inference, sbi
+    from . import distributed, inference, sbi
     from ._estimators import ConditionalDensity, Density, OutlierDetector
 
 # scikit-learn takes a second to import, and not everybody needs it.
@@ -53,6 +53,7 @@ __all__ = [
     "TrainingError",
     "__version__",
     "check",
+    "distributed",
     "fit",
     "import_model",
     "inference",
@@ -73,7 +74,7 @@ def import_model(source, **settings) -> Model:
 
 
 def __getattr__(name):
-    if name in ("inference", "sbi"):
+    if name in ("distributed", "inference", "sbi"):
         return _import_module(f".{name}", __name__)
     if name in _ESTIMATORS:
         return getattr(_import_module("._estimators", __name__), name)

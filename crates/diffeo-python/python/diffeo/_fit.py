@@ -94,45 +94,16 @@ def fit(
     Model
         With the weights that were best on the held-out rows. Ctrl-C ends a fit early, with a warning.
     """
-    weights, weight = _weights(weight)
-    share, table = _valid(valid)
-    settings = dict(
-        model=model,
-        columns=_asked(columns, "columns"),
-        context=_asked(context, "context"),
-        exclude=_names(exclude, "exclude"),
-        weight=weight,
-        missing=missing,
-        drop_constant=drop_constant,
-        dequantize=_names(dequantize, "dequantize"),
-        any_subset=any_subset,
-        transforms=transforms,
-        hidden=None if hidden is None else list(hidden),
-        bins=bins,
-        bound=bound,
-        residual=residual,
-        base=base,
-        order=order,
-        precision=precision,
-        embed=embed,
-        loss=loss,
-        epochs=epochs,
-        steps=steps,
-        batch=batch,
-        lr=lr,
-        weight_decay=weight_decay,
-        clip_norm=clip_norm,
-        warmup=warmup,
-        average=average,
-        patience=patience,
-        valid_share=share,
-        seed=seed,
-        threads=threads,
-        max_time=max_time,
-        checkpoint=checkpoint,
-        resume=resume,
-        allow_changed=_names(allow_changed, "allow_changed"),
-    )
+    settings = dict(locals())
+    for name in ("data", "valid", "progress"):
+        del settings[name]
+    weights, settings["weight"] = _weights(weight)
+    settings["valid_share"], table = _valid(valid)
+    for name in ("columns", "context"):
+        settings[name] = _asked(settings[name], name)
+    for name in ("exclude", "dequantize", "allow_changed"):
+        settings[name] = _names(settings[name], name)
+    settings["hidden"] = None if hidden is None else list(hidden)
     report = progress if callable(progress) else (_progress.Line() if _progress.wanted(progress) else None)
     fitted, reason = _native.fit(data, settings, weights=weights, valid=table, report=report, warn=_warn)
     if reason == "interrupted":
