@@ -40,6 +40,7 @@ def ray_data(model, folder):
 
 
 def spark(model, folder):
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     import pyspark
     from pyspark.sql import SparkSession
 

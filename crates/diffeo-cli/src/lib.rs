@@ -18,7 +18,7 @@ mod exit;
 mod faults;
 pub mod figures;
 mod graph;
-mod memory;
+pub mod memory;
 mod options;
 mod output;
 mod preflight;

@@ -6,7 +6,7 @@ use diffeo_table::MemoryLimit;
 const SHARE: u64 = 3;
 
 /// The limit that was given, or a share of what is free.
-pub(crate) fn limit(given: Option<u64>) -> MemoryLimit {
+pub fn limit(given: Option<u64>) -> MemoryLimit {
     given
         .or_else(|| free().map(|bytes| bytes / SHARE))
         .map_or(MemoryLimit::unlimited(), MemoryLimit::bytes)

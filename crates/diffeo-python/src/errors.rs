@@ -37,7 +37,8 @@ fn is_not_found(error: &Error) -> bool {
         .is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// Options of the command line by the names that they have as parameters: `--drop-constant` is `drop_constant`.
+/// Options of the command line by the names that they have as parameters: `--drop-constant` is `drop_constant`, `--missing model` is `missing="model"`, and
+/// `--columns 'x=category'` is `columns={"x": "category"}`.
 fn as_parameters(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     let mut rest = message;
@@ -48,12 +49,30 @@ fn as_parameters(message: &str) -> String {
         let is_word = |c: char| c.is_ascii_lowercase() || c == '-';
         let end = name.find(|c| !is_word(c)).unwrap_or(name.len());
         let starts_anew = !before.ends_with(|c: char| c.is_alphanumeric() || c == '-');
-        if end > 0 && starts_anew && name.starts_with(|c: char| c.is_ascii_lowercase()) {
-            text.push_str(&name[..end].replace('-', "_"));
-        } else {
+        let (word, behind) = name.split_at(end);
+        rest = behind;
+        if !(starts_anew && word.starts_with(|c: char| c.is_ascii_lowercase())) {
             text.push_str(&option[..2 + end]);
+            continue;
         }
-        rest = &name[end..];
+        text.push_str(&word.replace('-', "_"));
+        if let Some((value, left)) = value_of(word, behind) {
+            text.push_str(&value);
+            rest = left;
+        }
     }
     text + rest
+}
+
+/// The value that stands behind an option, as it is written in Python, and what follows.
+fn value_of<'a>(option: &str, behind: &'a str) -> Option<(String, &'a str)> {
+    let value = behind.strip_prefix(' ')?;
+    if ["kind", "missing", "model"].contains(&option) {
+        let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        let (word, left) = value.split_at(end.unwrap_or(value.len()));
+        return (!word.is_empty()).then(|| (format!("=\"{word}\""), left));
+    }
+    let (item, left) = value.strip_prefix('\'')?.split_once('\'')?;
+    let (name, kind) = item.split_once('=')?;
+    Some((format!("={{\"{name}\": \"{kind}\"}}"), left))
 }

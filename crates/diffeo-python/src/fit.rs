@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use arrow_schema::DataType;
 use diffeo::train::{
     CHECKPOINT_EVERY, Candidate, Deadline, Event, Loss, Resume, StopReason, Trainer,
     ValidationChoice,
 };
-use diffeo::{Error, Model, Preset, Result};
-use diffeo_table::{MemoryLimit, TrainingTable};
+use diffeo::{ColumnKind, Error, ErrorKind, Model, Preset, Result, quoted};
+use diffeo_cli::memory;
+use diffeo_table::{Input, TrainingTable};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arrays;
 use crate::errors::{raise, tell};
 use crate::model::{PyModel, drawn_seed};
 use crate::settings::Settings;
@@ -24,20 +25,16 @@ const TURN: Duration = Duration::from_millis(50);
 ///
 /// Gives the model and why the fit ended.
 #[pyfunction]
-#[pyo3(signature = (data, settings, *, weights, valid, report, warn))]
+#[pyo3(signature = (data, settings, *, valid, report, warn))]
 pub(crate) fn fit(
     py: Python<'_>,
     data: &Bound<'_, PyAny>,
     settings: Settings,
-    weights: Option<&Bound<'_, PyAny>>,
     valid: Option<&Bound<'_, PyAny>>,
     report: Option<&Bound<'_, PyAny>>,
     warn: &Bound<'_, PyAny>,
 ) -> PyResult<(PyModel, String)> {
-    let mut table = read(py, data, &settings, warn)?;
-    if let Some(weights) = weights {
-        table.data.weights = Some(arrays::numbers(weights)?);
-    }
+    let table = read(py, data, &settings, warn)?;
     let validation = valid.map(|valid| known(py, valid, &settings, &table)).transpose()?;
     let prepared = py.detach(|| prepare(&settings, table, validation)).map_err(raise)?;
     if let Some(warning) = prepared.warning {
@@ -63,13 +60,34 @@ fn read(
     let mut warnings = Vec::new();
     let table = py.detach(|| {
         let mut keep = |text| warnings.push(text);
-        roles.read(&input, &options, MemoryLimit::unlimited(), &mut keep)
+        roles.read(&input, &options, memory::limit(None), &mut keep)
     });
     warnings.iter().try_for_each(|text| tell(warn, text))?;
     let table = table.map_err(raise)?;
     let told = table.notes.iter().filter(|note| note.warning);
     told.into_iter().try_for_each(|note| tell(warn, &note.to_string()))?;
+    text_as_numbers(&input, &table).iter().try_for_each(|text| tell(warn, text))?;
     Ok(table)
+}
+
+/// Warnings of columns whose text was read as numbers: their types say text, and codes lose their zeros.
+fn text_as_numbers(input: &Input, table: &TrainingTable) -> Vec<String> {
+    let Input::Batches(batches) = input else { return Vec::new() };
+    let is_text = |name: &str| {
+        batches.schema().field_with_name(name).is_ok_and(|field| match field.data_type() {
+            DataType::Dictionary(_, value) => value.is_string(),
+            other => other.is_string(),
+        })
+    };
+    let columns = table.schema.columns.iter().chain(&table.schema.context);
+    let odd = columns.filter(|column| column.levels.is_empty() && is_text(&column.name));
+    let odd = odd
+        .filter(|c| !matches!(c.kind, ColumnKind::Category | ColumnKind::Date | ColumnKind::Time));
+    odd.map(|column| {
+        let name = quoted(&column.name);
+        format!("column {name}: its text was read as numbers ({}); columns={{{name}: \"category\"}} takes it as it is", column.describe())
+    })
+    .collect()
 }
 
 /// Rows that validate, of another table than those that are learned from.
@@ -84,7 +102,7 @@ fn known(
     let input = input_of(data, &names.collect::<Vec<_>>())?;
     let roles = settings.roles().map_err(raise)?;
     let options = settings.read_options().map_err(raise)?;
-    let rows = py.detach(|| roles.read_known(schema, &input, &options, MemoryLimit::unlimited()));
+    let rows = py.detach(|| roles.read_known(schema, &input, &options, memory::limit(None)));
     rows.map(|(rows, _)| ValidationChoice::Given(rows)).map_err(raise)
 }
 
@@ -100,6 +118,9 @@ fn prepare(
     validation: Option<ValidationChoice>,
 ) -> Result<Prepared> {
     let TrainingTable { schema, data, .. } = table;
+    if let Some(path) = &settings.checkpoint {
+        expect_folder(path)?;
+    }
     let seed = match (&settings.checkpoint, settings.seed()) {
         (_, Some(seed)) => seed,
         (Some(path), None) if settings.resume => Trainer::look_at_checkpoint(path)?.seed,
@@ -130,6 +151,16 @@ fn prepare(
         _ => Trainer::new(spec, schema, data, training)?,
     };
     Ok(Prepared { trainer, warning })
+}
+
+/// Refuses a checkpoint that could not be written, before the work.
+fn expect_folder(path: &std::path::Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if path.file_name().is_some() && folder.is_none_or(std::path::Path::is_dir) {
+        return Ok(());
+    }
+    let text = "checkpoint: expected a file in a folder that is there";
+    Err(Error::new(ErrorKind::Io, text).at(path))
 }
 
 /// A fit on its way.
@@ -192,6 +223,7 @@ impl Course {
         }
         let seconds = self.deadline.elapsed().as_secs_f64();
         let trainer = self.trainer;
+        let interrupted = interruption.is_some();
         match (py.detach(|| trainer.finish()), interruption) {
             (Ok(mut model), interruption) => {
                 // An error of the caller's own is not to be lost.
@@ -201,7 +233,8 @@ impl Course {
                     return Err(error);
                 }
                 model.summary.iter_mut().for_each(|summary| summary.seconds = seconds);
-                Ok((model, reason))
+                // Ctrl-C in the last moment is one, too.
+                Ok((model, if interrupted { StopReason::Interrupted } else { reason }))
             }
             (Err(_), Some(interruption)) => Err(interruption),
             (Err(error), None) => Err(raise(error)),

@@ -237,7 +237,7 @@ impl FittedTarget {
 }
 
 /// Importance weights by their logarithms: effective size, the tail, what both say of estimates.
-#[pyclass(frozen, name = "Weights", module = "diffeo")]
+#[pyclass(frozen, name = "Weights", module = "diffeo.inference")]
 pub(crate) struct PyWeights {
     weights: Weights,
 }
@@ -316,7 +316,13 @@ impl PyWeights {
         self.weights.verdict().to_string()
     }
 
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>,))> {
+        Ok((slf.get_type().into_any(), (slf.get().log(slf.py())?,)))
+    }
+
     fn __repr__(&self) -> String {
-        format!("<diffeo.Weights: {}>", self.weights.verdict())
+        format!("<diffeo.inference.Weights: {}>", self.weights.verdict())
     }
 }

@@ -1,6 +1,7 @@
 //! A fitted model and its verbs.
 
 use diffeo::{Column, Error, Model, Rows, SampleOptions};
+use diffeo_cli::memory;
 use diffeo_table::{Input, Missing, ReadOptions, Reader};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyType};
@@ -276,8 +277,12 @@ impl PyModel {
     }
 
     /// The log-density below which this share of the rows of the fit lies, or None where the file does not hold it.
-    fn log_prob_quantile(&self, share: f64) -> Option<f64> {
-        self.model.summary.as_ref()?.quantile(share)
+    fn log_prob_quantile(&self, share: f64) -> PyResult<Option<f64>> {
+        if !(0.0..=1.0).contains(&share) {
+            let text = format!("expected a share from 0 to 1, found {share}");
+            return Err(raise(Error::config(text)));
+        }
+        Ok(self.model.summary.as_ref().and_then(|summary| summary.quantile(share)))
     }
 }
 
@@ -297,7 +302,7 @@ impl PyModel {
         let input = input_of(data, &names(&schema.columns))?;
         let mut reader = open(&input, &needed).map_err(raise)?;
         let mut from = 0;
-        loop {
+        while !is_empty(&input) {
             py.check_signals()?;
             let apart = apart.as_ref();
             let done = py.detach(|| -> diffeo::Result<Option<usize>> {
@@ -335,7 +340,9 @@ impl PyModel {
         let input = input_of(context, &names(columns))?;
         let rows = open(&input, columns).and_then(|mut reader| {
             let mut values = Vec::new();
-            while let Some(chunk) = reader.next_chunk()? {
+            while !is_empty(&input)
+                && let Some(chunk) = reader.next_chunk()?
+            {
                 values.extend_from_slice(chunk.rows_for(columns)?.values());
             }
             Rows::new(values, columns.len())
@@ -365,7 +372,7 @@ impl PyModel {
             true => n.max(1),
             false => (BLOCK_VALUES / (width + schema.context.len()).max(1)).max(1),
         };
-        let (mut values, mut log_prob, mut from) = (Vec::new(), Vec::new(), 0);
+        let (mut values, mut log_prob, mut from) = (room(rows, width)?, Vec::new(), 0);
         while from < rows {
             py.check_signals()?;
             let to = rows.min(from.saturating_add(block));
@@ -390,6 +397,21 @@ impl PyModel {
     }
 }
 
+/// Room for so many rows, if the machine has it.
+fn room(rows: usize, width: usize) -> PyResult<Vec<f64>> {
+    let bytes = rows.saturating_mul(width).saturating_mul(8);
+    let mut values = Vec::new();
+    let most = memory::limit(None).limit().unwrap_or(u64::MAX);
+    if bytes as u64 > most || values.try_reserve_exact(bytes / 8).is_err() {
+        let text = format!(
+            "{rows} rows of {width} columns need {} MiB of memory; draw them in parts with first_row",
+            bytes >> 20
+        );
+        return Err(raise(Error::new(diffeo::ErrorKind::Limit, text)));
+    }
+    Ok(values)
+}
+
 /// How many rows are drawn, and how.
 #[derive(Clone, Copy)]
 struct Draws {
@@ -400,9 +422,15 @@ struct Draws {
     with_log_prob: bool,
 }
 
+/// Whether a table in memory has no rows, as parts of one may: a file without any is refused.
+fn is_empty(input: &Input) -> bool {
+    matches!(input, Input::Batches(batches) if batches.rows() == 0)
+}
+
 /// Opens a table of which these columns are needed; a row answers for itself.
 fn open(input: &Input, columns: &[Column]) -> diffeo::Result<Reader> {
-    let options = ReadOptions { missing: Missing::Keep, ..ReadOptions::default() };
+    let (missing, max_magnitude) = (Missing::Keep, f64::MAX);
+    let options = ReadOptions { missing, max_magnitude, ..ReadOptions::default() };
     let mut reader = Reader::open(input, &options)?;
     reader.select_columns(columns)?;
     Ok(reader)

@@ -9,14 +9,15 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchIterator,
     RecordBatchReader, StringArray, TimestampMicrosecondArray,
 };
-use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_cast::cast;
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use arrow_select::concat::concat_batches;
 use diffeo::{Column, Error, Rows, quoted};
-use diffeo_table::{Batches, Chunk, Input};
+use diffeo_table::{Batches, Chunk, Input, ReadOptions, Reader};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyCapsuleMethods, PyList};
+use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict, PyList};
 
 use crate::arrays;
 use crate::errors::raise;
@@ -55,15 +56,45 @@ impl Table {
 
 #[pymethods]
 impl Table {
-    /// A table of anything that has columns: see `diffeo.Model.log_prob`.
+    /// A table of anything that has columns: see `diffeo.Model.log_prob`. `names` are those of an array.
     #[new]
     #[pyo3(signature = (data, names=None))]
     fn new(data: &Bound<'_, PyAny>, names: Option<Vec<String>>) -> PyResult<Self> {
-        batches_of(data, names.as_deref().unwrap_or_default()).map(|batches| Self { batches })
+        let batches = match input_of(data, names.as_deref().unwrap_or_default())? {
+            Input::Batches(batches) => batches,
+            file => data.py().detach(|| of_file(&file)).map_err(raise)?,
+        };
+        Ok(Self { batches })
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        PyList::new(py, self.columns())?.call_method0("__iter__")
+    }
+
+    fn __contains__(&self, name: &Bound<'_, PyAny>) -> bool {
+        name.extract::<String>().is_ok_and(|name| self.columns().contains(&name))
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>,))> {
+        let columns = PyDict::new(slf.py());
+        for name in slf.get().columns() {
+            let column = slf.get().__getitem__(slf.py(), &name)?;
+            columns.set_item(name, column)?;
+        }
+        Ok((slf.get_type().into_any(), (columns.into_any(),)))
     }
 
     /// The columns of this table and those of another of as many rows.
     fn beside(&self, other: &Self) -> PyResult<Self> {
+        if self.batches.rows() != other.batches.rows() {
+            return Err(raise(Error::shape(format!(
+                "expected as many rows beside {}, found {}",
+                self.batches.rows(),
+                other.batches.rows()
+            ))));
+        }
         let (own, others) = (self.whole().map_err(raise)?, other.whole().map_err(raise)?);
         let (left, right) = (own.schema(), others.schema());
         let fields: Vec<_> = left.fields().iter().chain(right.fields()).cloned().collect();
@@ -187,7 +218,11 @@ fn batches_of(data: &Bound<'_, PyAny>, names: &[String]) -> PyResult<Batches> {
 
 /// The batches of a stream of Arrow's C interface, whose memory they share.
 fn of_stream(data: &Bound<'_, PyAny>) -> PyResult<Batches> {
-    let capsule = data.call_method0("__arrow_c_stream__")?.cast_into::<PyCapsule>()?;
+    let capsule = data.call_method0("__arrow_c_stream__").map_err(|e| {
+        let text = format!("the table cannot be taken as Arrow data: {}", e.value(data.py()));
+        raise(Error::data(text))
+    })?;
+    let capsule = capsule.cast_into::<PyCapsule>()?;
     let pointer = capsule.pointer_checked(Some(STREAM))?.cast::<FFI_ArrowArrayStream>();
     // SAFETY: the name of the capsule, which was checked, says that it holds a stream of Arrow's C interface. The stream is moved out of it, as the interface
     // has it: what stays behind is marked as released, so nobody releases it again.
@@ -196,6 +231,17 @@ fn of_stream(data: &Bound<'_, PyAny>) -> PyResult<Batches> {
     let schema = reader.schema();
     let batches: Result<Vec<RecordBatch>, ArrowError> = reader.collect();
     Batches::new(schema, batches.map_err(|e| raise(arrow(e)))?).map_err(raise)
+}
+
+/// All rows of a file, as it types them.
+fn of_file(input: &Input) -> Result<Batches, Error> {
+    let mut reader = Reader::open(input, &ReadOptions::default())?;
+    let mut batches = Vec::new();
+    while let Some(chunk) = reader.next_chunk()? {
+        batches.push(chunk.typed_batch()?);
+    }
+    let schema = batches.first().map_or(Arc::new(Schema::empty()), RecordBatch::schema);
+    Batches::new(schema, batches)
 }
 
 fn arrow(error: ArrowError) -> Error {
@@ -226,29 +272,17 @@ fn cells_of(cells: &Bound<'_, PyAny>, dtype: &str) -> PyResult<ArrayRef> {
 fn numbers(name: &str, arrays: &[ArrayRef]) -> Result<Vec<f64>, Error> {
     let mut values = Vec::new();
     for array in arrays {
-        let is_null = |i: usize| array.is_null(i);
-        let cell = |i: usize, x: f64| if is_null(i) { f64::NAN } else { x };
-        match array.data_type() {
-            DataType::Float64 => {
-                let cells = array.as_primitive::<Float64Type>().values();
-                values.extend(cells.iter().enumerate().map(|(i, x)| cell(i, *x)));
-            }
-            DataType::Int64 => {
-                let cells = array.as_primitive::<Int64Type>().values();
-                values.extend(cells.iter().enumerate().map(|(i, x)| cell(i, *x as f64)));
-            }
-            DataType::Boolean => {
-                let cells = array.as_boolean().values();
-                values
-                    .extend(cells.iter().enumerate().map(|(i, x)| cell(i, f64::from(u8::from(x)))));
-            }
-            other => {
-                return Err(Error::data(format!(
-                    "column {}: expected numbers, found {other}; take it by its name",
-                    quoted(name)
-                )));
-            }
+        let found = array.data_type();
+        let is_number = found.is_numeric() || matches!(found, DataType::Boolean | DataType::Null);
+        if !is_number {
+            return Err(Error::data(format!(
+                "column {}: expected numbers, found {found}; take it by its name",
+                quoted(name)
+            )));
         }
+        let cells = cast(array, &DataType::Float64).map_err(arrow)?;
+        let cells = cells.as_primitive::<Float64Type>();
+        values.extend(cells.iter().map(|x| x.unwrap_or(f64::NAN)));
     }
     Ok(values)
 }
@@ -258,32 +292,43 @@ fn column<'py>(py: Python<'py>, name: &str, arrays: &[ArrayRef]) -> PyResult<Bou
     const NOT_A_TIME: i64 = i64::MIN;
     let dtype = arrays.first().map_or(&DataType::Float64, |array| array.data_type());
     let has_holes = arrays.iter().any(|array| array.null_count() > 0);
+    let as_type = |to: DataType| -> PyResult<Vec<ArrayRef>> {
+        arrays.iter().map(|array| cast(array, &to).map_err(|e| raise(arrow(e)))).collect()
+    };
+    let is_text = match dtype {
+        DataType::Dictionary(_, value) => value.is_string(),
+        other => other.is_string(),
+    };
     match dtype {
-        DataType::Int64 if !has_holes => {
-            let values = arrays.iter().flat_map(|a| a.as_primitive::<Int64Type>().values());
+        DataType::UInt64 => arrays::vector(py, &numbers(name, arrays).map_err(raise)?),
+        found if found.is_integer() && !has_holes => {
+            let cells = as_type(DataType::Int64)?;
+            let values = cells.iter().flat_map(|a| a.as_primitive::<Int64Type>().values());
             arrays::whole(py, &values.copied().collect::<Vec<_>>(), None)
         }
         DataType::Boolean if !has_holes => {
             let values = arrays.iter().flat_map(|array| array.as_boolean().values().iter());
             arrays::truths(py, &values.map(u8::from).collect::<Vec<_>>())
         }
-        DataType::Date32 => {
-            let days = arrays.iter().flat_map(|a| a.as_primitive::<Date32Type>().iter());
+        DataType::Date32 | DataType::Date64 => {
+            let cells = as_type(DataType::Date32)?;
+            let days = cells.iter().flat_map(|a| a.as_primitive::<Date32Type>().iter());
             let days = days.map(|x| x.map_or(NOT_A_TIME, i64::from));
             let days = arrays::whole(py, &days.collect::<Vec<_>>(), Some("datetime64[D]"))?;
             days.call_method1("astype", ("datetime64[s]",))
         }
         DataType::Timestamp(..) => {
+            let cells = as_type(DataType::Timestamp(TimeUnit::Microsecond, None))?;
             let micros =
-                arrays.iter().flat_map(|a| a.as_primitive::<TimestampMicrosecondType>().iter());
+                cells.iter().flat_map(|a| a.as_primitive::<TimestampMicrosecondType>().iter());
             let micros = micros.map(|x| x.unwrap_or(NOT_A_TIME)).collect::<Vec<_>>();
             arrays::whole(py, &micros, Some("datetime64[us]"))
         }
-        DataType::Utf8 => {
-            let cells = arrays.iter().flat_map(|array| array.as_string::<i32>().iter());
+        _ if is_text => {
+            let cells = as_type(DataType::Utf8)?;
+            let cells = cells.iter().flat_map(|array| array.as_string::<i32>().iter());
             let list = PyList::new(py, cells)?;
-            let array = py.import("numpy")?.call_method1("array", (list, "object"))?;
-            Ok(array)
+            py.import("numpy")?.call_method1("array", (list, "object"))
         }
         _ => arrays::vector(py, &numbers(name, arrays).map_err(raise)?),
     }

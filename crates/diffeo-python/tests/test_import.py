@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import diffeo
+from diffeo._command import convert
 
 FLOWS = json.loads((Path(__file__).parent / "peers.json").read_text())["flows"]
 # Whole numbers are written as such by the peers.
@@ -61,9 +62,16 @@ def test_a_state_of_a_file(tmp_path):
     path.write_bytes(len(text).to_bytes(8, "little") + text + body)
     model = diffeo.import_model(path, **flow["settings"])
     assert np.allclose(model.log_prob(flow["x"], flow["context"]), flow["log_prob"], rtol=1e-9, atol=1e-9)
+    out = tmp_path / "model.safetensors"
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in flow["settings"].items()]
+    assert convert([str(path), "--out", str(out), *options]) == 0
+    assert np.array_equal(diffeo.load(out).log_prob(flow["x"], flow["context"]), model.log_prob(flow["x"], flow["context"]))
+    assert convert([str(path), "--out", str(out)]) == 5
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(diffeo.ModelFileError):
         diffeo.import_model(path)
+    assert convert([str(path), "--out", str(out), "--force"]) == 4
+    assert convert([str(tmp_path / "none"), "--out", str(out), "--force"]) == 5
 
 
 def test_what_cannot_be_imported_is_named():

@@ -173,7 +173,8 @@ impl MemoryLimit {
         Self(Some(bytes))
     }
 
-    pub(crate) fn limit(self) -> Option<u64> {
+    /// The number of bytes, if there is a limit.
+    pub fn limit(self) -> Option<u64> {
         self.0
     }
 }

@@ -20,6 +20,7 @@ from ._errors import (
     IoError,
     LimitError,
     ModelFileError,
+    NotFoundError,
     TrainingError,
 )
 from ._fit import fit
@@ -28,6 +29,7 @@ from ._portrait import Check, CheckReport, check, plot
 
 if TYPE_CHECKING:
     from . import distributed, inference, sbi
+    from ._import import import_model
     from ._estimators import ConditionalDensity, Density, OutlierDetector
 
 # scikit-learn takes a second to import, and not everybody needs it.
@@ -48,6 +50,7 @@ __all__ = [
     "LimitError",
     "Model",
     "ModelFileError",
+    "NotFoundError",
     "OutlierDetector",
     "Table",
     "TrainingError",
@@ -68,14 +71,11 @@ def load(path) -> Model:
     return Model.load(path)
 
 
-def import_model(source, **settings) -> Model:
-    """A model with the log-density of a flow of zuko or nflows: see `help(diffeo._import.import_model)`."""
-    return _import_module("._import", __name__).import_model(source, **settings)
-
-
 def __getattr__(name):
     if name in ("distributed", "inference", "sbi"):
         return _import_module(f".{name}", __name__)
+    if name == "import_model":
+        return _import_module("._import", __name__).import_model
     if name in _ESTIMATORS:
         return getattr(_import_module("._estimators", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

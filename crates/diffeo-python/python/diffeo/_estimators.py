@@ -3,14 +3,18 @@
 A fitted estimator holds a `diffeo.Model` as `model_`; it is pickled as the bytes of the model's file.
 """
 
+import inspect
+
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, DensityMixin, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import _tables
-from ._errors import ConfigError
+from ._errors import ConfigError, DataError
 from ._fit import fit as _fit
+from ._fit import run
 from ._native import Table
 
 _SHARED = """
@@ -97,7 +101,7 @@ class _Flow(BaseEstimator):
         return settings
 
     def _threads(self):
-        return None if self.n_jobs in (None, -1) else max(int(self.n_jobs), 1)
+        return None if self.n_jobs is None else effective_n_jobs(self.n_jobs)
 
     def _table(self, X, *, reset):
         """The rows as the native part takes them: data frames as they are, anything else as an array of numbers."""
@@ -105,6 +109,8 @@ class _Flow(BaseEstimator):
             columns = X if _tables.is_pandas(X) else _Named(Table(X))
             validate_data(self, columns, reset=reset, skip_check_array=True)
             return X
+        if isinstance(X, np.ma.MaskedArray):
+            X = X.astype(float).filled(np.nan)
         finite = "allow-nan" if self.missing != "refuse" else True
         few = 2 if reset else 1
         return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, ensure_min_samples=few)
@@ -113,8 +119,16 @@ class _Flow(BaseEstimator):
         settings = self._settings()
         if sample_weight is not None:
             settings["weight"] = _check_sample_weight(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
-        self.model_ = _fit(table, **settings, **roles)
+        settings = {**_DEFAULTS, **settings, **roles}
+        valid, progress = settings.pop("valid"), settings.pop("progress")
+        self.model_, reason = run(table, valid, progress, settings)
+        if reason == "interrupted":
+            # The best so far is kept; whoever searches or validates across fits is stopped.
+            raise KeyboardInterrupt
         return self
+
+
+_DEFAULTS = {name: value.default for name, value in inspect.signature(_fit).parameters.items() if name != "data"}
 
 
 class _Named:
@@ -136,6 +150,11 @@ def _seed(random_state):
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _mean(log_prob, missing):
+    """Rows that a fit would drop do not count."""
+    return float(np.nanmean(log_prob) if missing == "drop" else np.mean(log_prob))
 
 
 def _n_rows(table):
@@ -193,7 +212,7 @@ class Density(DensityMixin, _Flow):
 
     def score(self, X, y=None):
         """The mean log-density of the rows: it does not depend on how many there are."""
-        return float(np.mean(self.score_samples(X)))
+        return _mean(self.score_samples(X), self.missing)
 
     def sample(self, n_samples=1, random_state=None):
         """Draw rows, in the kind of table that the fit was given."""
@@ -263,7 +282,7 @@ class OutlierDetector(OutlierMixin, Density):
         if not 0 < self.contamination <= 0.5:
             raise ConfigError(f"contamination: expected a share above 0 and at most 0.5, found {self.contamination}")
         super().fit(X, y, sample_weight)
-        self.offset_ = float(np.percentile(self.score_samples(X), 100 * self.contamination))
+        self.offset_ = float(np.nanpercentile(self.score_samples(X), 100 * self.contamination))
         return self
 
     def decision_function(self, X):
@@ -271,8 +290,8 @@ class OutlierDetector(OutlierMixin, Density):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X):
-        """-1 for outliers, 1 for the others."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        """-1 for outliers, and for rows that have no density, 1 for the others."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
 
 
 class ConditionalDensity(_Flow):
@@ -341,21 +360,23 @@ class ConditionalDensity(_Flow):
         if y is None:
             raise ValueError("ConditionalDensity requires y to be passed, but the target y is None.")
         X = self._table(X, reset=True)
-        given, targets = Table(X), _targets(y)
-        self._is_flat = not _tables.has_names(y) and np.asarray(y).ndim == 1
-        table = targets.beside(given)
+        given = Table(X)
+        targets = _targets(y, given.columns)
+        targets.numpy()  # refuses what has no mean
+        shape = getattr(y, "shape", None)
+        self._is_flat = len(np.asarray(y).shape if shape is None else shape) == 1
         roles = {"context": given.columns, "columns": targets.columns}
-        return self._fit_density(table, sample_weight, len(given), **roles)
+        return self._fit_density(targets.beside(given), sample_weight, len(given), **roles)
 
     def log_prob(self, X, y):
         """The log-density of each row of `y` given that of `X`, in nats, in the units of `y`."""
         check_is_fitted(self)
         X = self._table(X, reset=False)
-        return self.model_.log_prob(_targets(y), X, threads=self._threads())
+        return self.model_.log_prob(_targets(y, self.model_.context, self.model_.columns), X, threads=self._threads())
 
     def score(self, X, y):
         """The mean log-density."""
-        return float(np.mean(self.log_prob(X, y)))
+        return _mean(self.log_prob(X, y), self.missing)
 
     def sample(self, X, n_samples=1, random_state=None):
         """Draws of y for each row: of shape (rows, n_samples), or (rows, n_samples, columns) for several columns."""
@@ -364,8 +385,10 @@ class ConditionalDensity(_Flow):
     def _draws(self, X, n, **settings):
         check_is_fitted(self)
         X = self._table(X, reset=False)
+        if n < 1:
+            raise ConfigError(f"expected at least one draw for each row, found {n}")
         table = self.model_.sample(n, X, threads=self._threads(), **settings)
-        drawn = table.numpy().reshape(-1, n, len(table.columns))
+        drawn = table.numpy().reshape(_n_rows(X), n, len(table.columns))
         return drawn[:, :, 0] if self._is_flat else drawn
 
     def predict(self, X):
@@ -375,17 +398,23 @@ class ConditionalDensity(_Flow):
     def quantiles(self, X, shares=(0.05, 0.5, 0.95)):
         """Quantiles of y given each row, by the draws of `predict`: of shape (rows, shares), or (rows, shares, columns)."""
         drawn = self._draws(X, self.draws, seed=0, common=True)
-        return np.moveaxis(np.quantile(drawn, shares, axis=1), 0, 1)
+        return np.moveaxis(np.quantile(drawn, np.atleast_1d(shares), axis=1), 0, 1)
 
 
-def _targets(y):
-    """The targets as a table; without names they are called y, or y1, y2, ..."""
-    if _tables.has_names(y) and not hasattr(y, "to_numpy"):
-        return Table(y)
-    if _tables.has_names(y) and len(getattr(y, "shape", (0, 0))) == 2:
-        return Table(y)
+def _targets(y, taken, names=None):
+    """The targets as a table; without names they are called y, or y1, y2, ..., or as those of the fit."""
+    if _tables.has_names(y):
+        table = Table(y)
+        both = sorted(set(table.columns) & set(taken))
+        if both:
+            raise DataError(f"columns of X and y are called alike: {', '.join(both)}")
+        return table
     name = getattr(y, "name", None)
     y = np.asarray(y)
     width = 1 if y.ndim == 1 else y.shape[1]
-    names = [name] if isinstance(name, str) else ["y"] if width == 1 else [f"y{i + 1}" for i in range(width)]
-    return Table(y, names)
+    if names is None:
+        usual = [name] if isinstance(name, str) and width == 1 else ["y"] if width == 1 else [f"y{i + 1}" for i in range(width)]
+        names = [_tables.free_name(name, taken) for name in usual]
+    if len(names) != width:
+        raise DataError(f"expected targets of {len(names)} columns, found {width}")
+    return Table({name: column for name, column in zip(names, y.reshape(len(y), -1).T, strict=True)})

@@ -1,11 +1,15 @@
 """`diffeo.fit`: a table in, a model out."""
 
+import numbers
+import operator
 import os
+import re
+import sys
 import warnings
 from collections.abc import Mapping
 
 from . import _native, _progress
-from ._errors import ConfigError, DiffeoWarning
+from ._errors import ConfigError, DataError, DiffeoWarning
 
 
 def fit(
@@ -97,24 +101,76 @@ def fit(
     settings = dict(locals())
     for name in ("data", "valid", "progress"):
         del settings[name]
-    weights, settings["weight"] = _weights(weight)
-    settings["valid_share"], table = _valid(valid)
-    for name in ("columns", "context"):
-        settings[name] = _asked(settings[name], name)
-    for name in ("exclude", "dequantize", "allow_changed"):
-        settings[name] = _names(settings[name], name)
-    settings["hidden"] = None if hidden is None else list(hidden)
-    report = progress if callable(progress) else (_progress.Line() if _progress.wanted(progress) else None)
-    fitted, reason = _native.fit(data, settings, weights=weights, valid=table, report=report, warn=_warn)
+    fitted, reason = run(data, valid, progress, settings)
     if reason == "interrupted":
-        _warn("interrupted: the best weights so far were kept")
-    if reason == "diverged":
-        _warn("training diverged: the weights of the best step were kept; try a lower lr")
+        warn("interrupted: the best weights so far were kept")
     return fitted
 
 
-def _warn(text):
-    warnings.warn(text, DiffeoWarning, stacklevel=4)
+def run(data, valid, progress, settings):
+    """The model, and why its fit ended."""
+    settings["valid_share"], valid = _valid(valid)
+    data, valid = _weighted(data, valid, settings)
+    for name in ("columns", "context"):
+        settings[name] = _asked(settings[name], name)
+    for name in ("exclude", "dequantize", "allow_changed"):
+        settings[name] = _names(settings[name] or (), name)
+    if settings["hidden"] is not None:
+        settings["hidden"] = _widths(settings["hidden"])
+    report = progress if callable(progress) else (_progress.Line() if _progress.wanted(progress) else None)
+    try:
+        fitted, reason = _native.fit(data, settings, valid=valid, report=report, warn=warn)
+    except TypeError as error:
+        raise _named(error, settings) from error
+    if reason == "diverged":
+        warn("training diverged: the weights of the best step were kept; try a lower lr")
+    return fitted, reason
+
+
+def warn(text):
+    """Warns at the line of the caller's own code."""
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, DiffeoWarning, stacklevel=level if frame else level - 1)
+
+
+def _named(error, settings):
+    """A parameter of the wrong type, by its name."""
+    match = re.fullmatch(r"failed to extract field Settings\.(\w+)", str(error))
+    if not match:
+        return error
+    name = match[1]
+    shown = name.replace("valid_share", "valid")
+    return ConfigError(f"{shown}: {error.__cause__}, found {settings.get(name)!r}")
+
+
+def _widths(hidden):
+    try:
+        return [operator.index(width) for width in hidden]
+    except TypeError:
+        raise ConfigError(f"hidden: expected a list of widths such as (128, 128), found {hidden!r}") from None
+
+
+def _weighted(data, valid, settings):
+    """Rows with their weights as a column, if those are an array; arrays that validate have the columns of the others."""
+    from ._tables import free_name, has_names, vector
+
+    weight = settings["weight"]
+    is_array = weight is not None and not isinstance(weight, str)
+    if valid is not None and not isinstance(valid, str) and not has_names(valid):
+        valid = _native.Table(valid, _native.Table(data).columns)
+    if not is_array:
+        return data, valid
+    table, weight = _native.Table(data), vector(weight)
+    if len(weight) != len(table):
+        raise DataError(f"weight: expected a number for each of {len(table)} rows, found {len(weight)}")
+    name = free_name("weight", table.columns)
+    settings["weight"] = name
+    if valid is not None:
+        valid = _native.Table(valid)
+        valid = valid.beside(_native.Table([[1.0]] * len(valid), [name]))
+    return table.beside(_native.Table(weight, [name])), valid
 
 
 def _asked(columns, role):
@@ -131,25 +187,17 @@ def _asked(columns, role):
 def _names(names, role):
     if isinstance(names, str):
         return [names]
-    names = list(names)
+    # Data frames may have whole numbers for names.
+    names = [str(name) if isinstance(name, int) and not isinstance(name, bool) else name for name in names]
     for name in names:
         if not isinstance(name, str):
             raise ConfigError(f"{role}: expected names of columns, found {name!r}")
     return names
 
 
-def _weights(weight):
-    """An array of weights, or the name of the column that holds them."""
-    if weight is None or isinstance(weight, str):
-        return None, weight
-    from ._tables import vector
-
-    return vector(weight), None
-
-
 def _valid(valid):
     """A share of the rows, or a table."""
-    if valid is None or (isinstance(valid, (int, float)) and not isinstance(valid, bool)):
+    if valid is None or isinstance(valid, numbers.Real) or (hasattr(valid, "ndim") and valid.ndim == 0):
         return (None if valid is None else float(valid)), None
     if isinstance(valid, (str, os.PathLike)):
         valid = os.fspath(valid)

@@ -37,11 +37,11 @@ class CheckReport(list):
 
 
 def check(model, data=None, context=None, *, samples=10_000, seed=0, threads=None) -> CheckReport:
-    """Test a model: round trips, log-determinants, the integral of the density and, with data that had no part in the fit, its calibration.
+    """Test a model, or a fitted estimator: round trips, log-determinants, the integral of the density and, with data that had no part in the fit, its calibration.
 
     At most `samples` rows are taken of the data, at random.
     """
-    found = _native.check(model, data, context, samples=samples, seed=seed, threads=threads)
+    found = _native.check(getattr(model, "model_", model), data, context, samples=samples, seed=seed, threads=threads)
     return CheckReport(Check(*row) for row in found)
 
 
@@ -50,4 +50,4 @@ def plot(model, data=None, context=None, *, kind=None, rows=4000, seed=0, thread
 
     `kind` is "pairs", "marginals", "loss", "density" (of two columns, with the grid that the flow warps) or "calibration"; None for what says most.
     """
-    return _native.plot(model, data, context, kind=kind, rows=rows, seed=seed, threads=threads)
+    return _native.plot(getattr(model, "model_", model), data, context, kind=kind, rows=rows, seed=seed, threads=threads)

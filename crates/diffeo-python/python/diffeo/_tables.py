@@ -1,5 +1,6 @@
 """Whatever holds a table, as something that the native part reads: a stream of Arrow's, or one column after another."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from ._errors import DataError
@@ -8,12 +9,17 @@ from ._errors import DataError
 def columns(data, names: Sequence[str]):
     """An object with Arrow's C stream interface, or a list of (name, cells, type of the cells).
 
-    Arrays have no names: theirs are `names`, or x1, x2, ... as in files of arrays.
+    Arrays have no names: see `_names_of`.
     """
     if is_pandas(data):
         # The index is not a column, and would travel as one.
         data = data.reset_index(drop=True)
-        return data if _has_pyarrow() else _of_mapping(data)
+        if not data.columns.is_unique:
+            double = data.columns[data.columns.duplicated()][0]
+            raise DataError(f"two columns are called {double!r}; rename one of them")
+        return data if _has_pyarrow() and data.shape[1] else _of_mapping(data)
+    if _is_column(data):
+        return _of_mapping({str(getattr(data, "name", None) or (names[0] if len(names) == 1 else "x1")): data})
     if hasattr(data, "__arrow_c_stream__"):
         return data
     if _is_mapping(data):
@@ -31,7 +37,15 @@ def is_pandas(data) -> bool:
 
 def has_names(data) -> bool:
     """Whether the columns of a table have names."""
-    return is_pandas(data) or hasattr(data, "__arrow_c_stream__") or _is_mapping(data)
+    return not _is_column(data) and (is_pandas(data) or hasattr(data, "__arrow_c_stream__") or _is_mapping(data))
+
+
+def _is_column(data) -> bool:
+    """Whether it is a column by itself: a series of pandas or polars, an array of pyarrow."""
+    origin = type(data).__module__.partition(".")[0]
+    if origin == "pyarrow":
+        return hasattr(data, "to_pylist") and not hasattr(data, "schema")
+    return origin in ("pandas", "polars") and len(getattr(data, "shape", (0, 0))) == 1
 
 
 def _is_mapping(data) -> bool:
@@ -49,6 +63,8 @@ def _has_pyarrow() -> bool:
 
 def _of_mapping(data):
     found = [(str(name), *_cells(str(name), data[name])) for name in data.keys()]
+    if not found:
+        raise DataError("expected at least one column, found none")
     lengths = {len(cells) for _, cells, _ in found}
     if len(lengths) > 1:
         raise DataError(f"expected columns of one length, found lengths {sorted(lengths)}")
@@ -59,27 +75,35 @@ def _of_array(data, names):
     import numpy as np
 
     array = _asarray(np, data)
+    if array.ndim == 0:
+        advice = {"LazyFrame": "; collect() it", "generator": "; make it a list"}.get(type(data).__name__, "")
+        advice = advice or ("; toarray() makes one" if hasattr(data, "tocsr") else "")
+        raise DataError(f"expected an array, a data frame, a mapping of columns or a path, found {type(data).__name__}{advice}")
     if array.ndim == 1:
         array = array.reshape(-1, 1)
-    if array.ndim != 2:
-        raise DataError(f"expected an array of rows and columns, found {array.ndim} dimensions")
-    width = array.shape[1]
-    if names and len(names) != width:
-        raise DataError(
-            f"expected rows of {len(names)} columns ({_some(names)}), found rows of {width}"
-        )
-    names = names or [f"x{i + 1}" for i in range(width)]
-    return [(name, *_cells(name, array[:, i])) for i, name in enumerate(names)]
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise DataError(f"expected rows of at least one column, found shape {array.shape}")
+    return [(name, *_cells(name, array[:, i])) for i, name in enumerate(_names_of(array.shape[1], names))]
 
 
-def _some(names):
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+def _names_of(width, names):
+    """What the columns of an array are called: x1, x2, ..., as in files of arrays and in fits; or, where those that are looked for are others, like them."""
+    numbered = [f"x{i + 1}" for i in range(width)]
+    places = [int(match[1]) if (match := re.fullmatch(r"x([1-9]\d*)", name)) else width + 1 for name in names]
+    if all(place <= width for place in places):
+        return numbered
+    if len(names) != width:
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise DataError(f"expected rows of {len(names)} columns ({shown}), found rows of {width}")
+    return list(names)
 
 
 def _asarray(np, data):
     try:
+        if isinstance(data, np.ma.MaskedArray):
+            return data.astype(float).filled(np.nan) if data.dtype.kind in "biuf" else data.astype(object).filled(None)
         return np.asarray(data)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(
             f"expected an array, a data frame, a mapping of columns or a path, found {type(data).__name__}: {error}"
         ) from error
@@ -104,17 +128,21 @@ def _cells(name, cells):
     if kind == "M":
         return np.ascontiguousarray(array.astype("datetime64[us]")).view(np.int64), "time"
     if kind in "OUT":
-        return _objects(np, array)
+        return _objects(np, name, array)
     raise DataError(f"column {name}: expected numbers, truth values, text or times, found {array.dtype}")
 
 
-def _objects(np, array):
+def _objects(np, name, array):
     cells = [None if _is_missing(cell) else cell for cell in array.tolist()]
-    if all(cell is None or isinstance(cell, (int, float)) for cell in cells):
-        if any(isinstance(cell, bool) for cell in cells):
-            return [None if cell is None else str(cell) for cell in cells], "text"
-        numbers = [float("nan") if cell is None else float(cell) for cell in cells]
-        return np.array(numbers, dtype=np.float64), "float64"
+    present = [cell for cell in cells if cell is not None]
+    if all(isinstance(cell, (int, float, np.number)) and not isinstance(cell, bool) for cell in present):
+        try:
+            return np.array([float("nan") if cell is None else float(cell) for cell in cells]), "float64"
+        except OverflowError as error:
+            raise DataError(f"column {name}: {error}") from error
+    odd = next((cell for cell in present if isinstance(cell, (Mapping, list, tuple, set))), None)
+    if odd is not None:
+        raise DataError(f"column {name}: expected numbers, truth values, text or times, found {type(odd).__name__}")
     return [None if cell is None else str(cell) for cell in cells], "text"
 
 
@@ -139,9 +167,19 @@ def vector(array):
     import numpy as np
 
     array = _asarray(np, array)
-    if array.ndim != 1 or array.dtype.kind not in "biuf":
+    if array.ndim != 1 or array.dtype.kind not in "biufO":
         raise DataError(f"expected numbers, one for each row, found shape {array.shape} of {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.float64)
+    try:
+        return np.ascontiguousarray(array, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"expected numbers, one for each row: {error}") from error
+
+
+def free_name(name, taken):
+    """A name that is not taken, the given one if it is free."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def to_pandas(table):

@@ -65,8 +65,8 @@ class Sample(_Part):
         numbers = np.asarray(part[self._number])
         # Rows that follow each other are drawn at once.
         runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
-        drawn = [self._draw(int(run[0]), len(run)) for run in runs if len(run)]
-        columns = {name: np.concatenate([table[name] for table in drawn]) if drawn else [] for name in self.model.columns}
+        drawn = [self._draw(int(run[0]), len(run)) for run in runs if len(run)] or [self._draw(0, 0)]
+        columns = {name: np.concatenate([table[name] for table in drawn]) for name in self.model.columns}
         return _with_columns(part, columns)
 
     def _draw(self, first, n):

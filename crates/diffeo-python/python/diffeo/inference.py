@@ -10,6 +10,9 @@
 `torch_target` and `jax_target` take the gradient of a function of either. `Weights` judges importance weights of your own.
 """
 
+import numbers
+from collections.abc import Mapping
+
 import numpy as np
 
 from . import _native, _progress
@@ -81,6 +84,9 @@ class Fitted:
     def __init__(self, native, names):
         self._native, self._names = native, names
 
+    def __repr__(self):
+        return f"<diffeo.inference.Fitted of {', '.join(name for name, _ in self._names)}>"
+
     def draw(self, n, *, seed=1):
         """Draws of the flow, weighted so that they stand for the target."""
         rows, weights = self._native.draw(n, seed)
@@ -104,6 +110,12 @@ class Draws:
                 return found[:, 0] if size == 1 else found
             at += size
         raise KeyError(name)
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __contains__(self, name):
+        return name in self.names
 
     @property
     def names(self):
@@ -163,13 +175,17 @@ def _line(steps):
 
 
 def _domains(domains):
-    if isinstance(domains, int):
-        return [("x", ("real", domains, None))]
-    return [(name, _domain(name, domain)) for name, domain in dict(domains).items()]
+    if isinstance(domains, numbers.Integral):
+        domains = {"x": ("real", domains)}
+    if not isinstance(domains, Mapping) or not domains:
+        raise ConfigError(f"domains: expected how many numbers a point has, or a mapping of names to domains, found {domains!r}")
+    return [(str(name), _domain(name, domain)) for name, domain in domains.items()]
 
 
 def _domain(name, domain):
-    kind, size = domain if isinstance(domain, tuple) else (domain, 1)
+    kind, size = domain if isinstance(domain, (tuple, list)) and len(domain) == 2 else (domain, 1)
+    if not isinstance(kind, str) or not isinstance(size, numbers.Integral) or size < 1:
+        raise ConfigError(f"{name}: expected a domain such as \"positive\", or one and how many numbers as in (\"real\", 8), found {domain!r}")
     kind = kind.strip()
     if kind.startswith("[") and kind.endswith("]"):
         try:

@@ -10,11 +10,14 @@ The density of the parameters given an observation is a conditional flow, fitted
 modelled within their bounds, so that nothing leaks out of them.
 """
 
+import operator
+
 import numpy as np
 
 from . import _native, _tables
 from ._errors import ConfigError, DataError
 from ._fit import fit as _fit
+from ._fit import warn
 from ._portrait import CheckReport, check
 
 __all__ = ["NPE", "Posterior"]
@@ -41,6 +44,9 @@ class NPE:
         self._low, self._high, self._names, self._settings = low, high, names, settings
         self._theta, self._x = [], []
 
+    def __repr__(self):
+        return f"<diffeo.sbi.NPE with {sum(map(len, self._theta))} simulations>"
+
     def append_simulations(self, theta, x):
         """Add pairs: rows of parameters, and the observation that was simulated with each."""
         theta, x = _tables.matrix(theta), _tables.matrix(x)
@@ -63,8 +69,12 @@ class NPE:
             raise ConfigError(f"expected a name for each of {theta.shape[1]} parameters, found {len(names)}")
         kinds = dict(zip(names, _kinds(self._low, self._high, theta.shape[1]), strict=True))
         observed = [f"x{i + 1}" for i in range(x.shape[1])]
+        if np.isnan(x).all(axis=0).any():
+            raise DataError("a number of the observations is missing in all of them; leave it out")
         # Numbers of an observation that never vary tell nothing.
-        told = [name for name, column in zip(observed, x.T, strict=True) if np.ptp(column) > 0]
+        told = [name for name, column in zip(observed, x.T, strict=True) if (column != column[0]).any()]
+        if len(told) < len(observed):
+            warn(f"left out, the same in all observations: {', '.join(name for name in observed if name not in told)}")
         table = _native.Table(theta, list(names)).beside(_native.Table(x, observed))
         model = _fit(table, columns=kinds, context=told, **{**self._settings, **settings})
         return Posterior(model, observed)
@@ -85,10 +95,10 @@ class Posterior:
 
     def sample(self, sample_shape=(), x=None, *, seed=None, threads=None):
         """Draws of the parameters given one observation, of shape `sample_shape + (parameters,)`."""
-        shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(sample_shape)
+        shape = (operator.index(sample_shape),) if np.ndim(sample_shape) == 0 else tuple(sample_shape)
         n = int(np.prod(shape, dtype=int))
         drawn = self.model.sample(n, self._given(x, 1), seed=seed, threads=threads)
-        return drawn.numpy().reshape(*shape, -1)
+        return drawn.numpy().reshape(*shape, len(self.model.columns))
 
     def log_prob(self, theta, x=None, *, threads=None):
         """The log-density of rows of parameters given one observation, or one for each; -inf outside of the prior."""
@@ -134,7 +144,17 @@ def _bounds(prior):
 
 def _kinds(low, high, n):
     """The kind of each parameter, as it is written for `columns` of a fit."""
-    low = np.broadcast_to(np.asarray(-np.inf if low is None else low, dtype=float), n)
-    high = np.broadcast_to(np.asarray(np.inf if high is None else high, dtype=float), n)
-    ends = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-    return ["real" if np.isinf(a) and np.isinf(b) else f">{a}" if np.isinf(b) else f"<{b}" if np.isinf(a) else f"({a}, {b})" for a, b in ends]
+    try:
+        low = np.broadcast_to(np.asarray(-np.inf if low is None else low, dtype=float), n)
+        high = np.broadcast_to(np.asarray(np.inf if high is None else high, dtype=float), n)
+    except ValueError:
+        raise ConfigError(f"expected bounds of {n} parameters, found {np.shape(low)} and {np.shape(high)}") from None
+    if not (low < high).all():
+        raise ConfigError(f"expected low < high for each parameter, found {low.tolist()} and {high.tolist()}")
+    return [_kind(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def _kind(low, high):
+    if np.isinf(low) and np.isinf(high):
+        return "real"
+    return f">{low}" if np.isinf(high) else f"<{high}" if np.isinf(low) else f"({low}, {high})"
