@@ -22,16 +22,16 @@ const TURN: Duration = Duration::from_millis(50);
 
 /// What a call back into Python raised, on its way through the library.
 #[derive(Clone, Default)]
-struct Raised(Arc<Mutex<Option<PyErr>>>);
+pub(crate) struct Raised(Arc<Mutex<Option<PyErr>>>);
 
 impl Raised {
-    fn keep(&self, error: PyErr) -> Error {
+    pub(crate) fn keep(&self, error: PyErr) -> Error {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         Error::new(ErrorKind::Interrupted, "a function of the caller's raised an exception")
     }
 
     /// The exception for an error: the one that was raised, if one was.
-    fn or(&self, error: Error) -> PyErr {
+    pub(crate) fn or(&self, error: Error) -> PyErr {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         kept.unwrap_or_else(|| raise(error))
     }
@@ -240,6 +240,12 @@ impl FittedTarget {
 #[pyclass(frozen, name = "Weights", module = "diffeo.inference")]
 pub(crate) struct PyWeights {
     weights: Weights,
+}
+
+impl PyWeights {
+    pub(crate) fn of(weights: Weights) -> Self {
+        Self { weights }
+    }
 }
 
 #[pymethods]

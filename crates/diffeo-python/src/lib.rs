@@ -10,6 +10,7 @@ mod fit;
 mod inference;
 mod model;
 mod portrait;
+mod reweight;
 mod settings;
 mod table;
 
@@ -27,6 +28,8 @@ mod _native {
     use crate::model::PyModel;
     #[pymodule_export]
     use crate::portrait::{Figure, check, plot};
+    #[pymodule_export]
+    use crate::reweight::{LearnedRatio, reweight};
     #[pymodule_export]
     use crate::table::Table;
 

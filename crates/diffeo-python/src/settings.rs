@@ -13,7 +13,7 @@ use diffeo_table::{InferOptions, Missing, ReadOptions, Roles, Wish};
 use pyo3::prelude::*;
 
 /// A column and the kind that it is to have.
-type Asked = (String, Option<String>);
+pub(crate) type Asked = (String, Option<String>);
 
 /// What `diffeo.fit` was given; what is None is as usual.
 #[derive(FromPyObject)]
@@ -180,7 +180,7 @@ impl Settings {
     }
 }
 
-fn wishes(asked: &[Asked]) -> Result<Vec<Wish>> {
+pub(crate) fn wishes(asked: &[Asked]) -> Result<Vec<Wish>> {
     let wish = |(name, kind): &Asked| {
         let kind = kind
             .as_deref()

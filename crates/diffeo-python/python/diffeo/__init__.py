@@ -26,6 +26,7 @@ from ._errors import (
 from ._fit import fit
 from ._native import Figure, Model, Table, __version__
 from ._portrait import Check, CheckReport, check, plot
+from ._reweight import Average, Reweighted, reweight
 
 if TYPE_CHECKING:
     from . import distributed, inference, sbi
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _ESTIMATORS = ("ConditionalDensity", "Density", "OutlierDetector")
 
 __all__ = [
+    "Average",
     "Check",
     "CheckReport",
     "ConditionalDensity",
@@ -52,6 +54,7 @@ __all__ = [
     "ModelFileError",
     "NotFoundError",
     "OutlierDetector",
+    "Reweighted",
     "Table",
     "TrainingError",
     "__version__",
@@ -62,6 +65,7 @@ __all__ = [
     "inference",
     "load",
     "plot",
+    "reweight",
     "sbi",
 ]
 

@@ -137,6 +137,30 @@ class FittedTarget:
 
     def draw(self, n: int, seed: int) -> tuple[NDArray[np.float64], Weights]: ...
 
+class LearnedRatio:
+    """A ratio of densities that was learned of two tables."""
+
+    @property
+    def weights(self) -> Weights: ...
+    @property
+    def log_ratios(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def log_ratio(self, data: Tabular) -> NDArray[np.float64]: ...
+    @property
+    def slope(self) -> float: ...
+    @property
+    def classifier(self) -> str: ...
+    @property
+    def averages(self) -> list[tuple[str, float, float, float, float]]: ...
+    @property
+    def columns(self) -> list[str]: ...
+
+def reweight(
+    source: Tabular,
+    target: Tabular,
+    settings: Mapping[str, Any],
+    report: Callable[[int, int, float], None] | None,
+    warn: Callable[[str], None],
+) -> LearnedRatio: ...
 def fit_target(
     function: Callable[[NDArray[np.float64]], tuple[ArrayLike, ArrayLike]],
     domains: Sequence[tuple[str, int, tuple[float, float] | None]],
