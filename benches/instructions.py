@@ -44,7 +44,9 @@ def main():
             request = {"model": model, "d": d, "hidden": hidden, "layers": 2, "transforms": transforms, "bins": 8}
             request |= {"batch": batch, "op": op}
             one, three = (count(options.binary, request | {"calls": calls}) for calls in (1, 3))
-            results.append({"model": model, "d": d, "hidden": hidden, "batch": batch, "op": op, "instructions": (three - one) // 2})
+            results.append(
+                {"model": model, "d": d, "hidden": hidden, "batch": batch, "op": op, "instructions": (three - one) // 2}
+            )
             print(f"{name:<28}{results[-1]['instructions'] / 1e6:>22.2f}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")

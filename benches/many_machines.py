@@ -55,7 +55,9 @@ def spark(model, folder):
 
     def run(work, path):
         rows = session.read.parquet(str(path)).repartition(4 * CORES)
-        added = "log_prob double" if isinstance(work, Score) else ", ".join(f"{name} double" for name in diffeo.load(model).columns)
+        added = (
+            "log_prob double" if isinstance(work, Score) else ", ".join(f"{name} double" for name in diffeo.load(model).columns)
+        )
         schema = ", ".join([*(f"{field.name} {field.dataType.simpleString()}" for field in rows.schema), added])
         out = folder / f"spark-{time.monotonic_ns()}"
         rows.mapInArrow(work.batches, schema).write.parquet(str(out))
@@ -70,7 +72,9 @@ def dask(model, folder):
 
     def run(work, path):
         rows = frames.read_parquet(str(path), split_row_groups=True)
-        return pa.Table.from_pandas(rows.map_partitions(work).compute(scheduler="processes", num_workers=CORES), preserve_index=False)
+        return pa.Table.from_pandas(
+            rows.map_partitions(work).compute(scheduler="processes", num_workers=CORES), preserve_index=False
+        )
 
     return dask.__version__, run
 
@@ -95,7 +99,9 @@ def main():
         log_prob = model.log_prob(parquet.read_table(path))
         one = rows / (time.perf_counter() - start)
         drawn = model.sample(rows, seed=1).numpy()
-        print(f"{rows:,} rows of {COLUMNS} columns, {CORES} cores; one process with {CORES} threads scores {one:,.0f} rows a second\n")
+        print(
+            f"{rows:,} rows of {COLUMNS} columns, {CORES} cores; one process with {CORES} threads scores {one:,.0f} rows a second\n"
+        )
         print("| engine | version | rows a second | beside one process | densities | draws |\n|---|---|--:|--:|---|---|")
         for engine, build in ENGINES.items():
             if importlib.util.find_spec(engine) is None:
@@ -110,7 +116,10 @@ def main():
             samples = run(Sample(model_path, seed=1), ids).sort_by("id")
             found = np.column_stack([samples[name].to_numpy() for name in model.columns])
             equal = np.array_equal(found, drawn)
-            print(f"| {engine} | {version} | {rate:,.0f} | {rate / one:.2f} | {'the same' if same else 'OTHERS'} | {'the same' if equal else 'OTHERS'} |", flush=True)
+            print(
+                f"| {engine} | {version} | {rate:,.0f} | {rate / one:.2f} | {'the same' if same else 'OTHERS'} | {'the same' if equal else 'OTHERS'} |",
+                flush=True,
+            )
             assert same and equal, engine
 
 

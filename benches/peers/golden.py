@@ -409,7 +409,10 @@ def files():
         "continuous_context",
         lambda: flow("solutions of equations with a context", 3, 2, continuous(3, 2, "softplus"), library=TORCHDIFFEQ),
     )
-    for kind, about in [("transformer", "affine maps by causal transformers"), ("recurrent", "affine maps by recurrent networks")]:
+    for kind, about in [
+        ("transformer", "affine maps by causal transformers"),
+        ("recurrent", "affine maps by recurrent networks"),
+    ]:
         sequence = lambda context, kind=kind: golden_sequence.layers(kind, context, numbers)
         yield kind, lambda s=sequence, a=about: flow(a, 5, 0, s(0), rows=12, library=PYTORCH)
         yield f"{kind}_context", lambda s=sequence, a=about: flow(f"{a} with context", 5, 2, s(2), rows=12, library=PYTORCH)

@@ -140,7 +140,7 @@ def cubic(bins, bound, size):
         mean = (widths[1:] * chords[:-1] + widths[:-1] * chords[1:]) / (widths[:-1] + widths[1:])
         inner = 2 * torch.minimum(torch.minimum(chords[:-1], chords[1:]), mean / 2)
         slopes = torch.cat((torch.ones(1), inner, torch.ones(1)))
-        middles = (3 * chords - slopes[:-1] - slopes[1:])
+        middles = 3 * chords - slopes[:-1] - slopes[1:]
         if middles.min() > 0.02 and chords[[0, -1]].min() > 0.4:
             break
     ends = torch.logit(1 / (3 * chords[[0, -1]]))

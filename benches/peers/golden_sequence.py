@@ -33,7 +33,10 @@ class Sequence:
     def add_heads(self, conditioner, numbers):
         self.head = self.add("head.weight", self.end, self.dims * PER_COLUMN), self.add("head.bias", 1, self.dims * PER_COLUMN)
         named = {name: numbers(value) for name, value in self.parameters.items()}
-        settings = {"conditioner": {**conditioner, "group": self.group}, "monotone": {"type": "affine", "log_scale_max": LOG_SCALE_MAX}}
+        settings = {
+            "conditioner": {**conditioner, "group": self.group},
+            "monotone": {"type": "affine", "log_scale_max": LOG_SCALE_MAX},
+        }
         self.spec = {"type": "conditional", **settings, "parameters": named}
 
     def first(self, context, rows):
@@ -53,7 +56,12 @@ class Transformer(Sequence):
         super().__init__(dims, context, group, width, width, width)
         self.blocks = []
         for i in range(blocks):
-            options = {"dropout": 0.0, "activation": lambda v: gelu(v, approximate="tanh"), "norm_first": True, "batch_first": True}
+            options = {
+                "dropout": 0.0,
+                "activation": lambda v: gelu(v, approximate="tanh"),
+                "norm_first": True,
+                "batch_first": True,
+            }
             block = torch.nn.TransformerEncoderLayer(width, heads, inner, **options)
             attention = block.self_attn
             matrices = attention.in_proj_weight, attention.out_proj.weight, block.linear1.weight, block.linear2.weight

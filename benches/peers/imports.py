@@ -62,7 +62,14 @@ def of_nflows():
     masks = [[1, 0, 1, 0], [0, 1, 0, 1]]
 
     def maf(dims, layers, **settings):
-        return composed(dims, *(p for _ in range(layers) for p in (t.ReversePermutation(dims), t.MaskedAffineAutoregressiveTransform(dims, 16, **settings))))
+        return composed(
+            dims,
+            *(
+                p
+                for _ in range(layers)
+                for p in (t.ReversePermutation(dims), t.MaskedAffineAutoregressiveTransform(dims, 16, **settings))
+            ),
+        )
 
     masked = t.MaskedPiecewiseRationalQuadraticAutoregressiveTransform
     coupled = t.PiecewiseRationalQuadraticCouplingTransform
@@ -73,13 +80,28 @@ def of_nflows():
         "MAF(5), 3 blocks": maf(5, 2, num_blocks=3),
         "MAF(4), plain, tanh": maf(4, 3, use_residual_blocks=False, activation=torch.tanh),
         "masked splines(3)": composed(3, *(p for _ in range(2) for p in (t.RandomPermutation(3), masked(3, 16, **spline)))),
-        "masked splines(5), plain": composed(5, masked(5, 20, use_residual_blocks=False, **spline), t.ReversePermutation(5), masked(5, 20, use_residual_blocks=False, **spline)),
-        "masked splines(4), LU": composed(4, t.LULinear(4, identity_init=False), masked(4, 16, **spline), t.LULinear(4, identity_init=False), masked(4, 16, **spline)),
+        "masked splines(5), plain": composed(
+            5,
+            masked(5, 20, use_residual_blocks=False, **spline),
+            t.ReversePermutation(5),
+            masked(5, 20, use_residual_blocks=False, **spline),
+        ),
+        "masked splines(4), LU": composed(
+            4,
+            t.LULinear(4, identity_init=False),
+            masked(4, 16, **spline),
+            t.LULinear(4, identity_init=False),
+            masked(4, 16, **spline),
+        ),
         "affine couplings(4)": composed(4, *(t.AffineCouplingTransform(mask, net()) for mask in masks * 2)),
         "additive couplings(4)": composed(4, *(t.AdditiveCouplingTransform(mask, net()) for mask in masks)),
         "spline couplings(4)": composed(4, *(coupled(mask, net(), **spline) for mask in masks * 2)),
-        "spline couplings(5), LU": composed(5, t.RandomPermutation(5), t.LULinear(5, identity_init=False), coupled([1, 0, 1, 1, 0], net(24, 1), **spline)),
-        "ActNorm, affine couplings(4)": composed(4, t.ActNorm(4), t.AffineCouplingTransform(masks[0], net()), t.ActNorm(4), t.AffineCouplingTransform(masks[1], net())),
+        "spline couplings(5), LU": composed(
+            5, t.RandomPermutation(5), t.LULinear(5, identity_init=False), coupled([1, 0, 1, 1, 0], net(24, 1), **spline)
+        ),
+        "ActNorm, affine couplings(4)": composed(
+            4, t.ActNorm(4), t.AffineCouplingTransform(masks[0], net()), t.ActNorm(4), t.AffineCouplingTransform(masks[1], net())
+        ),
         "BatchNorm, MAF(3)": composed(3, norm, t.MaskedAffineAutoregressiveTransform(3, 16)),
     }
 
@@ -98,16 +120,13 @@ def shaken(flow, seed):
 
 
 def widths(library, flow):
-    if library == "zuko":
-        dims = len(flow.base.loc)
-        layer = flow.transform.transforms[0]
-        inputs = layer.hyper[0].weight.shape[1]
-        return dims, inputs - (dims if hasattr(layer, "passes") else int(layer.mask.sum()))
-    for part in flow._transform._transforms:
-        for value in part.buffers():
-            if value.ndim == 1 and len(value) > 1:
-                return flow._distribution._shape[0], 0
-    return flow._distribution._shape[0], 0
+    """Columns, and those of the context."""
+    if library == "nflows":
+        return flow._distribution._shape[0], 0
+    dims = len(flow.base.loc)
+    layer = flow.transform.transforms[0]
+    inputs = layer.hyper[0].weight.shape[1]
+    return dims, inputs - (dims if hasattr(layer, "passes") else int(layer.mask.sum()))
 
 
 def settings_of(library, name):
@@ -166,14 +185,22 @@ def main():
                 few = x[:20].numpy()
                 written[f"{library}: {name}"] = dict(
                     settings=settings_of(library, name),
-                    state={key: dict(shape=list(value.shape), values=rounded(value).ravel().tolist()) for key, value in state.items()},
+                    state={
+                        key: dict(shape=list(value.shape), values=rounded(value).ravel().tolist()) for key, value in state.items()
+                    },
                     x=few.tolist(),
                     context=None if context is None else context[:20].numpy().tolist(),
                 )
                 # Densities of the weights as they are written.
-                flow.load_state_dict({key: torch.from_numpy(rounded(value)).to(flow.state_dict()[key].dtype) for key, value in state.items()})
+                flow.load_state_dict(
+                    {key: torch.from_numpy(rounded(value)).to(flow.state_dict()[key].dtype) for key, value in state.items()}
+                )
                 with torch.no_grad():
-                    again = flow(None if context is None else context[:20]).log_prob(x[:20]) if library == "zuko" else flow.log_prob(x[:20])
+                    again = (
+                        flow(None if context is None else context[:20]).log_prob(x[:20])
+                        if library == "zuko"
+                        else flow.log_prob(x[:20])
+                    )
                 written[f"{library}: {name}"]["log_prob"] = again.tolist()
     print(f"\nlargest of all in f64: {worst:.1e}")
     if options.json:

@@ -125,7 +125,9 @@ def by_forests(columns, numbers, train, test, options):
             forest = RandomForestClassifier if column.kind == "category" else RandomForestRegressor
             others = [np.delete(rows, j, axis=1) for rows in filled]
             there = ~holes[0]
-            fitted = forest(100, min_samples_leaf=3, n_jobs=options.threads, random_state=0).fit(others[0][there], train[there, j])
+            fitted = forest(100, min_samples_leaf=3, n_jobs=options.threads, random_state=0).fit(
+                others[0][there], train[there, j]
+            )
             for rows, hole, seen in zip(filled, holes, others):
                 if hole.any():
                     rows[hole, j] = fitted.predict(seen[hole])

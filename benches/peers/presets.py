@@ -156,7 +156,13 @@ def main():
                 for width in widths:
                     if (name, model, width) in known:
                         continue
-                    result = {"set": name, "model": model, "width": width, "rows": sum(map(len, parts)), "dims": parts[0].shape[1]}
+                    result = {
+                        "set": name,
+                        "model": model,
+                        "width": width,
+                        "rows": sum(map(len, parts)),
+                        "dims": parts[0].shape[1],
+                    }
                     try:
                         result |= measure(binary, folder, model, width, seconds, options.threads)
                     except Failed as fault:

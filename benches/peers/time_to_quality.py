@@ -28,7 +28,11 @@ def diffeo_history(binary, folder, threads):
     log = folder / "train.jsonl"
     command = [binary, "fit", folder / "train.parquet", "--valid", folder / "valid.parquet", "--out", folder / "m.safetensors"]
     command += ["--columns", quality.all_real(folder)]
-    subprocess.run([*map(str, command), "--log", str(log), "--quiet", "--threads", str(threads), "--seed", "0"], check=True, capture_output=True)
+    subprocess.run(
+        [*map(str, command), "--log", str(log), "--quiet", "--threads", str(threads), "--seed", "0"],
+        check=True,
+        capture_output=True,
+    )
     events = map(json.loads, log.read_text().splitlines())
     return [[event["seconds"], -event["valid_loss"]] for event in events if event["event"] == "validated"]
 

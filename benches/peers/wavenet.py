@@ -113,6 +113,7 @@ def peer():
     found = {"teacher_step_seconds": timed(step)}
     for rows, name in [(1, "teacher_sample_microseconds"), (32, "teacher_sample_of_32_microseconds")]:
         with torch.inference_mode():
+
             def draw(count=400):
                 model.start(torch.randn(rows, 100, BANDS))
                 x = torch.zeros(rows)

@@ -24,7 +24,9 @@ def bent(n=400, seed=0):
 
 def command(*arguments):
     """The result of a command, as JSON."""
-    run = subprocess.run([sys.executable, "-m", "diffeo", *map(str, arguments), "--json"], capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        [sys.executable, "-m", "diffeo", *map(str, arguments), "--json"], capture_output=True, text=True, timeout=300
+    )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

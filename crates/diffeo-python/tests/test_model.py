@@ -22,7 +22,7 @@ def test_import_brings_along_nothing_heavy():
 
 
 def test_bits_are_those_of_the_command_line(tmp_path):
-    data, out, scores = DATA / "magic_gamma.parquet", tmp_path / "m.safetensors", tmp_path / "s.npy"
+    data, out = DATA / "magic_gamma.parquet", tmp_path / "m.safetensors"
     settings = ["--steps", "60", "--hidden", "16,16", "--transforms", "2", "--seed", "7"]
     command("fit", data, "--out", out, *settings)
     fitted = diffeo.fit(str(data), steps=60, hidden=(16, 16), transforms=2, seed=7)

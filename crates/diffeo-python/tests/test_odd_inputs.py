@@ -37,7 +37,12 @@ def test_arrays_are_scored_as_they_were_fitted(rows):
 def test_series_and_columns_of_any_kind(rows):
     column = rows[:, 0]
     expected = diffeo.fit(column, seed=0, **SMALL)
-    for one in (pandas.Series(column, name="a"), polars.Series("a", column), pyarrow.array(column), pyarrow.chunked_array([column])):
+    for one in (
+        pandas.Series(column, name="a"),
+        polars.Series("a", column),
+        pyarrow.array(column),
+        pyarrow.chunked_array([column]),
+    ):
         model = diffeo.fit(one, seed=0, **SMALL)
         assert np.array_equal(model.log_prob(one), expected.log_prob(column))
     for one, advice in ((polars.LazyFrame({"a": column}), "collect"), ((x for x in column), "list"), (None, "NoneType")):

@@ -96,7 +96,9 @@ def _read_safetensors(path):
             begin, end = tensor["data_offsets"]
             state[name] = np.frombuffer(body[begin:end], dtype=types[tensor["dtype"]]).reshape(tensor["shape"])
     except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"{os.fspath(path)}: expected a .safetensors file of a state, found another or a damaged one: {error}") from error
+        raise ModelFileError(
+            f"{os.fspath(path)}: expected a .safetensors file of a state, found another or a damaged one: {error}"
+        ) from error
     return state
 
 
@@ -105,7 +107,9 @@ def _library(state):
         return "nflows"
     if any(name.startswith("transform.") for name in state):
         return "zuko"
-    raise DataError("expected the state of a flow of zuko or nflows, whose names begin with transform. or _transform.; for another flow give library")
+    raise DataError(
+        "expected the state of a flow of zuko or nflows, whose names begin with transform. or _transform.; for another flow give library"
+    )
 
 
 class _Reader:
@@ -175,7 +179,9 @@ class _Zuko(_Reader):
             per_dim = len(hyper[-1][1]) // self.dims
             rows = np.arange(self.dims * per_dim).reshape(self.dims, per_dim)[order]
             network = _Masked(hyper, order, self.context, rows.ravel(), False)
-            return network.layer({"type": "autoregressive", "order": order.tolist()}, self._map(per_dim, module, prefix), activation)
+            return network.layer(
+                {"type": "autoregressive", "order": order.tolist()}, self._map(per_dim, module, prefix), activation
+            )
         kept = self.take(prefix + "mask").astype(bool)
         self._context(hyper[0][0].shape[1] - kept.sum())
         per_dim = len(hyper[-1][1]) // (~kept).sum()
@@ -209,7 +215,9 @@ class _Nflows(_Reader):
             transform = self.module._transform
             modules = list(getattr(transform, "_transforms", [transform]))
             # Those without a state have no names in it.
-            prefixes = [f"_transform._transforms.{i}." for i in range(len(modules))] if hasattr(transform, "_transforms") else prefixes
+            prefixes = (
+                [f"_transform._transforms.{i}." for i in range(len(modules))] if hasattr(transform, "_transforms") else prefixes
+            )
         self.used.add("_distribution._log_z")
         self.context = 0
         self.dims = self._dims(prefixes)

@@ -56,7 +56,15 @@ def reweight(
         raise ConfigError(f"outcome: the first table has no column {outcome!r}")
     asked = _asked(columns, "columns") or [(name, None) for name in source.columns if name in target and name != outcome]
     settings = dict(
-        columns=asked, outcome=outcome, folds=folds, relative=relative, model=model, epochs=epochs, steps=steps, seed=seed, threads=threads
+        columns=asked,
+        outcome=outcome,
+        folds=folds,
+        relative=relative,
+        model=model,
+        epochs=epochs,
+        steps=steps,
+        seed=seed,
+        threads=threads,
     )
     left = [name for name in (*source.columns, *target.columns) if name != outcome and name not in dict(asked)]
     if columns is None and left:

@@ -29,10 +29,7 @@ def columns(data, names: Sequence[str]):
 
 def is_pandas(data) -> bool:
     """Whether it is a data frame of pandas, told without importing it."""
-    return any(
-        kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas"
-        for kind in type(data).__mro__
-    )
+    return any(kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas" for kind in type(data).__mro__)
 
 
 def has_names(data) -> bool:

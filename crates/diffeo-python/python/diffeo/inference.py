@@ -185,7 +185,9 @@ def _domains(domains):
 def _domain(name, domain):
     kind, size = domain if isinstance(domain, (tuple, list)) and len(domain) == 2 else (domain, 1)
     if not isinstance(kind, str) or not isinstance(size, numbers.Integral) or size < 1:
-        raise ConfigError(f"{name}: expected a domain such as \"positive\", or one and how many numbers as in (\"real\", 8), found {domain!r}")
+        raise ConfigError(
+            f'{name}: expected a domain such as "positive", or one and how many numbers as in ("real", 8), found {domain!r}'
+        )
     kind = kind.strip()
     if kind.startswith("[") and kind.endswith("]"):
         try:
