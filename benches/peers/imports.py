@@ -110,7 +110,7 @@ def shaken(flow, seed):
     """The flow in double precision, with weights of the size that training makes."""
     torch.manual_seed(seed)
     flow = flow.double().eval()
-    for name, parameter in flow.named_parameters():
+    for parameter in flow.parameters():
         width = parameter.shape[-1] if parameter.ndim > 1 else 1
         parameter.data = torch.randn_like(parameter) * (1.0 / width**0.5 if parameter.ndim > 1 else 0.4)
     for name, value in flow.named_buffers():
