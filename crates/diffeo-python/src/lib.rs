@@ -5,6 +5,7 @@
 
 mod arrays;
 mod assemble;
+mod control;
 mod errors;
 mod fit;
 mod inference;
@@ -20,6 +21,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::assemble::assemble;
+    #[pymodule_export]
+    use crate::control::train_policy;
     #[pymodule_export]
     use crate::fit::fit;
     #[pymodule_export]

@@ -165,6 +165,11 @@ def fit_target(
     settings: Mapping[str, Any],
     report: Callable[[int, float], None] | None,
 ) -> FittedTarget: ...
+def train_policy(
+    make: Callable[[], Any],
+    settings: Mapping[str, Any],
+    report: Callable[[int, list[float], float | None], None] | None,
+) -> Model: ...
 def assemble(
     spec: str, columns: Sequence[str], context: Sequence[str], weights: Sequence[tuple[str, NDArray[np.float64]]]
 ) -> Model: ...
