@@ -117,7 +117,7 @@ def run(data, valid, progress, settings):
         settings[name] = _names(settings[name] or (), name)
     if settings["hidden"] is not None:
         settings["hidden"] = _widths(settings["hidden"])
-    report = progress if callable(progress) else (_progress.Line() if _progress.wanted(progress) else None)
+    report = progress if callable(progress) else _progress.Line() if _progress.wanted(progress) else None
     try:
         fitted, reason = _native.fit(data, settings, valid=valid, report=report, warn=warn)
     except TypeError as error:

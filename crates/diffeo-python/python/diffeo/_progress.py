@@ -1,7 +1,7 @@
 """How far a fit is, on one line that is written over: in terminals and notebooks alike."""
 
 import sys
-from time import monotonic as clock  # noqa: F401
+import time
 
 
 class Line:
@@ -39,3 +39,19 @@ def wanted(progress) -> bool:
     if progress is not None:
         return bool(progress)
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def reporter(progress, steps, seen=lambda step, loss: (step, loss)):
+    """What is called as work goes on: the caller's function, a line for whoever watches, or nothing. `seen` makes step and loss of what a caller's function is given."""
+    if callable(progress):
+        return progress
+    if not wanted(progress):
+        return None
+    line, started, nan = Line(), time.monotonic(), float("nan")
+
+    def report(*at):
+        step, loss = seen(*at)
+        seconds = time.monotonic() - started
+        line(dict(step=step, steps=steps, loss=loss, valid_loss=nan, lr=nan, seconds=seconds, finished=None))
+
+    return report

@@ -51,25 +51,16 @@ def reweight(
     Reweighted
         `weights` of the rows of `source` with a verdict, `averages` of the outcome by several estimators, `log_ratio` of other rows.
     """
-    source, target = _native.Table(source), _native.Table(target)
+    settings = dict(locals())
+    source, target = (_native.Table(settings.pop(name)) for name in ("source", "target"))
     if outcome is not None and outcome not in source:
         raise ConfigError(f"outcome: the first table has no column {outcome!r}")
     asked = _asked(columns, "columns") or [(name, None) for name in source.columns if name in target and name != outcome]
-    settings = dict(
-        columns=asked,
-        outcome=outcome,
-        folds=folds,
-        relative=relative,
-        model=model,
-        epochs=epochs,
-        steps=steps,
-        seed=seed,
-        threads=threads,
-    )
+    settings["columns"] = asked
+    report = _progress.reporter(settings.pop("progress"), folds, lambda fold, step, loss: (fold, loss))
     left = [name for name in (*source.columns, *target.columns) if name != outcome and name not in dict(asked)]
     if columns is None and left:
         warn(f"left out, as they are not in both tables: {', '.join(left)}")
-    report = progress if callable(progress) else (_line(folds) if _progress.wanted(progress) else None)
     return Reweighted(_native.reweight(source, target, settings, report, warn))
 
 
@@ -116,14 +107,3 @@ class Reweighted:
 
     def __repr__(self):
         return f"<diffeo.Reweighted by {', '.join(self.columns)}: {self.verdict}>"
-
-
-def _line(folds):
-    line, started = _progress.Line(), _progress.clock()
-
-    def report(fold, step, loss):
-        seconds = _progress.clock() - started
-        nan = float("nan")
-        line(dict(step=fold, steps=folds, loss=loss, valid_loss=nan, lr=nan, seconds=seconds, finished=None))
-
-    return report

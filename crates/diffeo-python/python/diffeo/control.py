@@ -62,30 +62,16 @@ def train(
     seed, progress
         The seed of everything here and of the environments; True, False, None, or a function of steps, returns of episodes, and the mean return of a validation.
     """
-    make = _maker(environment)
-    settings = dict(
-        policy=policy,
-        algorithm=algorithm,
-        steps=steps,
-        environments=environments,
-        warmup=warmup,
-        hold=hold,
-        batch=batch,
-        replay=replay,
-        every=every,
-        updates=updates,
-        discount=discount,
-        temperature=temperature,
-        value_scale=value_scale,
-        scales=None if scales is None else list(scales),
-        hidden=list(hidden),
-        transforms=transforms,
-        lr=lr,
-        validate_every=validate_every,
-        validate_episodes=validate_episodes,
-        seed=seed,
-    )
-    report = progress if callable(progress) else (_line(steps) if _progress.wanted(progress) else None)
+    settings = dict(locals())
+    make, progress = _maker(settings.pop("environment")), settings.pop("progress")
+    settings.update(hidden=list(hidden), scales=None if scales is None else list(scales))
+    earned = [float("nan")]
+
+    def seen(step, returns, validated):
+        earned[:] = returns[-1:] or earned
+        return step, -earned[0]
+
+    report = _progress.reporter(progress, steps, seen)
     return Policy(_native.train_policy(make, settings, report), make)
 
 
@@ -137,15 +123,3 @@ def _maker(environment):
     import gymnasium
 
     return lambda: gymnasium.make(environment)
-
-
-def _line(steps):
-    line, started, last = _progress.Line(), _progress.clock(), [float("nan")]
-
-    def report(step, returns, validated):
-        if returns:
-            last[0] = returns[-1]
-        seconds, nan = _progress.clock() - started, float("nan")
-        line(dict(step=step, steps=steps, loss=-last[0], valid_loss=nan, lr=nan, seconds=seconds, finished=None))
-
-    return report

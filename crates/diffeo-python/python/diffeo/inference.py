@@ -59,21 +59,11 @@ def fit(
     progress
         True, False, None (if a terminal or a notebook watches), or a function of step and loss.
     """
-    named = _domains(domains)
-    settings = dict(
-        model=model,
-        transforms=transforms,
-        hidden=list(hidden),
-        base=base,
-        at_mode=at_mode,
-        alpha=alpha,
-        annealed=annealed,
-        steps=steps,
-        draws=draws,
-        lr=lr,
-        seed=seed,
-    )
-    report = progress if callable(progress) else (_line(steps) if _progress.wanted(progress) else None)
+    settings = dict(locals())
+    for name in ("target", "domains", "progress"):
+        del settings[name]
+    settings["hidden"] = list(hidden)
+    named, report = _domains(domains), _progress.reporter(progress, steps)
     native = _native.fit_target(target, [domain for _, domain in named], settings, report)
     return Fitted(native, [(name, _size(domain)) for name, domain in named])
 
@@ -162,16 +152,6 @@ def jax_target(log_density):
 
     both = jax.jit(jax.vmap(jax.value_and_grad(log_density)))
     return lambda x: both(x)
-
-
-def _line(steps):
-    line, started = _progress.Line(), _progress.clock()
-
-    def report(step, loss):
-        seconds = _progress.clock() - started
-        line(dict(step=step, steps=steps, loss=loss, valid_loss=float("nan"), lr=float("nan"), seconds=seconds, finished=None))
-
-    return report
 
 
 def _domains(domains):
