@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Instructions that a training step, a density and a sample take, counted by valgrind: the same on a busy machine.
 
-    cargo build --release -p diffeo --example speed && python3 benches/instructions.py [--only 'maf 6'] [--json FILE]
+    cargo build --release --example speed && python3 benches/instructions.py [--only 'maf 6'] [--json FILE]
 
 Counts do not say how long an instruction takes, and valgrind offers AVX2 at most, so a count is to be held against an earlier
 count of the same machine and nothing else. One call is the difference between processes of one and of three calls, on one thread.

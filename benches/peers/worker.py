@@ -1,6 +1,6 @@
 """One library in one process that times what it is asked to: `python worker.py zuko|flowjax|diffrax|nflows|normflows|umnn|pytorch THREADS`.
 
-The protocol, which diffeo's program of the same kind (`cargo run --release -p diffeo --example speed -- THREADS`) speaks too. A
+The protocol, which diffeo's program of the same kind (`cargo run --release --example speed -- THREADS`) speaks too. A
 request is one line of JSON on stdin, an answer one line on stdout; the process lives until stdin ends:
 
     {"model": "maf", "d": 6, "hidden": 256, "layers": 2, "transforms": 5, "bins": 8, "batch": 512, "op": "train", "seconds": 0.5}

@@ -1,6 +1,6 @@
 //! Every named model on the classic densities of the plane, as pictures: target, density of the model and samples, one file a model, and the densities of all in `overview.png`.
 //!
-//! `cargo run --release -p diffeo-cli --example classics -- FOLDER [MODEL ...]`; without models all of them, which takes hours. `STEPS=500` or `SECONDS=30` in the environment
+//! `cargo run --release --example classics -- FOLDER [MODEL ...]`; without models all of them, which takes hours. `STEPS=500` or `SECONDS=30` in the environment
 //! makes fits shorter, `THREADS` says how many run (2).
 
 use std::error::Error;

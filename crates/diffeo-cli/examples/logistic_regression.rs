@@ -1,6 +1,6 @@
 //! Bayesian logistic regression: which wines are good, the posterior of what each property says, and the evidence.
 //!
-//! `cargo run --release -p diffeo-cli --example logistic_regression -- data/wine_red.csv quality 6`: a table of numbers, the column that is to be explained, and from which value
+//! `cargo run --release --example logistic_regression -- data/wine_red.csv quality 6`: a table of numbers, the column that is to be explained, and from which value
 //! on it counts as a yes.
 
 use std::error::Error;

@@ -1,6 +1,6 @@
 //! Returns over training, from the logs of `diffeo control train --log`, as one picture with a panel for each environment.
 //!
-//! `cargo run --release -p diffeo-cli --example returns -- OUT.png TITLE=LOG[,LOG ...] ...`: the logs of one title are trainings of the same thing.
+//! `cargo run --release --example returns -- OUT.png TITLE=LOG[,LOG ...] ...`: the logs of one title are trainings of the same thing.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The posterior of a simulator in rounds, beside the exact one: two moons.
 //!
-//! `cargo run --release -p diffeo-cli --example two_moons -- picture.png`
+//! `cargo run --release --example two_moons -- picture.png`
 
 use std::error::Error;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};

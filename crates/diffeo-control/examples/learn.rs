@@ -1,4 +1,4 @@
-//! Learns a policy for an environment and lets it act: `cargo run --release -p diffeo-control --example learn`. Less than half a minute.
+//! Learns a policy for an environment and lets it act: `cargo run --release --example learn`. Less than half a minute.
 
 use diffeo_control::{Algorithm, Conduct, Interface, PolicyKind, Recipe, Task, Trainer, play};
 

@@ -1,7 +1,7 @@
 //! Clips of two digits that move in straight lines and leave a wall in a random direction, as an array of bytes `(clips, frames, 32, 32)`; frames can be foretold but for those bounces.
 //!
 //! ```sh
-//! cargo run --release -p diffeo-table --example bouncing_digits -- clips.npy 500 20 0 2
+//! cargo run --release --example bouncing_digits -- clips.npy 500 20 0 2
 //! ```
 //!
 //! The arguments are the file to write, the clips, the frames of each, the seed, how many pixels a digit moves in a frame along each side at most, and a file of images of 28 x 28 such as those of MNIST, of which digits are taken at half their size; without, they

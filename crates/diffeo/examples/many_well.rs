@@ -1,6 +1,6 @@
 //! Eight wells in six dimensions: reverse KL loses some, the bootstrap finds all.
 //!
-//! `cargo run --release -p diffeo --example many_well -- [SECONDS]`; each fit has so many seconds (60).
+//! `cargo run --release --example many_well -- [SECONDS]`; each fit has so many seconds (60).
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! Posteriors of Bayesian models beside long reference draws: how near a flow and importance weights come.
 //!
-//! `cargo run --release -p diffeo-cli --example posteriors -- FOLDER [NAME ...]`, where `FOLDER` has a folder for each posterior with `data.json` and
+//! `cargo run --release --example posteriors -- FOLDER [NAME ...]`, where `FOLDER` has a folder for each posterior with `data.json` and
 //! `draws.parquet` of `posteriordb` (github.com/stan-dev/posteriordb). Prints a table: of each posterior the verdict on its weights, and of its parameters the largest
 //! errors of a mean and of a deviation, in deviations of the reference draws.
 
