@@ -1,6 +1,7 @@
 """Rows that many tests use, and the command line."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,12 @@ def command(*arguments):
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Where tests run in the background the signal is ignored, and Python leaves it so."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
