@@ -97,9 +97,7 @@ fn known(
     settings: &Settings,
     table: &TrainingTable,
 ) -> PyResult<ValidationChoice> {
-    let schema = &table.schema;
-    let names = schema.columns.iter().chain(&schema.context).map(|column| column.name.clone());
-    let input = input_of(data, &names.collect::<Vec<_>>())?;
+    let (schema, input) = (&table.schema, input_of(data, &[])?);
     let roles = settings.roles().map_err(raise)?;
     let options = settings.read_options().map_err(raise)?;
     let rows = py.detach(|| roles.read_known(schema, &input, &options, memory::limit(None)));

@@ -15,7 +15,7 @@ const BLOCK_VALUES: usize = 1 << 20;
 
 /// A normalizing flow together with the columns that it is of: densities, samples, and the maps to the base and back.
 ///
-/// Data may be an array of NumPy (or what NumPy makes one of), whose columns are the model's in order; anything with Arrow's C stream interface (data frames of
+/// Data may be an array of NumPy (or what NumPy makes one of), whose columns are `x1`, `x2`, ... as in a fit of an array, or, for a model of other names, its own in order; anything with Arrow's C stream interface (data frames of
 /// pandas or polars, tables of pyarrow), a mapping of names to columns, or the path of a file, whose columns are found by name, in any order and among others.
 /// Log-densities are in nats, in the units of the data.
 #[pyclass(frozen, name = "Model", module = "diffeo")]

@@ -85,7 +85,6 @@ class _Flow(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing != "refuse"
         tags.input_tags.string = True
-        tags.non_deterministic = False
         return tags
 
     def _settings(self):
@@ -93,11 +92,16 @@ class _Flow(BaseEstimator):
         names = ("model", "transforms", "hidden", "bins", "base", "epochs", "steps", "batch", "lr", "patience", "max_time")
         settings = {name: getattr(self, name) for name in names}
         more = dict(self.options or {})
+        unknown = sorted(set(more) - set(_DEFAULTS) - {"progress"} | set(more) & _OWN)
+        if unknown:
+            raise ConfigError(
+                f"options: {', '.join(unknown)} cannot be given here; expected parameters of diffeo.fit that the estimator has not itself"
+            )
         doubled = sorted(name for name in more if settings.get(name) is not None)
         if doubled:
             raise ConfigError(f"options: {', '.join(doubled)} is a parameter of its own; give it once")
         settings.update(valid=self.valid, missing=self.missing, seed=_seed(self.random_state), threads=self._threads())
-        settings.update(more, progress=self.verbose)
+        settings.update({"progress": self.verbose, **more})
         return settings
 
     def _threads(self):
@@ -119,6 +123,9 @@ class _Flow(BaseEstimator):
         settings = self._settings()
         if sample_weight is not None:
             settings["weight"] = _check_sample_weight(sample_weight, np.empty((n_rows, 1)), ensure_non_negative=True)
+        doubled = sorted(set(roles) & set(self.options or {}))
+        if doubled:
+            raise ConfigError(f"options: {', '.join(doubled)} is told by X and y here; leave it out")
         settings = {**_DEFAULTS, **settings, **roles}
         valid, progress = settings.pop("valid"), settings.pop("progress")
         self.model_, reason = run(table, valid, progress, settings)
@@ -128,6 +135,8 @@ class _Flow(BaseEstimator):
         return self
 
 
+# What the estimators say themselves.
+_OWN = {"context", "weight", "seed", "threads", "valid", "missing"}
 _DEFAULTS = {name: value.default for name, value in inspect.signature(_fit).parameters.items() if name != "data"}
 
 
