@@ -5,7 +5,6 @@ mod check;
 mod control;
 mod evaluate;
 mod fit;
-mod images;
 mod inspect;
 mod journal;
 mod model;

@@ -1,6 +1,7 @@
-//! Pictures of a model of columns, its samples beside data: what `diffeo plot` draws, and what the package for Python shows.
+//! Pictures of a model, its samples beside data: what `diffeo plot` draws, and what the package for Python shows.
 
 mod density;
+pub mod images;
 mod ranks;
 
 use std::fmt;
@@ -21,35 +22,58 @@ pub const ROWS: usize = 4000;
 const OF_DENSITY: &str = "density of the row";
 const OF_DISTANCE: &str = "distance to a random point";
 
-/// What can be drawn of a model of columns.
+/// What can be drawn of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Each column against each other.
     Pairs,
     /// Each column by itself.
     Marginals,
-    /// The course of the training.
-    Loss,
     /// The density of two columns, and the grid that the flow warps.
     Density,
     /// Where the rows of data lie among draws.
     Calibration,
+    /// Samples beside images of data.
+    Images,
+    /// From one image to another, through the base.
+    Interpolation,
+    /// The same draws at several temperatures.
+    Temperature,
+    /// How draws go on with clips.
+    Continuation,
+    /// The course of the training.
+    Loss,
 }
 
 impl Kind {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("pairs", Self::Pairs),
         ("marginals", Self::Marginals),
-        ("loss", Self::Loss),
         ("density", Self::Density),
         ("calibration", Self::Calibration),
+        ("images", Self::Images),
+        ("interpolation", Self::Interpolation),
+        ("temperature", Self::Temperature),
+        ("continuation", Self::Continuation),
+        ("loss", Self::Loss),
     ];
 
     /// What says most of a model.
     pub fn usual_of(model: &Model) -> Self {
-        let is_flat = is_of_two(model) && model.schema().context.is_empty();
-        if is_flat { Self::Density } else { Self::Pairs }
+        let schema = model.schema();
+        match schema.image {
+            Some(_) if schema.earlier_frames() > 0 => Self::Continuation,
+            Some(_) => Self::Images,
+            None if is_of_two(model) && schema.context.is_empty() => Self::Density,
+            None => Self::Pairs,
+        }
+    }
+
+    /// Those that can be drawn of a model, with data or without.
+    pub fn all_of(model: &Model, has_data: bool) -> Vec<Self> {
+        let all = Self::ALL.into_iter().map(|(_, kind)| kind);
+        all.filter(|kind| kind.expect_of(model, has_data).is_ok()).collect()
     }
 
     /// Refuses what cannot be drawn of a model, with data or without.
@@ -58,15 +82,31 @@ impl Kind {
     /// [`ErrorKind::Config`] saying why.
     pub fn expect_of(self, model: &Model, has_data: bool) -> Result<()> {
         let refuse = |message: &str| Err(Error::config(format!("--kind {self}: {message}")));
-        match self {
-            Self::Density if !is_of_two(model) => refuse(
+        let is_of_clips = model.schema().earlier_frames() > 0;
+        match (self, model.schema().image) {
+            (Self::Loss, _) if !is_trained(model) => refuse("the model has no training history"),
+            (Self::Loss, _) => Ok(()),
+            (Self::Pairs | Self::Marginals | Self::Density | Self::Calibration, Some(_)) => {
+                refuse("is for models of columns, and this is one of images; see --kind images")
+            }
+            (Self::Density, None) if !is_of_two(model) => refuse(
                 "the density is drawn for models of two columns of numbers, without point masses or missing values; see --kind pairs for others",
             ),
-            Self::Loss if !is_trained(model) => refuse("the model has no training history"),
-            Self::Calibration if !has_data => {
+            (Self::Calibration, None) if !has_data => {
                 refuse("calibration is measured on DATA; give a table")
             }
-            _ => Ok(()),
+            (Self::Pairs | Self::Marginals | Self::Density | Self::Calibration, None) => Ok(()),
+            (_, None) => refuse("is for models of images, and this is one of columns"),
+            (Self::Continuation, Some(_)) if !is_of_clips => {
+                refuse("is for models of clips, and this is one of single images")
+            }
+            (Self::Interpolation, Some(_)) if !has_data => {
+                refuse("goes from one image of DATA to another; give some")
+            }
+            (Self::Images | Self::Temperature, Some(_)) if is_of_clips && !has_data => {
+                refuse("frames of clips are drawn given those before them; give clips as DATA")
+            }
+            (_, Some(_)) => Ok(()),
         }
     }
 }

@@ -17,14 +17,23 @@ use serde_json::Value;
 
 use crate::columns::unquote;
 use crate::faults::Faults;
-use crate::output::Console;
 use crate::progress::grouped;
-pub(crate) use learned::{Wanted, file};
+pub use learned::Wanted;
+pub(crate) use learned::file;
 
 /// Far more than the edges of any table that can be fitted.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Names that a message lists.
 const NAMES_SHOWN: usize = 20;
+
+/// What there is to say of a graph: what was found, and what may be wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// For whoever watches.
+    Note(String),
+    /// For everybody.
+    Warning(String),
+}
 
 /// The edges of a file.
 #[derive(Debug)]
@@ -74,11 +83,23 @@ impl Graph {
         Ok(Self { edges: edges.map_err(|e| e.at(path))?, path: path.to_owned() })
     }
 
+    /// Edges that are not in a file, as the text that a file of JSON would have.
+    ///
+    /// # Errors
+    /// As [`Graph::read`].
+    pub(crate) fn of_json(text: &str) -> Result<Self> {
+        Ok(Self { edges: json_edges(text)?, path: "graph".into() })
+    }
+
     /// The parents of each number of a flow of these columns, by their places.
     ///
     /// # Errors
     /// [`diffeo::ErrorKind::Config`] with all names that are no columns of numbers, or a cycle.
-    pub(crate) fn parents(&self, schema: &Schema, console: &Console) -> Result<Vec<Vec<usize>>> {
+    pub(crate) fn parents(
+        &self,
+        schema: &Schema,
+        tell: &mut dyn FnMut(Remark),
+    ) -> Result<Vec<Vec<usize>>> {
         let numbers: Vec<&Column> =
             schema.columns.iter().filter(|column| column.has_number()).collect();
         let places: HashMap<&str, usize> =
@@ -107,7 +128,7 @@ impl Graph {
             ))
             .at(&self.path)
         })?;
-        self.announce(&numbers, &parents, &levels, console);
+        self.announce(&numbers, &parents, &levels, tell);
         Ok(parents)
     }
 
@@ -117,14 +138,14 @@ impl Graph {
         numbers: &[&Column],
         parents: &[Vec<usize>],
         levels: &[usize],
-        console: &Console,
+        tell: &mut dyn FnMut(Remark),
     ) {
         let deep = levels.iter().max().map_or(0, |deepest| deepest + 1);
-        console.note(format!(
+        tell(Remark::Note(format!(
             "graph of {} edges between {} columns, {deep} deep",
             grouped(self.edges.len() as u64),
             numbers.len()
-        ));
+        )));
         let is_alone = |i: &usize| {
             parents[*i].is_empty() && !parents.iter().any(|parents| parents.contains(i))
         };
@@ -132,17 +153,17 @@ impl Graph {
             (0..numbers.len()).filter(is_alone).map(|i| numbers[i].name.as_str()).collect();
         if !alone.is_empty() {
             let names = listed(&alone);
-            console.warn(format!(
+            tell(Remark::Warning(format!(
                 "no edge of the graph leads to or from these columns, so they are fitted as independent of the others: {names}"
-            ));
+            )));
         }
         let partly = numbers.iter().filter(|column| column.holes || !column.masses.is_empty());
         let partly: Vec<&str> = partly.map(|column| column.name.as_str()).collect();
         if !partly.is_empty() {
             let names = listed(&partly);
-            console.warn(format!(
+            tell(Remark::Warning(format!(
                 "whether these columns have a point mass or are missing is not in the graph, and may depend on and influence every column: {names}"
-            ));
+            )));
         }
     }
 }

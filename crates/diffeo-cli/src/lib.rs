@@ -17,7 +17,7 @@ mod duration;
 mod exit;
 mod faults;
 pub mod figures;
-mod graph;
+pub mod graph;
 pub mod memory;
 mod options;
 mod output;

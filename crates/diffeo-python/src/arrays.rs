@@ -1,6 +1,6 @@
 //! Arrays of NumPy: numbers in by the buffer protocol, and out into arrays that NumPy makes.
 
-use diffeo::Rows;
+use diffeo::{ImageShape, Rows};
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -44,6 +44,25 @@ pub(crate) fn truths<'py>(py: Python<'py>, values: &[u8]) -> PyResult<Bound<'py,
 pub(crate) fn matrix<'py>(py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyAny>> {
     let shape = (rows.len(), rows.width()).into_pyobject(py)?.into_any();
     filled(py, shape, "float64", rows.values())
+}
+
+/// Levels of so many images as an array of the fewest bytes that hold them.
+pub(crate) fn images<'py>(
+    py: Python<'py>,
+    levels: &[u16],
+    n: usize,
+    image: ImageShape,
+) -> PyResult<Bound<'py, PyAny>> {
+    let ImageShape { height, width, channels, .. } = image;
+    let shape = match channels {
+        1 => (n, height, width).into_pyobject(py)?.into_any(),
+        _ => (n, height, width, channels).into_pyobject(py)?.into_any(),
+    };
+    if image.levels > 256 {
+        return filled(py, shape, "uint16", levels);
+    }
+    let bytes: Vec<u8> = levels.iter().map(|level| *level as u8).collect();
+    filled(py, shape, "uint8", &bytes)
 }
 
 /// The numbers of an array of one dimension, or of the rows of one of two.

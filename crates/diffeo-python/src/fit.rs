@@ -3,70 +3,95 @@
 use std::time::{Duration, Instant};
 
 use arrow_schema::DataType;
-use diffeo::train::{
-    CHECKPOINT_EVERY, Candidate, Deadline, Event, Loss, Resume, StopReason, Trainer,
-    ValidationChoice,
-};
-use diffeo::{ColumnKind, Error, ErrorKind, Model, Preset, Result, quoted};
+use diffeo::train::{CHECKPOINT_EVERY, Deadline, Event, StopReason, Trainer, ValidationChoice};
+use diffeo::{ColumnKind, Model, Result, quoted};
 use diffeo_cli::memory;
-use diffeo_table::{Input, TrainingTable};
+use diffeo_table::{Input, Reader, TrainingTable, expect_image};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors::{raise, tell};
-use crate::model::{PyModel, drawn_seed};
+use crate::model::PyModel;
+use crate::preparation::Preparation;
+use crate::ranks::PyRanks;
 use crate::settings::Settings;
 use crate::table::input_of;
 
 /// Time without the interpreter's lock, after which signals and progress are seen to.
-const TURN: Duration = Duration::from_millis(50);
+pub(crate) const TURN: Duration = Duration::from_millis(50);
 
 /// Fits a model; see `diffeo.fit`, which names the settings. `report` is called with a dictionary now and then, and `warn` with a text.
 ///
 /// Gives the model and why the fit ended.
 #[pyfunction]
-#[pyo3(signature = (data, settings, *, valid, report, warn))]
+#[pyo3(signature = (data, settings, *, valid, communicator, report, warn))]
 pub(crate) fn fit(
     py: Python<'_>,
     data: &Bound<'_, PyAny>,
     settings: Settings,
     valid: Option<&Bound<'_, PyAny>>,
+    communicator: Option<&Bound<'_, PyAny>>,
     report: Option<&Bound<'_, PyAny>>,
     warn: &Bound<'_, PyAny>,
 ) -> PyResult<(PyModel, String)> {
+    let ranks = communicator.map(|one| PyRanks::of(one, &settings)).transpose()?;
+    let is_first = ranks.as_ref().is_none_or(|ranks| ranks.is_first());
+    let (report, warn) = (report.filter(|_| is_first), &Warn { warn, is_heard: is_first });
     let table = read(py, data, &settings, warn)?;
     let validation = valid.map(|valid| known(py, valid, &settings, &table)).transpose()?;
-    let prepared = py.detach(|| prepare(&settings, table, validation)).map_err(raise)?;
-    if let Some(warning) = prepared.warning {
-        tell(warn, &warning)?;
+    let prepared = Preparation::new(&settings, report).run(py, table, validation)?;
+    prepared.warnings.iter().try_for_each(|text| warn.tell(text))?;
+    let mut trainer = prepared.trainer;
+    if let Some(ranks) = ranks {
+        py.detach(|| trainer.join(Box::new(ranks))).map_err(raise)?;
     }
-    let trainer = prepared.trainer;
-    let deadline = Deadline::new(settings.max_time().map_err(raise)?);
-    let checkpoint = settings.checkpoint.clone();
+    let deadline = Deadline::new(prepared.time_left);
+    let checkpoint = settings.checkpoint.clone().filter(|_| is_first);
     let course = Course { trainer, deadline, checkpoint, saved: Instant::now() };
     let (model, reason) = course.run(py, report, warn)?;
     Ok((model.into(), reason.to_string()))
+}
+
+/// Whom warnings are told; of several processes, those of the first are enough.
+struct Warn<'a, 'py> {
+    warn: &'a Bound<'py, PyAny>,
+    is_heard: bool,
+}
+
+impl Warn<'_, '_> {
+    fn tell(&self, text: &str) -> PyResult<()> {
+        if self.is_heard { tell(self.warn, text) } else { Ok(()) }
+    }
 }
 
 fn read(
     py: Python<'_>,
     data: &Bound<'_, PyAny>,
     settings: &Settings,
-    warn: &Bound<'_, PyAny>,
+    warn: &Warn<'_, '_>,
 ) -> PyResult<TrainingTable> {
     let input = input_of(data, &[])?;
     let roles = settings.roles().map_err(raise)?;
     let options = settings.read_options().map_err(raise)?;
     let mut warnings = Vec::new();
     let table = py.detach(|| {
-        let mut keep = |text| warnings.push(text);
-        roles.read(&input, &options, memory::limit(None), &mut keep)
+        let (mut keep, limit) = (|text| warnings.push(text), memory::limit(None));
+        match settings.image(&input, &options)? {
+            None => roles.read(&input, &options, limit, &mut keep),
+            Some(image) => {
+                let schema = roles.image_schema(image, &input, (&options, limit), &mut keep)?;
+                let (data, _) = roles.read_known(&schema, &input, &options, limit)?;
+                Ok(TrainingTable { schema, data, notes: Vec::new() })
+            }
+        }
     });
-    warnings.iter().try_for_each(|text| tell(warn, text))?;
+    warnings.iter().try_for_each(|text| warn.tell(text))?;
     let table = table.map_err(raise)?;
     let told = table.notes.iter().filter(|note| note.warning);
-    told.into_iter().try_for_each(|note| tell(warn, &note.to_string()))?;
-    text_as_numbers(&input, &table).iter().try_for_each(|text| tell(warn, text))?;
+    told.into_iter().try_for_each(|note| warn.tell(&note.to_string()))?;
+    if table.schema.image.is_none() {
+        text_as_numbers(&input, &table).iter().try_for_each(|text| warn.tell(text))?;
+    }
     Ok(table)
 }
 
@@ -100,65 +125,13 @@ fn known(
     let (schema, input) = (&table.schema, input_of(data, &[])?);
     let roles = settings.roles().map_err(raise)?;
     let options = settings.read_options().map_err(raise)?;
-    let rows = py.detach(|| roles.read_known(schema, &input, &options, memory::limit(None)));
+    let rows = py.detach(|| {
+        if schema.image.is_some() {
+            expect_image(schema, &Reader::open(&input, &options)?, &input)?;
+        }
+        roles.read_known(schema, &input, &options, memory::limit(None))
+    });
     rows.map(|(rows, _)| ValidationChoice::Given(rows)).map_err(raise)
-}
-
-/// A fit that may begin.
-struct Prepared {
-    trainer: Trainer,
-    warning: Option<String>,
-}
-
-fn prepare(
-    settings: &Settings,
-    table: TrainingTable,
-    validation: Option<ValidationChoice>,
-) -> Result<Prepared> {
-    let TrainingTable { schema, data, .. } = table;
-    if let Some(path) = &settings.checkpoint {
-        expect_folder(path)?;
-    }
-    let seed = match (&settings.checkpoint, settings.seed()) {
-        (_, Some(seed)) => seed,
-        (Some(path), None) if settings.resume => Trainer::look_at_checkpoint(path)?.seed,
-        _ => drawn_seed(),
-    };
-    let mut training = settings.training(seed, settings.threads())?;
-    if let Some(validation) = validation {
-        training.validation = validation;
-    }
-    let usual = Preset::usual_of_rows(&schema, data.x.len());
-    let asked = settings.preset()?.unwrap_or_default();
-    let preset = if settings.is_free() { usual } else { asked };
-    let warning = (preset != asked)
-        .then(|| format!("there are no more rows than columns: fitted with model=\"{preset}\""));
-    let candidate = Candidate::new(preset, settings.shape(data.x.len(), seed)?);
-    training.loss = training.loss.or(Some(Loss::of(preset)));
-    let spec = candidate.spec(&schema.shape())?;
-    let trainer = match (&settings.checkpoint, settings.resume) {
-        (None, true) => {
-            return Err(Error::config("resume needs checkpoint, the file to go on from"));
-        }
-        (Some(path), true) => {
-            let resume = Resume { changes: settings.changes()?, ..Resume::default() };
-            let trainer = Trainer::resume_with(path, data, training, &resume)?;
-            trainer.expect(&spec, &schema)?;
-            trainer
-        }
-        _ => Trainer::new(spec, schema, data, training)?,
-    };
-    Ok(Prepared { trainer, warning })
-}
-
-/// Refuses a checkpoint that could not be written, before the work.
-fn expect_folder(path: &std::path::Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if path.file_name().is_some() && folder.is_none_or(std::path::Path::is_dir) {
-        return Ok(());
-    }
-    let text = "checkpoint: expected a file in a folder that is there";
-    Err(Error::new(ErrorKind::Io, text).at(path))
 }
 
 /// A fit on its way.
@@ -184,7 +157,7 @@ impl Course {
         mut self,
         py: Python<'_>,
         report: Option<&Bound<'_, PyAny>>,
-        warn: &Bound<'_, PyAny>,
+        warn: &Warn<'_, '_>,
     ) -> PyResult<(Model, StopReason)> {
         let mut at = Standing {
             step: self.trainer.step(),
@@ -195,7 +168,7 @@ impl Course {
         let mut interruption = None;
         let reason = loop {
             let (warnings, finished) = py.detach(|| self.turn(&mut at)).map_err(raise)?;
-            warnings.iter().try_for_each(|text| tell(warn, text))?;
+            warnings.iter().try_for_each(|text| warn.tell(text))?;
             if let Some(report) = report {
                 let standing = self.standing(py, at, finished)?;
                 if let Err(error) = report.call1((standing,)) {

@@ -11,6 +11,8 @@ mod fit;
 mod inference;
 mod model;
 mod portrait;
+mod preparation;
+mod ranks;
 mod reweight;
 mod settings;
 mod table;

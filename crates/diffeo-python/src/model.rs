@@ -1,8 +1,8 @@
 //! A fitted model and its verbs.
 
-use diffeo::{Column, Error, Model, Rows, SampleOptions};
+use diffeo::{Column, Error, Model, Rows, SampleOptions, Schema};
 use diffeo_cli::memory;
-use diffeo_table::{Input, Missing, ReadOptions, Reader};
+use diffeo_table::{Input, Missing, ReadOptions, Reader, expect_image};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyType};
 
@@ -75,11 +75,11 @@ impl PyModel {
             [] => String::new(),
             context => format!(" given {}", list(context)),
         };
-        format!(
-            "<diffeo.Model of {}{context}; {} parameters>",
-            list(&schema.columns),
-            self.parameters()
-        )
+        let of = match schema.image {
+            Some(image) => format!("images {image}"),
+            None => list(&schema.columns),
+        };
+        format!("<diffeo.Model of {of}{context}; {} parameters>", self.parameters())
     }
 
     /// The names of the columns that the density is of.
@@ -103,6 +103,13 @@ impl PyModel {
             kinds.set_item(&column.name, column.describe())?;
         }
         Ok(kinds)
+    }
+
+    /// The shape of the images that the model is of: `(height, width, channels, levels)`, or None.
+    #[getter]
+    fn image(&self) -> Option<(usize, usize, usize, u32)> {
+        let image = self.model.schema().image?;
+        Some((image.height, image.width, image.channels, image.levels))
     }
 
     /// How many weights there are.
@@ -160,7 +167,7 @@ impl PyModel {
         let options = sample_options(seed, temperature, first_row, threads);
         let plan = Draws { n, common, with_log_prob: false };
         let (rows, _) = self.draw(py, plan, context, options)?;
-        Table::of_rows(&self.model.schema().columns, &rows, &[])
+        self.table(&rows)
     }
 
     /// As `sample`, with the log-density of each row: `(rows, log_prob)`.
@@ -179,8 +186,24 @@ impl PyModel {
         let options = sample_options(seed, temperature, first_row, threads);
         let plan = Draws { n, common: false, with_log_prob: true };
         let (rows, log_prob) = self.draw(py, plan, context, options)?;
-        let table = Table::of_rows(&self.model.schema().columns, &rows, &[])?;
-        Ok((table, arrays::vector(py, &log_prob)?))
+        Ok((self.table(&rows)?, arrays::vector(py, &log_prob)?))
+    }
+
+    /// Bits that each number of an image takes to write it without loss: `-log_prob / (numbers ln 2)`; of models of images.
+    #[pyo3(signature = (data, context=None, *, threads=None))]
+    fn bits_per_dim<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        context: Option<&Bound<'py, PyAny>>,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Some(image) = self.model.schema().image else {
+            let text = "bits_per_dim is of models of images, and this is one of columns";
+            return Err(raise(Error::config(text)));
+        };
+        let each = -(image.numbers() as f64 * std::f64::consts::LN_2);
+        self.log_prob(py, data, context, threads)?.call_method1("__truediv__", (each,))
     }
 
     /// Draws what is missing in each row given what is there, for a model that was fitted with `any_subset=True`.
@@ -287,6 +310,12 @@ impl PyModel {
 }
 
 impl PyModel {
+    /// Rows of the model as a table.
+    fn table(&self, rows: &Rows) -> PyResult<Table> {
+        let schema = self.model.schema();
+        Ok(Table::of_rows(&schema.columns, rows, &[])?.of_images(schema.image))
+    }
+
     /// Gives the rows of `data` block by block, without the interpreter's lock, and looks for signals in between.
     pub(crate) fn each_block(
         &self,
@@ -300,7 +329,7 @@ impl PyModel {
         let beside = if apart.is_some() { &[][..] } else { &schema.context };
         let needed: Vec<Column> = schema.columns.iter().chain(beside).cloned().collect();
         let input = input_of(data, &names(&schema.columns))?;
-        let mut reader = open(&input, &needed).map_err(raise)?;
+        let mut reader = open(&input, &needed, Some(schema)).map_err(raise)?;
         let mut from = 0;
         while !is_empty(&input) {
             py.check_signals()?;
@@ -338,7 +367,7 @@ impl PyModel {
             return Err(raise(Error::config("the model is not conditional, it takes no context")));
         }
         let input = input_of(context, &names(columns))?;
-        let rows = open(&input, columns).and_then(|mut reader| {
+        let rows = open(&input, columns, None).and_then(|mut reader| {
             let mut values = Vec::new();
             while !is_empty(&input)
                 && let Some(chunk) = reader.next_chunk()?
@@ -427,11 +456,15 @@ fn is_empty(input: &Input) -> bool {
     matches!(input, Input::Batches(batches) if batches.rows() == 0)
 }
 
-/// Opens a table of which these columns are needed; a row answers for itself.
-fn open(input: &Input, columns: &[Column]) -> diffeo::Result<Reader> {
+/// Opens a table of which these columns are needed; a row answers for itself. Images are to be those of the schema of a model.
+fn open(input: &Input, columns: &[Column], schema: Option<&Schema>) -> diffeo::Result<Reader> {
     let (missing, max_magnitude) = (Missing::Keep, f64::MAX);
-    let options = ReadOptions { missing, max_magnitude, ..ReadOptions::default() };
+    let earlier = schema.map(Schema::earlier_frames).filter(|earlier| *earlier > 0);
+    let options = ReadOptions { missing, max_magnitude, earlier, ..ReadOptions::default() };
     let mut reader = Reader::open(input, &options)?;
+    if let Some(schema) = schema {
+        expect_image(schema, &reader, input)?;
+    }
     reader.select_columns(columns)?;
     Ok(reader)
 }

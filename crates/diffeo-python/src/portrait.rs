@@ -1,8 +1,9 @@
 //! What looks at a model as a whole: its self-test and its pictures.
 
 use diffeo::check::{CheckData, CheckOptions, CheckResult};
-use diffeo::{Model, Reservoir, Rows};
-use diffeo_cli::figures::{Drawing, Kind, Scene, plot_error};
+use diffeo::{Model, Reservoir, Rows, SampleOptions};
+use diffeo_cli::figures::images::{Gallery, IMAGES, IMAGES_MAX};
+use diffeo_cli::figures::{self, Drawing, Kind, Scene, plot_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -69,7 +70,7 @@ pub(crate) fn plot(
     data: Option<&Bound<'_, PyAny>>,
     context: Option<&Bound<'_, PyAny>>,
     kind: Option<&str>,
-    rows: usize,
+    rows: Option<usize>,
     seed: u64,
     threads: Option<usize>,
 ) -> PyResult<Figure> {
@@ -77,8 +78,21 @@ pub(crate) fn plot(
     let flow: &Model = &model.model;
     let kind = kind.map_or(Ok(Kind::usual_of(flow)), str::parse).map_err(raise)?;
     kind.expect_of(flow, data.is_some()).map_err(raise)?;
+    let image = flow.schema().image;
+    let rows = match image {
+        Some(_) => rows.unwrap_or(IMAGES).min(IMAGES_MAX),
+        None => rows.unwrap_or(figures::ROWS),
+    };
     let data = data.map(|data| sampled(py, model, data, context, rows)).transpose()?;
-    let draw = || Scene::new(flow, data, rows, seed, threads_or_all(threads))?.draw(kind);
+    let threads = threads_or_all(threads);
+    let draw = || match image {
+        None => Scene::new(flow, data, rows, seed, threads)?.draw(kind),
+        Some(image) => {
+            let options = SampleOptions { seed, threads, ..SampleOptions::default() };
+            let gallery = Gallery { model: flow, image, data, clips: Vec::new(), options, rows };
+            gallery.draw(kind).map(Drawing::from)
+        }
+    };
     py.detach(draw).map(|drawing| Figure { drawing }).map_err(raise)
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Change, FitOptions, Loss, ValidationChoice};
 use diffeo::{
-    BaseSpec, ColumnOrder, DenseEmbeddingSpec, Error, KindWish, Precision, Preset, PresetOptions,
-    Result, quoted,
+    BaseSpec, ColumnOrder, DenseEmbeddingSpec, Error, ImageShape, KindWish, Precision, Preset,
+    PresetOptions, Result, quoted,
 };
-use diffeo_table::{InferOptions, Missing, ReadOptions, Roles, Wish};
+use diffeo_table::{InferOptions, Input, Missing, ReadOptions, Reader, Roles, Wish};
 use pyo3::prelude::*;
 
 /// A column and the kind that it is to have.
@@ -37,6 +37,9 @@ pub(crate) struct Settings {
     order: Option<String>,
     precision: Option<String>,
     embed: Option<usize>,
+    pub(crate) graph: Option<(String, String)>,
+    levels: Option<u32>,
+    patch: Option<usize>,
     loss: Option<String>,
     epochs: Option<f64>,
     steps: Option<u64>,
@@ -90,14 +93,60 @@ impl Settings {
         Ok(ReadOptions { missing, ..ReadOptions::default() })
     }
 
+    /// The shape of the images, if the data are such and no columns of them are named.
+    pub(crate) fn image(&self, input: &Input, options: &ReadOptions) -> Result<Option<ImageShape>> {
+        if !self.columns.is_empty() || input.is_read_once() {
+            return Ok(None);
+        }
+        match (Reader::open(input, options)?.image(), self.levels) {
+            (None, Some(_)) => {
+                Err(input.located(Error::data("levels is about images, and this is a table")))
+            }
+            (None, None) => Ok(None),
+            (Some(image), levels) => {
+                Ok(Some(ImageShape { levels: levels.unwrap_or(image.levels), ..image }))
+            }
+        }
+    }
+
     /// The named model, if one is named.
     pub(crate) fn preset(&self) -> Result<Option<Preset>> {
-        self.model.as_deref().map(str::parse).transpose()
+        let named = self.model.as_deref().filter(|_| !self.is_auto());
+        let named = named.map(str::parse).transpose();
+        named.map_err(|e: Error| Error::config(format!("{}, or auto", e.message())))
+    }
+
+    /// Whether the best of a few models is to be taken.
+    pub(crate) fn is_auto(&self) -> bool {
+        self.model.as_deref() == Some("auto")
+    }
+
+    /// Whether it is said how many transforms there are to be.
+    pub(crate) fn is_deep(&self) -> bool {
+        self.transforms.is_some()
+    }
+
+    pub(crate) fn any_subset(&self) -> bool {
+        self.any_subset
+    }
+
+    /// Refuses what processes would come to differ by that train together.
+    pub(crate) fn expect_alike(&self) -> Result<()> {
+        let refuse = |text: &str| Err(Error::config(format!("communicator: {text}")));
+        if self.seed.is_none() {
+            return refuse("all processes need the same seed; give one");
+        }
+        if self.max_time.is_some() {
+            return refuse(
+                "the clocks of processes differ; give steps or epochs instead of max_time",
+            );
+        }
+        Ok(())
     }
 
     /// Whether nothing is said against another model than the usual one.
     pub(crate) fn is_free(&self) -> bool {
-        self.model.is_none() && self.base.is_none() && self.order.is_none()
+        self.model.is_none() && self.base.is_none() && self.order.is_none() && self.graph.is_none()
     }
 
     /// The shape of the model, for a table of so many rows.
@@ -118,6 +167,7 @@ impl Settings {
             order: self.order.as_deref().map(str::parse::<ColumnOrder>).transpose()?,
             precision: precision(self.precision.as_deref())?,
             embedding: self.embed.map(embed),
+            patch: self.patch,
             hidden,
             seed,
             ..usual

@@ -6,13 +6,13 @@ use arrow_array::cast::AsArray;
 use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
 use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchIterator,
-    RecordBatchReader, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float64Array, Int64Array, RecordBatch,
+    RecordBatchIterator, RecordBatchReader, StringArray, TimestampMicrosecondArray, UInt8Array,
 };
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use arrow_select::concat::concat_batches;
-use diffeo::{Column, Error, Rows, quoted};
+use diffeo::{Column, Error, ImageShape, Rows, quoted};
 use diffeo_table::{Batches, Chunk, Input, ReadOptions, Reader};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyKeyError;
@@ -29,6 +29,8 @@ const STREAM: &std::ffi::CStr = c"arrow_array_stream";
 #[pyclass(frozen, module = "diffeo")]
 pub(crate) struct Table {
     batches: Batches,
+    /// What the columns are the numbers of, if they are such.
+    image: Option<ImageShape>,
 }
 
 impl Table {
@@ -40,7 +42,13 @@ impl Table {
     ) -> PyResult<Self> {
         let chunk = Chunk::from_columns(columns, rows, more).map_err(raise)?;
         let batch = chunk.typed_batch().map_err(raise)?;
-        Ok(Self { batches: Batches::new(batch.schema(), [batch]).map_err(raise)? })
+        let batches = Batches::new(batch.schema(), [batch]).map_err(raise)?;
+        Ok(Self { batches, image: None })
+    }
+
+    /// The same rows, which are images of a shape.
+    pub(crate) fn of_images(self, image: Option<ImageShape>) -> Self {
+        Self { image, ..self }
     }
 
     /// All rows in one batch.
@@ -64,7 +72,7 @@ impl Table {
             Input::Batches(batches) => batches,
             file => data.py().detach(|| of_file(&file)).map_err(raise)?,
         };
-        Ok(Self { batches })
+        Ok(Self { batches, image: None })
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -102,7 +110,22 @@ impl Table {
         let columns = own.columns().iter().chain(others.columns()).cloned().collect();
         let batch =
             RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|e| raise(arrow(e)))?;
-        Ok(Self { batches: Batches::new(schema, [batch]).map_err(raise)? })
+        Ok(Self { batches: Batches::new(schema, [batch]).map_err(raise)?, image: self.image })
+    }
+
+    /// The images that the rows are, as an array `[n, height, width]` or `[n, height, width, channels]` of bytes, or of 16 bits where there are more than 256 levels; None for other tables.
+    #[getter]
+    fn images<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(image) = self.image else { return Ok(None) };
+        let (n, width) = (self.batches.rows(), image.numbers());
+        let mut values = vec![0u16; n * width];
+        for (j, column) in image.columns().iter().enumerate() {
+            let arrays = self.arrays(&column.name).unwrap_or_default();
+            let numbers = numbers(&column.name, &arrays).map_err(raise)?;
+            let cells = values.iter_mut().skip(j).step_by(width);
+            cells.zip(numbers).for_each(|(cell, x)| *cell = x as u16);
+        }
+        arrays::images(py, &values, n, image).map(Some)
     }
 
     /// The names of the columns.
@@ -258,6 +281,7 @@ fn cells_of(cells: &Bound<'_, PyAny>, dtype: &str) -> PyResult<ArrayRef> {
             let truths = PyBuffer::<u8>::get(cells)?.to_vec(py)?;
             Arc::new(truths.into_iter().map(|x| Some(x != 0)).collect::<BooleanArray>())
         }
+        "image" => images_of(cells)?,
         "time" => {
             let micros = PyBuffer::<i64>::get(cells)?.to_vec(py)?;
             let not_a_time = |x: &i64| *x == i64::MIN;
@@ -266,6 +290,20 @@ fn cells_of(cells: &Bound<'_, PyAny>, dtype: &str) -> PyResult<ArrayRef> {
         }
         _ => Arc::new(StringArray::from(cells.extract::<Vec<Option<String>>>()?)),
     })
+}
+
+/// Images, which are lists of lines of pixels, or of their channels.
+fn images_of(cells: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
+    let buffer = PyBuffer::<u8>::get(cells)?;
+    let mut array: ArrayRef = Arc::new(UInt8Array::from(buffer.to_vec(cells.py())?));
+    for size in buffer.shape().iter().skip(1).rev() {
+        let wrong = |_| raise(Error::data(format!("images of {size} pixels are too large")));
+        let size = i32::try_from(*size).map_err(wrong)?;
+        let item = Arc::new(Field::new_list_field(array.data_type().clone(), false));
+        let lists = FixedSizeListArray::try_new(item, size, array, None);
+        array = Arc::new(lists.map_err(|e| raise(arrow(e)))?);
+    }
+    Ok(array)
 }
 
 /// The cells of a column as numbers, NaN where there is none.

@@ -69,9 +69,9 @@ pub use options::{Delimiter, Header, Input, MemoryLimit, Missing, Output, ReadOp
 pub use probe::Survey;
 pub use reader::Reader;
 pub use readers::batches::Batches;
-pub use readers::images::LABEL as IMAGE_LABEL;
 pub use report::ReadReport;
 pub use table::{Table, read_rows, read_table, read_together, read_wanted};
+pub use training::images::{expect_image, hold_out_clips};
 pub use training::{Roles, TrainingTable};
 pub use writer::Writer;
 pub use writers::npy::ImageArrayWriter;

@@ -1,5 +1,7 @@
 //! A table as a fit takes it: which column plays which part, what each of them holds, and the rows.
 
+pub(crate) mod images;
+
 use diffeo::train::TrainingData;
 use diffeo::{Column, ColumnKind, Error, KindWish, Result, Rows, Schema, quoted};
 

@@ -8,7 +8,9 @@ mod training;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use diffeo::train::{Candidate, FitOptions, Loss, NoiseScale, Plan, Resume, StopReason, Trainer};
+use diffeo::train::{
+    Candidate, FitOptions, Loss, NoiseScale, Plan, Resume, Selection, StopReason, Trainer,
+};
 use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, printable, quoted};
 use diffeo_table::Input;
 
@@ -21,7 +23,7 @@ use crate::output::{Console, Report};
 use crate::preflight::{self, Target};
 use crate::progress::{Progress, grouped};
 use crate::{exit, options, signals};
-use selection::{Selection, Trials};
+use selection::Watcher;
 use tables::Prepared;
 use training::Training;
 
@@ -71,7 +73,7 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
         Trainer::remove_checkpoint(&files.checkpoint)?;
     }
     let mut report = report(&model, &planned, reason, &files);
-    selection.iter().for_each(|selection| selection.report(&mut report));
+    selection.iter().for_each(|selection| selection::report_on(selection, &mut report));
     if let Some(path) = &files.plot {
         draw(args, &files.out, path, common, console)?;
         let text = path.to_string_lossy();
@@ -136,7 +138,7 @@ fn wanted_graph(plan: &FitPlan, args: &FitArgs) -> Result<Option<graph::Wanted>>
     match &args.graph {
         Some(graph) => graph::Wanted::read(graph).map(Some),
         None if plan.choice == Choice::Named(Preset::Gnf) && !args.any_subset => {
-            Ok(Some(graph::Wanted::Learned(NoiseScale::Own)))
+            Ok(Some(graph::Wanted::learned(NoiseScale::Own)))
         }
         None => Ok(None),
     }
@@ -153,7 +155,11 @@ fn start(
 ) -> Result<(Trainer, Option<Selection>)> {
     let mut training = training(plan, files, &prepared, console)?;
     let parents = |wanted: graph::Wanted| {
-        wanted.parents(&prepared.schema, &prepared.data, training.seed, console)
+        let mut tell = |remark| match remark {
+            graph::Remark::Note(text) => console.note(text),
+            graph::Remark::Warning(text) => console.warn(text),
+        };
+        wanted.parents(&prepared.schema, &prepared.data, training.seed, &mut tell)
     };
     let parents = graph.map(parents).transpose()?;
     let candidates = match prepared.schema.image {
@@ -188,15 +194,13 @@ fn start(
     let candidate = match (plan.choice, &*candidates) {
         (Choice::Named(_), [one]) => one,
         _ => {
-            let mut trials = Trials {
-                schema: &schema,
-                data: &data,
-                training: &training,
-                max_time: plan.max_time,
-                console,
-                journal,
-            };
-            &selection.insert(trials.select(candidates)?).candidate
+            signals::defer()?;
+            let mut watch = Watcher { console, journal, progress: Progress::new(console) };
+            let how = (&training, plan.max_time);
+            let found = Selection::of(candidates, (&schema, &data), how, &mut watch)?;
+            drop(watch);
+            console.note(format!("selected {}", found.candidate));
+            &selection.insert(found).candidate
         }
     };
     let trainer = Trainer::new(spec_of(candidate)?, schema.clone(), data, training)

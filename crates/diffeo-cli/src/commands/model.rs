@@ -2,11 +2,8 @@
 
 use std::path::Path;
 
-use diffeo::{
-    Column, Error, ImageShape, Model, Purpose, Reservoir, Result, Rows, Schema, Streams, quoted,
-    uniform,
-};
-use diffeo_table::{Chunk, Input, ReadOptions, Reader};
+use diffeo::{Column, Error, Model, Purpose, Reservoir, Result, Rows, Streams, quoted, uniform};
+use diffeo_table::{Chunk, Input, ReadOptions, Reader, expect_image};
 
 use crate::output::Console;
 use crate::progress::grouped;
@@ -147,20 +144,6 @@ impl Loaded {
         rows.retain(|row| uniform(&mut rng) * largest < weight(row));
         console.note(format!("{} of {all} rows were kept by their weight", rows.len()));
         Ok(rows)
-    }
-}
-
-/// Refuses images of another size: among the numbers of larger ones there are all that a model asks for.
-pub(super) fn expect_image(schema: &Schema, reader: &Reader, input: &Input) -> Result<()> {
-    let size = |image: ImageShape| [image.height, image.width, image.channels];
-    match (schema.image, reader.image()) {
-        (Some(image), Some(found)) if size(image) != size(found) => {
-            let text = format!(
-                "expected images of {image}, which the model is of, found {found}; scale or crop them"
-            );
-            Err(input.located(Error::data(text)))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -1,17 +1,16 @@
 //! `diffeo plot`: pictures of a model, with data beside its samples.
 
-mod images;
-
 use std::path::{Path, PathBuf};
 
 use diffeo::check::CheckData;
-use diffeo::{Error, ImageShape, Result, SampleOptions, quoted};
+use diffeo::{ImageShape, Result, SampleOptions, quoted};
 use diffeo_plot::FigureFormat;
 use diffeo_table::{Input, ReadOptions};
 
 use super::model::{Batch, Loaded};
 use crate::args::{Common, PlotArgs, PlotKind};
 use crate::faults::Faults;
+use crate::figures::images::{CLIPS, FRAMES, Gallery, IMAGES, IMAGES_MAX};
 use crate::figures::{self, Drawing, Kind, Scene, plot_error};
 use crate::options;
 use crate::output::{Console, Report};
@@ -64,14 +63,14 @@ pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result
     let mut figures = Vec::new();
     for (kind, path) in kinds.iter().zip(&paths) {
         let Drawing { figure, notes } = match &drawn {
-            Drawn::Columns(scene) => scene.draw(kind.of_columns().unwrap_or(Kind::Pairs))?,
+            Drawn::Columns(scene) => scene.draw(*kind)?,
             Drawn::Images(gallery) => Drawing::from(gallery.draw(*kind)?),
         };
         notes.iter().for_each(|note| console.note(note));
         figure.save(path).map_err(|e| plot_error(e).at(path))?;
         let text = path.to_string_lossy();
-        report.line(format!("{} drawn to {}", name(*kind), quoted(&text)));
-        figures.push(serde_json::json!({ "kind": name(*kind), "path": text }));
+        report.line(format!("{kind} drawn to {}", quoted(&text)));
+        figures.push(serde_json::json!({ "kind": kind.to_string(), "path": text }));
     }
     report.key("figures", figures);
     let rows = match &drawn {
@@ -85,7 +84,7 @@ pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result
 /// What figures are drawn of.
 enum Drawn<'a> {
     Columns(Scene<'a>),
-    Images(images::Gallery<'a>),
+    Images(Gallery<'a>),
 }
 
 /// Samples of a model of columns, and rows of the table if there is one.
@@ -111,22 +110,49 @@ fn gallery<'a>(
     loaded: &'a Loaded,
     image: ImageShape,
     console: &Console,
-) -> Result<images::Gallery<'a>> {
-    let rows = images::rows(args, plan.rows);
+) -> Result<Gallery<'a>> {
+    let rows = match args.rows {
+        None => IMAGES,
+        Some(_) => usize::try_from(plan.rows).unwrap_or(IMAGES_MAX).min(IMAGES_MAX),
+    };
     let data = args.data.as_ref().map(|path| {
         let reader = loaded.open_table(&Input::from_arg(path), &plan.read, true)?;
-        loaded.gather(reader, rows as u64, console)
+        let Batch { x, context, .. } = loaded.gather(reader, rows as u64, console)?;
+        Ok(CheckData { x, context })
     });
     let data = data.transpose()?;
     let clips = match &args.data {
         Some(path) if loaded.model.schema().earlier_frames() > 0 => {
-            images::clips(loaded, &Input::from_arg(path), &plan.read)?
+            first_clips(loaded, &Input::from_arg(path), &plan.read)?
         }
         _ => Vec::new(),
     };
     let options =
         SampleOptions { seed: plan.seed, threads: plan.threads, ..SampleOptions::default() };
-    Ok(images::Gallery { loaded, image, data, clips, options, rows })
+    Ok(Gallery { model: &loaded.model, image, data, clips, options, rows })
+}
+
+/// The first frames of the first clips of the data.
+fn first_clips(loaded: &Loaded, input: &Input, read: &ReadOptions) -> Result<Vec<Vec<f64>>> {
+    let mut reader = loaded.open_table(input, read, true)?;
+    let mut clips: Vec<Vec<f64>> = Vec::new();
+    while let Some(chunk) = reader.next_chunk()? {
+        let batch = loaded.batch(&chunk)?;
+        let Some(context) = batch.context else { continue };
+        for i in 0..batch.x.len() {
+            if context.row(i).last() == Some(&0.0) {
+                if clips.len() == CLIPS {
+                    return Ok(clips);
+                }
+                clips.push(Vec::new());
+            }
+            let full = FRAMES * batch.x.width();
+            if let Some(clip) = clips.last_mut().filter(|clip| clip.len() < full) {
+                clip.extend_from_slice(batch.x.row(i));
+            }
+        }
+    }
+    Ok(clips)
 }
 
 fn plan(args: &PlotArgs, common: &Common) -> Result<Plan> {
@@ -158,63 +184,38 @@ pub(super) fn check_format(path: &Path) -> Result<()> {
 }
 
 /// The pictures to draw.
-fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
-    if loaded.model.schema().image.is_some() {
-        return images::kinds(args, loaded);
-    }
+fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<Kind>> {
     let (model, has_data) = (&loaded.model, args.data.is_some());
-    let kind = args.kind.unwrap_or_else(|| PlotKind::from(Kind::usual_of(model)));
-    if kind == PlotKind::All {
-        let possible = Kind::ALL.into_iter().filter(|(_, k)| k.expect_of(model, has_data).is_ok());
-        return Ok(possible.map(|(_, kind)| kind.into()).collect());
-    }
-    match kind.of_columns() {
-        Some(of_columns) => of_columns.expect_of(model, has_data).map(|()| vec![kind]),
-        None => Err(Error::config(format!(
-            "--kind {}: is for models of images, and this is one of columns",
-            name(kind)
-        ))),
-    }
+    let kind = match args.kind {
+        Some(PlotKind::All) => return Ok(Kind::all_of(model, has_data)),
+        Some(kind) => kind.single().unwrap_or_else(|| Kind::usual_of(model)),
+        None => Kind::usual_of(model),
+    };
+    kind.expect_of(model, has_data).map(|()| vec![kind])
 }
 
 impl PlotKind {
-    /// The picture of a model of columns that this is.
-    fn of_columns(self) -> Option<Kind> {
-        Kind::ALL.into_iter().map(|(_, kind)| kind).find(|kind| Self::from(*kind) == self)
-    }
-}
-
-impl From<Kind> for PlotKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Pairs => Self::Pairs,
-            Kind::Marginals => Self::Marginals,
-            Kind::Loss => Self::Loss,
-            Kind::Density => Self::Density,
-            Kind::Calibration => Self::Calibration,
-        }
-    }
-}
-
-fn name(kind: PlotKind) -> &'static str {
-    match kind {
-        PlotKind::Pairs => "pairs",
-        PlotKind::Marginals => "marginals",
-        PlotKind::Loss => "loss",
-        PlotKind::Density => "density",
-        PlotKind::Calibration => "calibration",
-        PlotKind::Images => "images",
-        PlotKind::Interpolation => "interpolation",
-        PlotKind::Temperature => "temperature",
-        PlotKind::Continuation => "continuation",
-        PlotKind::All => "all",
+    /// The one picture that this asks for, if it is one.
+    fn single(self) -> Option<Kind> {
+        Some(match self {
+            Self::Pairs => Kind::Pairs,
+            Self::Marginals => Kind::Marginals,
+            Self::Loss => Kind::Loss,
+            Self::Density => Kind::Density,
+            Self::Calibration => Kind::Calibration,
+            Self::Images => Kind::Images,
+            Self::Interpolation => Kind::Interpolation,
+            Self::Temperature => Kind::Temperature,
+            Self::Continuation => Kind::Continuation,
+            Self::All => return None,
+        })
     }
 }
 
 /// `figure.png` becomes `figure-pairs.png`.
-fn with_suffix(path: &Path, kind: PlotKind) -> PathBuf {
+fn with_suffix(path: &Path, kind: Kind) -> PathBuf {
     let mut file = path.file_stem().unwrap_or_default().to_os_string();
-    file.push(format!("-{}", name(kind)));
+    file.push(format!("-{kind}"));
     if let Some(extension) = path.extension() {
         file.push(".");
         file.push(extension);

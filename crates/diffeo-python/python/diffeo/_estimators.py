@@ -127,8 +127,8 @@ class _Flow(BaseEstimator):
         if doubled:
             raise ConfigError(f"options: {', '.join(doubled)} is told by X and y here; leave it out")
         settings = {**_DEFAULTS, **settings, **roles}
-        valid, progress = settings.pop("valid"), settings.pop("progress")
-        self.model_, reason = run(table, valid, progress, settings)
+        valid, progress, communicator = (settings.pop(name) for name in ("valid", "progress", "communicator"))
+        self.model_, reason = run(table, valid, progress, settings, communicator)
         if reason == "interrupted":
             # The best so far is kept; whoever searches or validates across fits is stopped.
             raise KeyboardInterrupt

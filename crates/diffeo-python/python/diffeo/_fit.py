@@ -1,5 +1,6 @@
 """`diffeo.fit`: a table in, a model out."""
 
+import json
 import numbers
 import operator
 import os
@@ -34,6 +35,9 @@ def fit(
     order=None,
     precision=None,
     embed=None,
+    graph=None,
+    levels=None,
+    patch=None,
     loss=None,
     epochs=None,
     steps=None,
@@ -50,9 +54,10 @@ def fit(
     checkpoint=None,
     resume=False,
     allow_changed=(),
+    communicator=None,
     progress=None,
 ) -> _native.Model:
-    """Fit a normalizing flow to a table.
+    """Fit a normalizing flow to a table, or to images.
 
     The parameters are the options of ``diffeo fit``, by the same names, and a fit of the same data with the same seed gives the same weights.
 
@@ -60,9 +65,11 @@ def fit(
     ----------
     data
         An array, a data frame (pandas, polars), anything with Arrow's C stream interface, a mapping of names to columns, or the path of a
-        file (CSV, Parquet, Arrow, npy). The columns of an array are called x1, x2, ...
+        file (CSV, Parquet, Arrow, npy). The columns of an array are called x1, x2, ... Images are arrays of whole numbers from 0 to 255, ``[n, height, width]`` or
+        with channels first or last, alone or as a column of a mapping; or folders and files of them.
     model
-        A named model: "nsf" (default), "maf", "nsf-coupling", "realnvp", ...
+        A named model: "nsf" (default), "maf", "nsf-coupling", "realnvp", ..., of images "nsf-image", "glow", "tarflow", ...; "auto" takes the best of a few by short trials, a third of ``max_time``
+        at most.
     columns
         The columns to model, in the order of the dimensions: names, or a mapping of names to kinds ("positive", "integer", "[0, 1]",
         "positive+{0}", None for a choice by the data). By default all that have no other part.
@@ -81,6 +88,10 @@ def fit(
     transforms, hidden, bins, bound, residual, base, order, precision, embed
         The shape of the model: layers, widths of the networks, pieces of the scalar maps, half-width of the box of splines, residual
         networks, base distribution ("normal", "student-t", ...), order of the columns, "f32" or "f64", width of what is seen of the context.
+    graph
+        Who influences whom: a mapping of children to lists of parents, the path of a file of such edges, or "learn".
+    levels, patch
+        Of images: how many values a number may have; the side of the patches of "tarflow".
     loss, epochs, steps, batch, lr, weight_decay, clip_norm, warmup, average, patience
         How to train; what is not given follows from the rows.
     max_time
@@ -90,6 +101,9 @@ def fit(
     checkpoint, resume, allow_changed
         A file that all is kept in once a minute and when the fit is stopped; go on from it, to the same bits as if it had never
         stopped; what may differ then ("lr", "epochs").
+    communicator
+        The processes that train together, such as ``mpi4py.MPI.COMM_WORLD``: each is given the same rows, options and seed, takes its part of every batch, and comes to the same model, with the bits of one
+        process. It takes batches of some hundred rows for each process to gain anything.
     progress
         True, False, None (if a terminal or a notebook watches), or a function that is called with a dictionary now and then.
 
@@ -99,15 +113,15 @@ def fit(
         With the weights that were best on the held-out rows. Ctrl-C ends a fit early, with a warning.
     """
     settings = dict(locals())
-    for name in ("data", "valid", "progress"):
+    for name in ("data", "valid", "communicator", "progress"):
         del settings[name]
-    fitted, reason = run(data, valid, progress, settings)
+    fitted, reason = run(data, valid, progress, settings, communicator)
     if reason == "interrupted":
         warn("interrupted: the best weights so far were kept")
     return fitted
 
 
-def run(data, valid, progress, settings):
+def run(data, valid, progress, settings, communicator=None):
     """The model, and why its fit ended."""
     settings["valid_share"], valid = _valid(valid)
     data, valid = _weighted(data, valid, settings)
@@ -117,9 +131,10 @@ def run(data, valid, progress, settings):
         settings[name] = _names(settings[name] or (), name)
     if settings["hidden"] is not None:
         settings["hidden"] = _widths(settings["hidden"])
+    settings["graph"] = _graph(settings["graph"])
     report = progress if callable(progress) else _progress.Line() if _progress.wanted(progress) else None
     try:
-        fitted, reason = _native.fit(data, settings, valid=valid, report=report, warn=warn)
+        fitted, reason = _native.fit(data, settings, valid=valid, communicator=communicator, report=report, warn=warn)
     except TypeError as error:
         raise _named(error, settings) from error
     if reason == "diverged":
@@ -143,6 +158,19 @@ def _named(error, settings):
     name = match[1]
     shown = name.replace("valid_share", "valid")
     return ConfigError(f"{shown}: {error.__cause__}, found {settings.get(name)!r}")
+
+
+def _graph(graph):
+    """How a graph is given, and what is given."""
+    if graph is None:
+        return None
+    if not isinstance(graph, Mapping):
+        try:
+            return "file", os.fspath(graph)
+        except TypeError:
+            raise ConfigError(f"graph: expected a mapping of children to parents, a path or \"learn\", found {graph!r}") from None
+    families = {str(child): _names(parents, "graph") for child, parents in graph.items()}
+    return "json", json.dumps(families)
 
 
 def _widths(hidden):

@@ -45,9 +45,10 @@ def check(model, data=None, context=None, *, samples=10_000, seed=0, threads=Non
     return CheckReport(Check(*row) for row in found)
 
 
-def plot(model, data=None, context=None, *, kind=None, rows=4000, seed=0, threads=None) -> _native.Figure:
+def plot(model, data=None, context=None, *, kind=None, rows=None, seed=0, threads=None) -> _native.Figure:
     """Draw a model, its samples beside data: a figure that notebooks show, and that has `save`, `svg` and `png`.
 
-    `kind` is "pairs", "marginals", "loss", "density" (of two columns, with the grid that the flow warps) or "calibration"; None for what says most.
+    `kind` is "pairs", "marginals", "density" (of two columns, with the grid that the flow warps) or "calibration"; of images "images", "interpolation" (between
+    those of the data) or "temperature"; of both "loss"; None for what says most. `rows` are drawn, by default 4,000 or 64 images.
     """
     return _native.plot(getattr(model, "model_", model), data, context, kind=kind, rows=rows, seed=seed, threads=threads)

@@ -26,7 +26,8 @@ class Line:
         valid = "" if at["valid_loss"] != at["valid_loss"] else f"  valid {at['valid_loss']:.4f}"
         left = at["seconds"] / max(at["step"], 1) * (at["steps"] - at["step"])
         rate = "" if at["lr"] != at["lr"] else f"  rate {at['lr']:.1e}"
-        self._write(f"step {at['step']:,}/{at['steps']:,}  loss {at['loss']:.4f}{valid}{rate}  left {left:.0f} s")
+        trying = f"trying {at['trying']}: " if at.get("trying") else ""
+        self._write(f"{trying}step {at['step']:,}/{at['steps']:,}  loss {at['loss']:.4f}{valid}{rate}  left {left:.0f} s")
 
     def _write(self, text):
         self._stream.write("\r" + text.ljust(self._width))

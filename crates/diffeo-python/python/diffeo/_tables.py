@@ -9,7 +9,7 @@ from ._errors import DataError
 def columns(data, names: Sequence[str]):
     """An object with Arrow's C stream interface, or a list of (name, cells, type of the cells).
 
-    Arrays have no names: see `_names_of`.
+    Arrays have no names: see `_names_of`. Those of three dimensions or four are images, one column of them.
     """
     if is_pandas(data):
         # The index is not a column, and would travel as one.
@@ -78,8 +78,10 @@ def _of_array(data, names):
         raise DataError(f"expected an array, a data frame, a mapping of columns or a path, found {type(data).__name__}{advice}")
     if array.ndim == 1:
         array = array.reshape(-1, 1)
+    if array.ndim in (3, 4):
+        return [("image", *_images(np, "image", array))]
     if array.ndim != 2 or array.shape[1] == 0:
-        raise DataError(f"expected rows of at least one column, found shape {array.shape}")
+        raise DataError(f"expected rows of at least one column, or images, found shape {array.shape}")
     return [(name, *_cells(name, array[:, i])) for i, name in enumerate(_names_of(array.shape[1], names))]
 
 
@@ -107,10 +109,12 @@ def _asarray(np, data):
 
 
 def _cells(name, cells):
-    """The cells of a column and how they are given: float64, int64, uint8 (truth values), time (microseconds), text."""
+    """The cells of a column and how they are given: float64, int64, uint8 (truth values), time (microseconds), text, image."""
     import numpy as np
 
     array = _asarray(np, cells)
+    if array.ndim in (3, 4):
+        return _images(np, name, array)
     if array.ndim != 1:
         raise DataError(f"column {name}: expected one dimension, found {array.ndim}")
     kind = array.dtype.kind
@@ -127,6 +131,22 @@ def _cells(name, cells):
     if kind in "OUT":
         return _objects(np, name, array)
     raise DataError(f"column {name}: expected numbers, truth values, text or times, found {array.dtype}")
+
+
+def _images(np, name, array):
+    """Images of bytes: lines of pixels, perhaps of channels, which may come first."""
+    if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3):
+        array = array.transpose(0, 2, 3, 1)
+    if array.ndim == 4 and array.shape[3] == 1:
+        array = array[..., 0]
+    if array.dtype.kind not in "biu" or (array.size and (array.min() < 0 or array.max() > 255)):
+        raise DataError(
+            f"column {name}: images are whole numbers from 0 to 255, found {array.dtype}"
+            + (" (numbers from 0 to 1: (255 * images).round().astype('uint8'))" if array.dtype.kind == "f" else "")
+        )
+    if 0 in array.shape[1:]:
+        raise DataError(f"column {name}: expected images of at least a pixel, found shape {array.shape}")
+    return np.ascontiguousarray(array, dtype=np.uint8), "image"
 
 
 def _objects(np, name, array):

@@ -5,6 +5,7 @@ use diffeo_kernels::Real;
 use crate::error::Result;
 use crate::file::container::NamedTensor;
 use crate::step::{AnyStep, Step};
+use crate::train::Ranks;
 
 /// `f32` or `f64`.
 pub(crate) trait Element: burn::tensor::Element + Real {
@@ -16,6 +17,8 @@ pub(crate) trait Element: burn::tensor::Element + Real {
     fn to_named(name: &str, values: &[Self]) -> NamedTensor;
     /// Back from a tensor of a checkpoint.
     fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>>;
+    /// Replaces numbers by their sum over all processes of a training.
+    fn sum_over(ranks: &mut dyn Ranks, values: &mut [Self]) -> Result<()>;
 }
 
 impl Element for f32 {
@@ -31,6 +34,9 @@ impl Element for f32 {
     fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>> {
         tensor.to_f32()
     }
+    fn sum_over(ranks: &mut dyn Ranks, values: &mut [Self]) -> Result<()> {
+        ranks.sum_f32(values)
+    }
 }
 
 impl Element for f64 {
@@ -45,5 +51,8 @@ impl Element for f64 {
     }
     fn from_named(tensor: &NamedTensor) -> Result<Vec<Self>> {
         tensor.to_f64()
+    }
+    fn sum_over(ranks: &mut dyn Ranks, values: &mut [Self]) -> Result<()> {
+        ranks.sum_f64(values)
     }
 }

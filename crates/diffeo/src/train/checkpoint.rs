@@ -71,6 +71,13 @@ impl Change {
 }
 
 impl Identity {
+    /// A number of 48 bits that tells it from others.
+    pub(crate) fn number(&self) -> f64 {
+        let hash = blake3::hash(&serde_json::to_vec(self).unwrap_or_default());
+        let bytes = hash.as_bytes()[..6].iter();
+        bytes.fold(0.0, |number, byte| 256.0 * number + f64::from(*byte))
+    }
+
     /// # Errors
     /// [`ErrorKind::Config`] listing what differs.
     pub(crate) fn expect(&self, found: &Self) -> Result<()> {

@@ -4,6 +4,7 @@
 //! Plan      what a run will do, from rows, columns and options      recipe.rs, options.rs
 //! Run       the loop: step, validate, roll back                     run.rs
 //! Shards    one batch on many threads, the same bits                shards.rs
+//! Ranks     one batch in several processes, the same bits           ranks.rs
 //! State     all that changes, written to checkpoints                state.rs, checkpoint.rs
 //! Loss      what steps go down: likelihood, or flow matching        loss.rs, matching.rs
 //! Learner   steps of the optimiser on any loss of any module        learner.rs, objective.rs
@@ -11,7 +12,7 @@
 //! Search    a graph of the columns, before a flow that follows it   graph_search/
 //! Trainer   the loop over a flow: what programs use                 trainer.rs, fit.rs, solve.rs,
 //!                                                                   saturation.rs, warnings.rs
-//! Candidate which of a few flows suits a table                      selection.rs
+//! Candidate which of a few flows suits a table                      selection.rs, trials.rs
 //! Deadline  a fit that ends by the clock                            deadline.rs
 //! ```
 //!
@@ -33,6 +34,7 @@ mod matching;
 mod objective;
 mod optimizer;
 mod options;
+mod ranks;
 mod recipe;
 mod run;
 mod saturation;
@@ -44,6 +46,7 @@ mod solve;
 mod state;
 mod stopping;
 mod trainer;
+mod trials;
 mod warnings;
 
 #[cfg(test)]
@@ -63,8 +66,10 @@ pub use lookup::Checkpoint;
 pub use loss::Loss;
 pub use objective::{Likelihood, Objective, Source};
 pub use options::{Allowed, FitOptions};
+pub use ranks::Ranks;
 pub use recipe::Plan;
 pub use schedule::Schedule;
 pub use selection::Candidate;
 pub use snapshot::Snapshot;
 pub use trainer::Trainer;
+pub use trials::{Selection, Trial, Underway, Watch};

@@ -42,31 +42,36 @@ impl Pieces {
         self.0.iter().map(cut).collect()
     }
 
-    /// Adds the gradients of all shards to that of the first, in shard order, and returns the Euclidean norm of the sum.
+    /// Adds up the gradients of all shards into that of the first, and returns the Euclidean norm of the sum.
     ///
-    /// The norm is finite whenever every element is, even where squares would overflow; a NaN or an infinity in the sum gives one.
+    /// The sum is one of halves, each of which is summed by itself first: processes that have the shards of a half each (see [`super::ranks`]) come to the same bits. The norm is
+    /// finite whenever every element is, even where squares would overflow; a NaN or an infinity in the sum gives one.
     pub(crate) fn sum<T: Element>(&self, shards: &mut [Aligned<T>]) -> f64 {
-        let Some((total, others)) = shards.split_first_mut() else { return 0.0 };
-        let others = &*others;
-        let pieces: Vec<_> = self.0.iter().zip(self.starts()).zip(self.of_mut(total)).collect();
-        let norms = of_each(pieces, |((piece, start), total): ((&Piece, usize), &mut [T])| {
-            let of_run = |(run, _): &(Range<usize>, bool)| {
-                let range = start + run.start..start + run.end;
-                let total = &mut total[run.clone()];
-                others.iter().for_each(|other| add_gradient(total, &other[range.clone()]));
-                l2_norm(total)
+        let mut pieces: Vec<(&Piece, Vec<&mut [T]>)> =
+            self.0.iter().map(|piece| (piece, Vec::with_capacity(shards.len()))).collect();
+        for shard in shards {
+            for ((_, parts), part) in pieces.iter_mut().zip(self.of_mut(shard)) {
+                parts.push(part);
+            }
+        }
+        let norms = of_each(pieces, |(piece, mut parts): (&Piece, Vec<&mut [T]>)| {
+            let mut of_run = |(run, _): &(Range<usize>, bool)| {
+                add_up(&mut parts, run);
+                parts.first().map_or(0.0, |total| l2_norm(&total[run.clone()]))
             };
-            l2_norm(&piece.runs.iter().map(of_run).collect::<Vec<_>>())
+            l2_norm(&piece.runs.iter().map(&mut of_run).collect::<Vec<_>>())
         });
         l2_norm(&norms)
     }
+}
 
-    fn starts(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().scan(0, |next, piece| {
-            let start = *next;
-            *next += piece.len;
-            Some(start)
-        })
+/// Adds a run of all arrays to that of the first, half by half.
+fn add_up<T: Element>(arrays: &mut [&mut [T]], run: &Range<usize>) {
+    let (left, right) = arrays.split_at_mut(arrays.len() / 2);
+    if let ([_, ..], [_, ..]) = (&left, &right) {
+        add_up(left, run);
+        add_up(right, run);
+        add_gradient(&mut left[0][run.clone()], &right[0][run.clone()]);
     }
 }
 

@@ -7,6 +7,7 @@ use super::data::Part;
 use super::events::{Event, StopReason};
 use super::objective::FlatObjective;
 use super::optimizer::{Update, clip_scale};
+use super::ranks::Ranks;
 use super::recipe::Plan;
 use super::shards::Shards;
 use super::state::{Record, State};
@@ -112,6 +113,11 @@ impl<T: Element> Run<T> {
         self.state = State::read_from(container, self.layout.len())?;
         self.news.clear();
         Ok(())
+    }
+
+    /// Leaves a part of each batch to other processes.
+    pub(crate) fn join(&mut self, ranks: Box<dyn Ranks>) {
+        self.shards.join(ranks);
     }
 
     /// Ends the run with the next [`Run::advance`].

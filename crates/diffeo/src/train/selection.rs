@@ -8,7 +8,7 @@ use super::options::FitOptions;
 use super::recipe::steps_by_rows;
 use super::trainer::Trainer;
 use crate::bases::StudentTSpec;
-use crate::columns::{Schema, Shape};
+use crate::columns::{ImageShape, Schema, Shape};
 use crate::error::{Error, Result};
 use crate::presets::{Preset, PresetOptions};
 use crate::spec::FlowSpec;
@@ -18,7 +18,7 @@ const SHORTER: u64 = 5;
 
 /// A flow that may suit a table: a named model and its settings.
 ///
-/// To select a model, run a [`Candidate::trial`] of each of [`Candidate::for_table`] and fit the one whose [`Trainer::best`] has the lowest loss. All trials
+/// [`Selection::of`](super::Selection::of) runs a [`Candidate::trial`] of each of several, such as those of [`Candidate::for_table`], and takes the one whose [`Trainer::best`] has the lowest loss. All trials
 /// of one seed have the same validation rows. The loss of the best of several is lower than it would be on other rows, by chance
 /// alone: judge the model that is chosen by rows that had no part in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,24 @@ impl Candidate {
         list.extend([Preset::Naf, Preset::Flowpp, Preset::NsfCoupling, Preset::Gaussian].map(of));
         list.retain(|candidate| candidate.spec(shape).is_ok());
         list
+    }
+
+    /// The model of images that is named, else the usual one: that of patches where their size is given. Where the caller did not choose how deep it is, it is as deep as suits images.
+    pub fn for_images(
+        image: ImageShape,
+        preset: Option<Preset>,
+        mut options: PresetOptions,
+        is_depth_chosen: bool,
+    ) -> Self {
+        let usual = match options.patch {
+            Some(_) => Preset::TarFlow,
+            None => Preset::usual_of(image),
+        };
+        let preset = preset.unwrap_or(usual);
+        if !is_depth_chosen && preset.is_of_images() {
+            options.transforms = PresetOptions::for_images().transforms;
+        }
+        Self::new(preset, options)
     }
 
     /// Describes the flow for a table of this shape.

@@ -9,6 +9,7 @@ use super::loss::Loss;
 use super::matching::Matching;
 use super::objective::FlatObjective;
 use super::options::FitOptions;
+use super::ranks::Ranks;
 use super::recipe::{Plan, Problem};
 use super::run::{Run, Setting};
 use super::saturation;
@@ -201,6 +202,26 @@ impl Trainer {
         let other =
             Identity { spec: spec.clone(), schema: schema.clone(), ..self.identity.clone() };
         self.identity.expect(&other)
+    }
+
+    /// Trains together with other processes, each of which has prepared the same fit of the same rows, and joins before its first step: a process computes the gradients of its shards of each
+    /// batch ([`Plan::shards`]) and the losses of its part of the validation; their sums are known to all, so that all have the same weights. Everything that is decided is decided by all
+    /// alike; a caller's own decisions ([`Trainer::stop`], [`Trainer::settle_by`]) must be those of all processes, too.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Config`] if the fits are not the same; others of [`Ranks`].
+    pub fn join(&mut self, mut ranks: Box<dyn Ranks>) -> Result<()> {
+        let mut all = vec![0.0; ranks.count()];
+        let own = self.identity.number();
+        all[ranks.rank()] = own;
+        ranks.sum_f64(&mut all)?;
+        if let Some(other) = all.iter().position(|number| *number != all[0]) {
+            return Err(Error::config(format!(
+                "processes 0 and {other} of this training have prepared different fits; give all of them the same rows, options and seed"
+            )));
+        }
+        with_run!(&mut self.runs, run => run.join(ranks));
+        Ok(())
     }
 
     /// What the fit will do.

@@ -2,10 +2,9 @@
 
 use diffeo::train::{TrainingData, ValidationChoice};
 use diffeo::{Column, ImageShape, Result, Schema};
-use diffeo_table::{InferOptions, Input, Reader, Roles, TrainingTable};
+use diffeo_table::{InferOptions, Input, Reader, Roles, TrainingTable, expect_image};
 
 use super::images;
-use crate::commands::model::expect_image;
 use crate::memory;
 use crate::options::fit::{FitPlan, Valid};
 use crate::output::Console;
@@ -39,7 +38,7 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
 }
 
 /// Which part each column plays, as the options say.
-fn roles(plan: &FitPlan) -> Roles {
+pub(super) fn roles(plan: &FitPlan) -> Roles {
     let args = &plan.args;
     Roles {
         columns: args.columns.as_ref().map(|list| list.0.clone()).unwrap_or_default(),

@@ -9,8 +9,8 @@ use diffeo_table::{ImageArrayWriter, Input};
 
 use super::Plan;
 use crate::args::SampleArgs;
-use crate::commands::images::bytes;
 use crate::commands::model::{Loaded, say_warnings};
+use crate::figures::images::bytes;
 use crate::figures::plot_error;
 use crate::output::{Console, Report};
 use crate::progress::{Progress, grouped, rate};

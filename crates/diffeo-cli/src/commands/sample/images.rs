@@ -6,7 +6,7 @@ use diffeo::{Error, ErrorKind, ImageShape, Result, Rows, quoted};
 use diffeo_plot::{ImageGrid, draw_images, save_image};
 use diffeo_table::ImageArrayWriter;
 
-use crate::commands::images::{bytes, of_bytes};
+use crate::figures::images::{bytes, of_bytes};
 use crate::figures::plot_error;
 
 /// Most images on a sheet.

@@ -1,119 +1,75 @@
 //! Pictures of models of images.
 
-use diffeo::{Error, ImageShape, Result, Rows, SampleOptions};
-use diffeo_plot::{Figure, ImageGrid, draw_images};
-use diffeo_table::{Input, ReadOptions};
+use diffeo::check::CheckData;
+use diffeo::{Error, ImageShape, Model, Result, Rows, SampleOptions};
+use diffeo_plot::{Figure, ImageGrid, Images, draw_images};
 
-use super::{PlotKind, name};
-use crate::args::PlotArgs;
-use crate::commands::images::{bytes, of_bytes};
-use crate::commands::model::{Batch, Loaded};
-use crate::figures::{draw_loss, plot_error};
+use super::{Kind, draw_loss, plot_error};
 
-/// Images drawn where no number is asked for, and the most.
-const IMAGES: usize = 64;
-const IMAGES_MAX: usize = 1024;
+/// Images drawn where no number is asked for.
+pub const IMAGES: usize = 64;
+/// Most images that are drawn.
+pub const IMAGES_MAX: usize = 1024;
 /// Images from one to another, and how many such lines.
 const STOPS: usize = 10;
 const LINES: usize = 8;
 /// Temperatures of a strip.
 const TEMPERATURES: [f64; 7] = [0.0, 0.3, 0.6, 0.8, 0.9, 1.0, 1.2];
-/// Frames of a clip, clips of the data, and draws that go on with each.
-const FRAMES: usize = 12;
-const CLIPS: usize = 4;
+/// Frames of a clip that are drawn.
+pub const FRAMES: usize = 12;
+/// Clips of the data that are drawn.
+pub const CLIPS: usize = 4;
+/// Draws that go on with each.
 const DRAWS: usize = 2;
 /// Width of the page.
 const PAGE: f64 = 720.0;
 
-/// What is drawn.
-pub(super) struct Gallery<'a> {
-    pub(super) loaded: &'a Loaded,
-    pub(super) image: ImageShape,
+/// What is drawn of a model of images.
+pub struct Gallery<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// The shape of its images.
+    pub image: ImageShape,
     /// Images of the data, if there are any.
-    pub(super) data: Option<Batch>,
+    pub data: Option<CheckData>,
     /// The first clips of the data, frame after frame, of a model of such.
-    pub(super) clips: Vec<Vec<f64>>,
-    pub(super) options: SampleOptions,
-    pub(super) rows: usize,
+    pub clips: Vec<Vec<f64>>,
+    /// How samples are drawn.
+    pub options: SampleOptions,
+    /// How many images.
+    pub rows: usize,
 }
 
-/// The pictures to draw of a model of images.
-pub(super) fn kinds(args: &PlotArgs, loaded: &Loaded) -> Result<Vec<PlotKind>> {
-    let trained = loaded.model.summary.as_ref().is_some_and(|summary| !summary.history.is_empty());
-    let is_of_clips = loaded.model.schema().earlier_frames() > 0;
-    let usual = if is_of_clips { PlotKind::Continuation } else { PlotKind::Images };
-    let kind = args.kind.unwrap_or(usual);
-    let refuse = |message: &str| Err(Error::config(format!("--kind {}: {message}", name(kind))));
-    match kind {
-        PlotKind::Pairs | PlotKind::Marginals | PlotKind::Density | PlotKind::Calibration => {
-            refuse("is for models of columns, and this is one of images; see --kind images")
-        }
-        PlotKind::Continuation if !is_of_clips => {
-            refuse("is for models of clips, and this is one of single images")
-        }
-        PlotKind::Loss if !trained => refuse("the model has no training history"),
-        PlotKind::Interpolation if args.data.is_none() => {
-            refuse("goes from one image of DATA to another; give some")
-        }
-        PlotKind::All => Ok([
-            (PlotKind::Continuation, is_of_clips),
-            (PlotKind::Images, !is_of_clips || args.data.is_some()),
-            (PlotKind::Interpolation, args.data.is_some()),
-            (PlotKind::Temperature, !is_of_clips || args.data.is_some()),
-            (PlotKind::Loss, trained),
-        ]
-        .into_iter()
-        .filter_map(|(kind, possible)| possible.then_some(kind))
-        .collect()),
-        kind => Ok(vec![kind]),
-    }
+/// The numbers of images from 0 (black) to 255 (white).
+pub(crate) fn bytes(rows: &Rows, image: &ImageShape) -> Vec<u8> {
+    let white = f64::from(image.levels - 1);
+    rows.values().iter().map(|v| (v / white * 255.0).round().clamp(0.0, 255.0) as u8).collect()
 }
 
-/// How many images to draw.
-pub(super) fn rows(args: &PlotArgs, asked: u64) -> usize {
-    match args.rows {
-        None => IMAGES,
-        Some(_) => usize::try_from(asked).unwrap_or(IMAGES_MAX).min(IMAGES_MAX),
-    }
-}
-
-/// The first frames of the first clips of the data.
-pub(super) fn clips(loaded: &Loaded, input: &Input, read: &ReadOptions) -> Result<Vec<Vec<f64>>> {
-    let mut reader = loaded.open_table(input, read, true)?;
-    let mut clips: Vec<Vec<f64>> = Vec::new();
-    while let Some(chunk) = reader.next_chunk()? {
-        let batch = loaded.batch(&chunk)?;
-        let Some(context) = batch.context else { continue };
-        for i in 0..batch.x.len() {
-            if context.row(i).last() == Some(&0.0) {
-                if clips.len() == CLIPS {
-                    return Ok(clips);
-                }
-                clips.push(Vec::new());
-            }
-            let full = FRAMES * batch.x.width();
-            if let Some(clip) = clips.last_mut().filter(|clip| clip.len() < full) {
-                clip.extend_from_slice(batch.x.row(i));
-            }
-        }
-    }
-    Ok(clips)
+/// Bytes as images.
+pub(crate) fn of_bytes<'a>(bytes: &'a [u8], image: &ImageShape) -> Images<'a> {
+    let ImageShape { height, width, channels, .. } = *image;
+    Images { height, width, channels, bytes }
 }
 
 impl Gallery<'_> {
-    pub(super) fn draw(&self, kind: PlotKind) -> Result<Figure> {
+    /// Draws a picture.
+    ///
+    /// # Errors
+    /// Those of the model; [`diffeo::ErrorKind::Config`] for what needs data.
+    pub fn draw(&self, kind: Kind) -> Result<Figure> {
         match kind {
-            PlotKind::Loss => draw_loss(&self.loaded.model),
-            PlotKind::Interpolation => self.interpolate(),
-            PlotKind::Temperature => self.heat(),
-            PlotKind::Continuation => self.go_on(),
+            Kind::Loss => draw_loss(self.model),
+            Kind::Interpolation => self.interpolate(),
+            Kind::Temperature => self.heat(),
+            Kind::Continuation => self.go_on(),
             _ => self.beside(),
         }
     }
 
     /// The contexts of the first `n` images of the data, again and again.
     fn context(&self, n: usize) -> Result<Option<Rows>> {
-        if self.loaded.context.is_empty() {
+        if self.model.schema().context.is_empty() {
             return Ok(None);
         }
         match self.data.as_ref().and_then(|data| data.context.as_ref()) {
@@ -129,7 +85,7 @@ impl Gallery<'_> {
 
     fn sample(&self, n: usize, temperature: f64) -> Result<Vec<u8>> {
         let options = SampleOptions { temperature, ..self.options.clone() };
-        let rows = self.loaded.model.sample(n, self.context(n)?.as_ref(), &options)?;
+        let rows = self.model.sample(n, self.context(n)?.as_ref(), &options)?;
         Ok(bytes(&rows, &self.image))
     }
 
@@ -159,7 +115,7 @@ impl Gallery<'_> {
                 "--kind interpolation: expected at least two images of DATA",
             ));
         };
-        let (model, threads) = (&self.loaded.model, self.options.threads);
+        let (model, threads) = (self.model, self.options.threads);
         let lines = LINES.min(data.x.len() / 2);
         let x = data.x.slice(0..2 * lines);
         let context = self.context(2 * lines)?;
@@ -186,7 +142,7 @@ impl Gallery<'_> {
 
     /// Clips of the data, and below each how two draws go on from its first frames; or clips that begin.
     fn go_on(&self) -> Result<Figure> {
-        let schema = self.loaded.model.schema();
+        let schema = self.model.schema();
         let (earlier, size) = (schema.earlier_frames(), self.image.numbers());
         if self.clips.is_empty() {
             let begun = vec![schema.first_context(); LINES];
@@ -221,9 +177,9 @@ impl Gallery<'_> {
         first_row: u64,
     ) -> Result<Vec<Vec<f64>>> {
         let mut clips = vec![Vec::new(); contexts.len()];
-        let context = Rows::new(contexts.concat(), self.loaded.context.len())?;
+        let context = Rows::new(contexts.concat(), self.model.schema().context.len())?;
         let options = SampleOptions { first_row, ..self.options.clone() };
-        let continuation = self.loaded.model.continue_clips(context, options)?;
+        let continuation = self.model.continue_clips(context, options)?;
         for drawn in continuation.take(frames) {
             let drawn = drawn?;
             clips.iter_mut().enumerate().for_each(|(i, clip)| clip.extend_from_slice(drawn.row(i)));

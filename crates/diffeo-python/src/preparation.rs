@@ -1,0 +1,226 @@
+//! From a table to a fit that may begin: which model, with what seed, from which checkpoint.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use diffeo::train::{
+    Candidate, FitOptions, Loss, NoiseScale, Resume, Selection, Trainer, Trial, Underway,
+    ValidationChoice, Watch,
+};
+use diffeo::{Error, ErrorKind, Preset, Result};
+use diffeo_cli::graph::{Remark, Wanted};
+use diffeo_table::TrainingTable;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::errors::raise;
+use crate::fit::TURN;
+use crate::model::drawn_seed;
+use crate::settings::Settings;
+
+/// A fit that may begin.
+pub(crate) struct Prepared {
+    pub(crate) trainer: Trainer,
+    pub(crate) warnings: Vec<String>,
+    /// What trials have left of the time that there is.
+    pub(crate) time_left: Option<Duration>,
+}
+
+/// What a fit is prepared by.
+pub(crate) struct Preparation<'a, 'py> {
+    settings: &'a Settings,
+    report: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl<'a, 'py> Preparation<'a, 'py> {
+    pub(crate) fn new(settings: &'a Settings, report: Option<&'a Bound<'py, PyAny>>) -> Self {
+        Self { settings, report }
+    }
+
+    /// Prepares a fit of a table.
+    pub(crate) fn run(
+        &self,
+        py: Python<'py>,
+        table: TrainingTable,
+        validation: Option<ValidationChoice>,
+    ) -> PyResult<Prepared> {
+        let settings = self.settings;
+        let report = self.report.map(|report| report.clone().unbind());
+        let mut watcher = Watcher { report, looked: Instant::now(), interruption: None };
+        let mut warnings = Vec::new();
+        let prepared = py.detach(|| {
+            let started = Instant::now();
+            let (training, candidates) =
+                choices(settings, &table, validation, &mut |text| warnings.push(text))?;
+            let TrainingTable { schema, data, .. } = table;
+            let max_time = settings.max_time()?;
+            let trainer = match (&settings.checkpoint, settings.resume) {
+                (None, true) => {
+                    return Err(Error::config("resume needs checkpoint, the file to go on from"));
+                }
+                (Some(path), true) => {
+                    let resume = Resume { changes: settings.changes()?, ..Resume::default() };
+                    let trainer = Trainer::resume_with(path, data, training, &resume)?;
+                    let expect = |one: &Candidate| trainer.expect(&one.spec(&schema.shape())?, &schema);
+                    // One of several was selected when the fit began.
+                    match &*candidates {
+                        [one] => expect(one)?,
+                        several if several.iter().any(|one| expect(one).is_ok()) => {}
+                        _ => return Err(Error::config("cannot resume: the checkpoint is of none of the models that model=\"auto\" tries")),
+                    }
+                    trainer
+                }
+                _ => {
+                    let candidate = match (&*candidates, settings.is_auto()) {
+                        ([one], false) => one.clone(),
+                        _ => {
+                            let how = (&training, max_time);
+                            Selection::of(candidates, (&schema, &data), how, &mut watcher)?.candidate
+                        }
+                    };
+                    Trainer::new(candidate.spec(&schema.shape())?, schema, data, training)?
+                }
+            };
+            Ok((trainer, max_time.map(|time| time.saturating_sub(started.elapsed()))))
+        });
+        match (prepared, watcher.interruption) {
+            (Err(_), Some(interruption)) => Err(interruption),
+            (Err(error), None) => Err(raise(error)),
+            (Ok((trainer, time_left)), _) => Ok(Prepared { trainer, warnings, time_left }),
+        }
+    }
+}
+
+/// How to train, and the model that was asked for or those to try.
+fn choices(
+    settings: &Settings,
+    table: &TrainingTable,
+    validation: Option<ValidationChoice>,
+    warn: &mut dyn FnMut(String),
+) -> Result<(FitOptions, Vec<Candidate>)> {
+    let TrainingTable { schema, data, .. } = table;
+    if let Some(path) = &settings.checkpoint {
+        expect_folder(path)?;
+    }
+    let seed = match (&settings.checkpoint, settings.seed()) {
+        (_, Some(seed)) => seed,
+        (Some(path), None) if settings.resume => Trainer::look_at_checkpoint(path)?.seed,
+        _ => drawn_seed(),
+    };
+    let mut training = settings.training(seed, settings.threads())?;
+    if let Some(validation) = validation {
+        training.validation = validation;
+    }
+    let (rows, preset) = (data.x.len(), settings.preset()?);
+    let mut options = settings.shape(rows, seed)?;
+    let candidates = match schema.image {
+        Some(image) if settings.is_auto() || settings.graph.is_some() => {
+            return Err(Error::config(format!(
+                "model=\"auto\" and graph are about tables; for images name a model, such as \"{}\"",
+                Preset::usual_of(image)
+            )));
+        }
+        Some(image) => {
+            options.dequantise = settings.roles()?.learns_noise();
+            vec![Candidate::for_images(image, preset, options, settings.is_deep())]
+        }
+        None => {
+            options.graph = match settings.wanted_graph(preset)? {
+                None => None,
+                Some(wanted) => {
+                    let mut tell = |remark| match remark {
+                        Remark::Warning(text) => warn(text),
+                        Remark::Note(_) => {}
+                    };
+                    Some(wanted.parents(schema, data, seed, &mut tell)?)
+                }
+            };
+            let usual = Preset::usual_of_rows(schema, rows);
+            match preset {
+                None if settings.is_auto() => Candidate::for_table(&schema.shape(), &options),
+                None if settings.is_free() => {
+                    if usual != Preset::default() {
+                        warn(format!(
+                            "there are no more rows than columns: fitted with model=\"{usual}\""
+                        ));
+                    }
+                    vec![Candidate::new(usual, options)]
+                }
+                preset => vec![Candidate::new(preset.unwrap_or_default(), options)],
+            }
+        }
+    };
+    // Those that are tried are all trained alike.
+    let usual = candidates.first().map(|candidate| Loss::of(candidate.preset));
+    training.loss = training.loss.or(usual);
+    Ok((training, candidates))
+}
+
+impl Settings {
+    /// The graph that the model follows: `gnf` learns one if none is given, and if any column may be.
+    fn wanted_graph(&self, preset: Option<Preset>) -> Result<Option<Wanted>> {
+        let Some((kind, text)) = &self.graph else {
+            let learns = preset == Some(Preset::Gnf) && !self.any_subset();
+            return Ok(learns.then(|| Wanted::learned(NoiseScale::Own)));
+        };
+        if let Some(preset) = preset {
+            preset.expect_graph().map_err(|e| Error::config(format!("graph: {}", e.message())))?;
+        }
+        match kind.as_str() {
+            "json" => Wanted::of_json(text),
+            _ => Wanted::read(Path::new(text)),
+        }
+        .map(Some)
+    }
+}
+
+/// Refuses a checkpoint that could not be written, before the work.
+fn expect_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if path.file_name().is_some() && folder.is_none_or(Path::is_dir) {
+        return Ok(());
+    }
+    let text = "checkpoint: expected a file in a folder that is there";
+    Err(Error::new(ErrorKind::Io, text).at(path))
+}
+
+/// Looks for signals while models are tried, and reports.
+struct Watcher {
+    report: Option<Py<PyAny>>,
+    looked: Instant,
+    interruption: Option<PyErr>,
+}
+
+impl Watcher {
+    fn report(&self, py: Python<'_>, at: Underway<'_>) -> PyResult<()> {
+        let Some(report) = &self.report else { return Ok(()) };
+        let standing = PyDict::new(py);
+        standing.set_item("trying", at.candidate.to_string())?;
+        standing.set_item("step", at.steps[0])?;
+        standing.set_item("steps", at.steps[1])?;
+        standing.set_item("loss", at.loss)?;
+        standing.set_item("valid_loss", f64::NAN)?;
+        standing.set_item("lr", f64::NAN)?;
+        standing.set_item("seconds", at.elapsed.as_secs_f64())?;
+        standing.set_item("finished", py.None())?;
+        report.call1(py, (standing,)).map(drop)
+    }
+}
+
+impl Watch for Watcher {
+    fn step(&mut self, at: Underway<'_>) -> Result<()> {
+        if self.looked.elapsed() < TURN {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let seen = Python::attach(|py| py.check_signals().and_then(|()| self.report(py, at)));
+        seen.map_err(|error| {
+            self.interruption = Some(error);
+            Error::new(ErrorKind::Interrupted, "interrupted while models were tried")
+        })
+    }
+
+    fn tried(&mut self, _: &Trial) {}
+
+    fn left_out(&mut self, _: &Candidate, _: &Error) {}
+}

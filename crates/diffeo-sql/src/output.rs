@@ -1,0 +1,102 @@
+//! Where the result of a query goes.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use datafusion::arrow::csv;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::parquet::arrow::ArrowWriter;
+use futures::StreamExt as _;
+
+/// Rows that are shown.
+const SHOWN: usize = 40;
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Parquet,
+    Csv,
+}
+
+impl Format {
+    /// By the end of a file's name.
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("parquet") => Ok(Self::Parquet),
+            Some("csv") => Ok(Self::Csv),
+            _ => Err(DataFusionError::Configuration(format!(
+                "--out: expected a name that ends in .parquet or .csv, found {}",
+                path.display()
+            ))),
+        }
+    }
+}
+
+enum Writer {
+    Parquet(Box<ArrowWriter<File>>),
+    Csv(csv::Writer<File>),
+}
+
+impl Writer {
+    fn new(format: Format, file: File, schema: SchemaRef) -> Result<Self> {
+        Ok(match format {
+            Format::Parquet => Self::Parquet(Box::new(ArrowWriter::try_new(file, schema, None)?)),
+            Format::Csv => Self::Csv(csv::Writer::new(file)),
+        })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self {
+            Self::Parquet(writer) => Ok(writer.write(batch)?),
+            Self::Csv(writer) => Ok(writer.write(batch)?),
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Parquet(writer) => writer.close().map(drop).map_err(DataFusionError::from),
+            Self::Csv(_) => Ok(()),
+        }
+    }
+}
+
+/// Writes a result batch by batch; others see the file whole or not at all.
+pub(crate) async fn write(frame: DataFrame, out: &Path) -> Result<()> {
+    let folder =
+        out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut stream = frame.execute_stream().await?;
+    let mut writer = Writer::new(Format::of(out)?, file.reopen()?, stream.schema())?;
+    while let Some(batch) = stream.next().await {
+        writer.write(&batch?)?;
+    }
+    writer.finish()?;
+    file.as_file().sync_all()?;
+    file.persist(out).map_err(|e| DataFusionError::IoError(e.error)).map(drop)
+}
+
+/// Shows the first rows of a result.
+pub(crate) async fn show(frame: DataFrame) -> Result<()> {
+    let mut stream = frame.execute_stream().await?;
+    let (mut shown, mut rows, mut all) = (Vec::new(), 0, 0);
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        all += batch.num_rows();
+        if rows < SHOWN {
+            let part = batch.slice(0, batch.num_rows().min(SHOWN - rows));
+            rows += part.num_rows();
+            shown.push(part);
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", pretty_format_batches(&shown)?)?;
+    if all > rows {
+        writeln!(out, "{rows} of {all} rows; --out writes all")?;
+    }
+    Ok(())
+}
