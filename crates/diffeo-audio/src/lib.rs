@@ -7,6 +7,7 @@
 //! Recordings become [`Signal`]s: samples in units of their root mean square, and frames of what is known of them ([`Condition`]): labels, mel bands.
 
 mod affine;
+mod clips;
 mod condition;
 mod dataset;
 mod distillation;
@@ -23,7 +24,9 @@ mod training;
 mod waveflow;
 mod wavenet;
 mod windows;
+mod wish;
 
+pub use clips::{Clip, at_one_rate, held_out, known_labels, wav_files};
 pub use condition::{Condition, Label};
 pub use dataset::{Batch, Dataset, Signal, Units};
 pub use distillation::{Distillation, DistillationOptions, Divergence, GaussianTeacher};
@@ -38,3 +41,4 @@ pub use student::{Drawn, Student};
 pub use training::{Advanced, Density, Likelihood, Task, Training, TrainingOptions};
 pub use waveflow::WaveFlow;
 pub use wavenet::{Prompt, Tick, WaveNet};
+pub use wish::{KindWish, ModelWish, bits};

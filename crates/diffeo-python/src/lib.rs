@@ -5,6 +5,7 @@
 
 mod arrays;
 mod assemble;
+mod audio;
 mod control;
 mod errors;
 mod fit;
@@ -23,6 +24,8 @@ use pyo3::prelude::*;
 mod _native {
     #[pymodule_export]
     use crate::assemble::assemble;
+    #[pymodule_export]
+    use crate::audio::{PyAudioModel, distill_audio, fit_audio, read_clips};
     #[pymodule_export]
     use crate::control::train_policy;
     #[pymodule_export]

@@ -192,18 +192,33 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn report(&self, py: Python<'_>, at: Underway<'_>) -> PyResult<()> {
-        let Some(report) = &self.report else { return Ok(()) };
-        let standing = PyDict::new(py);
-        standing.set_item("trying", at.candidate.to_string())?;
-        standing.set_item("step", at.steps[0])?;
-        standing.set_item("steps", at.steps[1])?;
-        standing.set_item("loss", at.loss)?;
-        standing.set_item("valid_loss", f64::NAN)?;
-        standing.set_item("lr", f64::NAN)?;
-        standing.set_item("seconds", at.elapsed.as_secs_f64())?;
-        standing.set_item("finished", py.None())?;
-        report.call1(py, (standing,)).map(drop)
+    /// Tells how a candidate does: so many steps of so many after so long, its losses, and whether its trial has ended.
+    fn tell(
+        &mut self,
+        name: &str,
+        (steps, elapsed): ([u64; 2], Duration),
+        [loss, valid_loss]: [f64; 2],
+        is_over: bool,
+    ) -> Result<()> {
+        let report = self.report.as_ref();
+        let told = Python::attach(|py| {
+            py.check_signals()?;
+            let Some(report) = report else { return Ok(()) };
+            let standing = PyDict::new(py);
+            standing.set_item("trying", name)?;
+            standing.set_item("step", steps[0])?;
+            standing.set_item("steps", steps[1])?;
+            standing.set_item("loss", loss)?;
+            standing.set_item("valid_loss", valid_loss)?;
+            standing.set_item("lr", f64::NAN)?;
+            standing.set_item("seconds", elapsed.as_secs_f64())?;
+            standing.set_item("finished", is_over.then_some("tried"))?;
+            report.call1(py, (standing,)).map(drop)
+        });
+        told.map_err(|error| {
+            self.interruption = Some(error);
+            Error::new(ErrorKind::Interrupted, "interrupted while models were tried")
+        })
     }
 }
 
@@ -213,14 +228,14 @@ impl Watch for Watcher {
             return Ok(());
         }
         self.looked = Instant::now();
-        let seen = Python::attach(|py| py.check_signals().and_then(|()| self.report(py, at)));
-        seen.map_err(|error| {
-            self.interruption = Some(error);
-            Error::new(ErrorKind::Interrupted, "interrupted while models were tried")
-        })
+        let name = at.candidate.to_string();
+        self.tell(&name, (at.steps, at.elapsed), [at.loss, f64::NAN], false)
     }
 
-    fn tried(&mut self, _: &Trial) {}
+    fn tried(&mut self, trial: &Trial) -> Result<()> {
+        let losses = [f64::NAN, -trial.valid_log_prob_mean];
+        self.tell(&trial.name, ([trial.steps; 2], trial.elapsed), losses, true)
+    }
 
     fn left_out(&mut self, _: &Candidate, _: &Error) {}
 }

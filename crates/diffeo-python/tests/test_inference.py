@@ -115,3 +115,30 @@ def test_priors_of_torch_and_bounds():
         diffeo.sbi.NPE(object())
     with pytest.raises(diffeo.ConfigError, match="append_simulations"):
         diffeo.sbi.NPE().train()
+
+
+def test_a_second_round_stays_where_the_posterior_is():
+    rng = np.random.default_rng(0)
+
+    def simulate(theta):
+        return theta**3 + 0.05 * rng.normal(size=theta.shape)
+
+    theta, observed = rng.uniform(-1, 1, (2000, 2)), [0.3, -0.1]
+    npe = diffeo.sbi.NPE(low=-1, high=[1, 1], epochs=30)
+    posterior = npe.append_simulations(theta, simulate(theta)).train(seed=0)
+    proposal = posterior.restricted_prior(x=observed)
+    drawn = proposal.sample((500,), seed=1)
+    assert drawn.shape == (500, 2) and proposal.within(drawn).all() and 0 < proposal.acceptance_rate < 0.6
+    # The exact posterior: each parameter by itself, on a grid.
+    grid = np.linspace(-1, 1, 2001)
+    for j in range(2):
+        exact = np.exp(-0.5 * ((observed[j] - grid**3) / 0.05) ** 2)
+        inside = (grid >= drawn[:, j].min()) & (grid <= drawn[:, j].max())
+        assert exact[inside].sum() / exact.sum() > 0.98
+    second = npe.append_simulations(drawn, simulate(drawn)).train(seed=0)
+    assert second.sample((100,), x=observed, seed=1).shape == (100, 2)
+    with pytest.raises(diffeo.ConfigError, match="mass"):
+        posterior.restricted_prior(x=observed, mass=1.0)
+    unbounded = diffeo.sbi.NPE(epochs=2).append_simulations(theta, simulate(theta)).train(seed=0)
+    with pytest.raises(diffeo.ConfigError, match="no box"):
+        unbounded.restricted_prior(x=observed).sample((3,))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -253,3 +254,46 @@ def test_pictures(model, rows, tmp_path):
         diffeo.plot(model, kind="pie")
     with pytest.raises(diffeo.ConfigError, match="give a table"):
         diffeo.plot(model, kind="calibration")
+
+
+def test_the_best_of_a_few_models_is_taken():
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 600)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.05 * rng.normal(size=(600, 2))
+    tried = []
+
+    def watch(at):
+        if at["finished"] == "tried":
+            tried.append((at["valid_loss"], at["trying"]))
+
+    model = diffeo.fit(ring, model="auto", steps=600, hidden=(16, 16), seed=1, progress=watch)
+    assert len(tried) > 3 and min(tried)[1] != "gaussian" and model.parameters > 100
+    with pytest.raises(diffeo.ConfigError, match="validation"):
+        diffeo.fit(ring, model="auto", valid=0, seed=1)
+    with pytest.raises(diffeo.ConfigError, match="or auto"):
+        diffeo.fit(ring, model="automatic")
+    with pytest.warns(diffeo.DiffeoWarning), pytest.raises(ZeroDivisionError):
+        diffeo.fit(np.hstack([ring, ring[:, :1]]), model="auto", steps=100_000, seed=1, progress=lambda at: 1 / 0)
+
+
+def test_a_graph_says_who_influences_whom(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(400, 3))
+    rows[:, 2] += rows[:, 0]
+    (tmp_path / "edges.txt").write_text("x1 -> x3\nx2 -> x3\n")
+    settings = dict(steps=5, seed=1, progress=False)
+    for graph, parents in (({"x3": ["x1", "x2"]}, [0, 1]), (tmp_path / "edges.txt", [0, 1]), ({"x3": "x1"}, [0])):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = diffeo.fit(rows, graph=graph, **settings)
+        assert f"'parents': [[], [], {parents}]" in str(model.spec)
+    learned = diffeo.fit(rows, graph="learn", **settings)
+    assert "parents" in str(learned.spec)
+    for graph, text in (
+        ({"x3": ["x1"], "x1": ["x3"]}, "without cycles"),
+        ({"x3": ["zz"]}, "no column"),
+        (7, "a mapping of children"),
+        (tmp_path / "none.txt", "none.txt"),
+    ):
+        with pytest.raises(diffeo.DiffeoError, match=text):
+            diffeo.fit(rows, graph=graph, **settings)

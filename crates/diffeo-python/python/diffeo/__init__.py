@@ -29,7 +29,7 @@ from ._portrait import Check, CheckReport, check, plot
 from ._reweight import Average, Reweighted, reweight
 
 if TYPE_CHECKING:
-    from . import control, distributed, inference, sbi
+    from . import audio, control, distributed, inference, sbi
     from ._import import import_model
     from ._estimators import ConditionalDensity, Density, OutlierDetector
 
@@ -58,6 +58,7 @@ __all__ = [
     "Table",
     "TrainingError",
     "__version__",
+    "audio",
     "check",
     "control",
     "distributed",
@@ -77,7 +78,7 @@ def load(path) -> Model:
 
 
 def __getattr__(name):
-    if name in ("control", "distributed", "inference", "sbi"):
+    if name in ("audio", "control", "distributed", "inference", "sbi"):
         return _import_module(f".{name}", __name__)
     if name == "import_model":
         return _import_module("._import", __name__).import_model

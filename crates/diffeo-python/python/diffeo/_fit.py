@@ -168,7 +168,7 @@ def _graph(graph):
         try:
             return "file", os.fspath(graph)
         except TypeError:
-            raise ConfigError(f"graph: expected a mapping of children to parents, a path or \"learn\", found {graph!r}") from None
+            raise ConfigError(f'graph: expected a mapping of children to parents, a path or "learn", found {graph!r}') from None
     families = {str(child): _names(parents, "graph") for child, parents in graph.items()}
     return "json", json.dumps(families)
 

@@ -15,6 +15,13 @@ class Line:
         self._width = 0
 
     def __call__(self, at):
+        if at["finished"] == "tried":
+            self._write(
+                f"tried {at['trying']}: validation loss {at['valid_loss']:.4f} after {at['steps']:,} steps, {at['seconds']:.1f} s"
+            )
+            self._stream.write("\n")
+            self._next = 0.0
+            return
         if at["finished"]:
             self._write("")
             self._stream.write("\r")

@@ -5,6 +5,8 @@
     posterior.sample((1000,), x=observed)
     posterior.log_prob(theta, x=observed)
     posterior.check(theta_held_out, x_held_out)
+    proposal = posterior.restricted_prior(x=observed)     # for a second round, of this observation alone
+    inference.append_simulations(theta := proposal.sample(1000), simulate(theta)).train(seed=0)
 
 The density of the parameters given an observation is a conditional flow, fitted to pairs of both. Parameters of a bounded prior are
 modelled within their bounds, so that nothing leaks out of them.
@@ -20,7 +22,12 @@ from ._fit import fit as _fit
 from ._fit import warn
 from ._portrait import CheckReport, check
 
-__all__ = ["NPE", "Posterior"]
+__all__ = ["NPE", "Posterior", "RestrictedPrior"]
+
+# Draws of a posterior by which the end of its region is known, as many again beyond it as tell it to a third.
+_BEYOND, _DRAWS = 10, (10_000, 1_000_000)
+# Draws of a prior in one piece, and how many may be in vain.
+_PIECE, _TRIES = 100_000, 20_000_000
 
 
 class NPE:
@@ -77,15 +84,16 @@ class NPE:
             warn(f"left out, the same in all observations: {', '.join(name for name in observed if name not in told)}")
         table = _native.Table(theta, list(names)).beside(_native.Table(x, observed))
         model = _fit(table, columns=kinds, context=told, **{**self._settings, **settings})
-        return Posterior(model, observed)
+        return Posterior(model, observed, (self._low, self._high))
 
 
 class Posterior:
     """The density of parameters given an observation. `model` is the `diffeo.Model`, which can be saved."""
 
-    def __init__(self, model, observed=None):
+    def __init__(self, model, observed=None, bounds=(None, None)):
         self.model = model
         self._observed = observed or model.context
+        self._bounds = bounds
         self._default = None
 
     def set_default_x(self, x):
@@ -104,6 +112,14 @@ class Posterior:
         """The log-density of rows of parameters given one observation, or one for each; -inf outside of the prior."""
         theta = _tables.matrix(np.atleast_2d(theta))
         return self.model.log_prob(theta, self._given(x, len(theta)), threads=threads)
+
+    def restricted_prior(self, x=None, *, mass=0.9999, seed=0, threads=None):
+        """The prior within the region of highest density that holds this mass of the posterior of an observation: where simulations of a further round are worth their time.
+
+        Within the region the prior is what it was, so that simulations of all rounds are fitted together, without weights; the posterior that is fitted is then one of this observation
+        (Deistler, Goncalves, Macke 2022: truncated proposals).
+        """
+        return RestrictedPrior(self, x, mass=mass, seed=seed, threads=threads)
 
     def check(self, theta, x, *, samples=10_000, seed=0) -> CheckReport:
         """Calibration on pairs that had no part in the fit: ranks among draws, expected coverage, and the self-test of the model."""
@@ -131,6 +147,49 @@ class Posterior:
 
     def __repr__(self):
         return f"<diffeo.sbi.Posterior of {', '.join(self.model.columns)}>"
+
+
+class RestrictedPrior:
+    """A prior within a region of a posterior; see `Posterior.restricted_prior`. `threshold` is the log-density at the region's end."""
+
+    def __init__(self, posterior, x=None, *, mass=0.9999, seed=0, threads=None):
+        if not 0 < mass < 1:
+            raise ConfigError(f"mass: expected a share above 0 and below 1, found {mass}")
+        draws = int(np.clip(_BEYOND / (1 - mass), *_DRAWS))
+        self._posterior, self._x, self._threads = posterior, x, threads
+        theta = posterior.sample((draws,), x, seed=seed, threads=threads)
+        self.threshold = float(np.quantile(posterior.log_prob(theta, x, threads=threads), 1 - mass))
+        self.acceptance_rate = None
+
+    def within(self, theta):
+        """Whether each row of parameters lies in the region, for priors of your own: keep what does."""
+        return self._posterior.log_prob(theta, self._x, threads=self._threads) >= self.threshold
+
+    def sample(self, sample_shape=(), *, seed=None):
+        """Draws of the uniform prior that lie in the region, of shape `sample_shape + (parameters,)`."""
+        shape = (operator.index(sample_shape),) if np.ndim(sample_shape) == 0 and sample_shape != () else tuple(sample_shape)
+        n, width = int(np.prod(shape, dtype=int)), len(self._posterior.model.columns)
+        low, high = (np.broadcast_to(np.asarray(bound, dtype=float), width) for bound in self._box())
+        rng, found, tried = np.random.default_rng(seed), np.empty((0, width)), 0
+        while len(found) < n:
+            if tried >= _TRIES:
+                raise DataError(
+                    f"{len(found)} of {tried} draws of the prior lie in the region, too few to go on; draw of the posterior instead, or give a larger mass"
+                )
+            theta = rng.uniform(low, high, (_PIECE, width))
+            inside = theta[self.within(theta)]
+            found, tried = np.vstack([found, inside]), tried + _PIECE
+        self.acceptance_rate = len(found) / tried if tried else None
+        return found[:n].reshape(*shape, width)
+
+    def _box(self):
+        low, high = self._posterior._bounds
+        if low is None or high is None or not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise ConfigError("the prior is no box; draw of it yourself and keep what is `within`")
+        return low, high
+
+    def __repr__(self):
+        return f"<diffeo.sbi.RestrictedPrior: where the log-density of the posterior is at least {self.threshold:.3g}>"
 
 
 def _bounds(prior):

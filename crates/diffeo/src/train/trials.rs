@@ -53,7 +53,10 @@ pub trait Watch {
     fn step(&mut self, at: Underway<'_>) -> Result<()>;
 
     /// A trial has ended.
-    fn tried(&mut self, trial: &Trial);
+    ///
+    /// # Errors
+    /// Whatever is to end all trials.
+    fn tried(&mut self, trial: &Trial) -> Result<()>;
 
     /// A candidate cannot be trained on these rows.
     fn left_out(&mut self, candidate: &Candidate, error: &Error);
@@ -99,7 +102,7 @@ impl Selection {
                     fault = error;
                 }
                 Ok(trial) => {
-                    watch.tried(&trial);
+                    watch.tried(&trial)?;
                     let score = trial.valid_log_prob_mean;
                     let is_best = best.as_ref().is_none_or(|(highest, _)| score > *highest);
                     if score.is_finite() && is_best {

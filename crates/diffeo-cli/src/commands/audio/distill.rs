@@ -17,10 +17,9 @@ use crate::faults::Faults;
 use crate::options;
 use crate::output::{Console, Report, number};
 use crate::progress::grouped;
+use crate::signals;
 
 const STEPS: u64 = 4000;
-/// A quarter of the longest window of a spectrum: stretches are a multiple of it.
-const QUARTER: usize = 128;
 
 /// Runs `diffeo audio distill`.
 pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -> Result<Report> {
@@ -49,14 +48,14 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
     let teacher = AudioModel::load(&path)?;
     let clips = clips::read(&args.clips, console)?;
     let held = plan.held_out(clips.len())?;
-    let data = learn::split(clips::dataset(&teacher, clips)?, &held);
+    let data = teacher.dataset(clips, signals::check)?.split(&held);
     let AudioModel { spec: known, module: Module::WaveNet(teacher), .. } = teacher else {
         return Err(Error::config(
             "the teacher must be a WaveNet, as diffeo audio fit writes it by --model wavenet",
         )
         .at(&path));
     };
-    plan.fit_length(known.units.rate, lcm(known.condition.samples, QUARTER));
+    plan.fit_length(&known, true);
     let spec = AudioSpec { kind: ModelKind::Student { network, flows }, ..known };
     let Module::Student(student) = spec.build(plan.options.seed)? else {
         return Err(Error::new(diffeo::ErrorKind::Internal, "a student was to be built"));
@@ -75,7 +74,8 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
     let valid = json!({
         "kl": number(found.kl), "spread": number(found.spread), "spectral": number(found.spectral),
     });
-    let summary = learn::summary(&plan, (ended.1, count), valid.clone());
+    let ends = [ended.1, count as u64];
+    let summary = plan.options.summary(ends, plan.valid, valid.clone());
     let model = AudioModel { spec, module: Module::Student(student), summary };
     let mut report = learn::keep(&plan, &model, ended, &data)?;
     report.line(format!(
@@ -86,12 +86,4 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
     ));
     report.key("valid", valid);
     Ok(report)
-}
-
-fn lcm(a: usize, b: usize) -> usize {
-    let (mut x, mut y) = (a, b);
-    while y > 0 {
-        (x, y) = (y, x % y);
-    }
-    a / x.max(1) * b
 }

@@ -2,7 +2,7 @@
 
 use diffeo::Result;
 use diffeo::inference::Estimate;
-use diffeo_audio::{AudioModel, LinearPrediction, Recording};
+use diffeo_audio::{AudioModel, LinearPrediction, Recording, bits};
 use serde_json::{Value, json};
 
 use super::clips;
@@ -57,29 +57,29 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
             format!("{found:.4} nats a sample"),
             in_bits(found, units.step),
         ]);
-        let bits = clips::bits(found, units.step).map_or(Value::Null, number);
+        let bits = bits(found, units.step).map_or(Value::Null, number);
         others.push(json!({
             "order": order, "nats_per_sample": number(found), "bits_per_sample": bits,
         }));
     }
-    let (nats, bits) = match baselines.flac {
+    let (nats, coded) = match baselines.flac {
         Some(bits) => (String::new(), format!("{bits:.3} bits")),
         None => ("not of sound that is no whole numbers".to_owned(), String::new()),
     };
-    rows.push(vec!["FLAC".to_owned(), nats, bits]);
+    rows.push(vec!["FLAC".to_owned(), nats, coded]);
     report.table(&rows);
     report.key("clips", found.len());
     report.key("samples", samples);
     report.number("nats_per_sample", log_prob);
     report.number("stderr", error);
-    report.key("bits_per_sample", clips::bits(log_prob, units.step).map_or(Value::Null, number));
+    report.key("bits_per_sample", bits(log_prob, units.step).map_or(Value::Null, number));
     report.key("linear_prediction", others);
     report.key("flac", json!({ "bits_per_sample": baselines.flac.map_or(Value::Null, number) }));
     Ok(report)
 }
 
 fn in_bits(log_prob: f64, step: f64) -> String {
-    clips::bits(log_prob, step).map_or(String::new(), |bits| format!("{bits:.3} bits"))
+    bits(log_prob, step).map_or(String::new(), |bits| format!("{bits:.3} bits"))
 }
 
 /// What models without weights make of recordings.

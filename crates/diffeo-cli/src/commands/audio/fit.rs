@@ -4,17 +4,18 @@ use std::path::Path;
 
 use diffeo::{Error, Result, Streams, Trainable, quoted};
 use diffeo_audio::{
-    AudioModel, AudioSpec, Condition, Dataset, Density, Likelihood, LinesSpec, ModelKind, Module,
-    NetworkSpec, Output, Recording, Training, TrainingOptions, Units,
+    AudioModel, AudioSpec, Dataset, Density, KindWish, Likelihood, ModelKind, ModelWish, Module,
+    NetworkSpec, Output, Training, TrainingOptions, at_one_rate, bits,
 };
 use serde_json::{Value, json};
 
-use super::clips::{self, Clip};
+use super::clips;
 use super::learn::{self, Learned, Plan};
 use crate::args::{AudioFitArgs, Common, SizeArgs};
 use crate::faults::Faults;
 use crate::output::{Console, Report, number};
 use crate::progress::grouped;
+use crate::signals;
 
 const BANDS: u64 = 40;
 const BANDS_MAX: u64 = 512;
@@ -22,8 +23,7 @@ const BANDS_MAX: u64 = 512;
 const ORDER: u64 = 32;
 const ORDER_MAX: u64 = 512;
 const STEPS: u64 = 4000;
-/// Lines of a WaveFlow, and the most of them.
-const LINES: usize = 16;
+/// Most lines of a WaveFlow.
 const LINES_MAX: u64 = 1024;
 
 /// The network that was asked for, of so many layers where nothing is said.
@@ -42,33 +42,24 @@ fn sizes(faults: &mut Faults, args: &SizeArgs, usual: [u64; 3]) -> [usize; 3] {
     [width, layers, count("--cycle", args.cycle, 16, usual[2].min(layers as u64))]
 }
 
-/// The kind of model that was asked for; how many lines there are can depend on the rate.
-enum Kind {
-    WaveNet { network: NetworkSpec, output: Output },
-    WaveFlow { sizes: [usize; 3], height: Option<usize>, flows: usize },
-}
-
-struct Wish {
-    rate: Option<u32>,
-    bands: usize,
-    order: usize,
-    kind: Kind,
-}
-
 /// Runs `diffeo audio fit`.
 pub(super) fn run(args: &AudioFitArgs, common: &Common, console: &Console) -> Result<Report> {
     let mut faults = Faults::default();
     clips::threads(common, &mut faults)?;
-    let wish = wish(args, &mut faults);
+    let (wish, rate) = wish(args, &mut faults);
     let inputs: Vec<&Path> = args.clips.clips.iter().map(|path| path.as_path()).collect();
     let usual = TrainingOptions { steps: STEPS, ..TrainingOptions::default() };
     let mut plan = Plan::new(&args.learn, usual, (faults, inputs), console)?;
     let clips = clips::read(&args.clips, console)?;
-    let clips = at_one_rate(clips, wish.rate, console)?;
+    let (clips, others) = at_one_rate(clips, rate)?;
     let held = plan.held_out(clips.len())?;
-    let model = model(&wish, &clips, &held, plan.options.seed)?;
-    plan.fit_length(model.spec.units.rate, model.spec.condition.samples);
-    let data = learn::split(clips::dataset(&model, clips)?, &held);
+    let model = wish.model(&clips, &held, plan.options.seed)?;
+    if others > 0 {
+        let [others, rate] = [others as u64, model.spec.units.rate.into()].map(grouped);
+        console.note(format!("{others} clips of other rates are resampled to {rate} Hz"));
+    }
+    plan.fit_length(&model.spec, false);
+    let data = model.dataset(clips, signals::check)?.split(&held);
     let AudioModel { spec, module, .. } = model;
     console.note(told(&spec)?);
     let learned = match module {
@@ -90,12 +81,13 @@ pub(super) fn run(args: &AudioFitArgs, common: &Common, console: &Console) -> Re
         }
     };
     let log_prob = -loss - spec.units.scale.ln();
-    let bits = clips::bits(log_prob, spec.units.step);
+    let bits = bits(log_prob, spec.units.step);
     let count = data[0].signals.len() + data[1].signals.len();
     let valid = json!({
         "nats_per_sample": number(log_prob), "bits_per_sample": bits.map_or(Value::Null, number),
     });
-    let summary = learn::summary(&plan, (ended.1, count), valid.clone());
+    let ends = [ended.1, count as u64];
+    let summary = plan.options.summary(ends, plan.valid, valid.clone());
     let model = AudioModel { spec, module, summary };
     let mut report = learn::keep(&plan, &model, ended, &data)?;
     let bits = bits.map_or(String::new(), |bits| format!(", {bits:.3} bits"));
@@ -135,7 +127,8 @@ fn told(spec: &AudioSpec) -> Result<String> {
     Ok(format!("{} of {weights} weights that {of}; {numbers} numbers a frame", spec.kind.name()))
 }
 
-fn wish(args: &AudioFitArgs, faults: &mut Faults) -> Wish {
+/// The model that was asked for, and the rate of its sound.
+fn wish(args: &AudioFitArgs, faults: &mut Faults) -> (ModelWish, Option<u32>) {
     if args.clips.clips.is_empty() {
         faults.add("CLIPS is missing: name WAV files, or folders of them");
     }
@@ -157,10 +150,10 @@ fn wish(args: &AudioFitArgs, faults: &mut Faults) -> Wish {
             wave_net(args, faults)
         }
     };
-    Wish { rate, bands, order, kind }
+    (ModelWish { bands, order, kind }, rate)
 }
 
-fn wave_net(args: &AudioFitArgs, faults: &mut Faults) -> Kind {
+fn wave_net(args: &AudioFitArgs, faults: &mut Faults) -> KindWish {
     for (name, is_given) in [("--lines", args.lines.is_some()), ("--flows", args.flows.is_some())] {
         if is_given {
             faults.add(format!("{name} is of --model waveflow"));
@@ -182,10 +175,10 @@ fn wave_net(args: &AudioFitArgs, faults: &mut Faults) -> Kind {
             }
         }
     };
-    Kind::WaveNet { network: network(faults, &args.sizes, 16), output }
+    KindWish::WaveNet { network: network(faults, &args.sizes, 16), output }
 }
 
-fn wave_flow(args: &AudioFitArgs, faults: &mut Faults) -> Kind {
+fn wave_flow(args: &AudioFitArgs, faults: &mut Faults) -> KindWish {
     let of_wavenet =
         [("--output", args.output.is_some()), ("--window", args.sizes.window.is_some())];
     for (name, is_given) in of_wavenet {
@@ -193,61 +186,7 @@ fn wave_flow(args: &AudioFitArgs, faults: &mut Faults) -> Kind {
             faults.add(format!("{name} is of --model wavenet"));
         }
     }
-    let height = faults.count("--lines", args.lines, 2, LINES_MAX).map(|n| n as usize);
+    let lines = faults.count("--lines", args.lines, 2, LINES_MAX).map(|n| n as usize);
     let flows = faults.count("--flows", args.flows, 1, 64).unwrap_or(4) as usize;
-    Kind::WaveFlow { sizes: sizes(faults, &args.sizes, [16, 6, 4]), height, flows }
-}
-
-/// The most lines, up to [`LINES`], that a frame of so many samples can be folded into.
-fn lines_of(samples: usize) -> Result<usize> {
-    (2..=LINES).rev().find(|lines| samples.is_multiple_of(*lines)).ok_or_else(|| {
-        Error::config(format!(
-            "a frame of {samples} samples has no divisor up to {LINES}; give --rate a multiple of 200, or --lines {samples}"
-        ))
-    })
-}
-
-/// Clips at the rate that was asked for, or that of the first.
-fn at_one_rate(clips: Vec<Clip>, rate: Option<u32>, console: &Console) -> Result<Vec<Clip>> {
-    let rate = rate.unwrap_or_else(|| clips[0].recording.rate);
-    let others = clips.iter().filter(|clip| clip.recording.rate != rate).count() as u64;
-    if others > 0 {
-        console.note(format!(
-            "{} clips of other rates are resampled to {} Hz",
-            grouped(others),
-            grouped(rate.into())
-        ));
-    }
-    let of = |clip: Clip| {
-        let Clip { name, recording, labels } = clip;
-        let recording = recording.at_rate(rate).map_err(|e| e.at(&name))?;
-        Ok(Clip { name, recording, labels })
-    };
-    clips.into_iter().map(of).collect()
-}
-
-/// The model as it starts; its units are those of the clips that are learned from.
-fn model(wish: &Wish, clips: &[Clip], held: &[bool], seed: u64) -> Result<AudioModel> {
-    let learned = clips.iter().zip(held).filter(|(_, held)| !**held);
-    let recordings: Vec<Recording> = learned.map(|(clip, _)| clip.recording.clone()).collect();
-    let units = Units::of(&recordings)?;
-    let condition = Condition {
-        labels: clips::known_labels(clips)?,
-        bands: wish.bands,
-        order: wish.order,
-        ..Condition::none(units.rate)
-    };
-    let kind = match &wish.kind {
-        Kind::WaveNet { network, output } => {
-            ModelKind::WaveNet { network: network.clone(), output: *output }
-        }
-        Kind::WaveFlow { sizes: [width, layers, cycle], height, flows } => {
-            let height = height.map_or_else(|| lines_of(condition.samples), Ok)?;
-            let network = LinesSpec::cycles(*width, height, [*layers, *cycle]);
-            ModelKind::WaveFlow { network, flows: *flows }
-        }
-    };
-    let spec = AudioSpec { kind, condition, units };
-    let module = spec.build(seed)?;
-    Ok(AudioModel { spec, module, summary: Value::Null })
+    KindWish::WaveFlow { sizes: sizes(faults, &args.sizes, [16, 6, 4]), lines, flows }
 }

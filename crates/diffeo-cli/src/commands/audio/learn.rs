@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diffeo::train::{CHECKPOINT_EVERY, Deadline};
-use diffeo::{Error, Purpose, Result, Streams, Trainable, permutation, printable, quoted};
-use diffeo_audio::{Advanced, AudioModel, Dataset, Task, Training, TrainingOptions};
+use diffeo::{Result, Trainable, printable, quoted};
+use diffeo_audio::{
+    Advanced, AudioModel, AudioSpec, Dataset, Task, Training, TrainingOptions, held_out,
+};
 use serde_json::json;
 
 use crate::args::LearnArgs;
@@ -91,40 +93,15 @@ impl Plan {
         })
     }
 
-    /// Sets the length of stretches, a multiple of `of` samples, at a rate.
-    pub(super) fn fit_length(&mut self, rate: u32, of: usize) {
-        let samples = (self.stretch * f64::from(rate)).round() as usize;
-        self.options.length = samples.next_multiple_of(of).max(of);
+    /// Sets the length of stretches of sound like a model's; `is_heard` where their spectra are compared, too.
+    pub(super) fn fit_length(&mut self, spec: &AudioSpec, is_heard: bool) {
+        self.options = self.options.clone().of_stretch(self.stretch, spec, is_heard);
     }
 
     /// Which of so many clips validate.
     pub(super) fn held_out(&self, clips: usize) -> Result<Vec<bool>> {
         held_out(clips, self.valid, self.options.seed)
     }
-}
-
-/// Which of so many clips validate, by a share and a seed.
-pub(super) fn held_out(clips: usize, share: f64, seed: u64) -> Result<Vec<bool>> {
-    if clips < 2 {
-        return Err(Error::data(format!(
-            "expected two clips at least, one of which validates, found {clips}; cut longer recordings into clips"
-        )));
-    }
-    let count = ((clips as f64 * share).round() as usize).clamp(1, clips - 1);
-    let mut held = vec![false; clips];
-    let order = permutation(&mut Streams::new(seed).rng(Purpose::Split, 0, 0), clips as u32);
-    order[..count].iter().for_each(|&i| held[i as usize] = true);
-    Ok(held)
-}
-
-/// A dataset without, and one of, what is held out.
-pub(super) fn split(dataset: Dataset, held: &[bool]) -> [Dataset; 2] {
-    let of = |wanted: bool| {
-        let signals = dataset.signals.iter().zip(held).filter(|(_, held)| **held == wanted);
-        let signals = signals.map(|(signal, _)| signal.clone()).collect();
-        Dataset { signals, condition: dataset.condition.clone(), units: dataset.units }
-    };
-    [of(false), of(true)]
 }
 
 /// Why training ended.
@@ -291,16 +268,4 @@ pub(super) fn keep(
         report.key("log", log.to_string_lossy());
     }
     Ok(report)
-}
-
-/// What a model file says of its training, by which the clips that validated can be found again.
-pub(super) fn summary(
-    plan: &Plan,
-    (steps, clips): (u64, usize),
-    valid: serde_json::Value,
-) -> serde_json::Value {
-    json!({
-        "clips": clips,
-        "options": plan.options, "valid_share": number(plan.valid), "steps": steps, "valid": valid,
-    })
 }

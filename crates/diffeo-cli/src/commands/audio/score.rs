@@ -4,10 +4,9 @@ use std::io::Write as _;
 
 use diffeo::file::storage::{Disk, write_atomic};
 use diffeo::{Error, Result, Streams};
-use diffeo_audio::AudioModel;
+use diffeo_audio::{AudioModel, bits, held_out};
 
 use super::clips;
-use super::learn::held_out;
 use crate::args::{AudioScoreArgs, ClipArgs, Common};
 use crate::faults::Faults;
 use crate::output::{Console, Report};
@@ -36,7 +35,7 @@ pub(super) fn scored(
     let clips = clips::read(args, console)?;
     let wanted = is_wanted(clips.len())?;
     let kept = clips.into_iter().zip(wanted).filter(|(_, wanted)| *wanted);
-    let dataset = clips::dataset(model, kept.map(|(clip, _)| clip).collect())?;
+    let dataset = model.dataset(kept.map(|(clip, _)| clip).collect(), signals::check)?;
     let signals = dataset.unrounded(Streams::new(seed));
     let (mut found, mut progress) = (Vec::new(), Progress::new(console));
     for some in signals.chunks(TOGETHER) {
@@ -117,7 +116,7 @@ fn table(found: &[Scored], step: f64) -> Result<Vec<u8>> {
     writer.write_record(names).map_err(fault)?;
     for Scored { name, samples, log_prob } in found {
         let each = log_prob / *samples as f64;
-        let bits = clips::bits(each, step).map_or(String::new(), |bits| bits.to_string());
+        let bits = bits(each, step).map_or(String::new(), |bits| bits.to_string());
         let cells =
             [name.clone(), samples.to_string(), log_prob.to_string(), each.to_string(), bits];
         writer.write_record(cells).map_err(fault)?;

@@ -54,7 +54,7 @@ impl Watch for Watcher<'_> {
         Ok(())
     }
 
-    fn tried(&mut self, trial: &Trial) {
+    fn tried(&mut self, trial: &Trial) -> Result<()> {
         self.progress = Progress::new(self.console);
         self.console.note(format!(
             "tried {}: validation {:.4} nats per row after {} steps, {}{}",
@@ -67,6 +67,7 @@ impl Watch for Watcher<'_> {
         if let Some(warning) = self.journal.note("trial", in_json(trial), trial.elapsed) {
             self.console.warn(warning);
         }
+        Ok(())
     }
 
     fn left_out(&mut self, candidate: &Candidate, error: &Error) {

@@ -1,0 +1,89 @@
+"""Images as arrays: fits, densities, draws and pictures."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import diffeo
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Light spots, narrow or wide, at random places of 8 x 8 pixels, and which of both they are."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:8, :8]
+    middle = rng.uniform(2, 6, (2, 300, 1, 1))
+    wide = rng.integers(0, 2, 300)
+    width = np.where(wide, 6, 2)[:, None, None]
+    light = 255 * np.exp(-((x - middle[0]) ** 2 + (y - middle[1]) ** 2) / width)
+    return light.astype(np.uint8), wide
+
+
+@pytest.fixture(scope="module")
+def model(blobs):
+    return diffeo.fit(blobs[0], model="nsf-image", transforms=2, hidden=(16, 16), steps=20, seed=1, progress=False)
+
+
+def test_arrays_and_files_are_the_same_images(blobs, model, tmp_path):
+    np.save(tmp_path / "blobs.npy", blobs[0])
+    settings = ["--model", "nsf-image", "--transforms", "2", "--hidden", "16,16", "--steps", "20", "--seed", "1"]
+    out = tmp_path / "m.safetensors"
+    command = [sys.executable, "-m", "diffeo", "fit", tmp_path / "blobs.npy", "--out", out, *settings, "-q"]
+    subprocess.run(command, check=True)
+    of_file = diffeo.load(out)
+    assert model.image == of_file.image == (8, 8, 1, 256)
+    expected = of_file.log_prob(tmp_path / "blobs.npy")
+    for images in (blobs[0], blobs[0][..., None], blobs[0][:, None], {"image": blobs[0]}, blobs[0].reshape(-1, 64)):
+        assert np.array_equal(model.log_prob(images), expected)
+    assert np.allclose(model.bits_per_dim(blobs[0]), -expected / (64 * np.log(2)))
+
+
+def test_draws_are_images_again(model):
+    drawn = model.sample(5, seed=2)
+    assert drawn.images.shape == (5, 8, 8) and drawn.images.dtype == np.uint8
+    assert np.array_equal(drawn.images.reshape(5, 64), drawn.numpy())
+    assert np.array_equal(model.log_prob(drawn), model.log_prob(drawn.images))
+    assert diffeo.fit(np.random.default_rng(0).normal(size=(50, 2)), steps=1, seed=0).sample(2).images is None
+
+
+def test_colour_and_labels(blobs):
+    images, wide = blobs
+    colour = np.stack([images, 255 - images, images // 2], axis=-1)
+    table = {"picture": colour, "label": wide.astype(str)}
+    settings = dict(model="glow", transforms=2, hidden=(8, 8), steps=3, seed=1, progress=False)
+    model = diffeo.fit(table, context=["label"], **settings)
+    assert model.context == ["label"] and model.image == (8, 8, 3, 256)
+    drawn = model.sample(2, {"label": ["0", "1", "0"]}, seed=1)
+    assert drawn.images.shape == (6, 8, 8, 3)
+    first = dict(table, picture=colour.transpose(0, 3, 1, 2))
+    assert np.array_equal(model.log_prob(table), model.log_prob(first))
+    learned = diffeo.fit(colour, dequantize="learned", **settings)
+    assert "learned" in str(learned.spec) or "dequanti" in str(learned.spec)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda model, images: model.log_prob(np.zeros((2, 9, 9), np.uint8)), "expected images of 8 x 8"),
+        (lambda model, images: diffeo.fit(images / 255.0), "images are whole numbers from 0 to 255"),
+        (lambda model, images: diffeo.fit(images.astype(int) + 300), "images are whole numbers from 0 to 255"),
+        (lambda model, images: diffeo.fit(images[:, :0]), "at least a pixel"),
+        (lambda model, images: diffeo.fit(images, model="auto", seed=0), "name a model"),
+        (lambda model, images: diffeo.fit(images, exclude=["y0x0"], seed=0), "images are modelled whole"),
+        (lambda model, images: diffeo.fit(images, valid=images[:9, :7, :7], seed=0), "expected images of 8 x 8"),
+        (lambda model, images: diffeo.fit([[1.0, 2.0]] * 20, levels=16), "levels is about images"),
+        (lambda model, images: diffeo.plot(model, images, kind="pairs"), "models of columns"),
+        (lambda model, images: diffeo.plot(model, kind="interpolation"), "goes from one image"),
+    ],
+)
+def test_what_is_no_image_is_said(model, blobs, call, text):
+    with pytest.raises(diffeo.DiffeoError, match=text):
+        call(model, blobs[0])
+
+
+def test_pictures(model, blobs, tmp_path):
+    for kind in (None, "images", "interpolation", "temperature", "loss"):
+        diffeo.plot(model, blobs[0][:20], kind=kind, rows=9).save(tmp_path / f"{kind}.png")
+        assert (tmp_path / f"{kind}.png").stat().st_size > 500
