@@ -1,8 +1,10 @@
 """What people really pass: series, masked and empty arrays, text that looks like numbers, numbers that NumPy made."""
 
 import copy
+import os
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +183,23 @@ def test_observations_with_holes_and_bounds_that_are_none():
     for domains in ("real", {"a": 3}, {"a": ("real", 0)}, {}):
         with pytest.raises(diffeo.ConfigError):
             diffeo.inference.fit(lambda x: x, domains)
+
+
+def test_a_table_of_arrow_takes_no_memory_of_its_own():
+    pyarrow = pytest.importorskip("pyarrow")
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("the memory of a process is read from Linux")
+
+    def resident():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    columns = {f"x{i}": np.random.default_rng(i).normal(size=1_000_000) for i in range(10)}
+    table = pyarrow.table(columns)
+    del columns
+    before = resident()
+    taken = diffeo.Table(table)
+    again = pyarrow.table(taken)
+    grown = resident() - before
+    assert grown < 0.1 * table.nbytes, (grown, table.nbytes)
+    assert again.equals(table)

@@ -16,7 +16,9 @@ use diffeo_table::{Batches, Input, Missing, ReadOptions, Reader};
 /// Size and time of a file: a model that was fitted anew is read anew.
 type Stamp = (u64, Option<SystemTime>);
 
-static MODELS: OnceLock<Mutex<HashMap<PathBuf, (Stamp, Arc<Model>)>>> = OnceLock::new();
+type Known = HashMap<PathBuf, (Stamp, Arc<Model>)>;
+
+static MODELS: OnceLock<Mutex<Known>> = OnceLock::new();
 
 /// The model in a file, which is read if it is another one than before.
 pub(crate) fn model(path: &str) -> Result<Arc<Model>> {

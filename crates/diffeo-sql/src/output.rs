@@ -39,14 +39,14 @@ impl Format {
 
 enum Writer {
     Parquet(Box<ArrowWriter<File>>),
-    Csv(csv::Writer<File>),
+    Csv(Box<csv::Writer<File>>),
 }
 
 impl Writer {
     fn new(format: Format, file: File, schema: SchemaRef) -> Result<Self> {
         Ok(match format {
             Format::Parquet => Self::Parquet(Box::new(ArrowWriter::try_new(file, schema, None)?)),
-            Format::Csv => Self::Csv(csv::Writer::new(file)),
+            Format::Csv => Self::Csv(Box::new(csv::Writer::new(file))),
         })
     }
 
