@@ -54,74 +54,68 @@ fn query(sql: &str, table: &str, out: &Path, more: &[&str]) -> Command {
     command
 }
 
+/// Writes the table `t`, a file for each partition.
+fn write_table(folder: &Path) {
+    std::fs::create_dir(folder).unwrap();
+    let columns = "value AS id, sin(value * 0.37) AS a, 2 * sin(value * 0.37) + 0.3 * cos(value * 1.93) AS b, sin(value * 0.37) * cos(value * 1.93) AS c";
+    for part in 0..FILES {
+        let (from, to) = (part * ROWS, (part + 1) * ROWS - 1);
+        let sql = format!("SELECT {columns} FROM generate_series({from}, {to})");
+        let out = folder.join(format!("{part}.parquet"));
+        let made = diffeo_sql(&["query", &sql, "--out", out.to_str().unwrap()]).status();
+        assert!(made.unwrap().success());
+    }
+}
+
+/// Starts an executor that works in a folder.
+fn start_executor(scheduler: &str, ports: [u16; 2], work: &Path) -> Process {
+    std::fs::create_dir(work).unwrap();
+    let [port, grpc] = ports.map(|port| port.to_string());
+    let at = ["executor", "--scheduler", scheduler, "--port", &port, "--grpc-port", &grpc];
+    let how = ["--cores", "1", "--work", work.to_str().unwrap()];
+    let process = start(&[&at[..], &how].concat(), &work.with_extension("log"));
+    wait_for(ports[0]);
+    process
+}
+
 #[test]
 fn a_killed_executor_costs_time_and_no_bit() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (model, _) = setup::model(folder.path());
-    let series = |part: usize| {
-        let (from, to) = (part * ROWS, (part + 1) * ROWS - 1);
-        let row = "value AS id, sin(value * 0.37) AS a, 2 * sin(value * 0.37) + 0.3 * cos(value * 1.93) AS b, sin(value * 0.37) * cos(value * 1.93) AS c";
-        format!("SELECT {row} FROM generate_series({from}, {to})")
-    };
-    std::fs::create_dir(at("t")).unwrap();
-    for part in 0..FILES {
-        let out = at(&format!("t/{part}.parquet"));
-        let made = diffeo_sql(&["query", &series(part), "--out", out.to_str().unwrap()]).status();
-        assert!(made.unwrap().success());
-    }
+    write_table(&at("t"));
     let table = format!("t={}", at("t").display());
-    let sql = format!(
-        "SELECT id, diffeo_log_prob('{}', a, b, c) AS score FROM t ORDER BY id",
-        model.display()
-    );
+    let score = format!("diffeo_log_prob('{}', a, b, c)", model.display());
+    let sql = format!("SELECT id, {score} AS score FROM t ORDER BY id");
     assert!(query(&sql, &table, &at("alone.csv"), &[]).status().unwrap().success());
 
     let [scheduler, a, b, c, d] = ports();
     let listen = format!("127.0.0.1:{scheduler}");
-    let _scheduler =
-        start(&["scheduler", "--bind", &listen, "--executor-timeout", "6"], &at("scheduler.log"));
+    let log = at("scheduler.log");
+    let _scheduler = start(&["scheduler", "--bind", &listen, "--executor-timeout", "6"], &log);
     wait_for(scheduler);
-    let executor = |ports: [u16; 2], name: &str| {
-        let [port, grpc] = ports.map(|port| port.to_string());
-        let work = at(&format!("{name}.work"));
-        std::fs::create_dir(&work).unwrap();
-        let of = [
-            "executor",
-            "--scheduler",
-            &listen,
-            "--port",
-            &port,
-            "--grpc-port",
-            &grpc,
-            "--cores",
-            "1",
-            "--work",
-        ];
-        let process =
-            start(&[&of[..], &[work.to_str().unwrap()]].concat(), &at(&format!("{name}.log")));
-        wait_for(ports[0]);
-        process
-    };
-    let _stays = executor([a, b], "stays");
-    let goes = executor([c, d], "goes");
+    let _stays = start_executor(&listen, [a, b], &at("stays"));
+    let goes = start_executor(&listen, [c, d], &at("goes"));
     let url = format!("df://localhost:{scheduler}");
     let more = ["--cluster", &url, "--partitions", "12"];
     let started = Instant::now();
     let mut running = Process(query(&sql, &table, &at("cluster.csv"), &more).spawn().unwrap());
     // Its first results are there, and more are to come.
-    let has_begun = || walk(&at("goes.work")) > 0;
-    while !has_begun()
-        && running.0.try_wait().unwrap().is_none()
-        && started.elapsed() < Duration::from_secs(120)
-    {
+    let has_begun = || walk(&at("goes")) > 0;
+    while !has_begun() && running.0.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < Duration::from_secs(120), "the query does not begin");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(has_begun() && running.0.try_wait().unwrap().is_none(), "the query was too short");
     drop(goes);
-    let ended = running.0.wait().unwrap();
-    let log = std::fs::read_to_string(at("scheduler.log")).unwrap_or_default();
-    assert!(ended.success(), "{log}");
+    let ended = loop {
+        if let Some(ended) = running.0.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(started.elapsed() < Duration::from_secs(300), "the query does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(ended.success(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
     println!("{} rows after {:.1} s", FILES * ROWS, started.elapsed().as_secs_f64());
     let [alone, cluster] =
         ["alone.csv", "cluster.csv"].map(|name| std::fs::read(at(name)).unwrap());
