@@ -15,7 +15,6 @@ use crate::model::PyModel;
 use crate::preparation::Preparation;
 use crate::ranks::PyRanks;
 use crate::settings::Settings;
-use crate::table::input_of;
 
 /// Time without the interpreter's lock, after which signals and progress are seen to.
 pub(crate) const TURN: Duration = Duration::from_millis(50);
@@ -70,7 +69,7 @@ fn read(
     settings: &Settings,
     warn: &Warn<'_, '_>,
 ) -> PyResult<TrainingTable> {
-    let input = input_of(data, &[])?;
+    let input = settings.input(data)?;
     let roles = settings.roles().map_err(raise)?;
     let options = settings.read_options().map_err(raise)?;
     let mut warnings = Vec::new();
@@ -122,7 +121,7 @@ fn known(
     settings: &Settings,
     table: &TrainingTable,
 ) -> PyResult<ValidationChoice> {
-    let (schema, input) = (&table.schema, input_of(data, &[])?);
+    let (schema, input) = (&table.schema, settings.input(data)?);
     let roles = settings.roles().map_err(raise)?;
     let options = settings.read_options().map_err(raise)?;
     let rows = py.detach(|| {

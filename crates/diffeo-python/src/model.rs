@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyType};
 
 use crate::arrays;
 use crate::errors::raise;
-use crate::table::{Table, input_of};
+use crate::table::{Table, input_of, input_of_clips};
 
 /// Values drawn or mapped between two looks at signals.
 const BLOCK_VALUES: usize = 1 << 20;
@@ -189,6 +189,53 @@ impl PyModel {
         Ok((self.table(&rows)?, arrays::vector(py, &log_prob)?))
     }
 
+    /// Goes on with clips by `n` frames each, or begins one where none are given: an array `[clips, n, height, width]`, perhaps with channels last. Of models of clips (`frames` of a fit).
+    #[pyo3(signature = (n, clips=None, *, seed=None, threads=None))]
+    fn continue_clips<'py>(
+        &self,
+        py: Python<'py>,
+        n: usize,
+        clips: Option<&Bound<'py, PyAny>>,
+        seed: Option<u64>,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let schema = self.model.schema();
+        let (Some(image), 1..) = (schema.image, schema.earlier_frames()) else {
+            let text = "continue_clips is of models of clips, which fit with frames gives";
+            return Err(raise(Error::config(text)));
+        };
+        let given = match clips {
+            None => vec![Vec::new()],
+            Some(clips) => self.first_clips(py, clips, [usize::MAX; 2])?,
+        };
+        let width = image.numbers();
+        let mut contexts = Vec::new();
+        for clip in &given {
+            let mut context = schema.first_context();
+            for frame in clip.chunks_exact(width) {
+                context = schema.next_context(frame, &context).map_err(raise)?;
+            }
+            contexts.extend(context);
+        }
+        let context = Rows::new(contexts, schema.context.len()).map_err(raise)?;
+        let options = sample_options(seed, 1.0, 0, threads);
+        let mut frames = self.model.continue_clips(context, options).map_err(raise)?;
+        let mut levels = vec![0u16; given.len() * n * width];
+        for j in 0..n {
+            py.check_signals()?;
+            let drawn = py.detach(|| frames.next()).transpose().map_err(raise)?;
+            for (i, row) in drawn.iter().flat_map(|rows| (0..rows.len()).map(|i| (i, rows.row(i))))
+            {
+                let at = (i * n + j) * width;
+                levels[at..at + width].iter_mut().zip(row).for_each(|(to, x)| *to = *x as u16);
+            }
+        }
+        let array = arrays::images(py, &levels, given.len() * n, image)?;
+        let shape = array.getattr("shape")?.get_item(pyo3::types::PySlice::new(py, 1, 5, 1))?;
+        let shape = (given.len(), n).into_pyobject(py)?.call_method1("__add__", (shape,))?;
+        array.call_method1("reshape", (shape,))
+    }
+
     /// Bits that each number of an image takes to write it without loss: `-log_prob / (numbers ln 2)`; of models of images.
     #[pyo3(signature = (data, context=None, *, threads=None))]
     fn bits_per_dim<'py>(
@@ -310,6 +357,34 @@ impl PyModel {
 }
 
 impl PyModel {
+    /// The frames of the first clips of the data, one after another.
+    pub(crate) fn first_clips(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        [clips, frames]: [usize; 2],
+    ) -> PyResult<Vec<Vec<f64>>> {
+        let mut found: Vec<Vec<f64>> = Vec::new();
+        let mut all = 0;
+        self.each_block(py, data, None, |x, context| {
+            for i in 0..x.len() {
+                if context.is_some_and(|context| context.row(i).last() == Some(&0.0)) {
+                    all += 1;
+                    if all <= clips {
+                        found.push(Vec::new());
+                    }
+                }
+                let is_wanted =
+                    |clip: &&mut Vec<f64>| clip.len() < frames.saturating_mul(x.width());
+                if let Some(clip) = found.last_mut().filter(|_| all <= clips).filter(is_wanted) {
+                    clip.extend_from_slice(x.row(i));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Rows of the model as a table.
     fn table(&self, rows: &Rows) -> PyResult<Table> {
         let schema = self.model.schema();
@@ -328,7 +403,10 @@ impl PyModel {
         let apart = self.context_rows(context)?;
         let beside = if apart.is_some() { &[][..] } else { &schema.context };
         let needed: Vec<Column> = schema.columns.iter().chain(beside).cloned().collect();
-        let input = input_of(data, &names(&schema.columns))?;
+        let input = match schema.earlier_frames() {
+            0 => input_of(data, &names(&schema.columns))?,
+            _ => input_of_clips(data)?,
+        };
         let mut reader = open(&input, &needed, Some(schema)).map_err(raise)?;
         let mut from = 0;
         while !is_empty(&input) {

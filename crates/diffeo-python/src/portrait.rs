@@ -2,7 +2,7 @@
 
 use diffeo::check::{CheckData, CheckOptions, CheckResult};
 use diffeo::{Model, Reservoir, Rows, SampleOptions};
-use diffeo_cli::figures::images::{Gallery, IMAGES, IMAGES_MAX};
+use diffeo_cli::figures::images::{CLIPS, FRAMES, Gallery, IMAGES, IMAGES_MAX};
 use diffeo_cli::figures::{self, Drawing, Kind, Scene, plot_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -83,13 +83,17 @@ pub(crate) fn plot(
         Some(_) => rows.unwrap_or(IMAGES).min(IMAGES_MAX),
         None => rows.unwrap_or(figures::ROWS),
     };
+    let clips = match data.filter(|_| flow.schema().earlier_frames() > 0) {
+        Some(data) => model.first_clips(py, data, [CLIPS, FRAMES])?,
+        None => Vec::new(),
+    };
     let data = data.map(|data| sampled(py, model, data, context, rows)).transpose()?;
     let threads = threads_or_all(threads);
     let draw = || match image {
         None => Scene::new(flow, data, rows, seed, threads)?.draw(kind),
         Some(image) => {
             let options = SampleOptions { seed, threads, ..SampleOptions::default() };
-            let gallery = Gallery { model: flow, image, data, clips: Vec::new(), options, rows };
+            let gallery = Gallery { model: flow, image, data, clips, options, rows };
             gallery.draw(kind).map(Drawing::from)
         }
     };

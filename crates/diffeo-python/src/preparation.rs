@@ -9,7 +9,7 @@ use diffeo::train::{
 };
 use diffeo::{Error, ErrorKind, Preset, Result};
 use diffeo_cli::graph::{Remark, Wanted};
-use diffeo_table::TrainingTable;
+use diffeo_table::{TrainingTable, hold_out_clips};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -50,6 +50,7 @@ impl<'a, 'py> Preparation<'a, 'py> {
         let mut warnings = Vec::new();
         let prepared = py.detach(|| {
             let started = Instant::now();
+            let (table, validation) = without_held_out_clips(settings, table, validation);
             let (training, candidates) =
                 choices(settings, &table, validation, &mut |text| warnings.push(text))?;
             let TrainingTable { schema, data, .. } = table;
@@ -87,6 +88,22 @@ impl<'a, 'py> Preparation<'a, 'py> {
             (Err(_), Some(interruption)) => Err(interruption),
             (Err(error), None) => Err(raise(error)),
             (Ok((trainer, time_left)), _) => Ok(Prepared { trainer, warnings, time_left }),
+        }
+    }
+}
+
+/// Clips that are held out as a whole, if the data are such and no others validate.
+fn without_held_out_clips(
+    settings: &Settings,
+    table: TrainingTable,
+    validation: Option<ValidationChoice>,
+) -> (TrainingTable, Option<ValidationChoice>) {
+    let is_of_clips = table.schema.earlier_frames() > 0 && validation.is_none();
+    match settings.share_of_clips().filter(|_| is_of_clips) {
+        None => (table, validation),
+        Some(share) => {
+            let [data, held_out] = hold_out_clips(&table.data, share);
+            (TrainingTable { data, ..table }, Some(ValidationChoice::Given(held_out)))
         }
     }
 }

@@ -12,6 +12,8 @@ use diffeo::{
 use diffeo_table::{InferOptions, Input, Missing, ReadOptions, Reader, Roles, Wish};
 use pyo3::prelude::*;
 
+use crate::table::{input_of, input_of_clips};
+
 /// A column and the kind that it is to have.
 pub(crate) type Asked = (String, Option<String>);
 
@@ -38,6 +40,7 @@ pub(crate) struct Settings {
     precision: Option<String>,
     embed: Option<usize>,
     pub(crate) graph: Option<(String, String)>,
+    frames: Option<usize>,
     levels: Option<u32>,
     patch: Option<usize>,
     loss: Option<String>,
@@ -58,6 +61,9 @@ pub(crate) struct Settings {
     pub(crate) resume: bool,
     allow_changed: Vec<String>,
 }
+
+/// Share of the clips that decide when to stop, where none is asked for.
+const USUAL_SHARE: f64 = 0.1;
 
 impl Settings {
     /// Which part each column plays.
@@ -90,7 +96,10 @@ impl Settings {
                 )));
             }
         };
-        Ok(ReadOptions { missing, ..ReadOptions::default() })
+        if self.frames > Some(0) && !self.context.is_empty() {
+            return Err(Error::config("frames is what each frame is given; leave context out"));
+        }
+        Ok(ReadOptions { missing, earlier: self.frames, ..ReadOptions::default() })
     }
 
     /// The shape of the images, if the data are such and no columns of them are named.
@@ -107,6 +116,19 @@ impl Settings {
                 Ok(Some(ImageShape { levels: levels.unwrap_or(image.levels), ..image }))
             }
         }
+    }
+
+    /// A table, or clips, as the settings have it.
+    pub(crate) fn input(&self, data: &Bound<'_, PyAny>) -> PyResult<Input> {
+        match self.frames {
+            Some(_) => input_of_clips(data),
+            None => input_of(data, &[]),
+        }
+    }
+
+    /// The share of whole clips that validate, if some do.
+    pub(crate) fn share_of_clips(&self) -> Option<f64> {
+        Some(self.valid_share.unwrap_or(USUAL_SHARE)).filter(|share| *share > 0.0)
     }
 
     /// The named model, if one is named.

@@ -218,6 +218,15 @@ pub(crate) fn input_of(data: &Bound<'_, PyAny>, names: &[String]) -> PyResult<In
     batches_of(data, names).map(Input::Batches)
 }
 
+/// Where clips come from: an array of them, or the path of a file or folder.
+pub(crate) fn input_of_clips(data: &Bound<'_, PyAny>) -> PyResult<Input> {
+    if let Ok(path) = data.extract::<std::path::PathBuf>() {
+        return Ok(Input::Path(path));
+    }
+    let columns = data.py().import("diffeo._tables")?.call_method1("clip_columns", (data,))?;
+    batch_of(columns.extract()?).map(Input::Batches)
+}
+
 fn batches_of(data: &Bound<'_, PyAny>, names: &[String]) -> PyResult<Batches> {
     if let Ok(table) = data.cast::<Table>() {
         return Ok(table.get().batches.clone());
@@ -227,7 +236,11 @@ fn batches_of(data: &Bound<'_, PyAny>, names: &[String]) -> PyResult<Batches> {
     if found.hasattr("__arrow_c_stream__")? {
         return of_stream(&found);
     }
-    let columns: Vec<(String, Bound<'_, PyAny>, String)> = found.extract()?;
+    batch_of(found.extract()?)
+}
+
+/// Columns by name, cells and how these are given.
+fn batch_of(columns: Vec<(String, Bound<'_, PyAny>, String)>) -> PyResult<Batches> {
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
     for (name, cells, dtype) in columns {
         let array = cells_of(&cells, &dtype)?;

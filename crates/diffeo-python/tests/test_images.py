@@ -87,3 +87,37 @@ def test_pictures(model, blobs, tmp_path):
     for kind in (None, "images", "interpolation", "temperature", "loss"):
         diffeo.plot(model, blobs[0][:20], kind=kind, rows=9).save(tmp_path / f"{kind}.png")
         assert (tmp_path / f"{kind}.png").stat().st_size > 500
+
+
+def test_clips_go_on(tmp_path):
+    rng = np.random.default_rng(0)
+    clips = np.zeros((12, 5, 8, 8), np.uint8)
+    for clip, (x, y) in zip(clips, rng.integers(0, 6, (12, 2)), strict=True):
+        for i, frame in enumerate(clip):
+            frame[y : y + 2, (x + i) % 7 : (x + i) % 7 + 2] = 200
+    settings = dict(model="nsf-image", transforms=1, hidden=(8, 8), steps=4, seed=1, progress=False)
+    model = diffeo.fit(clips, frames=2, **settings)
+    log_prob = model.log_prob(clips)
+    assert log_prob.shape == (60,) and model.image == (8, 8, 1, 256)
+    np.save(tmp_path / "clips.npy", clips)
+    assert np.array_equal(model.log_prob(tmp_path / "clips.npy"), log_prob)
+    out = tmp_path / "m.safetensors"
+    options = ["--frames", "2", "--model", "nsf-image", "--transforms", "1", "--hidden", "8,8", "--steps", "4", "--seed", "1"]
+    subprocess.run([sys.executable, "-m", "diffeo", "fit", tmp_path / "clips.npy", "--out", out, *options, "-q"], check=True)
+    assert np.array_equal(diffeo.load(out).log_prob(clips), log_prob)
+    more = model.continue_clips(3, clips[:2], seed=1)
+    assert more.shape == (2, 3, 8, 8) and more.dtype == np.uint8
+    assert np.array_equal(more, model.continue_clips(3, clips[:2], seed=1))
+    assert model.continue_clips(2, seed=1).shape == (1, 2, 8, 8)
+    diffeo.plot(model, clips).save(tmp_path / "clips.png")
+    colour = np.repeat(clips[..., None], 3, axis=-1)
+    coloured = diffeo.fit(colour, frames=1, valid=colour[:2], **settings)
+    assert coloured.continue_clips(1, colour[:1], seed=0).shape == (1, 1, 8, 8, 3)
+    for call, text in (
+        (lambda: diffeo.fit(clips[0, 0], frames=1), "expected clips of shape"),
+        (lambda: diffeo.fit(clips / 255, frames=1), "whole numbers from 0 to 255"),
+        (lambda: model.log_prob(clips[:, :, :7]), "expected images of 8 x 8"),
+        (lambda: diffeo.fit(rng.normal(size=(30, 2)), steps=1, seed=0).continue_clips(1), "of models of clips"),
+    ):
+        with pytest.raises(diffeo.DiffeoError, match=text):
+            call()

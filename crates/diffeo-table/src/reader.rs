@@ -13,8 +13,9 @@ use crate::needs::Need;
 use crate::numbers::{Allowed, is_integer_type};
 use crate::options::{Input, Missing, ReadOptions};
 use crate::readers::{
-    arrow_ipc::IpcReader, batches::BatchReader, clip_files, clips::ClipReader, decode::Decode, idx,
-    image_column, image_folder::FolderReader, npy, npz, parquet::ParquetReader, text::TextReader,
+    arrow_ipc::IpcReader, batches::BatchReader, clip_column::ColumnFrames, clip_files,
+    clips::ClipReader, decode::Decode, idx, image_column, image_folder::FolderReader, npy, npz,
+    parquet::ParquetReader, text::TextReader,
 };
 use crate::report::{ReadReport, counts_per_column};
 use crate::source::{Source, Watch};
@@ -49,6 +50,11 @@ impl Reader {
         let label = input.label().to_path_buf();
         if label.is_dir() && matches!(input, Input::Path(_)) {
             return Self::open_folder(label, options);
+        }
+        if let (Input::Batches(table), Some(_)) = (input, options.earlier) {
+            let frames = Box::new(ColumnFrames::new(table.clone())?);
+            let decoder = Box::new(ClipReader::new(frames, options)?);
+            return Self::of(decoder, Format::Arrow, label, (None, Vec::new()), options);
         }
         if let Input::Batches(table) = input {
             let batches = Box::new(BatchReader::new(table.clone(), options));

@@ -4,6 +4,7 @@ pub(crate) mod array;
 pub(crate) mod arrow_ipc;
 pub(crate) mod batches;
 pub(crate) mod clip_array;
+pub(crate) mod clip_column;
 pub(crate) mod clip_files;
 pub(crate) mod clips;
 pub(crate) mod decode;

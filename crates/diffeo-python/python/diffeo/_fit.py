@@ -36,6 +36,7 @@ def fit(
     precision=None,
     embed=None,
     graph=None,
+    frames=None,
     levels=None,
     patch=None,
     loss=None,
@@ -90,6 +91,8 @@ def fit(
         networks, base distribution ("normal", "student-t", ...), order of the columns, "f32" or "f64", width of what is seen of the context.
     graph
         Who influences whom: a mapping of children to lists of parents, the path of a file of such edges, or "learn".
+    frames
+        Of clips, arrays ``[clips, frames, height, width]`` or with channels last, files or folders: how many frames before it each frame is given; whole clips validate. See `Model.continue_clips`.
     levels, patch
         Of images: how many values a number may have; the side of the patches of "tarflow".
     loss, epochs, steps, batch, lr, weight_decay, clip_norm, warmup, average, patience
@@ -186,6 +189,10 @@ def _weighted(data, valid, settings):
 
     weight = settings["weight"]
     is_array = weight is not None and not isinstance(weight, str)
+    if settings.get("frames") is not None:
+        if weight is not None:
+            raise ConfigError("weight: frames of clips count alike; leave it out")
+        return data, valid
     if valid is not None and not isinstance(valid, str) and not has_names(valid):
         valid = _native.Table(valid, _native.Table(data).columns)
     if not is_array:

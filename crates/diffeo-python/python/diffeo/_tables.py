@@ -27,6 +27,18 @@ def columns(data, names: Sequence[str]):
     return _of_array(data, names)
 
 
+def clip_columns(data):
+    """Clips as a column: an array ``[clips, frames, height, width]``, perhaps with channels last."""
+    import numpy as np
+
+    array = _asarray(np, data)
+    if array.ndim not in (4, 5) or 0 in array.shape:
+        raise DataError(
+            f"expected clips of shape (clips, frames, height, width) or with channels last, found shape {array.shape}"
+        )
+    return [("clip", _bytes(np, "clip", array), "image")]
+
+
 def is_pandas(data) -> bool:
     """Whether it is a data frame of pandas, told without importing it."""
     return any(kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas" for kind in type(data).__mro__)
@@ -139,14 +151,18 @@ def _images(np, name, array):
         array = array.transpose(0, 2, 3, 1)
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
+    if 0 in array.shape[1:]:
+        raise DataError(f"column {name}: expected images of at least a pixel, found shape {array.shape}")
+    return _bytes(np, name, array), "image"
+
+
+def _bytes(np, name, array):
     if array.dtype.kind not in "biu" or (array.size and (array.min() < 0 or array.max() > 255)):
         raise DataError(
             f"column {name}: images are whole numbers from 0 to 255, found {array.dtype}"
             + (" (numbers from 0 to 1: (255 * images).round().astype('uint8'))" if array.dtype.kind == "f" else "")
         )
-    if 0 in array.shape[1:]:
-        raise DataError(f"column {name}: expected images of at least a pixel, found shape {array.shape}")
-    return np.ascontiguousarray(array, dtype=np.uint8), "image"
+    return np.ascontiguousarray(array, dtype=np.uint8)
 
 
 def _objects(np, name, array):

@@ -212,7 +212,7 @@ fn file_at(column: &ArrayRef, kind: Kind, row: usize) -> Option<&[u8]> {
 }
 
 /// The list at a place; `None` if it is missing.
-fn list_at(column: &ArrayRef, at: usize) -> Option<ArrayRef> {
+pub(super) fn list_at(column: &ArrayRef, at: usize) -> Option<ArrayRef> {
     if column.is_null(at) {
         return None;
     }
@@ -225,7 +225,7 @@ fn list_at(column: &ArrayRef, at: usize) -> Option<ArrayRef> {
 }
 
 /// Appends the numbers of nested lists, of which those of one depth have one length.
-fn flatten(
+pub(super) fn flatten(
     list: &ArrayRef,
     depth: usize,
     lengths: &mut Vec<usize>,
