@@ -407,6 +407,9 @@ impl PyModel {
             0 => input_of(data, &names(&schema.columns))?,
             _ => input_of_clips(data)?,
         };
+        if schema.image.is_some() && is_empty(&input) {
+            return Ok(());
+        }
         let mut reader = open(&input, &needed, Some(schema)).map_err(raise)?;
         let mut from = 0;
         while !is_empty(&input) {

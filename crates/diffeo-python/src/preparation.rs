@@ -132,8 +132,9 @@ fn choices(
     let mut options = settings.shape(rows, seed)?;
     let candidates = match schema.image {
         Some(image) if settings.is_auto() || settings.graph.is_some() => {
+            let what = if settings.is_auto() { "model=\"auto\"" } else { "graph" };
             return Err(Error::config(format!(
-                "model=\"auto\" and graph are about tables; for images name a model, such as \"{}\"",
+                "{what} is about tables; for images name a model, such as \"{}\"",
                 Preset::usual_of(image)
             )));
         }

@@ -22,7 +22,10 @@ impl PyRanks {
     pub(crate) fn of(communicator: &Bound<'_, PyAny>, settings: &Settings) -> PyResult<Self> {
         settings.expect_alike().map_err(raise)?;
         let number = |name| communicator.call_method0(name)?.extract::<usize>();
-        let (rank, count) = (number("Get_rank")?, number("Get_size")?);
+        let (Ok(rank), Ok(count)) = (number("Get_rank"), number("Get_size")) else {
+            let text = "communicator: expected an object with Get_rank(), Get_size(), Send and Recv, such as mpi4py.MPI.COMM_WORLD";
+            return Err(raise(Error::config(text)));
+        };
         if rank >= count {
             let text =
                 format!("communicator: expected a rank below its size, found {rank} of {count}");

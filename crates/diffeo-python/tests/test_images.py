@@ -40,6 +40,18 @@ def test_arrays_and_files_are_the_same_images(blobs, model, tmp_path):
     assert np.allclose(model.bits_per_dim(blobs[0]), -expected / (64 * np.log(2)))
 
 
+def test_images_as_they_come(blobs, model):
+    images, wide = blobs
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"image": list(images), "label": wide})
+    assert np.array_equal(model.log_prob(frame), model.log_prob(images))
+    assert model.log_prob(images[:0]).shape == (0,)
+    with pytest.raises(diffeo.DataError, match="images of one size"):
+        model.log_prob(pandas.DataFrame({"image": [images[0], images[1, :7]]}))
+    bits = diffeo.fit(images > 100, model="nsf-image", transforms=1, hidden=(8, 8), steps=2, seed=1, progress=False)
+    assert bits.image == (8, 8, 1, 2) and bits.sample(1, seed=0).images.max() <= 1
+
+
 def test_draws_are_images_again(model):
     drawn = model.sample(5, seed=2)
     assert drawn.images.shape == (5, 8, 8) and drawn.images.dtype == np.uint8

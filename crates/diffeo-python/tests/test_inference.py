@@ -128,6 +128,9 @@ def test_a_second_round_stays_where_the_posterior_is():
     posterior = npe.append_simulations(theta, simulate(theta)).train(seed=0)
     proposal = posterior.restricted_prior(x=observed)
     drawn = proposal.sample((500,), seed=1)
+    assert proposal.sample(np.int64(3)).shape == (3, 2) and proposal.sample().shape == (2,)
+    with pytest.raises(diffeo.ConfigError, match="sample_shape"):
+        proposal.sample(-1)
     assert drawn.shape == (500, 2) and proposal.within(drawn).all() and 0 < proposal.acceptance_rate < 0.6
     # The exact posterior: each parameter by itself, on a grid.
     grid = np.linspace(-1, 1, 2001)

@@ -82,6 +82,8 @@ def test_processes_that_differ_are_refused():
 
     for error in together(3, fit):
         assert "processes 0 and 1 of this training have prepared different fits" in str(error)
+    with pytest.raises(diffeo.ConfigError, match="Get_rank"):
+        diffeo.fit(X, communicator=3, **SETTINGS)
     for settings, text in (({"seed": None}, "the same seed"), ({"max_time": 9.0}, "clocks")):
         [error] = together(1, lambda rank, c, more=settings: diffeo.fit(X, communicator=c, **{**SETTINGS, **more}))
         assert text in str(error)

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionConfig, SessionContext};
+use datafusion::sql::parser::DFParser;
 
 /// SQL over Parquet and CSV files, with diffeo_log_prob(model, column, ...) and diffeo_sample(model, seed, row, ...).
 #[derive(Parser)]
@@ -81,6 +83,10 @@ struct Query {
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(DataFusionError::IoError(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {}", error.strip_backtrace());
             ExitCode::FAILURE
@@ -119,6 +125,13 @@ async fn run(command: Command) -> Result<()> {
 async fn ask(query: &Query) -> Result<()> {
     if let Some(out) = &query.out {
         output::Format::of(out)?;
+        let inputs = query.tables.iter().filter_map(|table| table.split_once('='));
+        if let Some((name, _)) = inputs.clone().find(|(_, path)| is_same(Path::new(path), out)) {
+            return Err(wrong(format!("--out would replace the table {name}; name another file")));
+        }
+    }
+    if query.partitions == Some(0) {
+        return Err(wrong("--partitions: expected at least 1".to_owned()));
     }
     let session = session(query).await?;
     for table in &query.tables {
@@ -128,11 +141,12 @@ async fn ask(query: &Query) -> Result<()> {
         register(&session, name, path).await?;
     }
     let mut last = None;
-    for statement in statements(&query.sql)? {
-        let frame = session.sql(&statement).await?;
-        if let Some(before) = last.replace(frame) {
-            before.collect().await?;
+    for statement in DFParser::parse_sql(&query.sql)? {
+        if let Some(before) = last.take() {
+            DataFrame::collect(before).await?;
         }
+        let plan = session.state().statement_to_plan(statement).await?;
+        last = Some(session.execute_logical_plan(plan).await?);
     }
     let frame = last.ok_or_else(|| wrong("there is no query".to_owned()))?;
     match &query.out {
@@ -141,10 +155,8 @@ async fn ask(query: &Query) -> Result<()> {
     }
 }
 
-/// The statements of a text.
-fn statements(sql: &str) -> Result<Vec<String>> {
-    let parsed = datafusion::sql::parser::DFParser::parse_sql(sql)?;
-    Ok(parsed.into_iter().map(|statement| statement.to_string()).collect())
+fn is_same(a: &Path, b: &Path) -> bool {
+    a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
 
 async fn session(query: &Query) -> Result<SessionContext> {

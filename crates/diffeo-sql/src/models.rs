@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
-use diffeo::{Column, Model, Rows};
+use diffeo::{Column, ColumnKind, Model, Rows};
 use diffeo_table::{Batches, Input, Missing, ReadOptions, Reader};
 
 /// Size and time of a file: a model that was fitted anew is read anew.
@@ -81,6 +81,17 @@ pub(crate) fn expect_columns(columns: &[Column], found: usize, function: &str) -
 
 /// Rows of a model's columns, as cells of these arrays say; a row that is missing something answers for itself.
 pub(crate) fn rows_of(columns: &[Column], arrays: Vec<ArrayRef>, rows: usize) -> Result<Rows> {
+    for (column, array) in columns.iter().zip(&arrays) {
+        let is_of_text =
+            matches!(column.kind, ColumnKind::Category | ColumnKind::Date | ColumnKind::Time);
+        if array.data_type().is_string() && !is_of_text {
+            return Err(refused(format!(
+                "column {} of the model is {}, found text in its place; columns follow in the order of the model's",
+                column.name,
+                column.describe()
+            )));
+        }
+    }
     let fields = columns.iter().zip(&arrays);
     let fields: Vec<Field> = fields
         .map(|(column, array)| Field::new(&column.name, array.data_type().clone(), true))

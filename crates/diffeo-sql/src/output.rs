@@ -26,7 +26,13 @@ pub(crate) enum Format {
 impl Format {
     /// By the end of a file's name.
     pub(crate) fn of(path: &Path) -> Result<Self> {
-        match path.extension().and_then(|end| end.to_str()) {
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            let text = format!("--out: there is no folder {}", folder.display());
+            return Err(DataFusionError::Configuration(text));
+        }
+        let end = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
+        match end.as_deref() {
             Some("parquet") => Ok(Self::Parquet),
             Some("csv") => Ok(Self::Csv),
             _ => Err(DataFusionError::Configuration(format!(
@@ -65,13 +71,18 @@ impl Writer {
     }
 }
 
+/// The folder that a file is to lie in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes a result batch by batch; others see the file whole or not at all.
 pub(crate) async fn write(frame: DataFrame, out: &Path) -> Result<()> {
-    let folder =
-        out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(folder)?;
+    let file = tempfile::NamedTempFile::new_in(folder_of(out))?;
     let mut stream = frame.execute_stream().await?;
     let mut writer = Writer::new(Format::of(out)?, file.reopen()?, stream.schema())?;
+    // A result without rows has columns, too.
+    writer.write(&RecordBatch::new_empty(stream.schema()))?;
     while let Some(batch) = stream.next().await {
         writer.write(&batch?)?;
     }
@@ -83,7 +94,7 @@ pub(crate) async fn write(frame: DataFrame, out: &Path) -> Result<()> {
 /// Shows the first rows of a result.
 pub(crate) async fn show(frame: DataFrame) -> Result<()> {
     let mut stream = frame.execute_stream().await?;
-    let (mut shown, mut rows, mut all) = (Vec::new(), 0, 0);
+    let (mut shown, mut rows, mut all) = (vec![RecordBatch::new_empty(stream.schema())], 0, 0);
     while let Some(batch) = stream.next().await {
         let batch = batch?;
         all += batch.num_rows();

@@ -75,7 +75,8 @@ impl ScalarUDFImpl for Sample {
 }
 
 fn seed_of(argument: Option<&ScalarValue>) -> Result<u64> {
-    let seed = argument.and_then(|seed| match seed.cast_to(&DataType::Int64) {
+    let seed = argument.filter(|seed| seed.data_type().is_integer());
+    let seed = seed.and_then(|seed| match seed.cast_to(&DataType::Int64) {
         Ok(ScalarValue::Int64(Some(seed))) => u64::try_from(seed).ok(),
         _ => None,
     });
@@ -86,8 +87,16 @@ fn seed_of(argument: Option<&ScalarValue>) -> Result<u64> {
 
 /// The numbers of the rows.
 fn numbers(argument: Option<&ColumnarValue>, count: usize) -> Result<Vec<u64>> {
-    let wrong = || refused(format!("{NAME}: expected the number of each row, at least 0, third"));
-    let array = cast(&argument.ok_or_else(wrong)?.to_array(count)?, &DataType::Int64)?;
+    let wrong = || {
+        refused(format!(
+            "{NAME}: expected the number of each row, a whole one of at least 0, third"
+        ))
+    };
+    let array = argument.ok_or_else(wrong)?.to_array(count)?;
+    if !array.data_type().is_integer() {
+        return Err(wrong());
+    }
+    let array = cast(&array, &DataType::Int64)?;
     let numbers = array.as_primitive::<Int64Type>().iter();
     numbers.map(|n| n.and_then(|n| u64::try_from(n).ok()).ok_or_else(wrong)).collect()
 }

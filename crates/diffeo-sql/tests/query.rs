@@ -161,6 +161,8 @@ async fn what_is_wrong_is_told_before_the_work() {
         ),
         (format!("SELECT diffeo_sample('{path}', id, id) FROM t"), "expected a seed"),
         (format!("SELECT diffeo_sample('{path}', 1, -id - 1) FROM t"), "the number of each row"),
+        (format!("SELECT diffeo_sample('{path}', 1, 2.5) FROM t"), "the number of each row"),
+        (format!("SELECT diffeo_log_prob('{path}', a, 'y', c) FROM t"), "found text in its place"),
     ] {
         let message = ask(&session, &sql).await.unwrap_err();
         assert!(message.contains(reason), "{sql}: {message}");

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from . import _native, _progress
 from ._errors import ConfigError, DataError, DiffeoWarning
@@ -67,7 +67,7 @@ def fit(
     data
         An array, a data frame (pandas, polars), anything with Arrow's C stream interface, a mapping of names to columns, or the path of a
         file (CSV, Parquet, Arrow, npy). The columns of an array are called x1, x2, ... Images are arrays of whole numbers from 0 to 255, ``[n, height, width]`` or
-        with channels first or last, alone or as a column of a mapping; or folders and files of them.
+        with one or three channels first or last, alone or as a column of a mapping or a data frame; or folders and files of them. Those of truth values have two levels.
     model
         A named model: "nsf" (default), "maf", "nsf-coupling", "realnvp", ..., of images "nsf-image", "glow", "tarflow", ...; "auto" takes the best of a few by short trials, a third of ``max_time``
         at most.
@@ -90,7 +90,7 @@ def fit(
         The shape of the model: layers, widths of the networks, pieces of the scalar maps, half-width of the box of splines, residual
         networks, base distribution ("normal", "student-t", ...), order of the columns, "f32" or "f64", width of what is seen of the context.
     graph
-        Who influences whom: a mapping of children to lists of parents, the path of a file of such edges, or "learn".
+        Who influences whom among columns of numbers: a mapping of children to lists of parents, the path of a file of such edges (lines ``parent -> child``, or JSON), or "learn".
     frames
         Of clips, arrays ``[clips, frames, height, width]`` or with channels last, files or folders: how many frames before it each frame is given; whole clips validate. See `Model.continue_clips`.
     levels, patch
@@ -106,7 +106,7 @@ def fit(
         stopped; what may differ then ("lr", "epochs").
     communicator
         The processes that train together, such as ``mpi4py.MPI.COMM_WORLD``: each is given the same rows, options and seed, takes its part of every batch, and comes to the same model, with the bits of one
-        process. It takes batches of some hundred rows for each process to gain anything.
+        process. It takes batches of some hundred rows for each process to gain anything. Ctrl-C, and any error of one process, ends them all if they run under ``python -m mpi4py``.
     progress
         True, False, None (if a terminal or a notebook watches), or a function that is called with a dictionary now and then.
 
@@ -135,11 +135,14 @@ def run(data, valid, progress, settings, communicator=None):
     if settings["hidden"] is not None:
         settings["hidden"] = _widths(settings["hidden"])
     settings["graph"] = _graph(settings["graph"])
+    is_of_bits = str(getattr(data, "dtype", "")) == "bool" and getattr(data, "ndim", 0) > 2
+    if is_of_bits and settings["levels"] is None:
+        settings["levels"] = 2
     report = progress if callable(progress) else _progress.Line() if _progress.wanted(progress) else None
     try:
         fitted, reason = _native.fit(data, settings, valid=valid, communicator=communicator, report=report, warn=warn)
     except TypeError as error:
-        raise _named(error, settings) from error
+        raise named(error, settings) from error
     if reason == "diverged":
         warn("training diverged: the weights of the best step were kept; try a lower lr")
     return fitted, reason
@@ -153,7 +156,7 @@ def warn(text):
     warnings.warn(text, DiffeoWarning, stacklevel=level if frame else level - 1)
 
 
-def _named(error, settings):
+def named(error, settings):
     """A parameter of the wrong type, by its name."""
     match = re.fullmatch(r"failed to extract field Settings\.(\w+)", str(error))
     if not match:
@@ -223,7 +226,9 @@ def _names(names, role):
     if isinstance(names, str):
         return [names]
     # Data frames may have whole numbers for names.
-    names = [str(name) if isinstance(name, int) and not isinstance(name, bool) else name for name in names]
+    if not isinstance(names, Iterable):
+        raise ConfigError(f"{role}: expected names of columns, found {names!r}")
+    names = [str(name) if isinstance(name, numbers.Integral) and not isinstance(name, bool) else name for name in names]
     for name in names:
         if not isinstance(name, str):
             raise ConfigError(f"{role}: expected names of columns, found {name!r}")

@@ -17,6 +17,9 @@ def columns(data, names: Sequence[str]):
         if not data.columns.is_unique:
             double = data.columns[data.columns.duplicated()][0]
             raise DataError(f"two columns are called {double!r}; rename one of them")
+        arrays = [name for name in data.columns if _holds_arrays(data[name])]
+        if arrays:
+            return _of_mapping({name: _stacked(name, data[name]) if name in arrays else data[name] for name in data.columns})
         return data if _has_pyarrow() and data.shape[1] else _of_mapping(data)
     if _is_column(data):
         return _of_mapping({str(getattr(data, "name", None) or (names[0] if len(names) == 1 else "x1")): data})
@@ -42,6 +45,21 @@ def clip_columns(data):
 def is_pandas(data) -> bool:
     """Whether it is a data frame of pandas, told without importing it."""
     return any(kind.__name__ == "DataFrame" and kind.__module__.partition(".")[0] == "pandas" for kind in type(data).__mro__)
+
+
+def _holds_arrays(column) -> bool:
+    """Whether the cells of a column of a data frame are arrays of two dimensions or more: images."""
+    return column.dtype == object and len(column) > 0 and getattr(column.iloc[0], "ndim", 0) > 1
+
+
+def _stacked(name, column):
+    import numpy as np
+
+    shapes = {getattr(cell, "shape", None) for cell in column}
+    if len(shapes) > 1:
+        shown = ", ".join(map(str, list(shapes)[:4]))
+        raise DataError(f"column {name}: expected images of one size, found {shown}; scale or crop them")
+    return np.stack(list(column))
 
 
 def has_names(data) -> bool:
@@ -160,7 +178,8 @@ def _bytes(np, name, array):
     if array.dtype.kind not in "biu" or (array.size and (array.min() < 0 or array.max() > 255)):
         raise DataError(
             f"column {name}: images are whole numbers from 0 to 255, found {array.dtype}"
-            + (" (numbers from 0 to 1: (255 * images).round().astype('uint8'))" if array.dtype.kind == "f" else "")
+            + (f" from {array.min()} to {array.max()}" if array.size and array.dtype.kind in "biuf" else "")
+            + ("; numbers from 0 to 1: (255 * images).round().astype('uint8')" if array.dtype.kind == "f" else "")
         )
     return np.ascontiguousarray(array, dtype=np.uint8)
 

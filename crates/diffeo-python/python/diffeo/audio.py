@@ -9,20 +9,26 @@ teacher.log_prob(clips)                                # an array of nats for ea
 A clip is a `Clip`, the path of a WAV file, or an array of one dimension, whose rate is then given: floats between -1 and 1, or whole numbers of 8, 16 or 32 bits.
 """
 
+import math
+import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from . import _fit, _native, _progress
-from ._errors import ConfigError, DataError
+from ._errors import ConfigError, DataError, NotFoundError
 
 __all__ = ["AudioModel", "Clip", "distill", "fit", "load", "read"]
 
 
-@dataclass(frozen=True)
+# Beyond this, samples are of other units.
+_LOUD = 8.0
+
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """A recording: one channel of samples between -1 and 1, samples a second, the distance of the levels that samples were rounded to (0 if they were not), labels and a name."""
 
@@ -39,7 +45,13 @@ class Clip:
         """Write a WAV file of 16 bits; what is louder than it can hold is cut."""
         import wave
 
-        levels = np.clip(np.rint(np.asarray(self.samples) * 32768), -32768, 32767).astype("<i2")
+        path = Path(path)
+        if path.suffix.lower() != ".wav":
+            raise ConfigError(f"expected a name that ends in .wav, found {path}")
+        if not path.parent.is_dir():
+            raise NotFoundError(f"{path}: the folder is not there")
+        samples = _samples(self.name, self.samples)
+        levels = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")
         with wave.open(os.fspath(path), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
@@ -155,6 +167,10 @@ def distill(
     """
     settings = dict(locals())
     del settings["teacher"]
+    if not isinstance(teacher, AudioModel):
+        raise ConfigError(
+            f"teacher: expected a model of diffeo.audio, found {type(teacher).__name__}; diffeo.audio.load reads one"
+        )
     settings["rate"] = teacher.rate
     return _run(_native.distill_audio, (teacher._native,), clips, settings)
 
@@ -167,12 +183,32 @@ def _run(function, first, clips, settings):
     progress, labels = settings.pop("progress"), settings.pop("labels")
     for name in ("clips", "is_flow"):
         settings.pop(name, None)
+    _check(settings)
     report = progress if callable(progress) else _progress.Line() if _progress.wanted(progress) else None
     rows = _rows(clips, settings["rate"], labels)
-    found, reason = function(*first, rows, {**_USUAL, **settings}, report=report)
+    settings = {**_USUAL, **settings}
+    try:
+        found, reason = function(*first, rows, settings, report=report)
+    except TypeError as error:
+        raise _fit.named(error, settings) from error
     if reason == "interrupted":
         _fit.warn("interrupted: the best weights so far were kept")
     return AudioModel(found)
+
+
+_COUNTS = ("width", "layers", "cycle", "window", "flows", "steps", "batch", "validate_every", "lines", "rate")
+
+
+def _check(settings):
+    """Refuses what is out of range, by its name."""
+    for name in _COUNTS:
+        value = settings.get(name)
+        if value is not None and not (isinstance(value, numbers.Integral) and 0 < value < 2**31):
+            raise ConfigError(f"{name}: expected a whole number of at least 1, found {value!r}")
+    for name in ("lr", "average", "spread", "spectral", "mel", "prediction"):
+        value = settings.get(name)
+        if value is not None and not (isinstance(value, numbers.Real) and 0 <= value < math.inf):
+            raise ConfigError(f"{name}: expected a number of at least 0, found {value!r}")
 
 
 def load(path) -> "AudioModel":
@@ -226,8 +262,15 @@ class AudioModel:
             if self.mel:
                 raise ConfigError("the model is told mel bands; give a clip that they are taken from, by like")
             like = Clip(np.zeros(self.rate), self.rate)
-        [(name, samples, found, step, known)] = _rows([like], rate, None)
+        rows = _rows([like], rate, None)
+        if len(rows) != 1:
+            raise ConfigError(f"like: expected one clip, found {len(rows)}")
+        [(name, samples, found, step, known)] = rows
         known = {**known, **{key: str(value) for key, value in (labels or {}).items()}}
+        if not isinstance(n, numbers.Integral) or n < 0:
+            raise ConfigError(f"n: expected a whole number of at least 0, found {n!r}")
+        if seconds is not None and not (isinstance(seconds, numbers.Real) and 0 < seconds < 3600):
+            raise ConfigError(f"seconds: expected a number above 0 and below 3600, found {seconds!r}")
         count = None if seconds is None else max(round(seconds * self.rate), 1)
         drawn = self._native.sample((name, samples, found, step, known), n, count, temperature, seed)
         return [Clip(samples, self.rate, 0.0, known, f"draw {i}") for i, samples in enumerate(drawn)]
@@ -238,18 +281,35 @@ def _rows(clips, rate, labels):
     if isinstance(clips, (str, os.PathLike, Clip)) or (isinstance(clips, np.ndarray) and clips.ndim == 1):
         clips = [clips]
     clips = [clip for one in clips for clip in _clips(one, rate)]
-    named = {} if labels is None else {str(name): [str(value) for value in values] for name, values in labels.items()}
+    named = {} if labels is None else {str(name): _values(name, values) for name, values in labels.items()}
     for name, values in named.items():
         if len(values) != len(clips):
             raise DataError(f"labels: expected a value of {name} for each of {len(clips)} clips, found {len(values)}")
     rows = []
     for i, clip in enumerate(clips):
         own = {**{str(k): str(v) for k, v in clip.labels.items()}, **{name: values[i] for name, values in named.items()}}
-        samples = np.ascontiguousarray(clip.samples, dtype=np.float64)
-        if samples.ndim != 1 or not len(samples):
-            raise DataError(f"{clip.name}: expected one channel of at least a sample, found shape {samples.shape}")
+        samples = _samples(clip.name, clip.samples)
         rows.append((str(clip.name), samples, int(clip.rate), float(clip.step), own))
     return rows
+
+
+def _values(name, values):
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise DataError(f"labels: expected a value of {name} for each clip, found {values!r}")
+    return [str(value) for value in values]
+
+
+def _samples(name, samples):
+    """One channel of finite samples, about between -1 and 1."""
+    samples = np.ascontiguousarray(samples, dtype=np.float64)
+    if samples.ndim != 1 or not len(samples):
+        raise DataError(f"{name}: expected one channel of at least a sample, found shape {samples.shape}")
+    loudest = np.abs(samples).max()
+    if loudest > _LOUD:
+        raise DataError(
+            f"{name}: expected samples between -1 and 1, found {loudest:.4g}; whole numbers come as arrays of 8, 16 or 32 bits"
+        )
+    return samples
 
 
 def _clips(clip, rate):
@@ -265,6 +325,10 @@ def _clips(clip, rate):
     if samples.dtype.kind == "f":
         return [Clip(samples, rate)]
     bits = 8 * samples.dtype.itemsize
+    if bits > 32:
+        raise DataError(
+            f"whole numbers of {bits} bits do not say how loud they are; make them what they were recorded as, such as samples.astype('int16')"
+        )
     step = 2.0 ** (1 - bits)
     middle = 2 ** (bits - 1) if samples.dtype.kind == "u" else 0
     return [Clip((samples.astype(np.float64) - middle) * step, rate, step)]

@@ -103,7 +103,7 @@ class Posterior:
 
     def sample(self, sample_shape=(), x=None, *, seed=None, threads=None):
         """Draws of the parameters given one observation, of shape `sample_shape + (parameters,)`."""
-        shape = (operator.index(sample_shape),) if np.ndim(sample_shape) == 0 else tuple(sample_shape)
+        shape = _shape(sample_shape)
         n = int(np.prod(shape, dtype=int))
         drawn = self.model.sample(n, self._given(x, 1), seed=seed, threads=threads)
         return drawn.numpy().reshape(*shape, len(self.model.columns))
@@ -167,7 +167,7 @@ class RestrictedPrior:
 
     def sample(self, sample_shape=(), *, seed=None):
         """Draws of the uniform prior that lie in the region, of shape `sample_shape + (parameters,)`."""
-        shape = (operator.index(sample_shape),) if np.ndim(sample_shape) == 0 and sample_shape != () else tuple(sample_shape)
+        shape = _shape(sample_shape)
         n, width = int(np.prod(shape, dtype=int)), len(self._posterior.model.columns)
         low, high = (np.broadcast_to(np.asarray(bound, dtype=float), width) for bound in self._box())
         rng, found, tried = np.random.default_rng(seed), np.empty((0, width)), 0
@@ -190,6 +190,14 @@ class RestrictedPrior:
 
     def __repr__(self):
         return f"<diffeo.sbi.RestrictedPrior: where the log-density of the posterior is at least {self.threshold:.3g}>"
+
+
+def _shape(sample_shape):
+    """A number of draws, or the shape of an array of them."""
+    shape = (operator.index(sample_shape),) if np.ndim(sample_shape) == 0 else tuple(map(operator.index, sample_shape))
+    if any(n < 0 for n in shape):
+        raise ConfigError(f"sample_shape: expected numbers of at least 0, found {sample_shape}")
+    return shape
 
 
 def _bounds(prior):
