@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 
 use crate::errors::{raise, tell};
 use crate::model::PyModel;
-use crate::preparation::Preparation;
+use crate::preparation::prepare;
 use crate::ranks::PyRanks;
 use crate::settings::Settings;
 
@@ -38,7 +38,7 @@ pub(crate) fn fit(
     let (report, warn) = (report.filter(|_| is_first), &Warn { warn, is_heard: is_first });
     let table = read(py, data, &settings, warn)?;
     let validation = valid.map(|valid| known(py, valid, &settings, &table)).transpose()?;
-    let prepared = Preparation::new(&settings, report).run(py, table, validation)?;
+    let prepared = prepare(py, &settings, report, table, validation)?;
     prepared.warnings.iter().try_for_each(|text| warn.tell(text))?;
     let mut trainer = prepared.trainer;
     if let Some(ranks) = ranks {
@@ -74,12 +74,14 @@ fn read(
     let options = settings.read_options().map_err(raise)?;
     let mut warnings = Vec::new();
     let table = py.detach(|| {
-        let (mut keep, limit) = (|text| warnings.push(text), memory::limit(None));
+        let limit = memory::limit(None);
         match settings.image(&input, &options)? {
-            None => roles.read(&input, &options, limit, &mut keep),
+            None => roles.read(&input, &options, limit, &mut |text| warnings.push(text)),
             Some(image) => {
+                let mut keep = |text| warnings.push(text);
                 let schema = roles.image_schema(image, &input, (&options, limit), &mut keep)?;
-                let (data, _) = roles.read_known(&schema, &input, &options, limit)?;
+                let (data, report) = roles.read_known(&schema, &input, &options, limit)?;
+                warnings.extend(report.warnings());
                 Ok(TrainingTable { schema, data, notes: Vec::new() })
             }
         }

@@ -26,70 +26,75 @@ pub(crate) struct Prepared {
     pub(crate) time_left: Option<Duration>,
 }
 
-/// What a fit is prepared by.
-pub(crate) struct Preparation<'a, 'py> {
-    settings: &'a Settings,
-    report: Option<&'a Bound<'py, PyAny>>,
+/// Prepares a fit of a table; `report` hears of the models that are tried.
+pub(crate) fn prepare(
+    py: Python<'_>,
+    settings: &Settings,
+    report: Option<&Bound<'_, PyAny>>,
+    table: TrainingTable,
+    validation: Option<ValidationChoice>,
+) -> PyResult<Prepared> {
+    let report = report.map(|report| report.clone().unbind());
+    let (looked, left_out) = (Instant::now(), Vec::new());
+    let mut watcher = Watcher { report, looked, left_out, interruption: None };
+    let mut warnings = Vec::new();
+    let begun = py.detach(|| {
+        let started = Instant::now();
+        let (table, validation) = without_held_out_clips(settings, table, validation);
+        let (training, candidates) =
+            choices(settings, &table, validation, &mut |text| warnings.push(text))?;
+        let max_time = settings.max_time()?;
+        let trainer = begin(settings, table, training, candidates, &mut watcher)?;
+        Ok((trainer, max_time.map(|time| time.saturating_sub(started.elapsed()))))
+    });
+    warnings.append(&mut watcher.left_out);
+    match (begun, watcher.interruption) {
+        (Err(_), Some(interruption)) => Err(interruption),
+        (Err(error), None) => Err(raise(error)),
+        (Ok((trainer, time_left)), _) => Ok(Prepared { trainer, warnings, time_left }),
+    }
 }
 
-impl<'a, 'py> Preparation<'a, 'py> {
-    pub(crate) fn new(settings: &'a Settings, report: Option<&'a Bound<'py, PyAny>>) -> Self {
-        Self { settings, report }
-    }
-
-    /// Prepares a fit of a table.
-    pub(crate) fn run(
-        &self,
-        py: Python<'py>,
-        table: TrainingTable,
-        validation: Option<ValidationChoice>,
-    ) -> PyResult<Prepared> {
-        let settings = self.settings;
-        let report = self.report.map(|report| report.clone().unbind());
-        let mut watcher = Watcher { report, looked: Instant::now(), interruption: None };
-        let mut warnings = Vec::new();
-        let prepared = py.detach(|| {
-            let started = Instant::now();
-            let (table, validation) = without_held_out_clips(settings, table, validation);
-            let (training, candidates) =
-                choices(settings, &table, validation, &mut |text| warnings.push(text))?;
-            let TrainingTable { schema, data, .. } = table;
-            let max_time = settings.max_time()?;
-            let trainer = match (&settings.checkpoint, settings.resume) {
-                (None, true) => {
-                    return Err(Error::config("resume needs checkpoint, the file to go on from"));
-                }
-                (Some(path), true) => {
-                    let resume = Resume { changes: settings.changes()?, ..Resume::default() };
-                    let trainer = Trainer::resume_with(path, data, training, &resume)?;
-                    let expect = |one: &Candidate| trainer.expect(&one.spec(&schema.shape())?, &schema);
-                    // One of several was selected when the fit began.
-                    match &*candidates {
-                        [one] => expect(one)?,
-                        several if several.iter().any(|one| expect(one).is_ok()) => {}
-                        _ => return Err(Error::config("cannot resume: the checkpoint is of none of the models that model=\"auto\" tries")),
-                    }
-                    trainer
-                }
+/// A trainer at its first step, or at that of the checkpoint.
+fn begin(
+    settings: &Settings,
+    table: TrainingTable,
+    training: FitOptions,
+    candidates: Vec<Candidate>,
+    watcher: &mut Watcher,
+) -> Result<Trainer> {
+    let TrainingTable { schema, data, .. } = table;
+    let shape = schema.shape();
+    let candidate = match (&settings.checkpoint, settings.resume) {
+        (None, true) => {
+            return Err(Error::config("resume needs checkpoint, the file to go on from"));
+        }
+        (Some(path), true) => {
+            let resume = Resume { changes: settings.changes()?, ..Resume::default() };
+            let trainer = Trainer::resume_with(path, data, training, &resume)?;
+            // One of several was selected when the fit began.
+            let found = candidates.iter().map(|one| trainer.expect(&one.spec(&shape)?, &schema));
+            let found: Vec<Result<()>> = found.collect();
+            let fits = found.iter().any(Result::is_ok);
+            return match found.into_iter().next() {
+                _ if fits => Ok(trainer),
+                Some(Err(error)) if !settings.is_auto() => Err(error),
                 _ => {
-                    let candidate = match (&*candidates, settings.is_auto()) {
-                        ([one], false) => one.clone(),
-                        _ => {
-                            let how = (&training, max_time);
-                            Selection::of(candidates, (&schema, &data), how, &mut watcher)?.candidate
-                        }
-                    };
-                    Trainer::new(candidate.spec(&schema.shape())?, schema, data, training)?
+                    let text = "cannot resume: the checkpoint is of none of the models that auto tries; name its model";
+                    Err(Error::config(text))
                 }
             };
-            Ok((trainer, max_time.map(|time| time.saturating_sub(started.elapsed()))))
-        });
-        match (prepared, watcher.interruption) {
-            (Err(_), Some(interruption)) => Err(interruption),
-            (Err(error), None) => Err(raise(error)),
-            (Ok((trainer, time_left)), _) => Ok(Prepared { trainer, warnings, time_left }),
         }
-    }
+        _ if settings.is_auto() => {
+            let how = (&training, settings.max_time()?);
+            Some(Selection::of(candidates, (&schema, &data), how, watcher)?.candidate)
+        }
+        _ => candidates.into_iter().next(),
+    };
+    let candidate = candidate.ok_or_else(|| {
+        Error::new(ErrorKind::Internal, "there is no model to fit; please report this")
+    })?;
+    Trainer::new(candidate.spec(&shape)?, schema, data, training)
 }
 
 /// Clips that are held out as a whole, if the data are such and no others validate.
@@ -206,6 +211,7 @@ fn expect_folder(path: &Path) -> Result<()> {
 struct Watcher {
     report: Option<Py<PyAny>>,
     looked: Instant,
+    left_out: Vec<String>,
     interruption: Option<PyErr>,
 }
 
@@ -255,5 +261,7 @@ impl Watch for Watcher {
         self.tell(&trial.name, ([trial.steps; 2], trial.elapsed), losses, true)
     }
 
-    fn left_out(&mut self, _: &Candidate, _: &Error) {}
+    fn left_out(&mut self, candidate: &Candidate, error: &Error) {
+        self.left_out.push(format!("{candidate} is left out: {error}"));
+    }
 }

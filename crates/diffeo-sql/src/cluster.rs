@@ -42,7 +42,9 @@ pub async fn session(
     if let Some(partitions) = partitions {
         config = config.with_target_partitions(partitions);
     }
-    let session = SessionContext::remote_with_state(url, state(config)?).await?;
+    let session = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    // What was registered before does not outlive the change to a session of the cluster.
+    let session = SessionContext::remote_with_state(url, session).await?;
     crate::register(&session);
     Ok(session)
 }
