@@ -294,7 +294,7 @@ impl Course<'_, '_> {
             let turn = py.detach(|| turn(&mut training, task, &mut deadline));
             let (last, reason) = turn.map_err(raise)?;
             if let (Some(report), Some(last)) = (self.report, last)
-                && let Err(error) = self.tell(py, report, &training, (&last, &deadline))
+                && let Err(error) = self.tell(py, report, &training, (&last, &deadline, reason))
             {
                 interruption = Some(error);
             }
@@ -324,7 +324,7 @@ impl Course<'_, '_> {
         py: Python<'_>,
         report: &Bound<'_, PyAny>,
         training: &Training<M>,
-        (last, deadline): (&Advanced, &Deadline),
+        (last, deadline, reason): (&Advanced, &Deadline, Option<&str>),
     ) -> PyResult<()> {
         let at = PyDict::new(py);
         at.set_item("step", last.step)?;
@@ -333,7 +333,7 @@ impl Course<'_, '_> {
         at.set_item("valid_loss", training.best().unwrap_or(f64::NAN))?;
         at.set_item("lr", last.learning_rate)?;
         at.set_item("seconds", deadline.elapsed().as_secs_f64())?;
-        at.set_item("finished", training.is_done().then_some("steps"))?;
+        at.set_item("finished", reason)?;
         report.call1((at,)).map(drop)
     }
 

@@ -49,6 +49,8 @@ def test_images_as_they_come(blobs, model):
     with pytest.raises(diffeo.DataError, match="images of one size"):
         model.log_prob(pandas.DataFrame({"image": [images[0], images[1, :7]]}))
     bits = diffeo.fit(images > 100, model="nsf-image", transforms=1, hidden=(8, 8), steps=2, seed=1, progress=False)
+    beside = diffeo.fit({"image": images > 100}, model="nsf-image", transforms=1, hidden=(8, 8), steps=1, seed=1, progress=False)
+    assert beside.image == (8, 8, 1, 2)
     assert bits.image == (8, 8, 1, 2) and bits.sample(1, seed=0).images.max() <= 1
 
 

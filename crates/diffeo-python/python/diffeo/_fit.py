@@ -135,8 +135,7 @@ def run(data, valid, progress, settings, communicator=None):
     if settings["hidden"] is not None:
         settings["hidden"] = _widths(settings["hidden"])
     settings["graph"] = _graph(settings["graph"])
-    is_of_bits = str(getattr(data, "dtype", "")) == "bool" and getattr(data, "ndim", 0) > 2
-    if is_of_bits and settings["levels"] is None:
+    if settings["levels"] is None and _is_of_bits(data):
         settings["levels"] = 2
     report = progress if callable(progress) else _progress.Line() if _progress.wanted(progress) else None
     try:
@@ -164,6 +163,12 @@ def named(error, settings):
     name = match[1]
     shown = name.replace("valid_share", "valid")
     return ConfigError(f"{shown}: {error.__cause__}, found {settings.get(name)!r}")
+
+
+def _is_of_bits(data):
+    """Whether the images of an array, or of a column, are truth values."""
+    arrays = data.values() if isinstance(data, Mapping) else [data]
+    return any(getattr(array, "ndim", 0) > 2 and str(array.dtype) == "bool" for array in arrays)
 
 
 def _graph(graph):
