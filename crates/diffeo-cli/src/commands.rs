@@ -14,11 +14,13 @@ mod sample;
 mod score;
 mod truncate;
 
-use diffeo::Result;
+use std::path::Path;
+
+use diffeo::{Result, printable};
 
 use crate::args::{Cli, Command};
-use crate::config;
 use crate::output::{Console, Report};
+use crate::{config, signals};
 
 /// Runs the command that `cli` names.
 pub(crate) fn run(cli: &Cli, console: &Console) -> Result<Report> {
@@ -36,4 +38,19 @@ pub(crate) fn run(cli: &Cli, console: &Console) -> Result<Report> {
         Command::Audio(args) => audio::run(args, &cli.common, console),
         Command::Completions(args) => config::completions(args.shell).map(|()| Report::default()),
     }
+}
+
+/// What is told of a training that a signal ended, and that goes on from its checkpoint.
+fn interrupted(checkpoint: &Path, steps: u64, console: &Console) -> Report {
+    let checkpoint = checkpoint.to_string_lossy();
+    console.note(format!(
+        "interrupted; {} holds all that is needed: go on with --resume",
+        printable(&checkpoint)
+    ));
+    let mut report = Report::default();
+    report.code = signals::exit_code();
+    report.key("checkpoint", checkpoint);
+    report.key("steps", steps);
+    report.key("stop_reason", "interrupted");
+    report
 }

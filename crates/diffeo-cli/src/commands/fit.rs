@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use diffeo::train::{
     Candidate, FitOptions, Loss, NoiseScale, Plan, Resume, Selection, StopReason, Trainer,
 };
-use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, printable, quoted};
+use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, quoted};
 use diffeo_table::Input;
 
 use super::journal::Journal;
@@ -312,18 +312,10 @@ fn describe(asked: &FitPlan, plan: &Plan, console: &Console) {
 
 fn interrupted(files: &Files, trainer: &Trainer, seconds: f64, console: &Console) -> Report {
     let plan = trainer.plan();
-    let checkpoint = files.checkpoint.to_string_lossy();
-    console.note(format!(
-        "interrupted; {} holds all that is needed: go on with --resume",
-        printable(&checkpoint)
-    ));
-    let mut report = Report::default();
-    report.code = signals::exit_code();
+    let mut report = super::interrupted(&files.checkpoint, trainer.step(), console);
     report.key("model", serde_json::Value::Null);
-    report.key("checkpoint", checkpoint);
     fixed_keys(&mut report, plan, StopReason::Interrupted);
     let best_step = trainer.best().map_or(trainer.step(), |point| point.step);
-    report.key("steps", trainer.step());
     report.number("epochs", trainer.step() as f64 / plan.steps_per_epoch as f64);
     report.number("seconds", seconds);
     report.number("valid_log_prob_mean", selection::score(trainer));

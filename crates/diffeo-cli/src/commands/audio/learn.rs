@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diffeo::train::{CHECKPOINT_EVERY, Deadline};
-use diffeo::{Result, Trainable, printable, quoted};
+use diffeo::{Result, Trainable, quoted};
 use diffeo_audio::{
     Advanced, AudioModel, AudioSpec, Dataset, Task, Training, TrainingOptions, held_out,
 };
 use serde_json::json;
 
 use crate::args::LearnArgs;
+use crate::commands::interrupted;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::faults::Faults;
@@ -197,7 +198,7 @@ pub(super) fn learn<M: Trainable + 'static>(
     }
     let steps = training.steps();
     if reason == Reason::Interrupted {
-        return Ok(Learned::Stopped(interrupted(plan, steps, console)));
+        return Ok(Learned::Stopped(interrupted(&plan.checkpoint, steps, console)));
     }
     let (module, valid) = training.finish(task)?;
     Ok(Learned::Done { module, valid, reason, steps, seconds })
@@ -211,20 +212,6 @@ fn write(advanced: &Advanced, journal: &mut Journal, elapsed: Duration) -> Optio
         "valid": advanced.validated.map(|(loss, _)| number(loss)),
     });
     journal.note("step", line, elapsed)
-}
-
-fn interrupted(plan: &Plan, steps: u64, console: &Console) -> Report {
-    let checkpoint = plan.checkpoint.to_string_lossy();
-    console.note(format!(
-        "interrupted; {} holds all that is needed: go on with --resume",
-        printable(&checkpoint)
-    ));
-    let mut report = Report::default();
-    report.code = signals::exit_code();
-    report.key("checkpoint", checkpoint);
-    report.key("steps", steps);
-    report.key("stop_reason", "interrupted");
-    report
 }
 
 /// Writes the model, and says what is told of every training.

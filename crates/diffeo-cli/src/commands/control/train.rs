@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diffeo::network::NetworkSpec;
 use diffeo::train::CHECKPOINT_EVERY;
-use diffeo::{DenseEmbeddingSpec, Result, printable, quoted};
+use diffeo::{DenseEmbeddingSpec, Result, quoted};
 use diffeo_control::{
     Advanced, Algorithm, Interface, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
 };
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::film::of_plot;
 use crate::args::{Common, ControlTrainArgs};
+use crate::commands::interrupted;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
 use crate::faults::Faults;
@@ -82,7 +83,7 @@ pub(super) fn run(args: &ControlTrainArgs, common: &Common, console: &Console) -
         trainer.save(&plan.checkpoint)?;
     }
     if reason == Reason::Interrupted {
-        return Ok(interrupted(&plan, &trainer, console));
+        return Ok(interrupted(&plan.checkpoint, trainer.steps(), console));
     }
     let mut policy = trainer.policy()?;
     origin(&plan, &trainer).write_into(&mut policy)?;
@@ -322,20 +323,6 @@ fn origin(plan: &Plan, trainer: &Trainer) -> Origin {
         steps: trainer.best().map_or(trainer.steps(), |best| best.steps),
         seed: plan.recipe.trainer.agent.seed,
     }
-}
-
-fn interrupted(plan: &Plan, trainer: &Trainer, console: &Console) -> Report {
-    let checkpoint = plan.checkpoint.to_string_lossy();
-    console.note(format!(
-        "interrupted; {} holds all that is needed: go on with --resume",
-        printable(&checkpoint)
-    ));
-    let mut report = Report::default();
-    report.code = signals::exit_code();
-    report.key("checkpoint", checkpoint);
-    report.key("steps", trainer.steps());
-    report.key("stop_reason", "interrupted");
-    report
 }
 
 fn report(plan: &Plan, trainer: &Trainer, reason: Reason, record: &Record, seconds: f64) -> Report {
