@@ -247,13 +247,8 @@ impl<M: Trainable + 'static> Training<M> {
     }
 
     fn read_from(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let was: (Value, TrainingOptions) = (snapshot.get("identity")?, snapshot.get("options")?);
-        if was != (self.identity.clone(), self.options.clone()) {
-            return Err(Error::config(format!(
-                "the checkpoint is of another training; give its recordings and options, or start anew. That was {} with {:?}, this is {} with {:?}",
-                was.0, was.1, self.identity, self.options
-            )));
-        }
+        snapshot.expect("training", "options", &self.options)?;
+        snapshot.expect("training", "identity", &self.identity)?;
         snapshot.restore_learner("module", &mut self.learner)?;
         let best: Option<u64> = snapshot.get("best")?;
         self.best = match best {

@@ -93,7 +93,8 @@ fn a_training_that_was_interrupted_goes_on_to_the_same_policy() {
     let line = format!("{QUICK} --steps {steps} --out p.safetensors");
     run_in(folder.path(), &line).expect(5, &["--resume"]);
     let other = line.replace("--batch 16", "--batch 17");
-    run_in(folder.path(), &format!("{other} --resume")).expect(2, &["another training"]);
+    run_in(folder.path(), &format!("{other} --resume"))
+        .expect(2, &["another training", "batch was 16, is 17"]);
     let without_seed = line.replace("--seed 3", "");
     run_in(folder.path(), &format!("{without_seed} --resume")).expect(0, &[]);
     run_in(folder.path(), &line).expect(5, &["exists already", "--force"]);

@@ -365,13 +365,7 @@ impl Trainer {
     }
 
     fn read_from(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let was: Identity = snapshot.get("identity")?;
-        if was != self.identity {
-            return Err(Error::config(format!(
-                "the checkpoint is of another training; give the options of that one, or start anew. That was {was:?}, this is {:?}",
-                self.identity
-            )));
-        }
+        snapshot.expect("training", "identity", &self.identity)?;
         let count: Count = snapshot.get("count")?;
         self.agent.read_from(snapshot)?;
         self.replay.read_from(snapshot)?;

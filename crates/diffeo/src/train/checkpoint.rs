@@ -94,22 +94,29 @@ impl Identity {
         for field in changes.iter().flat_map(|change| change.fields()) {
             is["plan"][*field] = was["plan"][*field].clone();
         }
-        let mut list = Vec::new();
-        differences("", &was, &is, &mut list);
-        if list.is_empty() {
-            return Ok(());
-        }
-        let more = list.len().saturating_sub(DIFFERENCES_LISTED);
-        list.truncate(DIFFERENCES_LISTED);
-        if more > 0 {
-            list.push(format!("and {more} more"));
-        }
-        Err(Error::config(format!(
-            "cannot resume: the checkpoint is of another fit: {}; give the data and settings of the first run, or start \
-             anew",
-            list.join("; ")
-        )))
+        expect_same("fit", "", &was, &is)
     }
+}
+
+/// Settings that a checkpoint has, and those of what would go on from it.
+///
+/// # Errors
+/// [`ErrorKind::Config`] listing what differs, by names below `path`.
+pub(crate) fn expect_same(what: &str, path: &str, was: &Value, is: &Value) -> Result<()> {
+    let mut list = Vec::new();
+    differences(path, was, is, &mut list);
+    if list.is_empty() {
+        return Ok(());
+    }
+    let more = list.len().saturating_sub(DIFFERENCES_LISTED);
+    list.truncate(DIFFERENCES_LISTED);
+    if more > 0 {
+        list.push(format!("and {more} more"));
+    }
+    Err(Error::config(format!(
+        "cannot resume: the checkpoint is of another {what}: {}; give the data and settings of the first run, or start anew",
+        list.join("; ")
+    )))
 }
 
 fn differences(path: &str, was: &Value, is: &Value, found: &mut Vec<String>) {

@@ -57,6 +57,16 @@ impl Snapshot {
         self.0.json(&text_name(name))
     }
 
+    /// Refuses to go on with other settings than those of a name, where `what` is what the snapshot is of.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] listing what differs; as [`Snapshot::get`].
+    pub fn expect(&self, what: &str, name: &str, now: &impl Serialize) -> Result<()> {
+        let is = serde_json::to_value(now)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("{name}: {e}")).caused_by(e))?;
+        checkpoint::expect_same(what, name, &self.get(name)?, &is)
+    }
+
     /// Adds numbers.
     pub fn set_numbers(&mut self, name: &str, shape: &[usize], values: &[f64]) {
         self.0.tensors.push(NamedTensor::from_f64(name, shape, values));
