@@ -43,19 +43,12 @@ pub(super) struct Family {
 pub(super) enum Rows {
     /// Those of a table, whatever their numbers mean.
     Table,
-    /// Images.
-    Image(Images),
-    /// Images if they are, or else those of a table.
-    Either(Images),
-}
-
-/// How a model takes images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Images {
-    /// As tokens of several pixels, in sequence.
+    /// Images, as tokens of several pixels in sequence.
     Tokens,
-    /// At several scales, pixels of all of which it maps from those around them.
+    /// Images at several scales, pixels of all of which are mapped from those around them.
     Scales,
+    /// The same if they are images, or else those of a table.
+    ScalesOrTable,
 }
 
 /// A flow that is being described.

@@ -1,6 +1,6 @@
 //! Couplings with mixtures of logistics (Ho, Chen, Srinivas, Duan, Abbeel. *Flow++*. ICML 2019, arXiv:1902.00275): of the columns of a table, or of images at several scales, with attention.
 
-use super::family::{Family, Images, Rows};
+use super::family::{Family, Rows};
 use super::options::ColumnOrder;
 use crate::monotone::LogisticMixture;
 
@@ -13,7 +13,7 @@ pub(super) const FLOWPP: Family = Family {
     columns_min: 2,
     takes_context: true,
     takes_graph: false,
-    rows: Rows::Either(Images::Scales),
+    rows: Rows::ScalesOrTable,
     order: Some(ColumnOrder::Random),
     fixed: None,
     layers: |draft, i| {

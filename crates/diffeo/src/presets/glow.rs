@@ -1,6 +1,6 @@
 //! Invertible 1 x 1 convolutions and affine couplings of images at several scales (Kingma, Dhariwal. *Glow*. NeurIPS 2018, arXiv:1807.03039).
 
-use super::family::{Family, Images, Rows};
+use super::family::{Family, Rows};
 use super::scales::affine;
 
 pub(super) const GLOW: Family = Family {
@@ -9,7 +9,7 @@ pub(super) const GLOW: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    rows: Rows::Image(Images::Scales),
+    rows: Rows::Scales,
     order: None,
     fixed: None,
     layers: |draft, i| draft.mixed_step(i, affine()),

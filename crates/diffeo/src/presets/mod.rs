@@ -49,7 +49,7 @@ use crate::error::{Error, Result, quoted};
 use crate::marks::MarksSpec;
 use crate::spec::FlowSpec;
 use crate::transforms::{Gates, LayerSpec, PermutationSpec, PluSpec};
-use family::{Draft, Family, Images, Rows};
+use family::{Draft, Family, Rows};
 use patches::Patches;
 use scales::Grid;
 
@@ -194,7 +194,7 @@ impl Preset {
 
     /// Whether its rows can be those of a table.
     pub fn is_of_tables(self) -> bool {
-        !matches!(self.family().rows, Rows::Image(_))
+        matches!(self.family().rows, Rows::Table | Rows::ScalesOrTable)
     }
 
     /// Whether it takes images as such, and not as so many columns.
@@ -208,23 +208,18 @@ impl Preset {
         image: Option<ImageShape>,
         options: &PresetOptions,
     ) -> Result<(Option<Patches>, Option<Grid>)> {
-        let in_tokens = Rows::Image(Images::Tokens);
-        if options.patch.is_some() && self.family().rows != in_tokens {
+        if options.patch.is_some() && self.family().rows != Rows::Tokens {
             return Err(Error::config(format!(
                 "{self}: has no patches of images to choose; leave them out, or use tarflow"
             )));
         }
         match (self.family().rows, image) {
-            (Rows::Image(Images::Tokens) | Rows::Either(Images::Tokens), Some(image)) => {
-                Ok((Some(Patches::new(image, options.patch)?), None))
-            }
-            (Rows::Image(Images::Scales) | Rows::Either(Images::Scales), Some(image)) => {
-                Ok((None, Some(Grid::of(image)?)))
-            }
-            (Rows::Image(_), None) => Err(Error::config(format!(
+            (Rows::Tokens, Some(image)) => Ok((Some(Patches::new(image, options.patch)?), None)),
+            (Rows::Scales | Rows::ScalesOrTable, Some(image)) => Ok((None, Some(Grid::of(image)?))),
+            (Rows::Tokens | Rows::Scales, None) => Err(Error::config(format!(
                 "{self}: is a model of images, and these rows are none; use nsf"
             ))),
-            (Rows::Table, _) | (Rows::Either(_), None) => Ok((None, None)),
+            (Rows::Table, _) | (Rows::ScalesOrTable, None) => Ok((None, None)),
         }
     }
 

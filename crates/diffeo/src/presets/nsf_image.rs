@@ -2,7 +2,7 @@
 //!
 //! Checkerboards and halves of the channels take turns, where the paper mixes all channels before each coupling: neighbours of one channel then tell each other more.
 
-use super::family::{Family, Images, Rows};
+use super::family::{Family, Rows};
 
 pub(super) const NSF_IMAGE: Family = Family {
     name: "nsf-image",
@@ -10,7 +10,7 @@ pub(super) const NSF_IMAGE: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    rows: Rows::Image(Images::Scales),
+    rows: Rows::Scales,
     order: None,
     fixed: None,
     layers: |draft, i| draft.checkered_step(i, true, draft.options.spline(), 0),

@@ -1,6 +1,6 @@
 //! Affine couplings of images at several scales (Dinh, Sohl-Dickstein, Bengio. *Density estimation using Real NVP*. ICLR 2017, arXiv:1605.08803).
 
-use super::family::{Family, Images, Rows};
+use super::family::{Family, Rows};
 use super::scales::affine;
 
 pub(super) const REALNVP_IMAGE: Family = Family {
@@ -9,7 +9,7 @@ pub(super) const REALNVP_IMAGE: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    rows: Rows::Image(Images::Scales),
+    rows: Rows::Scales,
     order: None,
     fixed: None,
     layers: |draft, i| draft.checkered_step(i, false, affine(), 0),

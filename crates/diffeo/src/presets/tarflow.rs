@@ -3,7 +3,7 @@
 //! Splines stand where the paper has affine maps: uniform noise in the cells of a level, which most pixels of a drawing are, is no affine image of a normal, and costs a quarter of a bit
 //! for each number where that is all there is. Tokens are pixels far apart and patches in turn, where the paper has patches only.
 
-use super::family::{Family, Images, Rows};
+use super::family::{Family, Rows};
 
 pub(super) const TARFLOW: Family = Family {
     name: "tarflow",
@@ -11,7 +11,7 @@ pub(super) const TARFLOW: Family = Family {
     columns_min: 1,
     takes_context: true,
     takes_graph: false,
-    rows: Rows::Image(Images::Tokens),
+    rows: Rows::Tokens,
     order: None,
     fixed: None,
     layers: |draft, i| draft.over_patches(i, draft.options.spline()),
