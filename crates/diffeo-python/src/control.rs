@@ -10,9 +10,10 @@ use diffeo_control::{
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 
+use crate::draws::drawn_seed;
 use crate::errors::raise;
 use crate::inference::Raised;
-use crate::model::{PyModel, drawn_seed};
+use crate::model::PyModel;
 
 /// Time between two looks at signals.
 const TURN: Duration = Duration::from_millis(50);

@@ -7,6 +7,7 @@ mod arrays;
 mod assemble;
 mod audio;
 mod control;
+mod draws;
 mod errors;
 mod fit;
 mod inference;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyType};
 
 use crate::arrays;
+use crate::draws::{sample_options, threads_or_all};
 use crate::errors::raise;
 use crate::table::{Table, input_of, input_of_clips};
 
@@ -51,6 +52,11 @@ impl PyModel {
     #[classmethod]
     fn from_bytes(_class: &Bound<'_, PyType>, data: &[u8]) -> PyResult<Self> {
         Model::from_bytes(data, &Default::default()).map(Self::from).map_err(raise)
+    }
+
+    /// The same flow, which goes further where its context leads: by 0 this one, by more one whose draws are more like their class, and less varied. Of models fitted with `context_dropout`.
+    fn guided(&self, weight: f64) -> PyResult<Self> {
+        self.model.guided(weight).map(Self::from).map_err(raise)
     }
 
     fn __reduce__<'py>(
@@ -564,28 +570,6 @@ fn part(context: &Rows, from: usize, rows: usize) -> diffeo::Result<Rows> {
 
 fn names(columns: &[Column]) -> Vec<String> {
     columns.iter().map(|column| column.name.clone()).collect()
-}
-
-/// As many threads as were asked for, else one for each core.
-pub(crate) fn threads_or_all(threads: Option<usize>) -> usize {
-    let all = || std::thread::available_parallelism().map_or(1, usize::from);
-    threads.unwrap_or_else(all).clamp(1, 1024)
-}
-
-fn sample_options(
-    seed: Option<u64>,
-    temperature: f64,
-    first_row: u64,
-    threads: Option<usize>,
-) -> SampleOptions {
-    let seed = seed.unwrap_or_else(drawn_seed);
-    SampleOptions { seed, first_row, temperature, threads: threads_or_all(threads) }
-}
-
-/// A seed of the operating system's randomness, with which the standard library keys its hash maps.
-pub(crate) fn drawn_seed() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::hash::RandomState::new().build_hasher().finish() >> 32
 }
 
 /// What would stand in a file of JSON, as objects of Python.

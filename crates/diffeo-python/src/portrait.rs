@@ -7,8 +7,9 @@ use diffeo_cli::figures::{self, Drawing, Kind, Scene, plot_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::draws::threads_or_all;
 use crate::errors::raise;
-use crate::model::{PyModel, threads_or_all};
+use crate::model::PyModel;
 
 /// A random sample of at most `most` rows: the first ones alone would mislead where a table is sorted. Rows that are not known in full are left out, as whole
 /// rows are compared with samples.

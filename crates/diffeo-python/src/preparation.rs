@@ -13,9 +13,9 @@ use diffeo_table::{TrainingTable, hold_out_clips};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::draws::drawn_seed;
 use crate::errors::raise;
 use crate::fit::TURN;
-use crate::model::drawn_seed;
 use crate::settings::Settings;
 
 /// A fit that may begin.

@@ -14,9 +14,9 @@ use diffeo_table::{
 use pyo3::prelude::*;
 
 use crate::arrays;
+use crate::draws::{drawn_seed, threads_or_all};
 use crate::errors::{raise, tell};
 use crate::inference::{PyWeights, Raised};
-use crate::model::{drawn_seed, threads_or_all};
 use crate::settings::{Asked, wishes};
 use crate::table::input_of;
 

@@ -49,6 +49,7 @@ pub(crate) struct Settings {
     batch: Option<usize>,
     lr: Option<f64>,
     weight_decay: Option<f64>,
+    context_dropout: Option<f64>,
     clip_norm: Option<f64>,
     warmup: Option<f64>,
     average: Option<f64>,
@@ -210,6 +211,7 @@ impl Settings {
             warmup: self.warmup.unwrap_or(usual.warmup),
             average: self.average.or(usual.average),
             patience: self.patience.or(usual.patience),
+            context_dropout: self.context_dropout.unwrap_or(usual.context_dropout),
             validation: match self.valid_share {
                 Some(0.0) => ValidationChoice::None,
                 Some(share) => ValidationChoice::Fraction(share),
@@ -225,7 +227,7 @@ impl Settings {
     }
 
     pub(crate) fn threads(&self) -> usize {
-        crate::model::threads_or_all(self.threads)
+        crate::draws::threads_or_all(self.threads)
     }
 
     /// How long training may take.

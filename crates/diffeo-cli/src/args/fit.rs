@@ -185,6 +185,9 @@ pub(crate) struct FitArgs {
     /// Average the weights over steps with this decay, such as 0.999
     #[arg(long, value_name = "DECAY", allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) average: Option<f64>,
+    /// Hide the context, of categories, in this share of the rows of each step: what sample --guidance needs
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) context_dropout: Option<f64>,
     /// Stop after this many validations without a better score
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) patience: Option<i128>,

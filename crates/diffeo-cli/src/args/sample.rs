@@ -19,6 +19,7 @@ use crate::columns::ConditionList;
      diffeo sample model.safetensors -n 1000 --where 'age>=18,town=Paris' --out adults.csv\n  \
      diffeo sample model.safetensors --context cities.csv --repeats 100 --out samples.csv\n  \
      diffeo sample digits.safetensors -n 64 --temperature 0.9 --out sheet.png\n  \
+     diffeo sample digits.safetensors --context classes.csv --guidance 1 --out sheet.png\n  \
      diffeo sample clips.safetensors --context clip.gif -n 20 --out more.gif\n\n",
     exit_codes!()
 ))]
@@ -43,7 +44,10 @@ pub(crate) struct SampleArgs {
     /// Scale of the base distribution: below 1 keeps to the likely rows, 1 is the model itself
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub(crate) temperature: Option<f64>,
-    /// Add the column log_prob (nats, under the model itself)
+    /// Go further where the context leads, by this much: more like its class, and less varied. For models that were fitted with --context-dropout
+    #[arg(long, value_name = "W", allow_negative_numbers = true)]
+    pub(crate) guidance: Option<f64>,
+    /// Add the column log_prob (nats, under the model itself, or as guided)
     #[arg(long)]
     pub(crate) with_log_prob: bool,
     /// Table whose rows to condition on; of a model of clips the clips to go on with, of which the new frames are written

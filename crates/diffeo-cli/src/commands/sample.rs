@@ -40,7 +40,10 @@ struct Plan {
 /// Runs `diffeo sample`.
 pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Result<Report> {
     let plan = plan(args, common, console)?;
-    let loaded = Loaded::open(&plan.model)?;
+    let mut loaded = Loaded::open(&plan.model)?;
+    if let Some(weight) = args.guidance {
+        loaded.model = loaded.model.guided(weight).map_err(|e| e.at(&plan.model))?;
+    }
     check_conditions(args, &loaded)?;
     let seed = options::seed_or_drawn(plan.seed, console);
     signals::defer()?;

@@ -278,6 +278,7 @@ fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults)
         ("--weight-decay", args.weight_decay, FitOptions::WEIGHT_DECAY),
         ("--warmup", args.warmup, FitOptions::WARMUP),
         ("--average", args.average, FitOptions::AVERAGE),
+        ("--context-dropout", args.context_dropout, FitOptions::CONTEXT_DROPOUT),
     ] {
         faults.check(name, value, allowed.expected, allowed.holds);
     }
@@ -306,6 +307,7 @@ fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults)
             .count("--patience", args.patience, 1, u64::from(u32::MAX))
             .and_then(|n| u32::try_from(n).ok())
             .or(defaults.patience),
+        context_dropout: args.context_dropout.unwrap_or(defaults.context_dropout),
         threads: options::threads(common, faults),
         validation: match valid {
             Valid::Share(0.0) => ValidationChoice::None,

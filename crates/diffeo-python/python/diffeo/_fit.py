@@ -49,6 +49,7 @@ def fit(
     warmup=None,
     average=None,
     patience=None,
+    context_dropout=None,
     max_time=None,
     seed=None,
     threads=None,
@@ -97,6 +98,8 @@ def fit(
         Of images: how many values a number may have; the side of the patches of "tarflow".
     loss, epochs, steps, batch, lr, weight_decay, clip_norm, warmup, average, patience
         How to train; what is not given follows from the rows.
+    context_dropout
+        Share of the rows whose context, of categories, is hidden in each step: what `Model.guided` needs.
     max_time
         Seconds; the rate falls by then.
     seed, threads

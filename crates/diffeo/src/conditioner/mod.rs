@@ -5,6 +5,7 @@
 mod constant;
 mod convolutional;
 mod graph;
+mod guided;
 mod half;
 mod masked;
 mod networked;
@@ -44,6 +45,7 @@ catalog! {
         transformer::Transformer(TransformerSpec),
         recurrent::Recurrent(RecurrentSpec),
         constant::Constant(ConstantSpec),
+        guided::Guided(GuidedSpec),
     }
 }
 

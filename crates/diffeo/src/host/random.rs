@@ -56,6 +56,8 @@ pub enum Purpose {
     Simulate = 19,
     /// Uniform noise on an image that is scored; the seed follows from the image, the step is the point.
     Noise = 20,
+    /// Whether the context of a row is hidden in training; fresh at every step.
+    Hide = 21,
 }
 
 /// The source of all randomness: a seed.

@@ -5,6 +5,7 @@ mod clips;
 mod columns;
 pub mod file;
 mod format_1;
+mod guidance;
 mod persist;
 mod round_trip;
 mod subsets;

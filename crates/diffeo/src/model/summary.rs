@@ -56,6 +56,11 @@ pub struct TrainingSummary {
 }
 
 impl TrainingSummary {
+    /// Share of the rows whose context was hidden in training.
+    pub fn context_dropout(&self) -> f64 {
+        self.options["plan"]["context_dropout"].as_f64().unwrap_or(0.0)
+    }
+
     /// Share of the rows of the run whose log-density is at most `log_prob`, linear between the quantiles that are kept; `None` where
     /// there are none.
     pub fn share_below(&self, log_prob: f64) -> Option<f64> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::columns::{Encoded, Encoding, Known, Within};
 use crate::engine::Input;
 use crate::host::draws::Draws;
-use crate::host::random::{Purpose, Streams, permutation};
+use crate::host::random::{Purpose, Streams, permutation, uniform};
 use crate::host::rows::Rows;
 
 use super::data::Part;
@@ -94,6 +94,8 @@ pub(crate) struct Noise {
     pub(crate) streams: Streams,
     pub(crate) purpose: Purpose,
     pub(crate) step: u64,
+    /// Share of the rows whose context is hidden.
+    pub(crate) hidden: f64,
 }
 
 impl Part {
@@ -110,7 +112,16 @@ impl Part {
         let given = encoding
             .draw_subsets(&mut x, |i| noise.streams.rng(Purpose::Subset, step, rows[i] as u64));
         let known = Known { context: context.as_ref(), given: given.as_ref() };
-        let Encoded { x, log_det, context } = encoding.encode(&x, known, Within::Random(&rng));
+        let Encoded { x, log_det, mut context } = encoding.encode(&x, known, Within::Random(&rng));
+        if let Some(context) = context.as_mut().filter(|_| noise.hidden > 0.0) {
+            let width = context.width();
+            for (row, context) in rows.iter().zip(context.values_mut().chunks_exact_mut(width)) {
+                let mut rng = noise.streams.rng(Purpose::Hide, noise.step, *row as u64);
+                if uniform(&mut rng) < noise.hidden {
+                    context.fill(0.0);
+                }
+            }
+        }
         let weights = rows.iter().map(|&i| self.data.weight(i)).collect();
         Batch { x, log_det, context, weights, draws: None }
     }
@@ -161,12 +172,43 @@ mod tests {
         let x = Rows::new((0..20).map(f64::from).collect(), 2).unwrap();
         let data = Arc::new(TrainingData { x, context: None, weights: None });
         let part = Part { data, rows: (0..10).collect(), mean_weight: 1.0 };
-        let noise = |step| Noise { streams: Streams::new(2), purpose: Purpose::Dequantise, step };
+        let noise = |step| Noise {
+            streams: Streams::new(2),
+            purpose: Purpose::Dequantise,
+            step,
+            hidden: 0.0,
+        };
         let encoding = Encoding::new(&schema, Units::none(2, 0));
         let of = |positions: &[u32], step| part.batch(positions, &encoding, noise(step)).x;
         let (a, b, later) = (of(&[3, 7], 0), of(&[7], 0), of(&[7], 1));
         assert_eq!(a.row(1), b.row(0));
         assert_ne!(b.row(0), later.row(0));
         assert!(b.row(0)[0] >= 14.0 && b.row(0)[0] < 15.0 && b.row(0)[1] == 15.0);
+    }
+
+    #[test]
+    fn contexts_are_hidden_in_a_share_of_the_rows_anew_at_each_step() {
+        let column = |name| Column::category(name, ["a", "b"]);
+        let schema = Schema::new(vec![Column::new("x", ColumnKind::Real)], vec![column("who")]);
+        let rows = |values: Vec<f64>| Rows::new(values, 1).unwrap();
+        let (x, context) =
+            (rows(vec![0.0; 1000]), rows((0..1000).map(|i| f64::from(i % 2)).collect()));
+        let data = Arc::new(TrainingData { x, context: Some(context), weights: None });
+        let part = Part { data, rows: (0..1000).collect(), mean_weight: 1.0 };
+        let encoding = Encoding::new(&schema, Units::none(1, 2));
+        let positions: Vec<u32> = (0..1000).collect();
+        let of = |step, hidden| {
+            let streams = Streams::new(2);
+            let noise = Noise { streams, purpose: Purpose::Dequantise, step, hidden };
+            let context = part.batch(&positions, &encoding, noise).context.unwrap();
+            (0..1000).map(|i| context.row(i).to_vec()).collect::<Vec<_>>()
+        };
+        let (all, some, later) = (of(0, 0.0), of(0, 0.3), of(1, 0.3));
+        let is_hidden = |row: &Vec<f64>| row == &[0.0, 0.0];
+        assert!(!all.iter().any(is_hidden));
+        let count = some.iter().filter(|row| is_hidden(row)).count();
+        assert!((250..350).contains(&count), "{count}");
+        assert!(some.iter().zip(&all).all(|(a, b)| is_hidden(a) || a == b));
+        assert_ne!(some, later);
     }
 }

@@ -30,6 +30,8 @@ pub struct FitOptions {
     pub average: Option<f64>,
     /// Validations without improvement before the fit stops.
     pub patience: Option<u32>,
+    /// Share of the rows whose context is hidden in each step, so that the model learns what rows are like without one, too: what [`crate::Model::guided`] needs. For contexts of categories.
+    pub context_dropout: f64,
     /// Seed of everything random.
     pub seed: u64,
     /// Threads; the result does not depend on it.
@@ -63,6 +65,7 @@ impl Default for FitOptions {
             warmup: 0.05,
             average: None,
             patience: None,
+            context_dropout: 0.0,
             seed: 0,
             threads: 1,
             validation: ValidationChoice::default(),
@@ -88,6 +91,12 @@ impl FitOptions {
         holds: |x| (0.0..1.0).contains(&x),
     };
 
+    /// What the share of hidden contexts may be.
+    pub const CONTEXT_DROPOUT: Allowed = Allowed {
+        expected: "a share of at least 0 and below 1",
+        holds: |x| (0.0..1.0).contains(&x),
+    };
+
     /// Checks every range.
     ///
     /// # Errors
@@ -107,6 +116,7 @@ impl FitOptions {
             ("weight_decay", Some(self.weight_decay), Self::WEIGHT_DECAY),
             ("warmup", Some(self.warmup), Self::WARMUP),
             ("average", self.average, Self::AVERAGE),
+            ("context_dropout", Some(self.context_dropout), Self::CONTEXT_DROPOUT),
         ];
         for (name, value, allowed) in numbers {
             faults.option(name, value, allowed.expected, allowed.holds);

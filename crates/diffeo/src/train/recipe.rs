@@ -49,6 +49,9 @@ pub struct Plan {
     pub average: f64,
     /// Validations without improvement before the fit stops.
     pub patience: u32,
+    /// Share of the rows whose context is hidden, in training.
+    #[serde(default)]
+    pub context_dropout: f64,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -136,6 +139,7 @@ impl Plan {
             clip_norm: options.clip_norm,
             average: options.average.unwrap_or(1.0 - 1.0 / horizon),
             patience: options.patience.unwrap_or(PATIENCE),
+            context_dropout: options.context_dropout,
             seed: options.seed,
         }
     }

@@ -440,6 +440,7 @@ impl<T: Element> Run<T> {
     }
 
     fn noise(&self, purpose: Purpose, step: u64) -> Noise {
-        Noise { streams: Streams::new(self.plan.seed), purpose, step }
+        let hidden = if purpose == Purpose::Dequantise { self.plan.context_dropout } else { 0.0 };
+        Noise { streams: Streams::new(self.plan.seed), purpose, step, hidden }
     }
 }

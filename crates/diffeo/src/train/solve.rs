@@ -23,7 +23,7 @@ pub(crate) fn start(
     encoding: &Encoding,
     streams: Streams,
 ) -> Result<bool> {
-    let noise = Noise { streams, purpose: Purpose::Dequantise, step: 0 };
+    let noise = Noise { streams, purpose: Purpose::Dequantise, step: 0, hidden: 0.0 };
     let mut order = permutation(&mut streams.rng(Purpose::Start, 0, 0), train.len() as u32);
     order.truncate(START_ROWS);
     let batch = train.batch(&order, encoding, noise);

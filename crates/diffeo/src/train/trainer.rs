@@ -16,9 +16,9 @@ use super::saturation;
 use super::solve;
 use super::state::Record;
 use super::warnings;
-use crate::columns::{Encoding, Schema, Units};
+use crate::columns::{ColumnKind, Encoding, Schema, Units};
 use crate::engine::{Element, Engine, flat_weights, set_weights};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::flow::Flow;
 use crate::host::linalg::tensor_of;
 use crate::host::random::Streams;
@@ -88,6 +88,30 @@ macro_rules! with_run {
     };
 }
 
+/// Refuses to hide contexts that cannot be told from others then: a number of zero is like any other.
+fn expect_hideable(schema: &Schema, share: f64) -> Result<()> {
+    if share == 0.0 {
+        return Ok(());
+    }
+    let other = schema.context.iter().find(|column| column.kind != ColumnKind::Category);
+    let fault = match other {
+        _ if schema.columns.iter().any(|column| column.optional) => {
+            Some("columns that may be given or not are hidden already".to_owned())
+        }
+        _ if schema.context.is_empty() => Some("there is none".to_owned()),
+        Some(column) => {
+            Some(format!("{} is {}: declare it as a category", quoted(&column.name), column.kind))
+        }
+        None => None,
+    };
+    match fault {
+        None => Ok(()),
+        Some(fault) => Err(Error::config(format!(
+            "context_dropout: expected a context of categories, which can be hidden; {fault}"
+        ))),
+    }
+}
+
 impl Trainer {
     /// Prepares a fit: checks everything, fits the maps from the data's units, splits, and builds the flow.
     ///
@@ -109,6 +133,7 @@ impl Trainer {
         let loss = options.loss.unwrap_or_default();
         loss.expect(&spec)?;
         data.check(&schema)?;
+        expect_hideable(&schema, options.context_dropout)?;
         if let ValidationChoice::Given(valid) = &options.validation {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
         }

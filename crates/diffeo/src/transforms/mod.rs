@@ -15,6 +15,7 @@ mod dequantise;
 mod describe;
 mod difference;
 mod elementwise;
+mod guidance;
 mod histogram;
 mod householder;
 mod inverted;
@@ -34,6 +35,7 @@ mod svd;
 mod sylvester;
 
 pub use describe::Describe;
+pub(crate) use guidance::guide;
 pub(crate) use permutation::indices;
 
 use burn::tensor::Tensor;
