@@ -3,7 +3,9 @@
 use diffeo::{Error, Result, quoted};
 use serde::{Deserialize, Serialize};
 
+use crate::excitation::Excitation;
 use crate::network::FrameSize;
+use crate::pitch::{self, Pitch};
 use crate::spectrum::Mel;
 
 /// Something that is one of some values for a whole recording, such as who speaks.
@@ -16,7 +18,7 @@ pub struct Label {
     pub values: Vec<String>,
 }
 
-/// What networks are told of each frame of a recording: which value each label has, and how loud each mel band is.
+/// What networks are told of each frame of a recording: which value each label has, how long the period of the voice is and how much of it comes again, and how loud each mel band is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
@@ -29,6 +31,9 @@ pub struct Condition {
     /// Coefficients of the linear prediction that follows from the bands, of which networks see the [`Excitation`](crate::Excitation); 0 for none, then they see the samples.
     #[serde(default)]
     pub order: usize,
+    /// Whether networks are told of the period of a voice, too, and see what it does not foretell; only where there is a prediction.
+    #[serde(default)]
+    pub pitch: bool,
 }
 
 /// Most numbers of a frame.
@@ -43,12 +48,24 @@ const LEVEL: f32 = 0.75;
 impl Condition {
     /// Frames of a hundredth of a second that nothing is known of.
     pub fn none(rate: u32) -> Self {
-        Self { samples: (rate / 100).max(1) as usize, labels: Vec::new(), bands: 0, order: 0 }
+        let samples = (rate / 100).max(1) as usize;
+        Self { samples, labels: Vec::new(), bands: 0, order: 0, pitch: false }
     }
 
     /// Numbers of a frame.
     pub fn numbers(&self) -> usize {
-        self.labels.iter().map(|label| label.values.len()).sum::<usize>() + self.bands
+        let periods = if self.pitch { pitch::NUMBERS } else { 0 };
+        self.label_numbers() + periods + self.bands
+    }
+
+    fn label_numbers(&self) -> usize {
+        self.labels.iter().map(|label| label.values.len()).sum()
+    }
+
+    /// The prediction by the period of a voice, if networks are told of one.
+    pub(crate) fn pitch(&self) -> Option<Pitch> {
+        let at = self.label_numbers();
+        self.pitch.then(|| Pitch { hop: self.samples, numbers: self.numbers(), at })
     }
 
     /// What a network is told, if anything.
@@ -70,6 +87,11 @@ impl Condition {
                 "expected a prediction by at most {ORDER_MAX} coefficients from two mel bands or more, found {} from {}",
                 self.order, self.bands
             )));
+        }
+        if self.pitch && self.order == 0 {
+            return Err(Error::config(
+                "the period of a voice is found in the error of a prediction: give that coefficients, or no period",
+            ));
         }
         for label in &self.labels {
             let twice =
@@ -128,9 +150,13 @@ impl Condition {
         }
         let bands = Mel::new(self.bands, self.samples, rate)?.frames(samples)?;
         let mut frames = Vec::with_capacity(count * self.numbers());
+        known.resize(self.numbers() - self.bands, 0.0);
         for bands in bands.chunks_exact(self.bands) {
             frames.extend_from_slice(&known);
             frames.extend(bands.iter().map(|band| SLOPE * band + LEVEL));
+        }
+        if self.pitch {
+            Excitation::new(self, rate).find_pitch(&mut frames, samples);
         }
         Ok(frames)
     }
@@ -152,7 +178,7 @@ mod tests {
             values: values.iter().map(|v| (*v).to_owned()).collect(),
         };
         let labels = vec![label("digit", &["0", "1"]), label("who", &["a", "b", "c"])];
-        let condition = Condition { samples: 80, labels, bands: 4, order: 0 };
+        let condition = Condition { samples: 80, labels, bands: 4, order: 0, pitch: false };
         condition.validate().unwrap();
         let values = condition.values(|name| Some(if name == "who" { "c" } else { "0" }.into()));
         let values = values.unwrap();
@@ -166,5 +192,11 @@ mod tests {
         let twice = Condition { labels: vec![label("x", &["a", "a"])], ..condition };
         assert!(twice.validate().is_err());
         assert!(Condition { order: 4, ..Condition::none(8000) }.validate().is_err());
+        let pitched = Condition { order: 4, pitch: true, ..condition.clone() };
+        let found = pitched.frames(&[0.5; 161], 8000, &values).unwrap();
+        for (with, without) in found.chunks_exact(11).zip(frames.chunks_exact(9)) {
+            assert_eq!([&with[..5], &with[7..]].concat(), without);
+        }
+        assert!(Condition { pitch: true, ..condition.clone() }.validate().is_err());
     }
 }

@@ -197,12 +197,12 @@ impl Dataset {
         let mut x = vec![0.0f32; n * length];
         let [mut mask, mut log_gain] = [(); 2].map(|()| vec![0.0f32; n * length]);
         let excitation = self.condition.excitation(self.units.rate);
-        let order = excitation.as_ref().map_or(0, Excitation::order);
+        let reach = excitation.as_ref().map_or(0, Excitation::reach);
         let mut context = Vec::with_capacity(n * length.div_ceil(hop) * numbers);
         for (row, stretch) in stretches.iter().enumerate() {
             let Signal { samples, frames, .. } = &self.signals[stretch.signal];
             let count = samples.len().saturating_sub(stretch.start).min(length);
-            let before = order.min(stretch.start);
+            let before = reach.min(stretch.start);
             let mut heard = samples[stretch.start - before..stretch.start + count].to_vec();
             finish(&mut heard, row as u64);
             let place = row * length..row * length + count;
@@ -247,6 +247,7 @@ mod tests {
             labels: vec![crate::Label { name: "who".into(), values: vec!["a".into(), "b".into()] }],
             bands: 0,
             order: 0,
+            pitch: false,
         };
         let sound = |count: usize, sign: f64| Recording {
             samples: (0..count).map(|t| sign * (1.0 + t as f64)).collect(),

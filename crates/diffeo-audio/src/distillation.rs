@@ -4,9 +4,10 @@ use diffeo::burn::tensor::{DType, Device, Tensor, TensorData};
 use diffeo::{Error, Purpose, Result, Streams, fill_normal, host_values};
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Condition;
 use crate::dataset::{Batch, Dataset, Stretch};
 use crate::output::{Output, gaussian};
-use crate::spectrum::Stft;
+use crate::spectrum::{MEL_HOPS, Mel, Stft};
 use crate::student::Student;
 use crate::training::Task;
 use crate::wavenet::WaveNet;
@@ -73,14 +74,15 @@ struct Terms {
 ///
 /// ```text
 /// KL(q_t || p_t) = l - L + (e^(2 L) + (M - m)^2) / (2 e^(2 l)) - 1/2
-/// S = mean over windows of (ln <|X|^2> - ln <|Y|^2>)^2 + | ln |X| - ln |Y| |,  <..> over the frames of a row
+/// S = mean over windows of (ln <|X|^2> - ln <|Y|^2>)^2 + | ln |X| - ln |Y| |  +  mean of (U - V)^2,  <..> over the frames of a row
 /// ```
 ///
-/// `X` and `Y` are short-time spectra of the sound of the draw and of the recording whose frames it had. Recordings serve for these alone, so that without frames and with `b = 0` none is learned from. The
+/// `X` and `Y` are short-time spectra of the sound of the draw and of the recording whose frames it had, `U` and `V` their mel bands where there are such, in logarithms. Recordings serve for these alone, so that without frames and with `b = 0` none is learned from. The
 /// gradient goes through the teacher to the draw; the teacher stays as it is.
 ///
 /// Reference: Ping, Peng, Chen. *ClariNet*. ICLR 2019, arXiv:1807.07281, sections 3.3 and 3.4, eq. 7; the first part of `S` after the power loss of van den Oord et al.
-/// *Parallel WaveNet*. ICML 2018, arXiv:1711.10433, section 4.2 (there of powers, not of their logarithms), the second after Yamamoto, Song, Kim. *Parallel WaveGAN*. ICASSP 2020, arXiv:1910.11480, eq. 8.
+/// *Parallel WaveNet*. ICML 2018, arXiv:1711.10433, section 4.2 (there of powers, not of their logarithms), the second after Yamamoto, Song, Kim. *Parallel WaveGAN*. ICASSP 2020, arXiv:1910.11480, eq. 8, the third after Kong, Kim, Bae. *HiFi-GAN*.
+/// NeurIPS 2020, arXiv:2010.05646, eq. 3.
 pub struct Distillation<T> {
     teacher: T,
     train: Dataset,
@@ -89,6 +91,7 @@ pub struct Distillation<T> {
     streams: Streams,
     options: DistillationOptions,
     spectra: Vec<Stft>,
+    mel: Option<Mel>,
 }
 
 /// Stretches of a validation.
@@ -118,7 +121,16 @@ impl<T: GaussianTeacher> Distillation<T> {
             }
             spectra.push(Stft::new(window, window / 4)?);
         }
-        Ok(Self { teacher, train, valid, shape, streams, options, spectra })
+        let Condition { bands, samples, .. } = train.condition;
+        let is_told = bands > 0 && options.spectral > 0.0;
+        if is_told && (shape[1] < MEL_HOPS * samples || !shape[1].is_multiple_of(samples)) {
+            return Err(Error::config(format!(
+                "mel bands of frames of {samples} samples do not fit rows of {}: expected a multiple of a frame, {MEL_HOPS} or more",
+                shape[1]
+            )));
+        }
+        let mel = is_told.then(|| Mel::new(bands, samples, train.units.rate)).transpose()?;
+        Ok(Self { teacher, train, valid, shape, streams, options, spectra, mel })
     }
 
     /// How far a student is from the teacher, on draws that are the same each time.
@@ -229,7 +241,11 @@ impl<T: GaussianTeacher> Distillation<T> {
             let ([x, x_mean], [y, y_mean]) = (x, y);
             sum = sum + (x_mean - y_mean).square().mean() + (x - y).abs().mean();
         }
-        sum.mul_scalar(1.0 / self.spectra.len().max(1) as f64)
+        let sum = sum.mul_scalar(1.0 / self.spectra.len().max(1) as f64);
+        match &self.mel {
+            Some(mel) => sum + (mel.log_powers(drawn) - mel.log_powers(recorded)).square().mean(),
+            None => sum,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use diffeo::Result;
 
 use crate::condition::Condition;
 use crate::dataset::Signal;
+use crate::pitch::Pitch;
 use crate::spectrum::mel_middles;
 
 /// An affine autoregressive flow without weights, whose coefficients follow from the mel bands of frames:
@@ -11,6 +12,8 @@ use crate::spectrum::mel_middles;
 /// ```text
 /// e_t = (x_t - sum over k of a_k x_(t-k)) / g_t,  ln p(x_t | x_<t) = ln p(e_t | e_<t) - ln g_t
 /// ```
+///
+/// Where networks are told of the period of a voice, what it foretells of `e` is taken away, too.
 ///
 /// Bands are a coarse spectrum `P`; `a` predicts sound of this spectrum best, and `g^2` is what is then left of its power: from the autocorrelation that belongs to `P`, by the recursion of Levinson and
 /// Durbin, anew for each quarter of a frame. The filters are normalised lattices, whose stages only turn the plane of what they hold: sound stays bounded by its excitation however filters follow on each
@@ -31,6 +34,8 @@ pub struct Excitation {
     points: Vec<(usize, f64)>,
     /// The share of each point in each lag of the autocorrelation, `[order + 1, points]`.
     cosines: Vec<f64>,
+    /// By the period of the voice, if networks are told of it.
+    pitch: Option<Pitch>,
 }
 
 /// The prediction of a part of a frame, as the reflection coefficients `k` of a lattice and `c = sqrt(1 - k^2)`.
@@ -79,39 +84,61 @@ impl Excitation {
             order,
             points: (0..=count).map(point).collect(),
             cosines: shares.map(|(lag, i)| share(lag, i)).collect(),
+            pitch: condition.pitch(),
         }
     }
 
-    /// Samples before one that it is predicted from.
-    pub(crate) fn order(&self) -> usize {
-        self.order
+    /// Samples before one that what is left of it depends on.
+    pub(crate) fn reach(&self) -> usize {
+        self.order + self.pitch.map_or(0, |pitch| pitch.reach())
     }
 
     /// The excitation, and the logarithm of the gain, of each of some samples from number `start` of a recording on.
     ///
-    /// Where that is not the first, those of as many samples as there are coefficients lack what was before them.
+    /// Where that is not the first, those of as many samples as it reaches back lack what was before them.
     pub(crate) fn of(&self, frames: &[f32], samples: &[f32], start: usize) -> [Vec<f32>; 2] {
-        let [mut excitation, mut log_gains] = [(); 2].map(|()| Vec::with_capacity(samples.len()));
+        let (mut excitation, mut log_gains) = self.short_term(frames, samples, start);
+        if let Some(pitch) = &self.pitch {
+            pitch.analyse(frames, (&mut excitation, &mut log_gains), start);
+        }
+        [excitation.into_iter().map(|e| e as f32).collect(), log_gains]
+    }
+
+    /// Writes the period of the voice into the frames of a recording, whose bands are there.
+    pub(crate) fn find_pitch(&self, frames: &mut [f32], samples: &[f32]) {
+        if let Some(pitch) = &self.pitch {
+            let (excitation, _) = self.short_term(frames, samples, 0);
+            pitch.find(frames, &excitation);
+        }
+    }
+
+    /// The same as [`Excitation::of`] by the bands alone.
+    fn short_term(&self, frames: &[f32], samples: &[f32], start: usize) -> (Vec<f64>, Vec<f32>) {
+        let mut excitation = Vec::with_capacity(samples.len());
+        let mut log_gains = Vec::with_capacity(samples.len());
         let mut backward = vec![0.0; self.order];
         self.by_parts(frames, start..start + samples.len(), |place, filter| {
             let scale = (-filter.log_deviation).exp();
             for sample in &samples[place.start - start..place.end - start] {
                 let left = filter.analyse(f64::from(*sample), &mut backward);
-                excitation.push((left * scale) as f32);
+                excitation.push(left * scale);
                 log_gains.push(filter.log_gain as f32);
             }
         });
-        [excitation, log_gains]
+        (excitation, log_gains)
     }
 
     /// The sound of an excitation, from the start of a recording on.
     pub fn sound(&self, frames: &[f32], excitation: &[impl Copy + Into<f64>]) -> Vec<f64> {
-        let mut samples = Vec::with_capacity(excitation.len());
+        let mut samples: Vec<f64> = excitation.iter().map(|e| (*e).into()).collect();
+        if let Some(pitch) = &self.pitch {
+            pitch.synthesise(frames, &mut samples);
+        }
         let mut backward = vec![0.0; self.order];
         self.by_parts(frames, 0..excitation.len(), |place, filter| {
             let scale = filter.log_deviation.exp();
-            for e in &excitation[place] {
-                samples.push(filter.synthesise((*e).into() * scale, &mut backward));
+            for sample in &mut samples[place] {
+                *sample = filter.synthesise(*sample * scale, &mut backward);
             }
         });
         samples
@@ -127,6 +154,9 @@ impl Excitation {
             for t in place.rev() {
                 gradient[t] = scale * filter.synthesise_back(by_sound[t], &mut by_backward);
             }
+        }
+        if let Some(pitch) = &self.pitch {
+            pitch.synthesise_back(frames, &mut gradient);
         }
         gradient
     }
@@ -278,7 +308,7 @@ mod tests {
     const RATE: u32 = 8000;
 
     fn condition(order: usize) -> Condition {
-        Condition { samples: 80, labels: Vec::new(), bands: 24, order }
+        Condition { samples: 80, labels: Vec::new(), bands: 24, order, pitch: true }
     }
 
     fn noise(count: usize) -> Vec<f32> {
@@ -296,6 +326,15 @@ mod tests {
             x[t] = level * x[t] + 1.6 * before(1) - 0.8 * before(2);
         }
         x
+    }
+
+    /// The same frames with a voice whose period changes from each to the next.
+    fn voiced(mut frames: Vec<f32>) -> Vec<f32> {
+        for (i, frame) in frames.chunks_exact_mut(26).enumerate() {
+            frame[..2]
+                .copy_from_slice(&[(23 + 37 * i % 170) as f32 / 80.0 - 1.0, 0.1 * (i % 9) as f32]);
+        }
+        frames
     }
 
     #[test]
@@ -325,24 +364,28 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_has_the_excitation_of_the_whole() {
+    fn a_stretch_has_the_excitation_of_the_whole_and_gives_its_sound_back() {
         let (condition, x) = (condition(16), sound());
-        let frames = condition.frames(&x, RATE, &[]).unwrap();
+        let frames = voiced(condition.frames(&x, RATE, &[]).unwrap());
         let excitation = condition.excitation(RATE).unwrap();
         let [whole, log_gains] = excitation.of(&frames, &x, 0);
         for start in [0, 5, 80, 1000] {
-            let before = start.min(16);
+            let before = start.min(excitation.reach());
             let some = &x[start - before..start + 333];
             let [e, g] = excitation.of(&frames, some, start - before);
             assert_eq!(e[before..], whole[start..start + 333]);
             assert_eq!(g[before..], log_gains[start..start + 333]);
+        }
+        let again = excitation.sound(&frames, &whole);
+        for (t, (a, b)) in again.iter().zip(&x).enumerate() {
+            assert!((a - f64::from(*b)).abs() < 1e-5 * (1.0 + a.abs()), "{t}: {a} {b}");
         }
     }
 
     #[test]
     fn gradients_are_those_of_the_sound() {
         let (condition, x) = (condition(16), sound());
-        let frames = condition.frames(&x, RATE, &[]).unwrap();
+        let frames = voiced(condition.frames(&x, RATE, &[]).unwrap());
         let excitation = condition.excitation(RATE).unwrap();
         let wide = |noise: &[f32]| -> Vec<f64> { noise.iter().map(|v| f64::from(*v)).collect() };
         let (e, weights) = (wide(&noise(333)), wide(&noise(666)[333..]));
@@ -383,7 +426,7 @@ mod tests {
     #[test]
     fn the_density_of_sound_is_that_of_its_excitation_by_the_change_of_variables() {
         let (condition, x) = (condition(8), sound()[..480].to_vec());
-        let frames = condition.frames(&x, RATE, &[]).unwrap();
+        let frames = voiced(condition.frames(&x, RATE, &[]).unwrap());
         let signal = Signal { name: "x".into(), samples: x, frames, values: vec![] };
         let normal = |v: f64| -0.5 * v * v - 0.918_938_533_204_672_8;
         let density = |signals: &[&Signal]| {

@@ -17,6 +17,7 @@ mod linear_prediction;
 mod model;
 mod network;
 mod output;
+mod pitch;
 mod recording;
 mod spectrum;
 mod student;

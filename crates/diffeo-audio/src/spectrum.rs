@@ -7,6 +7,8 @@ use crate::recording::Recording;
 
 /// Mel powers are never less than this before their logarithm is taken.
 const MEL_MIN: f64 = 1e-7;
+/// Frames that the window of one is as long as.
+pub(crate) const MEL_HOPS: usize = 4;
 
 /// Short-time Fourier transform: `X[f, k] = sum over t of w[t] x[f hop + t] e^(-2 pi i k t / window)`, with the Hann window `w`, for the frequencies `k = 0 ..= window / 2`.
 ///
@@ -91,7 +93,7 @@ impl Mel {
     /// # Errors
     /// [`diffeo::ErrorKind::Config`] if there are no bands, or so many that one would hold no frequency.
     pub fn new(count: usize, samples: usize, rate: u32) -> Result<Self> {
-        let stft = Stft::new(4 * samples, samples)?;
+        let stft = Stft::new(MEL_HOPS * samples, samples)?;
         let edges = mel_edges(count, f64::from(rate));
         let of_frequency = f64::from(rate) / stft.window as f64;
         let mut bands = vec![0.0; stft.frequencies() * count];
@@ -134,12 +136,22 @@ impl Mel {
         padded[before..before + samples.len()].copy_from_slice(samples);
         let x = TensorData::new(padded, [1, length]);
         let x = Tensor::from_data(x, (&Device::flex(), DType::F32));
-        // Of white noise the sum of the squared window, as a mean it is 1.
-        let power = self.stft.power(x).mul_scalar(1.0 / (0.375 * self.stft.window as f64));
-        let bands = power.matmul(self.bands.clone()).clamp_min(MEL_MIN).log();
-        let found = diffeo::host_values(bands)?;
+        let found = diffeo::host_values(self.log_powers(x))?;
         debug_assert_eq!(found.len(), count * self.count);
         Ok(found.into_iter().map(|v| v as f32).collect())
+    }
+}
+
+impl Mel {
+    /// The same of rows, `[n frames, bands]`: a frame for each hop that a whole window starts at.
+    ///
+    /// # Panics
+    /// As [`Stft::power`].
+    pub(crate) fn log_powers(&self, rows: Tensor<2>) -> Tensor<2> {
+        let bands = self.bands.clone().cast(rows.dtype());
+        // Of white noise the sum of the squared window, as a mean it is 1.
+        let power = self.stft.power(rows).mul_scalar(1.0 / (0.375 * self.stft.window as f64));
+        power.matmul(bands).clamp_min(MEL_MIN).log()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::{AudioModel, AudioSpec, ModelKind};
 use crate::network::{LinesSpec, NetworkSpec};
 use crate::output::Output;
 use crate::recording::Recording;
+use crate::spectrum::MEL_HOPS;
 use crate::training::TrainingOptions;
 
 /// Most lines of a WaveFlow where none are asked for.
@@ -45,6 +46,8 @@ pub struct ModelWish {
     pub bands: usize,
     /// Coefficients of the prediction that follows from them.
     pub order: usize,
+    /// Whether it is told of the period of a voice, too.
+    pub pitch: bool,
     /// What it is.
     pub kind: KindWish,
 }
@@ -62,6 +65,7 @@ impl ModelWish {
             labels: known_labels(clips)?,
             bands: self.bands,
             order: self.order,
+            pitch: self.pitch,
             ..Condition::none(units.rate)
         };
         let kind = match &self.kind {
@@ -96,6 +100,7 @@ impl TrainingOptions {
         let frame = spec.condition.samples;
         let of = if is_heard { lcm(frame, QUARTER) } else { frame };
         let samples = (seconds * f64::from(spec.units.rate)).round() as usize;
+        let samples = samples.max(if is_heard { MEL_HOPS * frame } else { 0 });
         Self { length: samples.next_multiple_of(of).max(of), ..self }
     }
 

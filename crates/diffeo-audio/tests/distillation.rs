@@ -125,7 +125,7 @@ fn a_student_learns_a_known_process() {
 
 fn conditional() -> (Dataset, Condition) {
     let labels = vec![Label { name: "who".into(), values: vec!["a".into(), "b".into()] }];
-    let condition = Condition { samples: 16, labels, bands: 2, order: 3 };
+    let condition = Condition { samples: 16, labels, bands: 2, order: 3, pitch: true };
     let recording = SecondOrder::new(0.8, 1.2).recording(512);
     let units = Units::of(std::slice::from_ref(&recording)).unwrap();
     let of = |value| Signal::new("x", &recording, (&units, &condition), vec![value]).unwrap();
@@ -215,12 +215,12 @@ fn a_density_found_sample_by_sample_is_that_of_the_draw() {
     let length = 96;
     let mut noise = vec![0.0; 3 * length];
     fill_normal(&mut Streams::new(4).rng(Purpose::Check, 0, 0), &mut noise);
-    let frames: Vec<f32> = (0..3 * 6 * 4).map(|i| (0.7 * i as f32).sin()).collect();
+    let frames: Vec<f32> = (0..3 * 6 * 6).map(|i| (0.7 * i as f32).sin()).collect();
     let tensor = |values: Vec<f32>, width: usize| {
         Tensor::from_data(TensorData::new(values, [3, width]), (&Device::flex(), DType::F32))
     };
     let noise = tensor(noise.into_iter().map(|v| v as f32).collect(), length);
-    let context = tensor(frames.clone(), 24);
+    let context = tensor(frames.clone(), 36);
     let drawn = student.draw(noise.clone(), Some(&context)).unwrap();
     let expected = host_values(Student::log_prob_of(&noise, &drawn)).unwrap();
     let x: Vec<f32> = host_values(drawn.x).unwrap().into_iter().map(|v| v as f32).collect();
@@ -228,7 +228,7 @@ fn a_density_found_sample_by_sample_is_that_of_the_draw() {
         .map(|i| Signal {
             name: i.to_string(),
             samples: x[i * length..(i + 1) * length].to_vec(),
-            frames: frames[i * 24..(i + 1) * 24].to_vec(),
+            frames: frames[i * 36..(i + 1) * 36].to_vec(),
             values: vec![0],
         })
         .collect();

@@ -22,7 +22,7 @@ fn sound(seed: u64, count: usize) -> Recording {
 
 fn spec(kind: ModelKind) -> AudioSpec {
     let labels = vec![Label { name: "who".into(), values: vec!["a".into(), "b".into()] }];
-    let condition = Condition { samples: 80, labels, bands: 6, order: 5 };
+    let condition = Condition { samples: 80, labels, bands: 6, order: 5, pitch: true };
     AudioSpec { kind, condition, units: Units::of(&[sound(1, 4000)]).unwrap() }
 }
 

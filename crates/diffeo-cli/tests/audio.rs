@@ -65,6 +65,7 @@ fn from_clips_to_a_student_and_its_sound() {
     );
     let shown = run_in(at, "inspect t.safetensors --json").expect(0, &[]).json();
     assert_eq!((shown["mel"].as_u64(), shown["prediction"].as_u64()), (Some(4), Some(32)));
+    assert_eq!(shown["pitch"], true);
     assert!(shown["training"]["valid"]["nats_per_sample"].as_f64().is_some(), "{shown}");
 
     let distill = format!(

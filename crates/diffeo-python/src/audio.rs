@@ -17,9 +17,10 @@ use pyo3::types::{PyDict, PyList};
 use serde_json::{Value, json};
 
 use crate::arrays;
+use crate::draws::drawn_seed;
 use crate::errors::raise;
 use crate::fit::TURN;
-use crate::model::{drawn_seed, from_json};
+use crate::model::from_json;
 
 /// Waveforms that are drawn or scored together.
 const TOGETHER: usize = 64;
@@ -64,6 +65,7 @@ pub(crate) struct Settings {
     output: String,
     mel: usize,
     prediction: usize,
+    pitch: bool,
     width: usize,
     layers: usize,
     cycle: usize,
@@ -109,7 +111,8 @@ impl Settings {
             }
         };
         let order = if self.mel > 1 { self.prediction } else { 0 };
-        Ok(ModelWish { bands: self.mel, order, kind })
+        let pitch = order > 0 && self.pitch;
+        Ok(ModelWish { bands: self.mel, order, pitch, kind })
     }
 
     fn output(&self) -> Result<Output> {

@@ -94,7 +94,7 @@ pub(crate) struct LearnArgs {
 /// Sizes of a network.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SizeArgs {
-    /// Units of a sample [default: 32, of a WaveFlow 16]
+    /// Units of a sample [default: 32, of a student or a WaveFlow 16]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) width: Option<i128>,
     /// Layers [default: 16, of each flow of a student 8, of a WaveFlow 6]
@@ -133,6 +133,9 @@ pub(crate) struct AudioFitArgs {
     /// Coefficients of the linear prediction that follows from the bands, and whose error is what the network models; 0 for none [default: 32]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) prediction: Option<i128>,
+    /// Do not tell the model of the period of a voice, by which it would be predicted, too
+    #[arg(long, help_heading = "Model")]
+    pub(crate) no_pitch: bool,
     /// wavenet: exact and drawn from sample by sample; waveflow: a flow, exact and drawn from in as many steps as there are lines [default: wavenet]
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub(crate) model: Option<String>,

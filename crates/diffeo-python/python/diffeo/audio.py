@@ -91,6 +91,7 @@ def fit(
     output="gaussian",
     mel=40,
     prediction=32,
+    pitch=True,
     width=None,
     layers=None,
     cycle=None,
@@ -122,8 +123,8 @@ def fit(
         A mapping of names to a value for each clip, beside the labels that clips have themselves.
     output
         Of a WaveNet: "gaussian", which distillation needs, or "logistics:10".
-    mel, prediction
-        Bands of the spectrum that the model is told each hundredth of a second, 0 for none, and coefficients of the linear prediction that follows from them.
+    mel, prediction, pitch
+        Bands of the spectrum that the model is told each hundredth of a second, 0 for none; coefficients of the linear prediction that follows from them; and whether it is told of the period of the voice, too.
     width, layers, cycle, window, flows, lines
         Sizes: 32, 16, 8 and 32 of a WaveNet; 16, 6 and 4, with 4 flows over 16 lines, of a WaveFlow.
     steps, batch, stretch, lr, average, valid, validate_every, max_time, seed, progress
@@ -143,7 +144,7 @@ def distill(
     clips,
     *,
     labels=None,
-    width=32,
+    width=16,
     layers=8,
     cycle=8,
     window=32,
@@ -176,7 +177,7 @@ def distill(
 
 
 # What the native part reads of either.
-_USUAL = dict(model="wavenet", output="gaussian", mel=0, prediction=0, lines=None, spread=4.0, spectral=1.0)
+_USUAL = dict(model="wavenet", output="gaussian", mel=0, prediction=0, pitch=False, lines=None, spread=4.0, spectral=1.0)
 
 
 def _run(function, first, clips, settings):

@@ -20,6 +20,8 @@ use crate::progress::grouped;
 use crate::signals;
 
 const STEPS: u64 = 4000;
+/// Units and layers of each flow.
+const SIZES: [u64; 2] = [16, 8];
 
 /// Runs `diffeo audio distill`.
 pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -> Result<Report> {
@@ -31,7 +33,7 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
             .add("CLIPS is missing: the recordings whose frames and spectra the student learns by");
     }
     let flows = faults.count("--flows", args.flows, 1, 64).unwrap_or(4) as usize;
-    let network = network(&mut faults, &args.sizes, 8);
+    let network = network(&mut faults, &args.sizes, SIZES);
     let mut weights = DistillationOptions::default();
     let at_least_0 = "a number of at least 0";
     for (name, given, weight) in [

@@ -26,9 +26,9 @@ const STEPS: u64 = 4000;
 /// Most lines of a WaveFlow.
 const LINES_MAX: u64 = 1024;
 
-/// The network that was asked for, of so many layers where nothing is said.
-pub(super) fn network(faults: &mut Faults, args: &SizeArgs, layers: u64) -> NetworkSpec {
-    let [width, layers, cycle] = sizes(faults, args, [32, layers, 8]);
+/// The network that was asked for, of so many units and layers where nothing is said.
+pub(super) fn network(faults: &mut Faults, args: &SizeArgs, usual: [u64; 2]) -> NetworkSpec {
+    let [width, layers, cycle] = sizes(faults, args, [usual[0], usual[1], 8]);
     let window = faults.count("--window", args.window, 1, 4096).unwrap_or(32) as usize;
     NetworkSpec::cycles(width, window, [layers, cycle])
 }
@@ -140,6 +140,7 @@ fn wish(args: &AudioFitArgs, faults: &mut Faults) -> (ModelWish, Option<u32>) {
     if order > 0 && bands < 2 {
         faults.add("--prediction follows from mel bands; give --mel 2 or more, or --prediction 0");
     }
+    let pitch = order > 0 && !args.no_pitch;
     let kind = match args.model.as_deref().unwrap_or("wavenet") {
         "waveflow" => wave_flow(args, faults),
         name => {
@@ -150,7 +151,7 @@ fn wish(args: &AudioFitArgs, faults: &mut Faults) -> (ModelWish, Option<u32>) {
             wave_net(args, faults)
         }
     };
-    (ModelWish { bands, order, kind }, rate)
+    (ModelWish { bands, order, pitch, kind }, rate)
 }
 
 fn wave_net(args: &AudioFitArgs, faults: &mut Faults) -> KindWish {
@@ -175,7 +176,7 @@ fn wave_net(args: &AudioFitArgs, faults: &mut Faults) -> KindWish {
             }
         }
     };
-    KindWish::WaveNet { network: network(faults, &args.sizes, 16), output }
+    KindWish::WaveNet { network: network(faults, &args.sizes, [32, 16]), output }
 }
 
 fn wave_flow(args: &AudioFitArgs, faults: &mut Faults) -> KindWish {

@@ -64,10 +64,14 @@ fn known(report: &mut Report, spec: &AudioSpec) {
             condition.bands, condition.samples
         ));
     }
+    if condition.pitch {
+        report.line("told the period of the voice, from which a prediction follows");
+    }
     let labels = condition.labels.iter().map(|l| json!({ "name": l.name, "values": l.values }));
     report.key("labels", labels.collect::<Vec<_>>());
     report.key("mel", condition.bands);
     report.key("prediction", condition.order);
+    report.key("pitch", condition.pitch);
 }
 
 fn training(report: &mut Report, summary: &Value) {
