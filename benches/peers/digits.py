@@ -1,6 +1,6 @@
 """How far drawn digits are from real ones, by classifiers of this script's own.
 
-    python3 benches/peers/digits.py FOLDER_OF_MNIST samples.npy [more.npy ...]
+    python3 benches/peers/digits.py [--classes] FOLDER_OF_MNIST samples.npy [more.npy ...]
 
 FOLDER_OF_MNIST holds the four gzipped IDX files. Each array is `(n, 28, 28)` bytes, as
 `diffeo sample model.safetensors -n 2000 --out samples.npy` writes it.
@@ -11,6 +11,8 @@ FOLDER_OF_MNIST holds the four gzipped IDX files. Each array is `(n, 28, 28)` by
 * Two-sample test: a network of the same kind tells half of the samples from as many real images; its accuracy on the
   other halves, 50% if nothing can be told. After Lopez-Paz, Oquab. *Revisiting classifier two-sample tests*. ICLR 2017,
   arXiv:1610.06545.
+
+With `--classes` image `i` of each array was asked to be the digit `i mod 10` (`sample --context` of a table that counts so), and the share that the network tells as what was asked for is printed, too.
 
 The first line measures training images the same way: what perfect samples would get.
 """
@@ -105,7 +107,8 @@ def two_samples(images, real):
 
 
 def main():
-    folder = Path(sys.argv[1])
+    given = [text for text in sys.argv[1:] if text != "--classes"]
+    folder, of_classes = Path(given[0]), len(given) < len(sys.argv) - 1
     real, labels = idx(folder / "train-images-idx3-ubyte.gz"), idx(folder / "train-labels-idx1-ubyte.gz")
     test, test_labels = idx(folder / "t10k-images-idx3-ubyte.gz"), idx(folder / "t10k-labels-idx1-ubyte.gz")
     # The first half of the test images is another collection than the second.
@@ -116,12 +119,15 @@ def main():
     judge = trained(real[:20_000], labels[:20_000], 10, 3)
     print(f"the judge tells {(told(judge, test) == test_labels).mean():.2%} of the test images right")
     arrays = [("training images", real[-2000:])]
-    for path in sys.argv[2:]:
+    for path in given[1:]:
         found = np.load(path)
         arrays.append((path, found.reshape(len(found), 28, 28)))
     for name, images in arrays:
         distance = frechet(moments(judge, images), moments(judge, test[: len(images)]))
-        print(f"{name}: Frechet distance {distance:.2f}, told from test images {two_samples(images, test):.1%}", flush=True)
+        line = f"{name}: Frechet distance {distance:.2f}, told from test images {two_samples(images, test):.1%}"
+        if of_classes and name.endswith(".npy"):
+            line += f", what was asked for {(told(judge, images) == np.arange(len(images)) % 10).mean():.1%}"
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

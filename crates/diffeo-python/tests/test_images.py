@@ -71,6 +71,12 @@ def test_colour_and_labels(blobs):
     assert model.context == ["label"] and model.image == (8, 8, 3, 256)
     drawn = model.sample(2, {"label": ["0", "1", "0"]}, seed=1)
     assert drawn.images.shape == (6, 8, 8, 3)
+    with pytest.raises(diffeo.ConfigError, match="context_dropout"):
+        model.guided(1.0)
+    hidden = diffeo.fit(table, context=["label"], context_dropout=0.5, dequantize="learned", **settings)
+    asked = {"label": ["0", "1"]}
+    assert np.array_equal(hidden.guided(0.0).sample(2, asked, seed=1).images, hidden.sample(2, asked, seed=1).images)
+    assert not np.array_equal(hidden.guided(2.0).sample(2, asked, seed=1).images, hidden.sample(2, asked, seed=1).images)
     first = dict(table, picture=colour.transpose(0, 3, 1, 2))
     assert np.array_equal(model.log_prob(table), model.log_prob(first))
     learned = diffeo.fit(colour, dequantize="learned", **settings)

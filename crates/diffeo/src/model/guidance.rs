@@ -23,7 +23,7 @@ impl Model {
             Some("it has no context that could lead anywhere")
         } else if hidden == 0.0 {
             Some(
-                "it does not know what rows are like without a context; fit it with --context-dropout 0.1",
+                "it does not know what rows are like without a context; fit it with context_dropout (--context-dropout), such as 0.1",
             )
         } else if spec.embedding.is_some() || self.schema.earlier_frames() > 0 {
             Some("its layers see what was made of the context, which cannot be hidden from them")

@@ -11,6 +11,10 @@ use crate::error::{Error, Result};
 /// [`crate::ErrorKind::Config`] for a layer that sees the context without a conditioner, or that may leave out columns.
 pub(crate) fn guide(layers: &mut [LayerSpec], weight: f64) -> Result<()> {
     for layer in layers {
+        // The noise in the cells of levels is no part of what is drawn.
+        if matches!(layer, LayerSpec::Dequantise(_)) {
+            continue;
+        }
         guide(layer.inner_mut(), weight)?;
         let long = match layer {
             LayerSpec::Coupling(layer) => layer.long(),
