@@ -199,7 +199,7 @@ impl<T: GaussianTeacher> Distillation<T> {
         let (Some(excitation), Some(context)) = (excitation, context) else {
             return Ok(self.spectral(drawn, recorded));
         };
-        if self.spectra.is_empty() {
+        if self.spectra.is_empty() && self.mel.is_none() {
             return Ok(self.spectral(drawn, recorded));
         }
         let (dims, options) = (drawn.dims(), (&recorded.device(), recorded.dtype()));

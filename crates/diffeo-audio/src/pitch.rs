@@ -149,9 +149,8 @@ mod tests {
         let Period { lag, share, .. } = pitch.period(&frames, 5 * 80);
         assert_eq!((lag, share), (57, f64::from(SHARES[1] as f32)));
         assert_eq!(frames[15 * 3..16 * 3], [7.0, 0.0, 0.0]);
-        // A pulse that nothing is left of but the first, and what of each does not come again.
-        let [mut left, mut gains] = [pulses.clone(), vec![0.0; 1600]];
-        let mut log_gains: Vec<f32> = gains.drain(..).map(|v| v as f32).collect();
+        // Of a pulse that comes again nothing is left but what exceeds the largest share.
+        let (mut left, mut log_gains) = (pulses.clone(), vec![0.0; 1600]);
         pitch.analyse(&frames, (&mut left, &mut log_gains), 0);
         let power = |x: &[f64]| x.iter().map(|v| v * v).sum::<f64>();
         let now = power(&left[240..640]) * f64::from(2.0 * log_gains[400]).exp();

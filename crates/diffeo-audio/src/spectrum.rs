@@ -140,9 +140,7 @@ impl Mel {
         debug_assert_eq!(found.len(), count * self.count);
         Ok(found.into_iter().map(|v| v as f32).collect())
     }
-}
 
-impl Mel {
     /// The same of rows, `[n frames, bands]`: a frame for each hop that a whole window starts at.
     ///
     /// # Panics

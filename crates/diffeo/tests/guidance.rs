@@ -94,6 +94,9 @@ fn guidance_tells_classes_apart() {
     let untold = drawn(&model, 7.0);
     assert!(untold.0.abs() < 0.15 && (untold.1 - 2f64.sqrt()).abs() < 0.15, "{untold:?}");
 
+    let quantiles = |model: &Model| model.summary.as_ref().unwrap().log_prob_quantiles.len();
+    assert!(quantiles(&model) > 0 && quantiles(&model.guided(1.0).unwrap()) == 0);
+
     let refused = fit(0.0).guided(1.0).unwrap_err();
     assert!(refused.message().contains("--context-dropout"), "{refused}");
 }

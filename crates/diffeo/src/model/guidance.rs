@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::Model;
+use super::{Model, TrainingSummary};
 use crate::conditioner::GuidedSpec;
 use crate::error::{Error, Result};
 use crate::transforms::guide;
@@ -40,6 +40,12 @@ impl Model {
         let mut flow = guided.build(0)?;
         let weights: BTreeMap<_, _> = self.flow.parameters().into_iter().collect();
         flow.set_parameters(&weights)?;
-        Ok(Self { flow, scorer: OnceLock::new(), ..self.clone() })
+        // The densities that were measured in training are those of another model.
+        let summary = self.summary.clone().map(|summary| TrainingSummary {
+            log_prob_lowest: None,
+            log_prob_quantiles: Vec::new(),
+            ..summary
+        });
+        Ok(Self { flow, summary, scorer: OnceLock::new(), ..self.clone() })
     }
 }
