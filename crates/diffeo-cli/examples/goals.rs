@@ -7,10 +7,9 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use diffeo::ChaCha8Rng;
 use diffeo_control::{
-    Algorithm, Conduct, Environment, Interface, MultiGoal, Played, PolicyKind, Recipe, Shape,
-    Sketch, Space, Step, Task, Temperature, Tone, Trainer, play,
+    Algorithm, Conduct, Environment, GoalTally, Interface, MultiGoal, Played, PolicyKind, Recipe,
+    Shape, Task, Temperature, Tone, Trainer, play,
 };
 use diffeo_plot::{Ink, Stage, StageShape, draw_stages};
 
@@ -33,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for seed in 0..seeds {
             let start = Instant::now();
             let played = episodes(kind, temperature, seed)?;
-            let (counts, entropy, success) = goals(&played);
+            let GoalTally { counts, entropy, success } = MultiGoal::tally(&played);
             let mean = played.iter().map(|p| p.ended.earned).sum::<f64>() / EPISODES as f64;
             println!(
                 "{name:<13} {seed:4}  {:<24}  {entropy:4.2} bit  {:6.1}%  {mean:7.1}  {:7.1}",
@@ -60,63 +59,13 @@ fn episodes(kind: PolicyKind, temperature: Option<f64>, seed: u64) -> diffeo::Re
     }
     let spec = kind.spec(&Interface::of(&*task.environment()), &recipe.policy)?;
     let mut trainer = Trainer::new(Box::new(move || task.environment()), 1, &spec, recipe.trainer)?;
+    trainer.settle_by(recipe.steps);
     while trainer.steps() < recipe.steps {
         trainer.advance()?;
     }
-    let (policy, make) = (trainer.policy()?, || Box::<AtCentre>::default() as Box<dyn Environment>);
+    let policy = trainer.policy()?;
+    let make = || Box::new(MultiGoal::from_middle()) as Box<dyn Environment>;
     play(policy.flow(), &make, (0, EPISODES), Conduct::Drawn, (1, true))
-}
-
-/// The environment, where each episode starts in the very middle: from elsewhere the nearest goal is as good as a choice.
-#[derive(Default)]
-struct AtCentre(MultiGoal);
-
-impl Environment for AtCentre {
-    fn observation_space(&self) -> &Space {
-        self.0.observation_space()
-    }
-
-    fn action_space(&self) -> &Space {
-        self.0.action_space()
-    }
-
-    fn time_limit(&self) -> Option<u32> {
-        self.0.time_limit()
-    }
-
-    fn reset(&mut self, _rng: &mut ChaCha8Rng) -> diffeo::Result<Vec<f64>> {
-        self.0.set_state(&[0.0, 0.0])?;
-        Ok(vec![0.0, 0.0])
-    }
-
-    fn step(&mut self, action: &[f64]) -> diffeo::Result<Step> {
-        self.0.step(action)
-    }
-
-    fn state(&self) -> Vec<f64> {
-        self.0.state()
-    }
-
-    fn set_state(&mut self, state: &[f64]) -> diffeo::Result<()> {
-        self.0.set_state(state)
-    }
-
-    fn sketch(&self) -> Sketch {
-        self.0.sketch()
-    }
-}
-
-/// How often each goal was reached, the entropy of that in bits, and the share of episodes that reached one.
-fn goals(played: &[Played]) -> ([u32; 4], f64, f64) {
-    let mut counts = [0; 4];
-    for episode in played.iter().filter(|p| p.ended.terminated) {
-        let last = &episode.observations[episode.observations.len() - 1];
-        counts[MultiGoal::nearest([last[0], last[1]]).0] += 1;
-    }
-    let reached = f64::from(counts.iter().sum::<u32>());
-    let shares = counts.iter().filter(|n| **n > 0).map(|n| f64::from(*n) / reached);
-    let entropy = shares.map(|share| -share * share.log2()).sum();
-    (counts, entropy, reached / played.len() as f64)
 }
 
 /// The ways of some episodes, and the goals.

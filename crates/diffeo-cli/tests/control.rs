@@ -65,9 +65,10 @@ fn a_policy_is_learned_and_is_a_model_like_any_other() {
 fn a_training_that_was_interrupted_goes_on_to_the_same_policy() {
     use std::process::{Command, Stdio};
     let folder = tempfile::tempdir().expect("a folder");
-    let line = format!("{QUICK} --steps 100000000 --out p.safetensors --log log.jsonl --json");
+    // Learning rates fall by the last step, so both trainings plan as many.
+    let line = format!("{QUICK} --steps 4000 --out p.safetensors");
     let child = support::diffeo()
-        .args(line.split_whitespace())
+        .args(format!("{line} --log log.jsonl --json").split_whitespace())
         .current_dir(folder.path())
         .stdout(Stdio::piped())
         .spawn()
@@ -89,8 +90,7 @@ fn a_training_that_was_interrupted_goes_on_to_the_same_policy() {
     let cut = support::Ran::from(child.wait_with_output().expect("ends")).expect(130, &[]).json();
     assert_eq!(cut["stop_reason"], "interrupted");
     assert!(!at(&folder, "p.safetensors").exists());
-    let steps = cut["steps"].as_u64().expect("steps") + 150;
-    let line = format!("{QUICK} --steps {steps} --out p.safetensors");
+    assert!(cut["steps"].as_u64().is_some_and(|steps| steps < 4000), "{cut}");
     run_in(folder.path(), &line).expect(5, &["--resume"]);
     let other = line.replace("--batch 16", "--batch 17");
     run_in(folder.path(), &format!("{other} --resume"))

@@ -153,6 +153,12 @@ pub trait Agent: Send {
     /// [`diffeo::ErrorKind::Internal`] if it has other parameters than it had.
     fn averaged(&self) -> Result<Flow>;
 
+    /// Learns with so large a share of its learning rates from now on.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Config`] for a share that is not positive.
+    fn slow_to(&mut self, share: f64) -> Result<()>;
+
     /// Learns from a batch. Draws come from the streams and this number of the update alone.
     ///
     /// # Errors

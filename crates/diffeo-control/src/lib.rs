@@ -46,7 +46,7 @@ mod value_networks;
 
 pub use agent::{Agent, AgentOptions, Temperature, Updated};
 pub use environment::{Ended, Environment, Episode, Progress, Step};
-pub use environments::{MountainCar, MultiGoal, Pendulum, Reacher, SwingUp, Task};
+pub use environments::{GoalTally, MountainCar, MultiGoal, Pendulum, Reacher, SwingUp, Task};
 pub use interface::{Interface, squash};
 pub use meow::EnergyFlow;
 pub use origin::Origin;

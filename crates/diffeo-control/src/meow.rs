@@ -21,6 +21,7 @@ pub struct EnergyFlow {
     learner: Learner<Energy>,
     temperature: f64,
     discount: f64,
+    rate: f64,
 }
 
 /// The flow and the values.
@@ -52,7 +53,8 @@ impl EnergyFlow {
         let values = Twins::new(options, policy.context_dims(), &policy)?;
         let energy = Energy { flow: policy, values };
         let learner = Learner::new(energy, options.followed(options.policy_rate))?;
-        Ok(Self { learner, temperature, discount: options.discount })
+        let (discount, rate) = (options.discount, options.policy_rate);
+        Ok(Self { learner, temperature, discount, rate })
     }
 
     /// `V(s)` of both networks for states `[n, s]`, `[n, 1]` each.
@@ -78,6 +80,10 @@ impl Agent for EnergyFlow {
 
     fn averaged(&self) -> Result<Flow> {
         Ok(self.learner.averaged()?.flow)
+    }
+
+    fn slow_to(&mut self, share: f64) -> Result<()> {
+        self.learner.set_learning_rate(share * self.rate)
     }
 
     fn update(&mut self, batch: &Batch, _streams: Streams, _update: u64) -> Result<Updated> {

@@ -27,6 +27,8 @@ pub struct Played {
     pub observations: Vec<Vec<f64>>,
     /// What was done.
     pub actions: Vec<Vec<f64>>,
+    /// `ln pi(a | s)` of each action in nats, of actions scaled to (-1, 1): minus its mean is the entropy of the policy where it was.
+    pub log_probs: Vec<f64>,
     /// What it earned.
     pub rewards: Vec<f64>,
     /// What it looked like, if that was asked for: as many as observations.
@@ -56,6 +58,7 @@ pub fn play(
             ended: Ended { earned: 0.0, steps: 0, terminated: false },
             observations: vec![episode.observation().to_vec()],
             actions: vec![],
+            log_probs: vec![],
             rewards: vec![],
             sketches: if sketched { vec![episode.environment().sketch()] } else { vec![] },
         });
@@ -73,14 +76,16 @@ pub fn play(
         let states = rows(states, interface.observed(), flow);
         let numbers_of = |i: &usize| first + *i as u64;
         let going_numbers: Vec<u64> = going.iter().map(numbers_of).collect();
-        let actions = act(flow, &states, conduct, (streams, time, &going_numbers))?;
-        for (&i, u) in going.iter().zip(actions.chunks(interface.acted())) {
+        let (actions, log_probs) = act(flow, &states, conduct, (streams, time, &going_numbers))?;
+        let acted = actions.chunks(interface.acted()).zip(log_probs);
+        for (&i, (u, log_prob)) in going.iter().zip(acted) {
             let Some(episode) = &mut episodes[i] else { continue };
             let action = interface.action(u);
             let (step, ended) = episode.step(&action)?;
             let record = &mut played[i];
             record.observations.push(step.observation);
             record.actions.push(action);
+            record.log_probs.push(log_prob.into());
             record.rewards.push(step.reward);
             if sketched {
                 record.sketches.push(episode.environment().sketch());
@@ -99,13 +104,13 @@ pub fn play(
     ))
 }
 
-/// An action for each state, before `tanh`.
+/// An action for each state, before `tanh`, and its log-density.
 fn act(
     flow: &Flow,
     states: &Tensor<2>,
     conduct: Conduct,
     (streams, time, episodes): (Streams, u64, &[u64]),
-) -> Result<Vec<f32>> {
+) -> Result<(Vec<f32>, Vec<f32>)> {
     let each = match conduct {
         Conduct::Drawn => 1,
         Conduct::Best(draws) => draws.max(1),
@@ -121,14 +126,15 @@ fn act(
     let repeated = states.clone().reshape([n, 1, width]).expand([n, each, width]);
     let drawn = draw(flow, &repeated.reshape([n * each, width]), Tensor::cat(z, 0))?;
     let u = numbers(drawn.u)?;
-    if each == 1 {
-        return Ok(u);
-    }
     let log_prob = numbers(drawn.log_prob.reshape([n, each]))?;
-    let best = |(i, densities): (usize, &[f32])| {
+    if each == 1 {
+        return Ok((u, log_prob));
+    }
+    let highest = |(i, densities): (usize, &[f32])| {
         let highest = (0..each).max_by(|&a, &b| densities[a].total_cmp(&densities[b]));
-        let at = (i * each + highest.unwrap_or(0)) * d;
-        u[at..at + d].to_vec()
+        i * each + highest.unwrap_or(0)
     };
-    Ok(log_prob.chunks(each).enumerate().flat_map(best).collect())
+    let best: Vec<usize> = log_prob.chunks(each).enumerate().map(highest).collect();
+    let actions = best.iter().flat_map(|&at| u[at * d..(at + 1) * d].to_vec()).collect();
+    Ok((actions, best.iter().map(|&at| log_prob[at]).collect()))
 }

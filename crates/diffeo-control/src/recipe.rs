@@ -53,7 +53,7 @@ impl Recipe {
             Task::MultiGoal => {
                 (agent.discount, agent.temperature) = (0.9, Temperature::Fixed(2.5));
                 (agent.value_scale, agent.hidden) = (30.0, vec![128, 128]);
-                15_000
+                20_000
             }
         };
         if algorithm == Algorithm::Meow && !matches!(agent.temperature, Temperature::Fixed(_)) {

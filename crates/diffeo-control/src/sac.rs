@@ -24,6 +24,8 @@ pub struct SoftActorCritic {
     critics: Learner<Twins>,
     temperature: Heat,
     discount: f64,
+    /// Learning rates of policy and critics.
+    rates: [f64; 2],
 }
 
 /// The temperature: a number, or a parameter that is trained.
@@ -81,6 +83,7 @@ impl SoftActorCritic {
             critics: Learner::new(critics, options.followed(options.value_rate))?,
             temperature,
             discount: options.discount,
+            rates: [options.policy_rate, options.value_rate],
         })
     }
 
@@ -106,6 +109,12 @@ impl Agent for SoftActorCritic {
 
     fn averaged(&self) -> Result<Flow> {
         self.policy.averaged()
+    }
+
+    fn slow_to(&mut self, share: f64) -> Result<()> {
+        let [policy, critics] = self.rates.map(|rate| share * rate);
+        self.policy.set_learning_rate(policy)?;
+        self.critics.set_learning_rate(critics)
     }
 
     fn update(&mut self, batch: &Batch, streams: Streams, update: u64) -> Result<Updated> {

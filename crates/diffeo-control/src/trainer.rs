@@ -12,7 +12,7 @@ use diffeo::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{Agent, AgentOptions, Updated};
+use crate::agent::{Agent, AgentOptions, Temperature, Updated};
 use crate::environment::{Ended, Environment, Episode, Progress};
 use crate::interface::{Interface, rows};
 use crate::meow::EnergyFlow;
@@ -104,9 +104,13 @@ pub struct Validated {
     pub steps: u64,
     /// Mean of the returns.
     pub mean: f64,
+    /// What validations are compared by: the mean return, plus the temperature times the mean of `-ln pi` summed over an episode where the temperature is fixed, so that it has a worth.
+    pub worth: f64,
+    /// Standard error of the worth.
+    pub error: f64,
     /// Share of the episodes that ended by themselves.
     pub terminated: f64,
-    /// Whether no validation before was as good.
+    /// Whether its policy is kept: none before was better by more than the error.
     pub best: bool,
 }
 
@@ -165,9 +169,14 @@ pub struct Trainer {
     streams: Streams,
     count: Count,
     make: Maker,
+    end: Option<u64>,
     best: Option<(Flow, Validated)>,
+    /// The greatest worth of all validations.
+    highest: f64,
 }
 
+/// Share of the learning rates that is left at the end, where an end is known.
+const SETTLED: f64 = 0.05;
 const KIND: &str = "control";
 /// Most environments that are stepped side by side.
 const ENVIRONMENTS_MAX: usize = 4096;
@@ -203,7 +212,27 @@ impl Trainer {
         };
         let count = Count { episodes: environments as u64, ..Count::default() };
         let identity = Identity { policy: policy.clone(), options, environments };
-        Ok(Self { episodes, interface, agent, replay, identity, streams, count, make, best: None })
+        Ok(Self {
+            episodes,
+            interface,
+            agent,
+            replay,
+            identity,
+            streams,
+            count,
+            make,
+            end: None,
+            best: None,
+            highest: f64::NEG_INFINITY,
+        })
+    }
+
+    /// Lets the learning rates fall over the second half of so many steps in all environments together, for a caller who will stop there; before, they are constant.
+    /// Critics chase targets that they make themselves: what they are off by last is what the policy of the last steps has believed.
+    ///
+    /// A checkpoint does not hold this.
+    pub fn settle_by(&mut self, step: u64) {
+        self.end = Some(step);
     }
 
     /// Steps so far, in all environments together.
@@ -216,17 +245,22 @@ impl Trainer {
         self.count.updates
     }
 
+    /// Environments that are stepped side by side.
+    pub fn environments(&self) -> usize {
+        self.episodes.len()
+    }
+
     /// What learns.
     pub fn agent(&self) -> &dyn Agent {
         &*self.agent
     }
 
-    /// The best validation so far.
+    /// The last validation of which no other was better by more than its error.
     pub fn best(&self) -> Option<Validated> {
         self.best.as_ref().map(|(_, validated)| *validated)
     }
 
-    /// The averaged policy of the best validation, or the one of now if there was none, with the columns that it is about.
+    /// The averaged policy of that validation, or the one of now if there was none, with the columns that it is about.
     ///
     /// # Errors
     /// As [`Interface::model`].
@@ -268,6 +302,10 @@ impl Trainer {
             return Ok(advanced);
         }
         if self.count.steps.is_multiple_of(options.every) {
+            if let Some(end) = self.end {
+                let left = 1.0 - self.steps() as f64 / end.max(1) as f64;
+                self.agent.slow_to((2.0 * left).clamp(SETTLED, 1.0))?;
+            }
             for _ in 0..options.updates {
                 let number = self.count.updates;
                 let mut rng = self.streams.rng(Purpose::Shuffle, number, 0);
@@ -291,14 +329,23 @@ impl Trainer {
         let flow = self.agent.averaged()?;
         let (seed, n) = (self.streams.seed(), options.validate_episodes);
         let played = play(&flow, &*self.make, (0, n), Conduct::Drawn, (seed, false))?;
-        let mean = |of: fn(&Played) -> f64| played.iter().map(of).sum::<f64>() / n as f64;
+        let temperature = match options.agent.temperature {
+            Temperature::Fixed(temperature) => temperature,
+            Temperature::Tuned { .. } => 0.0,
+        };
+        let worth = |p: &Played| p.ended.earned - temperature * p.log_probs.iter().sum::<f64>();
+        let (worth, error) = mean_and_error(played.iter().map(worth));
         let mut validated = Validated {
             steps,
-            mean: mean(|played| played.ended.earned),
-            terminated: mean(|played| f64::from(u8::from(played.ended.terminated))),
+            mean: mean_and_error(played.iter().map(|p| p.ended.earned)).0,
+            worth,
+            error,
+            terminated: played.iter().filter(|p| p.ended.terminated).count() as f64 / n as f64,
             best: false,
         };
-        validated.best = self.best.as_ref().is_none_or(|(_, best)| validated.mean >= best.mean);
+        // The luck of twenty episodes must not choose an early policy over all that learned more.
+        validated.best = self.best.is_none() || worth + error >= self.highest;
+        self.highest = self.highest.max(worth);
         if validated.best {
             self.best = Some((flow, validated));
         }
@@ -338,6 +385,7 @@ impl Trainer {
             snapshot.set_numbers(&format!("episode.{i}"), &[state.len()], &state);
         }
         snapshot.set("best", &self.best())?;
+        snapshot.set("highest", &self.highest.to_bits())?;
         for (name, value) in self.best.iter().flat_map(|(flow, _)| flow.parameters()) {
             snapshot.set_numbers(&format!("best.{name}"), &value.dims(), &host_values(value)?);
         }
@@ -377,6 +425,7 @@ impl Trainer {
             Some(validated) => Some((self.best_flow(snapshot)?, validated)),
             None => None,
         };
+        self.highest = f64::from_bits(snapshot.get("highest")?);
         self.count = count;
         Ok(())
     }
@@ -393,6 +442,14 @@ impl Trainer {
         flow.set_parameters(&values)?;
         Ok(flow)
     }
+}
+
+/// Mean and standard error of some numbers.
+fn mean_and_error(numbers: impl ExactSizeIterator<Item = f64> + Clone) -> (f64, f64) {
+    let n = numbers.len() as f64;
+    let mean = numbers.clone().sum::<f64>() / n;
+    let squares: f64 = numbers.map(|v| (v - mean).powi(2)).sum();
+    (mean, (squares / (n * (n - 1.0)).max(1.0)).sqrt())
 }
 
 /// The numbers of rows.

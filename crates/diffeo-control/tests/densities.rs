@@ -105,15 +105,15 @@ fn c16_a_policys_file_scores_in_the_units_of_actions() -> Result<()> {
     let interface = Interface::of(&Reacher::default());
     for kind in ["gaussian", "nsf-coupling", "maf", "realnvp"] {
         let flow = shaken(kind, &interface)?;
-        let seen: Vec<f64> = vec![0.6, 0.8, 1.0, 0.0, 2.0, -1.0, 0.9, 0.4];
+        let seen: Vec<f64> = vec![0.6, 0.8, 1.0, 0.0, 2.0, -1.0, 0.9, 0.4, -0.3, -1.2];
         let context: Vec<f64> = interface.context(&seen).into_iter().map(f64::from).collect();
-        let states = tensor(context.repeat(4), 8);
+        let states = tensor(context.repeat(4), 10);
         let z = tensor(vec![-1.5, 0.3, 0.0, 1.0, 0.7, -0.2, 2.0, 2.0], 2);
         let drawn = draw(&flow, &states, z)?;
         let u = numbers(drawn.u);
         let actions: Vec<f64> =
             u.chunks(2).flat_map(|u| interface.action(&[u[0] as f32, u[1] as f32])).collect();
-        let given = Rows::new(seen.repeat(4), 8)?;
+        let given = Rows::new(seen.repeat(4), 10)?;
         let model = interface.model(flow)?;
         let scores = model.log_prob(&Rows::new(actions, 2)?, Some(&given), 1)?;
         // ln 4 + ln 2: a density of torques is so much thinner than one of (-1, 1).

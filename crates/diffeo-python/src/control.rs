@@ -208,6 +208,7 @@ fn train(
     let options = settings.trainer(interface.acted(), seed)?;
     let spec = kind.spec(&interface, &settings.preset(kind))?;
     let mut trainer = Trainer::new(maker, settings.environments, &spec, options)?;
+    trainer.settle_by(settings.steps);
     let mut looked = Instant::now();
     let mut returns = Vec::new();
     while trainer.steps() < settings.steps {

@@ -14,7 +14,7 @@ use diffeo::{Error, Result, quoted};
 use crate::environment::Environment;
 
 pub use mountain_car::MountainCar;
-pub use multi_goal::MultiGoal;
+pub use multi_goal::{GoalTally, MultiGoal};
 pub use pendulum::Pendulum;
 pub use reacher::Reacher;
 pub use swing_up::SwingUp;

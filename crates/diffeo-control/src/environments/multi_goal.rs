@@ -4,13 +4,14 @@ use diffeo::{ChaCha8Rng, Result, normal};
 
 use super::space;
 use crate::environment::{Environment, Progress, Step, numbers_of};
+use crate::play::Played;
 use crate::sketch::{Shape, Sketch, Tone};
 use crate::space::{Axis, Space};
 
 /// A point that may reach any of four goals, at (±5, 0) and (0, ±5): what a policy with one mode cannot do justice to.
 ///
 /// * `position += velocity`, within [-7, 7] each way. Observation: the position. Action: the velocity, within 1 each way.
-/// * Reward: `-30 |velocity|^2 - distance^2` to the nearest goal after the step, and 10 within 1 of it, which ends the episode. Start: `N(0, 0.1^2)`. 30 steps.
+/// * Reward: `-30 |velocity|^2 - distance^2` to the nearest goal after the step, and 10 within 1 of it, which ends the episode. Start: `N(0, 0.1^2)` each way. 30 steps.
 ///
 /// Reference: Haarnoja, Tang, Abbeel, Levine. *Reinforcement Learning with Deep Energy-Based Policies*. ICML 2017, section 5.1, arXiv:1702.08165 (costs as in its code's successor).
 #[derive(Clone, Debug)]
@@ -19,10 +20,24 @@ pub struct MultiGoal {
     action: Space,
     position: [f64; 2],
     trail: Vec<[f64; 2]>,
+    start_deviation: f64,
 }
 
 const BOUND: f64 = 7.0;
 const NEAR: f64 = 1.0;
+/// Deviation of the start in each direction.
+const START_DEVIATION: f64 = 0.1;
+
+/// Which goals some episodes reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GoalTally {
+    /// How often each goal was reached, in the order of [`MultiGoal::GOALS`].
+    pub counts: [u32; 4],
+    /// Entropy of the goals that were reached, in bits: 2 where all are reached alike.
+    pub entropy: f64,
+    /// Share of the episodes that reached a goal.
+    pub success: f64,
+}
 
 impl MultiGoal {
     /// The goals.
@@ -33,6 +48,25 @@ impl MultiGoal {
         let distance = |goal: &[f64; 2]| (goal[0] - position[0]).hypot(goal[1] - position[1]);
         let all = Self::GOALS.iter().map(distance).enumerate();
         all.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default()
+    }
+
+    /// The environment where each episode starts in the very middle: from elsewhere the nearest goal is as good as a choice.
+    pub fn from_middle() -> Self {
+        Self { start_deviation: 0.0, ..Self::default() }
+    }
+
+    /// Which goals some episodes reached.
+    pub fn tally(played: &[Played]) -> GoalTally {
+        let mut counts = [0; 4];
+        for episode in played.iter().filter(|p| p.ended.terminated) {
+            if let Some(&[x, y]) = episode.observations.last().map(Vec::as_slice) {
+                counts[Self::nearest([x, y]).0] += 1;
+            }
+        }
+        let reached = f64::from(counts.iter().sum::<u32>());
+        let shares = counts.iter().filter(|n| **n > 0).map(|n| f64::from(*n) / reached);
+        let entropy = shares.map(|share| -share * share.log2()).sum();
+        GoalTally { counts, entropy, success: reached / played.len().max(1) as f64 }
     }
 }
 
@@ -46,6 +80,7 @@ impl Default for MultiGoal {
             action: space(vec![velocity("velocity_x"), velocity("velocity_y")]),
             position: [0.0; 2],
             trail: vec![],
+            start_deviation: START_DEVIATION,
         }
     }
 }
@@ -64,7 +99,7 @@ impl Environment for MultiGoal {
     }
 
     fn reset(&mut self, rng: &mut ChaCha8Rng) -> Result<Vec<f64>> {
-        self.position = [0.1 * normal(rng), 0.1 * normal(rng)];
+        self.position = [(); 2].map(|()| self.start_deviation * normal(rng));
         self.trail = vec![self.position];
         Ok(self.position.to_vec())
     }

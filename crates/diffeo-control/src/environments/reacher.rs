@@ -14,7 +14,7 @@ use crate::space::{Axis, Space};
 ///
 /// * Two uniform rods of 1 m and 1 kg with motors at shoulder and elbow and a friction of 0.5 N m s, `M(q) q'' + C(q, q') q' + 0.5 q' = torque`, by steps of 0.05 s,
 ///   of two parts each, speeds first and within 10 rad/s.
-/// * Observation: `cos` and `sin` of both angles, the elbow's from the upper arm on, their speeds (rad/s), the target (m). Action: torques within 4 and 2 N m.
+/// * Observation: `cos` and `sin` of both angles, the elbow's from the upper arm on, their speeds (rad/s), the target, and the way from the tip to it (m). Action: torques within 4 and 2 N m.
 /// * Reward: `-distance - 0.01 |torque / its bound|^2`. Start: at rest, within about 0.05 rad of stretched out towards the target, which is 0.6 to 1.6 m away in any direction. 100 steps.
 #[derive(Clone, Debug)]
 pub struct Reacher {
@@ -39,6 +39,7 @@ impl Default for Reacher {
         let unit = |name| Axis::bounded(name, -1.0, 1.0);
         let speed = |name| Axis { scale: 3.0, ..Axis::bounded(name, -SPEED_MAX, SPEED_MAX) };
         let target = |name| Axis::bounded(name, -2.0, 2.0);
+        let way = |name| Axis { scale: 1.0, ..Axis::bounded(name, -4.0, 4.0) };
         let torque = |name, most: f64| Axis::bounded(name, -most, most);
         Self {
             observation: space(vec![
@@ -50,6 +51,8 @@ impl Default for Reacher {
                 speed("speed_elbow"),
                 target("target_x"),
                 target("target_y"),
+                way("way_x"),
+                way("way_y"),
             ]),
             action: space(vec![
                 torque("torque_shoulder", TORQUE_MAX[0]),
@@ -63,7 +66,15 @@ impl Default for Reacher {
 impl Reacher {
     fn seen(&self) -> Vec<f64> {
         let [shoulder, elbow, v, w, x, y] = self.state;
-        vec![shoulder.cos(), shoulder.sin(), elbow.cos(), elbow.sin(), v, w, x, y]
+        let [way_x, way_y] = self.way();
+        let angles = [shoulder.cos(), shoulder.sin(), elbow.cos(), elbow.sin()];
+        [&angles[..], &[v, w, x, y, way_x, way_y]].concat()
+    }
+
+    /// From the tip to the target, in metres each way.
+    fn way(&self) -> [f64; 2] {
+        let [_, tip] = self.joints();
+        [self.state[4] - tip[0], self.state[5] - tip[1]]
     }
 
     /// Elbow and tip.
@@ -76,8 +87,8 @@ impl Reacher {
 
     /// From the tip to the target, in metres.
     pub fn distance(&self) -> f64 {
-        let [_, tip] = self.joints();
-        (tip[0] - self.state[4]).hypot(tip[1] - self.state[5])
+        let [x, y] = self.way();
+        x.hypot(y)
     }
 
     /// The accelerations of both joints.

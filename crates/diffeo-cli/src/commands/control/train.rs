@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diffeo::network::NetworkSpec;
-use diffeo::train::CHECKPOINT_EVERY;
+use diffeo::train::{CHECKPOINT_EVERY, Deadline};
 use diffeo::{DenseEmbeddingSpec, Result, quoted};
 use diffeo_control::{
     Advanced, Algorithm, Interface, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
@@ -234,22 +234,29 @@ fn learn(
     journal: &mut Journal,
     console: &Console,
 ) -> Result<(Reason, Record)> {
-    let (started, mut saved) = (Instant::now(), Instant::now());
-    let (mut record, first) = (Record::default(), trainer.steps());
+    let mut deadline = Deadline::new(plan.max_time);
+    let (mut record, mut saved) = (Record::default(), Instant::now());
+    let (total, mut end) = (plan.recipe.steps, plan.recipe.steps);
+    trainer.settle_by(end);
     let mut progress = Progress::new(console);
     loop {
         if signals::received().is_some() {
             return Ok((Reason::Interrupted, record));
         }
-        if trainer.steps() >= plan.recipe.steps {
+        if trainer.steps() >= total {
             return Ok((Reason::Steps, record));
         }
-        if plan.max_time.is_some_and(|limit| started.elapsed() >= limit) {
+        if deadline.is_over() {
             return Ok((Reason::MaxTime, record));
         }
         let advanced = trainer.advance()?;
+        let environments = trainer.environments() as u64;
+        if let Some(rounds) = deadline.count(trainer.steps() / environments) {
+            end = total.min(rounds * environments);
+            trainer.settle_by(end);
+        }
         note(trainer.steps(), &advanced, &mut record, &progress);
-        for warning in write(trainer.steps(), &advanced, journal, started.elapsed()) {
+        for warning in write(trainer.steps(), &advanced, journal, deadline.elapsed()) {
             progress.warn(warning);
         }
         crate::exit::panic_if_asked("control");
@@ -257,20 +264,19 @@ fn learn(
             trainer.save(&plan.checkpoint)?;
             saved = Instant::now();
         }
-        let (steps, total) = (trainer.steps(), plan.recipe.steps);
+        let steps = trainer.steps();
         progress.update(|| {
-            let pace = started.elapsed().as_secs_f64() / (steps - first).max(1) as f64;
-            let left = Rough(pace * total.saturating_sub(steps) as f64);
+            let left = deadline.left(steps / environments, end / environments);
             let recent = &record.episodes[record.episodes.len().saturating_sub(RECENT)..];
             let mean = recent.iter().map(|p| p.earned).sum::<f64>() / recent.len() as f64;
             let Updated { log_prob, temperature, .. } = record.last;
             let best = trainer.best().map(|b| format!("  best {:.2}", b.mean)).unwrap_or_default();
             format!(
-                "step {}/{}  return {mean:.2}{best}  entropy {:.2}  temperature {temperature:.3}  {:.0} steps/s  left {left}",
+                "step {}/{}  return {mean:.2}{best}  entropy {:.2}  temperature {temperature:.3}  left {}",
                 grouped(steps),
-                grouped(total),
+                grouped(end),
                 -log_prob,
-                1.0 / pace
+                Rough(left)
             )
         });
     }
