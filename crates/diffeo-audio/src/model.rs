@@ -212,6 +212,25 @@ impl AudioModel {
         Ok(pairs.map(|(prompt, drawn)| self.recording(prompt, drawn)).collect())
     }
 
+    /// The student that it is, to be taught by a teacher: it must be told the same of a clip, in the same units.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] saying in what it differs.
+    pub fn into_student_of(self, teacher: &AudioSpec) -> Result<(AudioSpec, Student)> {
+        let Self { spec, module, .. } = self;
+        let differs = match module {
+            Module::Student(_) if spec.condition != teacher.condition => {
+                "one that is told other things of a clip"
+            }
+            Module::Student(_) if spec.units != teacher.units => "one of other units of sound",
+            Module::Student(student) => return Ok((spec, student)),
+            _ => spec.kind.name(),
+        };
+        Err(Error::config(format!(
+            "expected a student of this teacher, or of one that was fitted to the same clips, found {differs}"
+        )))
+    }
+
     /// The sound of what a network drew for a prompt.
     fn recording(&self, prompt: &Prompt, drawn: Vec<f32>) -> Recording {
         let Units { rate, scale, step } = self.spec.units;

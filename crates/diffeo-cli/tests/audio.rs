@@ -74,6 +74,15 @@ fn from_clips_to_a_student_and_its_sound() {
     let distilled = run_in(at, &distill).expect(0, &[]).json();
     assert!(distilled["valid"]["kl"].as_f64().is_some_and(f64::is_finite), "{distilled}");
 
+    let more = distill.replace("--flows 2", "--from s.safetensors").replace("out s.", "out s2.");
+    let more = more.replace("--width 4 --layers 3 --window 8", "");
+    let went_on = run_in(at, &more).expect(0, &[]).json();
+    assert_eq!(went_on["parameters"], distilled["parameters"]);
+    let [before, after] = [&distilled, &went_on].map(|found| found["valid"]["kl"].as_f64());
+    assert!(after < before, "{before:?} {after:?}");
+    run_in(at, &more.replace("--from s.", "--from t.").replace("out s2.", "out s3."))
+        .expect(2, &["expected a student of this teacher", "found WaveNet"]);
+
     for model in ["t", "s"] {
         let line = format!(
             "audio sample {model}.safetensors --like clips/1_bob.wav --label who=bob --seed 2 --out {model}.wav --json"

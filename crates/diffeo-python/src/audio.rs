@@ -209,10 +209,11 @@ pub(crate) fn fit_audio(
 
 /// Distils a student from a teacher: the student, and why its training ended.
 #[pyfunction]
-#[pyo3(signature = (teacher, clips, settings, *, report))]
+#[pyo3(signature = (teacher, student, clips, settings, *, report))]
 pub(crate) fn distill_audio(
     py: Python<'_>,
     teacher: &Bound<'_, PyAudioModel>,
+    student: Option<&Bound<'_, PyAudioModel>>,
     clips: Vec<PyClip<'_>>,
     settings: Settings,
     report: Option<&Bound<'_, PyAny>>,
@@ -220,6 +221,7 @@ pub(crate) fn distill_audio(
     let clips = clips_of(clips)?;
     let seed = settings.seed.unwrap_or_else(drawn_seed);
     let teacher = &teacher.get().model;
+    let begun = student.map(|student| student.get().model.clone());
     let weights = DistillationOptions {
         spread: settings.spread,
         spectral: settings.spectral,
@@ -234,8 +236,12 @@ pub(crate) fn distill_audio(
         let data = teacher.dataset(clips, || Ok(()))?.split(&held);
         let kind = ModelKind::Student { network: settings.network(), flows: settings.flows };
         let spec = AudioSpec { kind, ..teacher.spec.clone() };
-        let Module::Student(student) = spec.build(seed)? else {
-            return Err(Error::new(ErrorKind::Internal, "a student was to be built"));
+        let (spec, student) = match begun {
+            Some(begun) => begun.into_student_of(&teacher.spec)?,
+            None => match spec.build(seed)? {
+                Module::Student(student) => (spec, student),
+                _ => return Err(Error::new(ErrorKind::Internal, "a student was to be built")),
+            },
         };
         let shape = ([options.rows, options.length], Streams::new(seed));
         let identity = json!({ "spec": spec, "distillation": weights });

@@ -194,6 +194,7 @@ def fit_audio(
 ) -> tuple[AudioModel, str]: ...
 def distill_audio(
     teacher: AudioModel,
+    student: AudioModel | None,
     clips: Sequence[Clip],
     settings: Mapping[str, Any],
     *,

@@ -144,6 +144,7 @@ def distill(
     clips,
     *,
     labels=None,
+    student=None,
     width=16,
     layers=8,
     cycle=8,
@@ -164,16 +165,19 @@ def distill(
 ) -> "AudioModel":
     """Distil a student, which draws all samples of a waveform at once, from a WaveNet with a Gaussian output.
 
-    ``spread`` and ``spectral`` weigh the squared difference of log-scales and the distance of spectra from those of the clips; the other parameters are those of `fit` and the options of ``diffeo audio distill``.
+    ``spread`` and ``spectral`` weigh the squared difference of log-scales and the distance of spectra from those of the clips. ``student`` is one to begin with, of whose sizes the new one is;
+    the other parameters are those of `fit` and the options of ``diffeo audio distill``.
     """
     settings = dict(locals())
-    del settings["teacher"]
-    if not isinstance(teacher, AudioModel):
-        raise ConfigError(
-            f"teacher: expected a model of diffeo.audio, found {type(teacher).__name__}; diffeo.audio.load reads one"
-        )
+    del settings["teacher"], settings["student"]
+    for name, model in (("teacher", teacher), ("student", student)):
+        if not isinstance(model, AudioModel) and (model is not None or name == "teacher"):
+            raise ConfigError(
+                f"{name}: expected a model of diffeo.audio, found {type(model).__name__}; diffeo.audio.load reads one"
+            )
     settings["rate"] = teacher.rate
-    return _run(_native.distill_audio, (teacher._native,), clips, settings)
+    first = (teacher._native, None if student is None else student._native)
+    return _run(_native.distill_audio, first, clips, settings)
 
 
 # What the native part reads of either.

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use diffeo::{Error, Result, Streams};
+use diffeo::{Error, ErrorKind, Result, Streams};
 use diffeo_audio::{
-    AudioModel, AudioSpec, Distillation, DistillationOptions, ModelKind, Module, Training,
+    AudioModel, AudioSpec, Distillation, DistillationOptions, ModelKind, Module, Student, Training,
     TrainingOptions,
 };
 use serde_json::json;
@@ -45,9 +45,11 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
     }
     let mut inputs: Vec<&Path> = args.clips.clips.iter().map(|path| path.as_path()).collect();
     inputs.push(&path);
+    inputs.extend(args.from.as_deref());
     let usual = TrainingOptions { steps: STEPS, learning_rate: 1e-3, ..TrainingOptions::default() };
     let mut plan = Plan::new(&args.learn, usual, (faults, inputs), console)?;
     let teacher = AudioModel::load(&path)?;
+    let begun = args.from.as_deref().map(|path| begun(path, &teacher.spec)).transpose()?;
     let clips = clips::read(&args.clips, console)?;
     let held = plan.held_out(clips.len())?;
     let data = teacher.dataset(clips, signals::check)?.split(&held);
@@ -58,11 +60,11 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
         .at(&path));
     };
     plan.fit_length(&known, true);
-    let spec = AudioSpec { kind: ModelKind::Student { network, flows }, ..known };
-    let Module::Student(student) = spec.build(plan.options.seed)? else {
-        return Err(Error::new(diffeo::ErrorKind::Internal, "a student was to be built"));
+    let (spec, student) = match begun {
+        Some(begun) => begun,
+        None => fresh(AudioSpec { kind: ModelKind::Student { network, flows }, ..known }, &plan)?,
     };
-    console.note(format!("student of {} flows, {} weights", flows, grouped(spec.weights()?)));
+    console.note(format!("student of {} weights", grouped(spec.weights()?)));
     let shape = ([plan.options.rows, plan.options.length], Streams::new(plan.options.seed));
     let identity = json!({ "spec": spec, "distillation": weights, "samples": data[0].samples() });
     let task = Distillation::new(teacher, data.clone(), shape, weights)?;
@@ -88,4 +90,17 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
     ));
     report.key("valid", valid);
     Ok(report)
+}
+
+/// The student in a file, if it is one for a teacher.
+fn begun(path: &Path, teacher: &AudioSpec) -> Result<(AudioSpec, Student)> {
+    AudioModel::load(path)?.into_student_of(teacher).map_err(|e| e.at(path))
+}
+
+/// A student with initial weights.
+fn fresh(spec: AudioSpec, plan: &Plan) -> Result<(AudioSpec, Student)> {
+    match spec.build(plan.options.seed)? {
+        Module::Student(student) => Ok((spec, student)),
+        _ => Err(Error::new(ErrorKind::Internal, "a student was to be built")),
+    }
 }
