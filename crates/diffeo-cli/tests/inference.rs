@@ -47,6 +47,28 @@ fn e1_rows_that_are_not_finite_are_refused_by_number_or_kept_alone() {
 }
 
 #[test]
+fn rows_whose_context_no_row_of_the_fit_had_are_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows =
+        (0..40).map(|i| format!("{},{}\n", f64::from(i % 7) * 0.3, ["u", "v"][i as usize % 2]));
+    fs::write(at(&folder, "t.csv"), format!("a,k\n{}", rows.collect::<String>())).expect("written");
+    let fit = "fit t.csv --columns a=real --context k --steps 3 --seed 1 --out m.safetensors";
+    run_in(folder.path(), fit).expect(0, &[]);
+    fs::write(at(&folder, "x.csv"), "a,k\n0.1,u\n0.1,w\n").expect("written");
+    let told = "1 rows have a context with a level that no row of the fit had";
+    for line in [
+        "score m.safetensors x.csv",
+        "evaluate m.safetensors x.csv",
+        "sample m.safetensors --context x.csv --out s.csv",
+    ] {
+        run_in(folder.path(), line).expect(0, &[told]);
+    }
+    fs::write(at(&folder, "y.csv"), "a,k\n0.1,u\n").expect("written");
+    let known = run_in(folder.path(), "score m.safetensors y.csv").expect(0, &[]);
+    assert!(!known.stderr.contains("level"), "{known:?}");
+}
+
+#[test]
 fn e1_an_infinity_among_the_columns_has_density_zero_and_in_the_context_none() {
     let folder = folder_with_conditional_model();
     let text = "a,b,c\n0.1,0.2,0.3\n0.1,0.2,inf\n0.1,0.2,nan\ninf,0.2,0.3\nnan,inf,0.3\n";

@@ -31,6 +31,17 @@ pub(crate) fn tell(warn: &Bound<'_, PyAny>, text: &str) -> PyResult<()> {
     warn.call1((as_parameters(text),)).map(drop)
 }
 
+/// Warns of rows whose context has a level that the model does not know, if there are any.
+pub(crate) fn tell_unknown(py: Python<'_>, rows: usize) -> PyResult<()> {
+    if rows == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "{rows} rows have a context with a level that no row of the fit had; they count as having none of the levels"
+    );
+    tell(&py.import("diffeo._fit")?.getattr("warn")?, &text)
+}
+
 fn is_not_found(error: &Error) -> bool {
     std::error::Error::source(error)
         .and_then(|cause| cause.downcast_ref::<std::io::Error>())

@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyType};
 
 use crate::arrays;
 use crate::draws::{sample_options, threads_or_all};
-use crate::errors::raise;
+use crate::errors::{raise, tell_unknown};
 use crate::table::{Table, input_of, input_of_clips};
 
 /// Values drawn or mapped between two looks at signals.
@@ -417,7 +417,7 @@ impl PyModel {
             return Ok(());
         }
         let mut reader = open(&input, &needed, Some(schema)).map_err(raise)?;
-        let mut from = 0;
+        let (mut from, mut unknown) = (0, 0);
         while !is_empty(&input) {
             py.check_signals()?;
             let apart = apart.as_ref();
@@ -427,7 +427,8 @@ impl PyModel {
                 let given = match (apart, schema.context.as_slice()) {
                     (Some(apart), _) => Some(part(apart, from, x.len())?),
                     (None, []) => None,
-                    (None, context) => Some(chunk.rows_for(context)?),
+                    (None, context) => Some(chunk.rows_for(context)?)
+                        .inspect(|rows| unknown += schema.rows_of_unknown_levels(rows)),
                 };
                 apply(&x, given.as_ref())?;
                 Ok(Some(x.len()))
@@ -437,6 +438,7 @@ impl PyModel {
                 None => break,
             }
         }
+        tell_unknown(py, unknown)?;
         match apart {
             Some(apart) if apart.len() != from => Err(raise(Error::shape(format!(
                 "expected a row of context for each of {from} rows, found {}",
@@ -463,7 +465,9 @@ impl PyModel {
             }
             Rows::new(values, columns.len())
         });
-        rows.map(Some).map_err(raise)
+        let rows = rows.map_err(raise)?;
+        tell_unknown(context.py(), self.model.schema().rows_of_unknown_levels(&rows))?;
+        Ok(Some(rows))
     }
 
     /// The rows that are asked for, and their log-density if it is.

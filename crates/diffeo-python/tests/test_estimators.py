@@ -130,6 +130,8 @@ def test_options_reach_the_fit(rows):
     assert density.model_.columns == ["x2", "x1"]
     with pytest.raises(ValueError, match="of its own"):
         diffeo.Density(steps=3, options={"steps": 4}).fit(rows)
+    with pytest.raises(diffeo.ConfigError, match="options: expected a dictionary"):
+        diffeo.Density(options="x", **SMALL).fit(rows)
     for options in ({"lrr": 1e-3}, {"seed": 1}, {"context": "x1"}):
         with pytest.raises(ValueError, match="cannot be given here"):
             diffeo.Density(options=options, **SMALL).fit(rows)

@@ -116,6 +116,15 @@ def test_text_that_looks_like_numbers_is_told():
     assert set(model.sample(50, seed=0)["code"]) == {"01234", "00501"}
 
 
+def test_a_context_that_no_row_had_is_told():
+    rows = {"a": np.random.default_rng(0).normal(size=60), "k": ["u", "v"] * 30}
+    model = diffeo.fit(rows, context="k", steps=3, seed=0, progress=False)
+    new = {"a": [0.1, 0.2], "k": ["u", "w"]}
+    for ask in (lambda: model.log_prob(new), lambda: model.sample(2, context={"k": ["w", "w"]}, seed=1)):
+        with pytest.warns(diffeo.DiffeoWarning, match="a level that no row of the fit had"):
+            ask()
+
+
 def test_a_target_as_a_series(rows):
     frame = pandas.DataFrame(rows, columns=["a", "y"])
     density = diffeo.ConditionalDensity(random_state=0, **SMALL).fit(frame[["a"]], frame["y"])

@@ -4,7 +4,7 @@ use diffeo::{Error, Likelihood, Result};
 use diffeo_table::Input;
 use serde_json::json;
 
-use super::model::{Batch, Loaded, say_warnings};
+use super::model::{Batch, Loaded};
 use crate::args::{Common, EvaluateArgs};
 use crate::faults::Faults;
 use crate::output::{Console, Report, number};
@@ -54,7 +54,7 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
         progress.update(|| format!("{} rows evaluated", grouped(likelihood.rows())));
     }
     drop(progress);
-    say_warnings(&reader, console);
+    loaded.say_warnings(&reader, console);
     if likelihood.rows() == 0 {
         return Err(Error::data("every row has weight 0; at least one must count"));
     }

@@ -1,5 +1,6 @@
 //! What the commands that use a finished model share: loading it, and matching a table to its columns by name.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use diffeo::{Column, Error, Model, Purpose, Reservoir, Result, Rows, Streams, quoted, uniform};
@@ -15,6 +16,8 @@ pub(super) struct Loaded {
     pub(super) context: Vec<String>,
     /// The column that says how much a row stands for.
     weight: Option<String>,
+    /// Rows so far whose context has a level that the model does not know.
+    unknown: Cell<usize>,
 }
 
 /// Rows of a table as a model takes them.
@@ -31,7 +34,7 @@ impl Loaded {
         let model = Model::load(path)?;
         let names = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect();
         let (columns, context) = (names(&model.schema().columns), names(&model.schema().context));
-        Ok(Self { model, columns, context, weight: None })
+        Ok(Self { model, columns, context, weight: None, unknown: Cell::new(0) })
     }
 
     /// The same, where a column of tables says how much each row stands for.
@@ -88,7 +91,29 @@ impl Loaded {
     /// The context of a chunk; `None` for an unconditional model.
     pub(super) fn context_of(&self, chunk: &Chunk) -> Result<Option<Rows>> {
         let context = &self.model.schema().context;
-        if context.is_empty() { Ok(None) } else { chunk.rows_for(context).map(Some) }
+        if context.is_empty() {
+            return Ok(None);
+        }
+        let rows = chunk.rows_for(context)?;
+        self.note_unknown(&rows);
+        Ok(Some(rows))
+    }
+
+    /// Counts the rows of a context that [`Loaded::say_warnings`] tells of.
+    pub(super) fn note_unknown(&self, context: &Rows) {
+        let found = self.model.schema().rows_of_unknown_levels(context);
+        self.unknown.set(self.unknown.get() + found);
+    }
+
+    /// Says what the reader had to leave out or noticed, and which rows the model is asked about without knowing their context.
+    pub(super) fn say_warnings(&self, reader: &Reader, console: &Console) {
+        say_warnings(reader, console);
+        if self.unknown.get() > 0 {
+            console.warn(format!(
+                "{} rows have a context with a level that no row of the fit had; they count as having none of the levels (diffeo inspect --json lists those of each column)",
+                grouped(self.unknown.get() as u64)
+            ));
+        }
     }
 
     /// A random sample of at most `most` rows of a table: its first rows alone would mislead where it is sorted. With weights, of these each

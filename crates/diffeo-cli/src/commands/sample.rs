@@ -13,7 +13,7 @@ use diffeo_table::{Chunk, Input, Output, ReadOptions, Reader, Writer};
 
 use self::images::{Gallery, To};
 use self::region::Region;
-use super::model::{Loaded, say_warnings};
+use super::model::Loaded;
 use super::score::{LOG_PROB, checked_output, output};
 use crate::args::{Common, SampleArgs};
 use crate::faults::Faults;
@@ -293,7 +293,7 @@ impl Sampler<'_> {
             }
             self.write_for(repeated, &columns)?;
         }
-        say_warnings(&reader, console);
+        self.loaded.say_warnings(&reader, console);
         Ok(())
     }
 
@@ -313,7 +313,7 @@ impl Sampler<'_> {
         };
         let context = match schema.context.as_slice() {
             [] => None,
-            context => Some(part(context)?),
+            context => Some(part(context)?).inspect(|rows| self.loaded.note_unknown(rows)),
         };
         let given = self.completes.then(|| part(&schema.columns)).transpose()?;
         self.write(rows.len(), context.as_ref(), given.as_ref())

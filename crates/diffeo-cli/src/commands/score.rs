@@ -6,7 +6,7 @@ use std::time::Instant;
 use diffeo::{Column, Error, Result, Rows, Schema, TrainingSummary};
 use diffeo_table::{Chunk, Format, Input, Missing, Output, ReadOptions, Reader, Writer};
 
-use super::model::{Batch, Loaded, refuse_column, say_warnings};
+use super::model::{Batch, Loaded, refuse_column};
 use crate::args::{Common, NonFinite, ScoreArgs};
 use crate::faults::Faults;
 use crate::output::{Console, Report};
@@ -99,7 +99,7 @@ pub(super) fn run(args: &ScoreArgs, common: &Common, console: &Console) -> Resul
     }
     writer.finish()?;
     drop(progress);
-    say_warnings(&reader, console);
+    loaded.say_warnings(&reader, console);
     Ok(report(args, &counts, &loaded, &reader, &plan.out, console))
 }
 

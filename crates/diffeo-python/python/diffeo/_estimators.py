@@ -4,6 +4,7 @@ A fitted estimator holds a `diffeo.Model` as `model_`; it is pickled as the byte
 """
 
 import inspect
+from collections.abc import Mapping
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -91,6 +92,8 @@ class _Flow(BaseEstimator):
         """The parameters of `diffeo.fit`."""
         names = ("model", "transforms", "hidden", "bins", "base", "epochs", "steps", "batch", "lr", "patience", "max_time")
         settings = {name: getattr(self, name) for name in names}
+        if not isinstance(self.options or {}, Mapping):
+            raise ConfigError(f"options: expected a dictionary of parameters of diffeo.fit, found {self.options!r}")
         more = dict(self.options or {})
         unknown = sorted(set(more) - set(_DEFAULTS) - {"progress"} | set(more) & _OWN)
         if unknown:

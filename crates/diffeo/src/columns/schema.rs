@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::image::ImageShape;
 use super::kind::ColumnKind;
 use crate::error::{Error, Result, quoted};
+use crate::host::rows::Rows;
 use crate::marks::MarkSpec;
 
 /// A named column: what it may hold, and what the training rows said about that.
@@ -289,6 +290,16 @@ impl Schema {
     pub fn any_subset(mut self) -> Self {
         self.columns.iter_mut().for_each(|c| (c.holes, c.optional) = (false, true));
         self
+    }
+
+    /// How many rows of a context have a level that a category without `other` does not have: such a row is scored and drawn for as if it had none of the levels, which only a fit with
+    /// [`crate::train::FitOptions::context_dropout`] has learned.
+    pub fn rows_of_unknown_levels(&self, context: &Rows) -> usize {
+        let is_unknown = |(column, x): (&Column, &f64)| {
+            column.kind == ColumnKind::Category && !column.other && *x >= column.levels.len() as f64
+        };
+        let columns = &self.context;
+        (0..context.len()).filter(|&i| columns.iter().zip(context.row(i)).any(is_unknown)).count()
     }
 
     /// What a flow of these columns is conditional on: the context, then each column that may be given, missing where it is not.

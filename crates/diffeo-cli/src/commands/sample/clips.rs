@@ -9,7 +9,7 @@ use diffeo_table::{ImageArrayWriter, Input};
 
 use super::Plan;
 use crate::args::SampleArgs;
-use crate::commands::model::{Loaded, say_warnings};
+use crate::commands::model::Loaded;
 use crate::figures::images::bytes;
 use crate::figures::plot_error;
 use crate::output::{Console, Report};
@@ -91,7 +91,7 @@ fn ends_of(path: &Path, plan: &Plan, loaded: &Loaded, console: &Console) -> Resu
             }
         }
     }
-    say_warnings(&reader, console);
+    loaded.say_warnings(&reader, console);
     Ok(ends)
 }
 
