@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Scores a table on Ray Data, Spark and Dask, and draws rows on them: the same bits as one process, and rows a second.
+"""Scores a table on Ray Data, Spark, Dask and DataFusion, and draws rows on them: the same bits as one process, and rows a second.
 
     pip install '.[test]' 'ray[data]' pyspark 'dask[dataframe]'     # the package from the root of the repository; Spark needs Java
-    python3 benches/many_machines.py [ROWS]                         # 1,000,000 rows; engines that are not installed are left out
+    cargo build --release --manifest-path crates/diffeo-sql/Cargo.toml
+    python3 benches/many_machines.py [ROWS] [--sql crates/diffeo-sql/target/release/diffeo-sql]
 
-Workers have one thread each, there are as many as cores. Rates are of the whole call, with the start of the workers' tasks; engines that serve a cluster have more to
+1,000,000 rows by default; engines that are not installed are left out. Workers have one thread each, there are as many as cores. Rates are of the whole call, with the start of the workers' tasks; engines that serve a cluster have more to
 do than one process, which is what the table shows beside what stays the same.
 """
 
+import argparse
 import importlib.util
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -79,11 +82,35 @@ def dask(model, folder):
     return dask.__version__, run
 
 
+def datafusion(program):
+    """The program of the crate diffeo-sql, with its start."""
+
+    def build(model, folder):
+        def run(work, path):
+            out = folder / f"sql-{time.monotonic_ns()}.parquet"
+            names = [f"x{i + 1}" for i in range(COLUMNS)]
+            if isinstance(work, Score):
+                query = f"SELECT id, diffeo_log_prob('{model}', {', '.join(names)}) AS log_prob FROM t"
+            else:
+                fields = ", ".join(f"d['{name}'] AS {name}" for name in diffeo.load(model).columns)
+                query = f"SELECT id, {fields} FROM (SELECT id, diffeo_sample('{model}', 1, id) AS d FROM t)"
+            subprocess.run([program, "query", query, "--table", f"t={path}", "--out", out], check=True)
+            return parquet.read_table(out)
+
+        return "", run
+
+    return build
+
+
 ENGINES = {"ray": ray_data, "pyspark": spark, "dask": dask}
 
 
 def main():
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rows", nargs="?", type=int, default=1_000_000)
+    parser.add_argument("--sql", default=None, help="the program diffeo-sql")
+    options = parser.parse_args()
+    rows = options.rows
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -103,8 +130,9 @@ def main():
             f"{rows:,} rows of {COLUMNS} columns, {CORES} cores; one process with {CORES} threads scores {one:,.0f} rows a second\n"
         )
         print("| engine | version | rows a second | beside one process | densities | draws |\n|---|---|--:|--:|---|---|")
-        for engine, build in ENGINES.items():
-            if importlib.util.find_spec(engine) is None:
+        engines = ENGINES | ({"diffeo-sql": datafusion(options.sql)} if options.sql else {})
+        for engine, build in engines.items():
+            if engine in ENGINES and importlib.util.find_spec(engine) is None:
                 print(f"| {engine} | not installed | | | | |")
                 continue
             version, run = build(model_path, folder)

@@ -42,8 +42,9 @@ fn policy_help() -> String {
 /// Learn a policy and write it.
 ///
 /// Takes steps in an environment and learns from what it has experienced: a policy that earns as much as it can and stays as undecided as it can. The file
-/// holds the policy of the best validation: from time to time it plays episodes that start the same each time. Training can be stopped at any time
-/// (Ctrl-C, or a crash) and goes on with --resume to the very same bits.
+/// holds the policy of the last validation that no other beat by more than its error: from time to time it plays episodes that start the same each time.
+/// Learning rates fall over the second half of the steps, or of the time. Training can be stopped at any time (Ctrl-C, or a crash) and goes on with --resume
+/// to the very same bits, if it plans as many steps.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo control train --env pendulum --policy nsf-coupling --steps 20000 --out policy.safetensors\n  \

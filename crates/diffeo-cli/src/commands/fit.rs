@@ -47,7 +47,9 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     let mut journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
     let graph = wanted_graph(&plan, args)?;
     let prepared = tables::prepare(&plan, console)?;
+    let began = Instant::now();
     let (mut trainer, selection) = start(&plan, &files, prepared, graph, &mut journal, console)?;
+    let tried = gone_by(began, &plan, console);
     preflight::check_space(
         &files.out,
         trainer.plan().parameters.saturating_mul(BYTES_PER_PARAMETER),
@@ -55,7 +57,6 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     describe(&plan, trainer.plan(), console);
     signals::defer()?;
     let started = Instant::now();
-    let tried = selection.as_ref().map_or(Duration::ZERO, |selection| selection.elapsed);
     let training = Training::new(&plan, tried, &files.checkpoint, Progress::new(console), journal);
     let reason = training.run(&mut trainer)?;
     if reason == StopReason::Interrupted || reason == StopReason::MaxTime {
@@ -142,6 +143,18 @@ fn wanted_graph(plan: &FitPlan, args: &FitArgs) -> Result<Option<graph::Wanted>>
         }
         None => Ok(None),
     }
+}
+
+/// The time that looking for a graph or a model has taken of that which is allowed.
+fn gone_by(began: Instant, plan: &FitPlan, console: &Console) -> Duration {
+    let gone = began.elapsed();
+    if plan.max_time.is_some_and(|limit| gone >= limit) {
+        console.warn(format!(
+            "{} went by before the first step, all of --max-time: the weights are the initial ones",
+            Rough(gone.as_secs_f64())
+        ));
+    }
+    gone
 }
 
 /// A new trainer, or the one of the checkpoint.

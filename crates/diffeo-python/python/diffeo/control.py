@@ -58,7 +58,7 @@ def train(
     hidden, transforms
         Widths of all networks, layers of the flow.
     validate_every, validate_episodes
-        The policy that is kept is the one of the best validation.
+        The policy that is kept is the one of the last validation that no other beat by more than its error.
     seed, progress
         The seed of everything here and of the environments; True, False, None, or a function of steps, returns of episodes, and the mean return of a validation.
     """
