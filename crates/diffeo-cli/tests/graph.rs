@@ -185,11 +185,12 @@ fn a_graph_is_learned_told_and_followed() {
         let line = format!("fit t.csv --graph {graph} --seed 1 --out {out}.safetensors {TINY}");
         run_in(folder.path(), &line.replace("--quiet", ""))
     };
+    // Gates are slopes, of 1.2 and 0.9.
     let told = [
         "graph of 4 columns",
         "found 2 edges",
-        "\"a\" -> \"b\"  # gate 0.",
-        "\"b\" -> \"c\"  # gate 0.",
+        "\"a\" -> \"b\"  # gate 1.2",
+        "\"b\" -> \"c\"  # gate 0.9",
         "\"lone\"",
     ];
     fit("learn=equal", "m").expect(0, &told);

@@ -88,7 +88,8 @@ impl Gates {
         let [d, _] = line.dims();
         let paths = (units.input.masked() * units.output.value.clone()).square();
         let paths = paths.reshape([d, d, units.each]).sum_dim(2).reshape([d, d]);
-        line + paths.mul_scalar(units.each as f64)
+        // (|l| + |p|)^2 <= 2 (l^2 + p^2): else a slope that is shared between the line and the units would pass a smaller gate.
+        (line + paths.mul_scalar(units.each as f64)).mul_scalar(2.0)
     }
 
     /// The gates from row to column.

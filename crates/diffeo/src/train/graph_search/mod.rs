@@ -5,6 +5,7 @@ mod gates;
 mod tests;
 
 use super::learner::{Learner, LearnerOptions};
+use super::schedule::Schedule;
 use crate::conditioner::depths;
 use crate::error::{Error, Result};
 use crate::host::linalg::{SquareMatrix, tensor_of};
@@ -24,11 +25,11 @@ pub enum NoiseScale {
 
 /// Learns a directed acyclic graph over columns: `x_j = f_j(x) + noise`, where `f_j` sees each other column through a gate, and gates that make cycles are driven to zero.
 ///
-/// * Functions: `f_j = sum_i l_ij x_i + sum_k v_jk tanh(sum_i a_ijk x_i + b_jk) + c_j`. The gate `g_ij^2 = l_ij^2 + m sum_k (v_jk a_ijk)^2` of `m` units bounds the slope of `f_j` by `x_i`, and so does not
-///   change where `v` and `a` change against each other.
+/// * Functions: `f_j = sum_i l_ij x_i + sum_k v_jk tanh(sum_i a_ijk x_i + b_jk) + c_j`. The gate `g_ij^2 = 2 (l_ij^2 + m sum_k (v_jk a_ijk)^2)` of `m` units (`l_ij^2` without units) bounds the slope of `f_j` by `x_i`, and so
+///   does not change where `v` and `a` change against each other.
 /// * Minimised: the negative log-likelihood of normal noise, `sum_j ln(r_j) / 2` of the mean squared residuals `r` (`d ln(mean r) / 2` where noise is equal), and
 ///   `sparsity * sum g + weight * h(g^2)` with `h(G) = d ln s - ln det(s I - G)`, which is zero if and only if `G` has no cycle; `s` is 1, doubled where that is not above the spectral radius.
-///   The weight rises from 1 to 1000 in the course of the steps, which are Adam's.
+///   The weight rises from 1 to 1000 in the course of the steps, which are Adam's and fall like half a cosine.
 /// * Edges are the gates above `threshold`, from the strongest on, but for those that would close a cycle: the result has none, whatever the search has found.
 /// * A function of rows, settings and seed, to the last bit. Of more rows than [`GraphSearch::ROWS_MAX`] so many are drawn.
 /// * Costs, a step, some three products of `n d (d m)`, and an inverse of `d^3`: seconds for ten columns, minutes for a hundred.
@@ -121,7 +122,10 @@ impl GraphSearch {
             ..LearnerOptions::default()
         };
         let mut learner = Learner::new(gates, options)?;
+        let schedule = Schedule { peak: LEARNING_RATE, warmup: 0, total: self.steps };
         for step in 0..self.steps {
+            // Gates that flutter against a falling one make a cycle with it, and the weight of that shuts both.
+            learner.set_learning_rate(schedule.rate(step))?;
             let weight = WEIGHT_LAST.powf(step as f64 / self.steps as f64);
             learner.step(|gates| gates.loss(&x, self, weight))?;
         }

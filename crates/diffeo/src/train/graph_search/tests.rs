@@ -60,6 +60,26 @@ fn linear_dependences_with_equal_noise_are_found_exactly() {
 }
 
 #[test]
+fn no_dependence_is_lost_where_its_direction_cannot_be_told() {
+    // a -> b, a -> c <- b, c -> d, linear and normal, with noise of their own.
+    let mut rng = Streams::new(5).rng(Purpose::Check, 0, 0);
+    let mut values = Vec::new();
+    for _ in 0..800 {
+        let a = normal(&mut rng);
+        let b = 0.8 * a + normal(&mut rng);
+        let c = b - a + normal(&mut rng);
+        values.extend([a, b, c, 0.5 * c + normal(&mut rng)]);
+    }
+    let rows = Rows::new(values, 4).unwrap();
+    let found = GraphSearch { steps: 2000, ..GraphSearch::default() }.run(&rows).unwrap();
+    let joined =
+        |i: usize, j: usize| found.parents[i].contains(&j) || found.parents[j].contains(&i);
+    for (i, j) in [(0, 1), (0, 2), (1, 2), (2, 3)] {
+        assert!(joined(i, j), "{i} and {j}: {:?}", found.edges);
+    }
+}
+
+#[test]
 fn bends_tell_directions_where_noise_is_of_any_size() {
     // 2 -> 0 -> 1, with noise that linear dependences could not be told by.
     let mut rng = Streams::new(3).rng(Purpose::Check, 0, 0);
