@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use diffeo_control::{
-    Algorithm, Conduct, Environment, GoalTally, Interface, MultiGoal, Played, PolicyKind, Recipe,
-    Shape, Task, Temperature, Tone, Trainer, play,
+    Algorithm, Conduct, Environment, GoalTally, MultiGoal, Played, PolicyKind, Recipe, Shape, Task,
+    Temperature, Tone, play,
 };
 use diffeo_plot::{Ink, Stage, StageShape, draw_stages};
 
@@ -57,9 +57,7 @@ fn episodes(kind: PolicyKind, temperature: Option<f64>, seed: u64) -> diffeo::Re
     if let Some(temperature) = temperature {
         recipe.trainer.agent.temperature = Temperature::Fixed(temperature);
     }
-    let spec = kind.spec(&Interface::of(&*task.environment()), &recipe.policy)?;
-    let mut trainer = Trainer::new(Box::new(move || task.environment()), 1, &spec, recipe.trainer)?;
-    trainer.settle_by(recipe.steps);
+    let mut trainer = recipe.begin(task, kind, 1)?;
     while trainer.steps() < recipe.steps {
         trainer.advance()?;
     }

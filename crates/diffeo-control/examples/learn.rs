@@ -1,13 +1,12 @@
 //! Learns a policy for an environment and lets it act: `cargo run --release --example learn`. Less than half a minute.
 
-use diffeo_control::{Algorithm, Conduct, Interface, PolicyKind, Recipe, Task, Trainer, play};
+use diffeo_control::{Algorithm, Conduct, PolicyKind, Recipe, Task, play};
 
 fn main() -> diffeo::Result<()> {
     let (task, kind): (Task, PolicyKind) = (Task::Pendulum, "nsf-coupling".parse()?);
-    let recipe = Recipe::new(task, kind, Algorithm::Sac);
-    let spec = kind.spec(&Interface::of(&*task.environment()), &recipe.policy)?;
-    let mut trainer = Trainer::new(Box::new(move || task.environment()), 1, &spec, recipe.trainer)?;
-    while trainer.steps() < 6_000 {
+    let recipe = Recipe { steps: 6_000, ..Recipe::new(task, kind, Algorithm::Sac) };
+    let mut trainer = recipe.begin(task, kind, 1)?;
+    while trainer.steps() < recipe.steps {
         for ended in trainer.advance()?.ended {
             println!("{:5} steps, return {:8.1}", trainer.steps(), ended.earned);
         }

@@ -1,12 +1,12 @@
 //! What suits each of our environments.
 
-use diffeo::PresetOptions;
+use diffeo::{PresetOptions, Result};
 
 use crate::agent::Temperature;
 use crate::environments::Task;
 use crate::interface::Interface;
 use crate::policy::PolicyKind;
-use crate::trainer::{Algorithm, TrainerOptions};
+use crate::trainer::{Algorithm, Trainer, TrainerOptions};
 
 /// Everything that a training needs beside its environment.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,5 +60,17 @@ impl Recipe {
             agent.temperature = Temperature::Fixed(0.1);
         }
         Self { policy, trainer, steps }
+    }
+
+    /// A training by it at its first step, whose learning rates fall by its last one.
+    ///
+    /// # Errors
+    /// As [`PolicyKind::spec`] and [`Trainer::new`].
+    pub fn begin(&self, task: Task, kind: PolicyKind, environments: usize) -> Result<Trainer> {
+        let spec = kind.spec(&Interface::of(&*task.environment()), &self.policy)?;
+        let make = Box::new(move || task.environment());
+        let mut trainer = Trainer::new(make, environments, &spec, self.trainer.clone())?;
+        trainer.settle_by(self.steps);
+        Ok(trainer)
     }
 }

@@ -4,8 +4,7 @@ use std::thread;
 
 use diffeo::Result;
 use diffeo_control::{
-    Algorithm, Conduct, Environment, GoalTally, Interface, MultiGoal, PolicyKind, Recipe, Task,
-    Trainer, play,
+    Algorithm, Conduct, Environment, GoalTally, MultiGoal, PolicyKind, Recipe, Task, play,
 };
 
 /// Goals that 1,000 episodes from the very middle reach, by a policy that the recipe learned, and what these earn.
@@ -13,9 +12,7 @@ fn reached(kind: &str, seed: u64) -> Result<(GoalTally, f64)> {
     let (task, kind): (Task, PolicyKind) = (Task::MultiGoal, kind.parse()?);
     let mut recipe = Recipe::new(task, kind, Algorithm::Sac);
     recipe.trainer.agent.seed = seed;
-    let spec = kind.spec(&Interface::of(&*task.environment()), &recipe.policy)?;
-    let mut trainer = Trainer::new(Box::new(move || task.environment()), 1, &spec, recipe.trainer)?;
-    trainer.settle_by(recipe.steps);
+    let mut trainer = recipe.begin(task, kind, 1)?;
     while trainer.steps() < recipe.steps {
         trainer.advance()?;
     }

@@ -7,7 +7,7 @@ use diffeo::network::NetworkSpec;
 use diffeo::train::{CHECKPOINT_EVERY, Deadline};
 use diffeo::{DenseEmbeddingSpec, Result, quoted};
 use diffeo_control::{
-    Advanced, Algorithm, Interface, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
+    Advanced, Algorithm, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
 };
 use diffeo_plot::{FigureFormat, ReturnPoint, draw_return_curve};
 use serde_json::json;
@@ -194,12 +194,9 @@ fn settings(args: &ControlTrainArgs, recipe: &mut Recipe, faults: &mut Faults) {
 }
 
 fn trainer(plan: &Plan) -> Result<Trainer> {
-    let interface = Interface::of(&*plan.task.environment());
-    let mut options = plan.recipe.policy.clone();
-    options.seed = plan.recipe.trainer.agent.seed;
-    let spec = plan.kind.spec(&interface, &options)?;
-    let (task, settings) = (plan.task, plan.recipe.trainer.clone());
-    Trainer::new(Box::new(move || task.environment()), plan.environments, &spec, settings)
+    let mut recipe = plan.recipe.clone();
+    recipe.policy.seed = recipe.trainer.agent.seed;
+    recipe.begin(plan.task, plan.kind, plan.environments)
 }
 
 fn describe(plan: &Plan, trainer: &Trainer, console: &Console) {
@@ -237,7 +234,6 @@ fn learn(
     let mut deadline = Deadline::new(plan.max_time);
     let (mut record, mut saved) = (Record::default(), Instant::now());
     let (total, mut end) = (plan.recipe.steps, plan.recipe.steps);
-    trainer.settle_by(end);
     let mut progress = Progress::new(console);
     loop {
         if signals::received().is_some() {
