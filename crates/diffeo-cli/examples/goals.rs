@@ -1,7 +1,7 @@
 //! Four goals that are as good as each other: which of them a flow policy and a Gaussian one reach, over several seeds, and the ways they take as pictures.
 //!
 //! `cargo run --release --example goals -- FOLDER [TEMPERATURE [SEEDS [POLICY ...]]]`: by default the recipe's temperature, 5 seeds, and the policies nsf-coupling and
-//! gaussian; half a minute a training.
+//! gaussian; about a minute a training.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Four goals that are as good as each other: what a flow keeps open, and a Gaussian of the same temperature does not.
+//! Four goals that are as good as each other: a flow keeps all open, and a Gaussian of the same temperature loses some or pays for them.
 
 use std::thread;
 

@@ -166,7 +166,12 @@ fn a_training_that_goes_on_gives_the_same_bits() -> Result<()> {
         let policy = spec(kind, &*make())?;
         let options =
             TrainerOptions { validate_every: 60, validate_episodes: 2, ..quick(algorithm) };
-        let start = || Trainer::new(Box::new(make), 2, &policy, options.clone());
+        let unsettled = || Trainer::new(Box::new(make), 2, &policy, options.clone());
+        let start = || {
+            let mut trainer = unsettled()?;
+            trainer.settle_by(220);
+            Result::Ok(trainer)
+        };
         let mut whole = start()?;
         let (mut ended, mut saved_at) = (Vec::new(), 0);
         while whole.steps() < 220 {
@@ -191,6 +196,16 @@ fn a_training_that_goes_on_gives_the_same_bits() -> Result<()> {
             all.map(|(_, value)| value.into_data().try_to_vec().expect("numbers")).collect()
         };
         assert_eq!(weights(&second), weights(&whole));
+        // Rates are constant over the first half and fall over the second.
+        let (mut constant, mut falling) = (unsettled()?, start()?);
+        for (steps, same) in [(110, true), (220, false)] {
+            for trainer in [&mut constant, &mut falling] {
+                while trainer.steps() < steps {
+                    trainer.advance()?;
+                }
+            }
+            assert_eq!(weights(&constant) == weights(&falling), same, "{algorithm} at {steps}");
+        }
         assert_eq!(Trainer::seed_of(&path)?, 0);
         let mut other = options.clone();
         other.agent.discount = 0.5;

@@ -150,7 +150,7 @@ fn gone_by(began: Instant, plan: &FitPlan, console: &Console) -> Duration {
     let gone = began.elapsed();
     if plan.max_time.is_some_and(|limit| gone >= limit) {
         console.warn(format!(
-            "{} went by before the first step, all of --max-time: the weights are the initial ones",
+            "{} went by before the first step, all of --max-time: none is taken",
             Rough(gone.as_secs_f64())
         ));
     }

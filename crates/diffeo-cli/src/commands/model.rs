@@ -137,7 +137,7 @@ impl Loaded {
                 reservoir.offer(batch.x.row(i).iter().chain(context).chain(weight).copied());
             }
         }
-        say_warnings(&reader, console);
+        self.say_warnings(&reader, console);
         if partial > 0 {
             let text =
                 "rows with missing values were left out: whole rows are compared with samples";
