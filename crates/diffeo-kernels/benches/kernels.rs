@@ -262,7 +262,7 @@ fn made_inverse(bencher: Bencher, name: &str) {
     let (mut x, mut log_slope) = (vec![0.0; z.len()], vec![0.0; z.len()]);
     bencher
         .counter(ItemsCount::new(made.work()))
-        .bench_local(|| inverse.run(black_box(&z), &[None; 3], &mut x, &mut log_slope));
+        .bench_local(|| inverse.run(black_box(&z), None, &[None; 3], &mut x, &mut log_slope));
 }
 
 /// Back again: the values of the network, the reverse sweep and, if wanted, the gradients by weights.

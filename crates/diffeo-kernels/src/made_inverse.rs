@@ -64,18 +64,26 @@ impl<T: Real> MadeInverse<T> {
     }
 
     /// Computes `x` and the map's log-slopes `log dx/dz`, all `[n, dims]`. `addends[i]`, where there is one, is
-    /// added in node `i + 1`, which must be linear, before its activation: `[n, width of the node]`.
+    /// added in node `i + 1`, which must be linear, before its activation: `[n, width of the node]`. Where `there`, `[n, dims]`, is given and
+    /// not above one half, a dimension of a row is absent: it stays as it is, and the network sees a zero.
     ///
     /// # Panics
     /// If a slice has the wrong length.
-    pub fn run(&self, z: &[T], addends: &[Option<&[T]>], x: &mut [T], log_slope: &mut [T]) {
+    pub fn run(
+        &self,
+        z: &[T],
+        there: Option<&[T]>,
+        addends: &[Option<&[T]>],
+        x: &mut [T],
+        log_slope: &mut [T],
+    ) {
         check_rows(&self.plan.widths, z, addends);
         assert_eq!(
-            [x.len(), log_slope.len()],
-            [z.len(); 2],
-            "x or log-slope differs from z in length"
+            [x.len(), log_slope.len(), there.map_or(z.len(), <[T]>::len)],
+            [z.len(); 3],
+            "x, log-slope or what is there differs from z in length"
         );
-        run(self, z, addends, x, log_slope);
+        run(self, z, there, addends, x, log_slope);
     }
 }
 
@@ -83,6 +91,7 @@ dispatched! {
     fn run<T: Real>(
         made: &MadeInverse<T>,
         z: &[T],
+        there: Option<&[T]>,
         addends: &[Option<&[T]>],
         x: &mut [T],
         log_slope: &mut [T],
@@ -93,7 +102,8 @@ dispatched! {
         }
         let (inverter, dims) = (made.map.inverter(), made.plan.dims);
         let zero = [T::ZERO; BLOCK];
-        let mut turn = Inversion { inverter, dims, z, x, log_slope, given: zero, log_slopes: zero };
+        let [given, log_slopes] = [zero; 2];
+        let mut turn = Inversion { inverter, dims, z, there, x, log_slope, given, log_slopes };
         sweep(&made.plan, &endings, z.len().checked_div(dims).unwrap_or(0), &mut turn);
     }
 }
@@ -103,6 +113,7 @@ struct Inversion<'a, T> {
     inverter: Box<dyn ColumnInverter<T> + 'a>,
     dims: usize,
     z: &'a [T],
+    there: Option<&'a [T]>,
     x: &'a mut [T],
     log_slope: &'a mut [T],
     /// Of the block.
@@ -124,6 +135,12 @@ impl<T: Real> Turn<T> for Inversion<'_, T> {
         for l in 0..count {
             self.x[at(l)] = arrived[l];
             self.log_slope[at(l)] = self.log_slopes[l];
+        }
+        let Some(there) = self.there else { return };
+        for l in (0..count).filter(|&l| there[at(l)] <= T::from_f64(0.5)) {
+            self.x[at(l)] = self.given[l];
+            self.log_slope[at(l)] = T::ZERO;
+            arrived[l] = T::ZERO;
         }
     }
 }

@@ -143,17 +143,29 @@ fn equals_full_passes<T: Real>(
     for rows in [0, 1, 63, 130] {
         let z = noise::<T>(rows * dims, 3);
         let context = noise::<T>(rows * hidden, 4);
-        for addend in [None, Some(&context[..])] {
-            let mut x = vec![T::ZERO; z.len()];
-            for _ in 0..dims {
-                x = net.invert(&z, &net.params(&x, addend)).0;
-            }
-            let log = net.invert(&z, &net.params(&x, addend)).1;
+        let absent = noise::<T>(rows * dims, 5);
+        for (addend, there) in [
+            (None, None),
+            (Some(&context[..]), None),
+            (None, Some(&absent[..])),
+            (Some(&context[..]), Some(&absent[..])),
+        ] {
+            let is_there = |i: usize| there.is_none_or(|there| there[i].to_f64() > 0.5);
+            let pass = |x: &[T]| {
+                let seen: Vec<T> =
+                    (0..x.len()).map(|i| if is_there(i) { x[i] } else { T::ZERO }).collect();
+                let (mut x, mut log) = net.invert(&z, &net.params(&seen, addend));
+                for i in (0..x.len()).filter(|&i| !is_there(i)) {
+                    (x[i], log[i]) = (z[i], T::ZERO);
+                }
+                (x, log)
+            };
+            let (x, log) = (0..dims).fold(pass(&vec![T::ZERO; z.len()]), |(x, _), _| pass(&x));
             let made = net.prepared();
             let mut addends = vec![None; net.graph.nodes().len()];
             addends[0] = addend;
             let (mut found, mut found_log) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
-            made.run(&z, &addends, &mut found, &mut found_log);
+            made.run(&z, there, &addends, &mut found, &mut found_log);
             for i in 0..z.len() {
                 let error =
                     (found[i] - x[i]).to_f64().abs() + (found_log[i] - log[i]).to_f64().abs();
@@ -163,6 +175,7 @@ fn equals_full_passes<T: Real>(
                     found[i],
                     x[i]
                 );
+                assert!(is_there(i) || found[i] == z[i]);
             }
         }
     }
@@ -186,7 +199,7 @@ fn d9_a_row_has_the_same_bits_in_any_chunk_and_on_any_instruction_set() {
     let z = noise::<f32>(200 * 6, 8);
     let run = |z: &[f32]| {
         let (mut x, mut log) = (vec![0.0; z.len()], vec![0.0; z.len()]);
-        made.run(z, &[None; 6], &mut x, &mut log);
+        made.run(z, None, &[None; 6], &mut x, &mut log);
         (x, log)
     };
     let all = at_each_level(|| {
@@ -207,7 +220,7 @@ fn a_bad_row_spoils_itself_only() {
     let mut z = noise::<f64>(70 * 4, 8);
     let run = |z: &[f64]| {
         let (mut x, mut log) = (vec![0.0; z.len()], vec![0.0; z.len()]);
-        made.run(z, &[None; 3], &mut x, &mut log);
+        made.run(z, None, &[None; 3], &mut x, &mut log);
         x
     };
     let clean = run(&z);

@@ -55,16 +55,21 @@ impl MadeSampler {
         Some(Self { inverse, nodes: graph.nodes().len() })
     }
 
-    /// `x` and the log-slopes `log dx/dz`, both `[n, d]`; `addend` is added in node 1. `None` if a tensor is tracked.
-    pub fn run(&self, z: &Tensor<2>, addend: Option<&Tensor<2>>) -> Option<[Tensor<2>; 2]> {
-        let z = primitive(z)?;
-        let addend = match addend {
-            Some(addend) => Some(primitive(addend)?),
-            None => None,
+    /// `x` and the log-slopes `log dx/dz`, both `[n, d]`; `addend` is added in node 1, and what is not `there` stays as in [`MadeInverse::run`]. `None` if a tensor is tracked.
+    pub fn run(
+        &self,
+        z: &Tensor<2>,
+        there: Option<&Tensor<2>>,
+        addend: Option<&Tensor<2>>,
+    ) -> Option<[Tensor<2>; 2]> {
+        let given = |tensor: Option<&Tensor<2>>| match tensor {
+            Some(tensor) => primitive(tensor).map(Some),
+            None => Some(None),
         };
+        let (z, there, addend) = (primitive(z)?, given(there)?, given(addend)?);
         match &self.inverse {
-            Prepared::F32(inverse) => self.apply(inverse, &z, addend.as_ref()),
-            Prepared::F64(inverse) => self.apply(inverse, &z, addend.as_ref()),
+            Prepared::F32(inverse) => self.apply(inverse, &z, there.as_ref(), addend.as_ref()),
+            Prepared::F64(inverse) => self.apply(inverse, &z, there.as_ref(), addend.as_ref()),
         }
     }
 
@@ -72,6 +77,7 @@ impl MadeSampler {
         &self,
         inverse: &MadeInverse<T>,
         z: &FlexTensor,
+        there: Option<&FlexTensor>,
         addend: Option<&FlexTensor>,
     ) -> Option<[Tensor<2>; 2]> {
         if z.dtype() != T::dtype() {
@@ -82,7 +88,8 @@ impl MadeSampler {
         let (mut x, mut log_slope) = (vec![T::ZERO; count], vec![T::ZERO; count]);
         let mut addends: Vec<Option<&[T]>> = vec![None; self.nodes];
         addends[0] = addend.map(elements::<T>);
-        inverse.run(elements::<T>(z), &addends, &mut x, &mut log_slope);
+        let there = there.map(elements::<T>);
+        inverse.run(elements::<T>(z), there, &addends, &mut x, &mut log_slope);
         Some([x, log_slope].map(|values| Tensor::from_primitive::<Flex>(tensor(values, shape))))
     }
 }

@@ -75,7 +75,7 @@ impl DenseOp for MadeInverseOp {
         let (x, log_slope) = out.split_at_mut(n * d);
         let weights = self.weights::<T>(elements(&inputs[1]));
         let inverse = MadeInverse::new(&self.graph, &weights, self.map.kernel::<T>(), d);
-        inverse.run(elements(&inputs[0]), &self.addends(inputs), x, log_slope);
+        inverse.run(elements(&inputs[0]), None, &self.addends(inputs), x, log_slope);
         tensor(out, [2, n, d])
     }
 

@@ -37,7 +37,7 @@ impl<T: Real> Problem<T> {
 
     fn inverse(&self, z: &[T], addend: Option<&[T]>) -> [Vec<T>; 2] {
         let [mut x, mut log_slope] = [vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]];
-        self.net.prepared().run(z, &self.addends(addend), &mut x, &mut log_slope);
+        self.net.prepared().run(z, None, &self.addends(addend), &mut x, &mut log_slope);
         [x, log_slope]
     }
 

@@ -32,6 +32,11 @@ impl There {
         x.zeros_like().mask_where(self.0.clone().greater_elem(0.5), x.clone())
     }
 
+    /// Ones and zeros.
+    pub(super) fn mask(&self) -> &Tensor<2> {
+        &self.0
+    }
+
     /// The same of some columns.
     pub(super) fn columns(&self, columns: Option<&Tensor<1, Int>>) -> Self {
         Self(match columns {

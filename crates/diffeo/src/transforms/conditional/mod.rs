@@ -165,7 +165,7 @@ impl<S: Short> Describe for S {
 ///
 /// * forward: one pass of the conditioner.
 /// * inverse: a pass for each level; one pass where the conditioner reads in sequence ([`Conditioner::sequence`]). Where all columns are mapped one after another by a masked network and the map has a kernel, each
-///   weight is used once instead, so it costs one pass too, and its gradient four where a training step takes three; this is so on the CPU.
+///   weight is used once instead, so it costs one pass too, and its gradient, unless columns may be absent, four where a training step takes three; this is so on the CPU.
 #[derive(Clone, Debug)]
 pub struct Conditional {
     conditioner: Box<dyn Conditioner>,
@@ -174,6 +174,8 @@ pub struct Conditional {
     seen: Option<Tensor<1, Int>>,
     moved: Option<Tensor<1, Int>>,
     kept: Option<Tensor<1, Int>>,
+    /// Whether no column that is seen is mapped.
+    sees_kept_alone: bool,
     /// Puts `[kept, moved]` back into column order.
     restore: Option<Tensor<1, Int>>,
     gates: Option<Gating>,
@@ -199,9 +201,11 @@ impl Conditional {
             Some(moved) => Some(of(&inverse_order(&[kept.clone(), moved.clone()].concat())?)),
             None => None,
         };
+        let sees_kept_alone =
+            structure.seen.as_ref().is_some_and(|seen| seen.iter().all(|c| kept.contains(c)));
         let kept = (!kept.is_empty()).then(|| of(&kept));
         let (gates, sampler) = (None, OnceLock::new());
-        Ok(Self { conditioner, map, seen, moved, kept, restore, gates, sampler })
+        Ok(Self { conditioner, map, seen, moved, kept, sees_kept_alone, restore, gates, sampler })
     }
 
     /// The same with columns that may be absent.
@@ -251,9 +255,10 @@ impl Conditional {
     fn solve_at_once(&self, z: &Tensor<2>, given: &Given<'_>) -> Option<Scalarwise> {
         let structure = self.conditioner.structure();
         let (network, map) = (self.conditioner.network()?, self.map.kernel()?);
-        if !structure.is_sequential() || self.gates.is_some() {
+        if !structure.is_sequential() {
             return None;
         }
+        let there = self.there(z, given).map(|there| there.columns(self.moved.as_ref()));
         let z = Self::columns(z, self.moved.as_ref());
         let (graph, dims) = (network.graph(), structure.dims());
         let prepare = || MadeSampler::new(graph, &network.weights(), map, dims).map(Arc::new);
@@ -261,8 +266,11 @@ impl Conditional {
         let addend = network.context_addend(given.context);
         // The sampler has its weights at hand and refuses where a gradient is wanted.
         let [value, log_slope] = sampler
-            .and_then(|sampler| sampler.run(&z, addend.as_ref()))
-            .or_else(|| made_inverse(graph, &network.weights(), map, &z, addend.as_ref()))?;
+            .and_then(|sampler| sampler.run(&z, there.as_ref().map(There::mask), addend.as_ref()))
+            .or_else(|| match there {
+                Some(_) => None,
+                None => made_inverse(graph, &network.weights(), map, &z, addend.as_ref()),
+            })?;
         Some(Scalarwise { value, log_slope })
     }
 
@@ -295,11 +303,12 @@ impl Conditional {
             log_slopes.push(solved.log_slope);
             first += count;
         }
-        if values.is_empty() {
-            let none = Tensor::zeros([z.dims()[0], 0], (&z.device(), z.dtype()));
-            return Ok(Scalarwise { value: none.clone(), log_slope: none });
-        }
-        Ok(Scalarwise { value: Tensor::cat(values, 1), log_slope: Tensor::cat(log_slopes, 1) })
+        let [value, log_slope] = [values, log_slopes].map(|mut levels| match levels.len() {
+            0 => Tensor::zeros([z.dims()[0], 0], (&z.device(), z.dtype())),
+            1 => levels.swap_remove(0),
+            _ => Tensor::cat(levels, 1),
+        });
+        Ok(Scalarwise { value, log_slope })
     }
 
     /// The parameters of a level, its first column and how many it has, by a pass of the whole conditioner, given the columns that were solved.
@@ -310,12 +319,17 @@ impl Conditional {
         (first, count): (usize, usize),
         (there, given): (&Option<There>, &Given<'_>),
     ) -> Result<Tensor<2>> {
-        let unknown = moved.zeros_like().narrow(1, first, moved.dims()[1] - first);
-        let joined = self.joined(z, Tensor::cat([solved, &[unknown]].concat(), 1));
-        let joined = there.as_ref().map_or(joined.clone(), |there| there.of(&joined));
-        let seen = Self::columns(&joined, self.seen.as_ref());
-        let k = self.map.params_per_dim();
-        Ok(self.conditioner.parameters(seen, given)?.narrow(1, first * k, count * k))
+        let width = moved.dims()[1];
+        let seen = if self.sees_kept_alone && there.is_none() {
+            Self::columns(z, self.seen.as_ref())
+        } else {
+            let unknown = moved.zeros_like().narrow(1, first, width - first);
+            let joined = self.joined(z, Tensor::cat([solved, &[unknown]].concat(), 1));
+            let joined = there.as_ref().map_or(joined.clone(), |there| there.of(&joined));
+            Self::columns(&joined, self.seen.as_ref())
+        };
+        let (params, k) = (self.conditioner.parameters(seen, given)?, self.map.params_per_dim());
+        Ok(if count == width { params } else { params.narrow(1, first * k, count * k) })
     }
 }
 
@@ -331,10 +345,10 @@ impl Transform for Conditional {
     }
 
     fn inverse(&self, z: Tensor<2>, given: &Given<'_>) -> Result<Mapped> {
-        let solved = match self.solve_at_once(&z, given) {
-            Some(solved) => solved,
-            None => self.solve(&z, given)?,
-        };
+        // Where one pass gives all parameters, it does so faster over all rows at a time.
+        let is_flat = self.conditioner.structure().levels().len() == 1;
+        let at_once = if is_flat { None } else { self.solve_at_once(&z, given) };
+        let solved = at_once.map_or_else(|| self.solve(&z, given), Ok)?;
         let log_det = sum_rows(solved.log_slope);
         Ok(Mapped { value: self.joined(&z, solved.value), log_det })
     }
