@@ -82,6 +82,22 @@ impl Tally {
         Step::new(if is_believed { divisor } else { 1.0 } / per).ok()
     }
 
+    /// What values are told apart by: their [`Tally::step`], or a thousandth of the smallest distance between two of them, of which they are multiples as near as matters; none if that
+    /// distance is a rounding error.
+    pub(crate) fn resolution(&self) -> Option<Step> {
+        if let Some(step) = self.step() {
+            return Some(step);
+        }
+        let gaps = self.runs.windows(2).filter_map(|pair| match pair {
+            [(low, _), (high, _)] if (high - low) > f64::from(f32::EPSILON) * high.abs() => {
+                Some(high - low)
+            }
+            _ => None,
+        });
+        let least = gaps.fold(f64::INFINITY, f64::min);
+        Step::new(10f64.powi(least.log10().floor() as i32 - 3)).ok()
+    }
+
     /// Whether counts on a lattice of at most `most` numbers differ from the mean of their neighbours more than those of draws of a smooth
     /// density would.
     pub(crate) fn is_rough(&self, step: Step, most: usize) -> bool {

@@ -146,7 +146,8 @@ fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String)
             true => tally.peaks(step, SPIKES_MAX),
             false => Vec::new(),
         };
-        return beside_masses(column, reason, masses, &tally);
+        let masses = masses.into_iter().map(|mass| (mass, tally.share(mass))).collect();
+        return beside_masses(column, reason, masses);
     }
     let masses = match with_masses {
         true if tally.is_of_few_values() => tally.repeated(Column::MASSES_MAX),
@@ -172,7 +173,11 @@ fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String)
         return (Column::new(name, kind), reason);
     }
     let reason = of_rest_reason.unwrap_or_default();
-    beside_masses(Column::new(name, of_rest), reason, masses, &tally)
+    // Of few values the rare ones have probabilities, too: a density would be in another measure, in which what is rare may look likely.
+    let resolution = tally.is_of_few_values().then(|| tally.resolution()).flatten();
+    let of_rest = resolution.map_or(of_rest, |step| stepped(of_rest, step));
+    let masses = masses.into_iter().map(|mass| (of_rest.nearest(mass), tally.share(mass)));
+    beside_masses(Column::new(name, of_rest), reason, masses.collect())
 }
 
 /// Point masses, and one more where a single value is left beside them: that has no density.
@@ -206,24 +211,20 @@ fn of_step(step: Step, tally: &Tally) -> String {
     format!("multiples of {step} ({} different values)", tally.distinct())
 }
 
-fn beside_masses(
-    column: Column,
-    reason: String,
-    masses: Vec<f64>,
-    tally: &Tally,
-) -> (Column, String) {
+/// A column with point masses, each with its share of the rows.
+fn beside_masses(column: Column, reason: String, masses: Vec<(f64, f64)>) -> (Column, String) {
     const LISTED: usize = 4;
     if masses.is_empty() {
         return (column, reason);
     }
     let list = masses.iter().take(LISTED);
-    let list = list.map(|x| format!("{x} ({:.0}% of the rows)", 100.0 * tally.share(*x)));
+    let list = list.map(|(x, share)| format!("{x} ({:.0}% of the rows)", 100.0 * share));
     let more = masses.len().saturating_sub(LISTED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let mass = if masses.len() == 1 { "a point mass" } else { "point masses" };
     let list: Vec<String> = list.collect();
     let reason = format!("{} beside {mass} at {}{more}", column.kind, list.join(", "));
-    (Column { masses, ..column }, reason)
+    (Column { masses: masses.into_iter().map(|(x, _)| x).collect(), ..column }, reason)
 }
 
 /// Gives each whole number, or multiple of a step, a probability of its own where there are rows enough for that, or where both bounds were

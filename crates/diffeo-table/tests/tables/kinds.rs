@@ -223,3 +223,33 @@ fn infinities_in_a_table_to_be_scored_are_no_point_masses() {
     let (schema, _) = infer_schema(&read_with(&path, &options).unwrap(), &[], &[]).unwrap();
     assert!(schema.columns[0].masses.is_empty(), "{schema:?}");
 }
+
+/// Values on a grid that is no decimal one, the rare of which lie far out: those must not look likely for having a density in small units where the others have probabilities.
+#[test]
+fn few_values_of_no_step_have_probabilities_all_of_them() {
+    let value = |i: usize| match i % 20 {
+        0 => 1.0 + (i / 20) as f64 / 93.0,
+        k => ((k * k) % 17) as f64 / 93.0,
+    };
+    let text: String = (0..3000).map(|i| format!("{},{}\n", value(i), i)).collect();
+    let folder = Folder::new();
+    let path = folder.file("a.csv", format!("a,b\n{text}"));
+    let schema = schema_of(&path, 100);
+    let column = &schema.columns[0];
+    let ColumnKind::Rounded { step, low: Some(0.0), high: None } = column.kind else {
+        panic!("{}", column.describe())
+    };
+    assert!(
+        step.width() <= 1e-4 / 93.0 * 100.0 && column.masses.len() > 5,
+        "{}",
+        column.describe()
+    );
+    // What is kept of a value is enough to tell it from all others.
+    let mut counted: Vec<f64> = (0..3000).map(|i| column.kind.nearest(value(i))).collect();
+    counted.sort_by(f64::total_cmp);
+    counted.dedup();
+    let mut all: Vec<f64> = (0..3000).map(value).collect();
+    all.sort_by(f64::total_cmp);
+    all.dedup();
+    assert_eq!(counted.len(), all.len());
+}

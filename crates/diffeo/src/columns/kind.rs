@@ -176,8 +176,16 @@ impl ColumnKind {
         self.step().is_some()
     }
 
+    /// The length of the circle that values lie on; infinite where they lie on a line.
+    pub(crate) fn turn(&self) -> f64 {
+        match self {
+            Self::Periodic { low, high } => high - low,
+            _ => f64::INFINITY,
+        }
+    }
+
     /// The value that `x` counts as: itself, or the multiple next to it.
-    pub(super) fn nearest(&self, x: f64) -> f64 {
+    pub fn nearest(&self, x: f64) -> f64 {
         match self {
             Self::Rounded { step, .. } => step.value(step.count(x).round()),
             _ => x,
