@@ -185,12 +185,7 @@ impl<'a> Scene<'a> {
         }
         let options = SampleOptions { seed, threads, ..SampleOptions::default() };
         let samples = model.sample(context.map_or(rows, Rows::len), context, &options)?;
-        let column = |column: &Column| match column.kind.step() {
-            Some(step) => diffeo_plot::Column::stepped(column.name.clone(), step.width()),
-            None if column.kind.is_discrete() => diffeo_plot::Column::integer(column.name.clone()),
-            None => diffeo_plot::Column::real(column.name.clone()),
-        };
-        let columns = model.schema().columns.iter().map(column).collect();
+        let columns = model.schema().columns.iter().map(drawn).collect();
         Ok(Self { model, columns, data, samples, seed, threads })
     }
 
@@ -292,6 +287,27 @@ impl<'a> Scene<'a> {
 
     fn sample_options(&self) -> SampleOptions {
         SampleOptions { seed: self.seed, threads: self.threads, ..SampleOptions::default() }
+    }
+}
+
+/// A column as pictures show it.
+fn drawn(column: &Column) -> diffeo_plot::Column {
+    let name = column.name.clone();
+    match (column.kind, column.kind.step()) {
+        (ColumnKind::Category, _) => {
+            let other = column.other.then(|| "other".to_owned());
+            let levels = column.levels.iter().cloned().chain(other).collect();
+            diffeo_plot::Column::of_levels(name, levels)
+        }
+        (ColumnKind::Boolean, _) if !column.levels.is_empty() => {
+            diffeo_plot::Column::of_levels(name, column.levels.clone())
+        }
+        (ColumnKind::Boolean, _) => {
+            diffeo_plot::Column::of_levels(name, vec!["0".to_owned(), "1".to_owned()])
+        }
+        (_, Some(step)) => diffeo_plot::Column::stepped(name, step.width()),
+        (kind, None) if kind.is_discrete() => diffeo_plot::Column::integer(name),
+        _ => diffeo_plot::Column::real(name),
     }
 }
 

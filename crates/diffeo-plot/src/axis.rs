@@ -2,8 +2,8 @@
 
 use crate::clip::Frame;
 use crate::colour::{AXIS, GRID, MUTED};
-use crate::font::{Weight, text_width};
-use crate::matrix::Finite;
+use crate::font::{Weight, fit, text_width};
+use crate::matrix::{Column, Finite};
 use crate::scene::{Anchor, Scene, TextStyle};
 use crate::ticks::{Ticks, ticks};
 
@@ -120,7 +120,7 @@ impl Axis {
         self.range.low + (place - self.from) / (self.to - self.from) * self.range.span()
     }
 
-    fn length(&self) -> f64 {
+    pub(crate) fn length(&self) -> f64 {
         (self.to - self.from).abs()
     }
 
@@ -145,6 +145,22 @@ impl Axis {
             }
         }
         best
+    }
+
+    /// Ticks at levels, with their names as far as there is room, at every second or third level and so on where there are many.
+    fn of_levels(&self, names: &[String]) -> Ticks {
+        const HIGH: f64 = 12.0;
+        const WIDE: f64 = 30.0;
+        const WIDEST: f64 = 72.0;
+        let upright = self.to < self.from;
+        let apart = self.length() / self.range.span();
+        let every = (if upright { HIGH } else { WIDE } / apart).ceil().max(1.0);
+        let room = if upright { WIDEST } else { every * apart - 6.0 };
+        let all = names.iter().enumerate().step_by(every as usize);
+        let all =
+            all.map(|(level, name)| (level as f64, fit(name, room, TICK_SIZE, Weight::Regular)));
+        let marks = all.filter(|(level, _)| self.range.contains(*level)).collect();
+        Ticks { marks, suffix: String::new() }
     }
 
     /// Without the ticks whose labels would stick out into a neighbour.
@@ -204,6 +220,14 @@ pub(crate) struct AxisTicks {
 impl AxisTicks {
     pub(crate) fn new(axis: Axis, whole: bool) -> Self {
         Self { axis, ticks: axis.ticks(whole) }
+    }
+
+    /// The ticks of a column: names of its levels, or numbers.
+    pub(crate) fn of(axis: Axis, column: &Column) -> Self {
+        match column.levels.as_slice() {
+            [] => Self::new(axis, column.is_whole()),
+            levels => Self { axis, ticks: axis.of_levels(levels) },
+        }
     }
 
     fn places(&self) -> impl Iterator<Item = (f64, &str)> {

@@ -33,6 +33,7 @@ mod font;
 mod histogram;
 mod images;
 mod layout;
+mod levels;
 mod loss_curve;
 mod marginals;
 mod matrix;

@@ -57,7 +57,7 @@ pub fn draw_marginals(config: &MarginalsConfig) -> Result<Figure, PlotError> {
         let frame = panels.frame(j);
         let marginal = Marginal::new(config.data, config.samples, j, column.step);
         marginal.count_missing(&mut missing);
-        let x = AxisTicks::new(Axis::horizontal(marginal.range, &frame), column.is_whole());
+        let x = AxisTicks::of(Axis::horizontal(marginal.range, &frame), column);
         draw_grid(&mut scene, &frame, Some(&x), None);
         marginal.draw(&mut scene, &frame);
         draw_bottom(&mut scene, &frame, &x, true);

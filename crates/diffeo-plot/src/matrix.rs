@@ -9,12 +9,19 @@ pub struct Column {
     pub name: String,
     /// The distance between values that lie on a lattice, such as whole numbers: these get one bar each.
     pub step: Option<f64>,
+    /// The names of levels, which are the values 0, 1, 2 and so on; none of a column of numbers.
+    pub levels: Vec<String>,
 }
 
 impl Column {
     /// A column of real numbers.
     pub fn real(name: impl Into<String>) -> Self {
-        Self { name: name.into(), step: None }
+        Self { name: name.into(), step: None, levels: Vec::new() }
+    }
+
+    /// A column of levels with names, whose values are 0, 1, 2 and so on.
+    pub fn of_levels(name: impl Into<String>, levels: Vec<String>) -> Self {
+        Self { levels, ..Self::integer(name) }
     }
 
     /// A column of whole numbers.
@@ -25,7 +32,7 @@ impl Column {
     /// A column of whole multiples of a step; one of real numbers if it is not positive and finite.
     pub fn stepped(name: impl Into<String>, step: f64) -> Self {
         let step = Some(step).filter(|step| step.is_normal() && *step > 0.0);
-        Self { name: name.into(), step }
+        Self { step, ..Self::real(name) }
     }
 
     /// Whether values are whole numbers.

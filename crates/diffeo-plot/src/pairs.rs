@@ -11,6 +11,7 @@ use crate::histogram::{Bins, Counts2d};
 use crate::layout::{
     LABEL_SIZE, MARGIN, Missing, Swatch, draw_empty, draw_entry, draw_title, finish, title_height,
 };
+use crate::levels::{Levels, draw_boxes, draw_shares};
 use crate::marginals::{Marginal, notes};
 use crate::matrix::{Column, Finite, Matrix};
 use crate::scene::{Anchor, Picture, Scene, TextStyle};
@@ -20,6 +21,8 @@ const MASSES: [f64; 4] = [0.2, 0.5, 0.8, 0.95];
 /// Below this many points, single points say more than counts or contours.
 const FEW_DATA: usize = 1500;
 const FEW_SAMPLES: usize = 300;
+/// Multiples of a step between which contours would be drawn where there is nothing, so that boxes and squares are.
+const FEW_LEVELS: f64 = 10.5;
 /// Space between panels.
 const GAP: f64 = 14.0;
 
@@ -138,12 +141,12 @@ impl<'a> Triangle<'a> {
     fn x(&self, column: usize) -> AxisTicks {
         let axis = Axis::horizontal(self.ranges[column], &self.frame(column, column))
             .with_overhang(GAP / 2.0);
-        AxisTicks::new(axis, self.columns[column].is_whole())
+        AxisTicks::of(axis, &self.columns[column])
     }
 
     fn y(&self, row: usize) -> AxisTicks {
         let axis = Axis::vertical(self.ranges[row], &self.frame(row, row)).with_overhang(GAP / 2.0);
-        AxisTicks::new(axis, self.columns[row].is_whole())
+        AxisTicks::of(axis, &self.columns[row])
     }
 
     /// Names along the bottom and the left edge.
@@ -165,6 +168,14 @@ impl<'a> Triangle<'a> {
         let (x, y) = (self.x(column), self.y(row));
         let data = config.data.finite_pairs(column, row);
         let samples = config.samples.finite_pairs(column, row);
+        let levels = [(column, &x), (row, &y)].map(|(k, ticks)| self.levels(k, ticks));
+        if let [Some(a), Some(b)] = levels {
+            draw_grid(scene, &frame, Some(&x), Some(&y));
+            draw_shares(scene, &frame, [a, b], [&data, &samples]);
+            draw_bottom(scene, &frame, &x, row + 1 == self.columns.len());
+            draw_left(scene, &frame, &y, column == 0);
+            return;
+        }
         let steps = [self.columns[column].step, self.columns[row].step];
         let panel = [self.ranges[column], self.ranges[row]];
         let place = |p: &[f64; 2]| [x.axis.place(p[0]), y.axis.place(p[1])];
@@ -181,6 +192,10 @@ impl<'a> Triangle<'a> {
         }
         if samples.len() <= FEW_SAMPLES {
             scene.dots(visible(&samples), dot_radius(samples.len()), MODEL.with_alpha(0.7));
+        } else if let [Some(levels), None] = levels {
+            draw_boxes(scene, &frame, (levels, &y), &samples, true);
+        } else if let [None, Some(levels)] = levels {
+            draw_boxes(scene, &frame, (levels, &x), &samples, false);
         } else {
             let width = if self.side < 170.0 { 0.9 } else { 1.1 };
             for contour in contours(&samples, panel, steps, &MASSES) {
@@ -194,6 +209,30 @@ impl<'a> Triangle<'a> {
         }
         draw_bottom(scene, &frame, &x, row + 1 == self.columns.len());
         draw_left(scene, &frame, &y, column == 0);
+    }
+
+    /// Whether a column has names for its values, or only few that it may have.
+    fn is_of_levels(&self, k: usize) -> bool {
+        let column = &self.columns[k];
+        let is_few = |step| self.ranges[k].span() / step <= FEW_LEVELS;
+        !column.levels.is_empty() || column.step.is_some_and(is_few)
+    }
+
+    fn levels<'t>(&self, k: usize, ticks: &'t AxisTicks) -> Option<Levels<'t>> {
+        let step = self.columns[k].step.filter(|_| self.is_of_levels(k))?;
+        Some(Levels { ticks, step })
+    }
+
+    /// What the lines of the panels are, by which columns there are.
+    fn explanations(&self) -> Vec<&'static str> {
+        let of_levels = (0..self.columns.len()).filter(|k| self.is_of_levels(*k)).count();
+        let of_numbers = self.columns.len() - of_levels;
+        let all = [
+            (of_numbers > 1, "lines hold 20, 50, 80, 95 %"),
+            (of_numbers > 0 && of_levels > 0, "boxes hold 50 %, whiskers 90 %"),
+            (of_levels > 1, "areas of squares are shares"),
+        ];
+        all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, text)| text).collect()
     }
 
     /// In the empty upper half, or above a single panel.
@@ -216,9 +255,11 @@ impl<'a> Triangle<'a> {
             }
         }
         if wide && config.samples.len() > FEW_SAMPLES {
-            let text = "lines hold 20, 50, 80, 95 %";
             let style = TextStyle::new(LABEL_SIZE - 1.0, crate::colour::MUTED);
-            scene.text([x + 20.0, y + 0.36 * LABEL_SIZE - 2.0], text, style);
+            for text in self.explanations() {
+                scene.text([x + 20.0, y + 0.36 * LABEL_SIZE - 2.0], text, style);
+                y += 15.0;
+            }
         }
     }
 }
