@@ -66,7 +66,7 @@ pub use host::linalg::host_values;
 pub use host::random::{
     Purpose, Streams, below, fill_normal, normal, permutation, uniform, uniform_open,
 };
-pub use host::reservoir::Reservoir;
+pub use host::reservoir::{Reservoir, WeightedReservoir};
 pub use host::rows::Rows;
 pub use model::{Continuation, HistoryPoint, Model, SampleOptions, TrainingSummary};
 pub use parameter::{Init, Parameter, Trainable, Visitor, visit_part};

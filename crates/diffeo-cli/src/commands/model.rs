@@ -3,11 +3,14 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use diffeo::{Column, Error, Model, Purpose, Reservoir, Result, Rows, Streams, quoted, uniform};
+use diffeo::{Column, Error, Model, Reservoir, Result, Rows, WeightedReservoir, quoted};
 use diffeo_table::{Chunk, Input, ReadOptions, Reader, expect_image};
 
 use crate::output::Console;
 use crate::progress::grouped;
+
+/// The note of a model that says which column its rows counted by in its fit.
+pub(super) const WEIGHT: &str = "fit.weight";
 
 /// A model and the names of the columns that it needs.
 pub(super) struct Loaded {
@@ -116,10 +119,12 @@ impl Loaded {
         }
     }
 
-    /// A random sample of at most `most` rows of a table: its first rows alone would mislead where it is sorted. With weights, of these each
-    /// is kept with a probability in proportion, so that the rows are a sample of what they stand for.
+    /// A random sample of at most `most` rows of a table: its first rows alone would mislead where it is sorted. With weights, each is kept with a probability in proportion, so that the rows
+    /// are a sample of what they stand for.
     pub(super) fn gather(&self, mut reader: Reader, most: u64, console: &Console) -> Result<Batch> {
-        let mut reservoir = Reservoir::new(usize::try_from(most).unwrap_or(usize::MAX), 0);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut evenly = Reservoir::new(most, 0);
+        let mut by_weight = WeightedReservoir::new(most, 0);
         let columns = &self.model.schema().columns;
         let is_whole =
             |row: &[f64]| columns.iter().zip(row).all(|(c, x)| !(c.optional && x.is_nan()));
@@ -133,42 +138,42 @@ impl Loaded {
                     continue;
                 }
                 let context = batch.context.as_ref().map_or(&[][..], |c| c.row(i));
-                let weight = batch.weights.as_ref().map(|weights| &weights[i]);
-                reservoir.offer(batch.x.row(i).iter().chain(context).chain(weight).copied());
+                let row = batch.x.row(i).iter().chain(context).copied();
+                match &batch.weights {
+                    Some(weights) => by_weight.offer(row, weights[i]),
+                    None => evenly.offer(row),
+                }
             }
         }
         self.say_warnings(&reader, console);
         if partial > 0 {
-            let text =
-                "rows with missing values were left out: whole rows are compared with samples";
+            let text = "rows with missing values were left out: whole rows are compared with samples, and differ from them where values are missing for a reason";
             console.warn(format!("{} of {} {text}", grouped(partial), grouped(all)));
         }
+        let rows = match &self.weight {
+            None => evenly.into_rows(),
+            Some(name) => {
+                let rows = by_weight.into_rows();
+                if rows.is_empty() {
+                    let name = quoted(name);
+                    return Err(Error::data(format!(
+                        "column {name}: every row has weight 0; at least one must count"
+                    )));
+                }
+                let kept = grouped(rows.len() as u64);
+                console.note(format!("{kept} of {} rows were kept by their weight", grouped(all)));
+                rows
+            }
+        };
         let (mut x, mut context) = (Vec::new(), Vec::new());
         let width = self.context.len();
-        for row in self.thinned(reservoir.into_rows(), console)? {
+        for row in rows {
             let (values, given) = row.split_at(self.columns.len());
             x.extend_from_slice(values);
-            context.extend_from_slice(&given[..width]);
+            context.extend_from_slice(given);
         }
         let context = if width == 0 { None } else { Some(Rows::new(context, width)?) };
         Ok(Batch { x: Rows::new(x, self.columns.len())?, context, weights: None })
-    }
-
-    /// Keeps each row with a probability in proportion to its last number, if that is its weight.
-    fn thinned(&self, mut rows: Vec<Vec<f64>>, console: &Console) -> Result<Vec<Vec<f64>>> {
-        let Some(name) = &self.weight else { return Ok(rows) };
-        let weight = |row: &[f64]| row.last().copied().unwrap_or(0.0);
-        let (all, largest) = (rows.len(), rows.iter().map(|row| weight(row)).fold(0.0, f64::max));
-        if largest == 0.0 {
-            let name = quoted(name);
-            return Err(Error::data(format!(
-                "column {name}: every row has weight 0; at least one must count"
-            )));
-        }
-        let mut rng = Streams::new(0).rng(Purpose::Check, u64::MAX, 1);
-        rows.retain(|row| uniform(&mut rng) * largest < weight(row));
-        console.note(format!("{} of {all} rows were kept by their weight", rows.len()));
-        Ok(rows)
     }
 }
 
