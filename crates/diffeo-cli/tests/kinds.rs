@@ -331,3 +331,43 @@ fn rounded_numbers_come_back_as_they_are_typed() {
     let line = "fit t.csv --columns tenth=rounded(0.5)[0,50] --seed 1 --force --out m.safetensors";
     run(&format!("{line} {tiny}")).expect(0, &["values lie between multiples of 0.5"]);
 }
+
+#[test]
+fn what_is_left_out_is_said_and_the_same_reason_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..70).map(|j| format!("c{j}")).collect();
+    let bit = |i: usize, j: usize| u8::from(uniform(71 * i + j) < 0.5);
+    let row = |i: usize| (0..70).map(|j| bit(i, j).to_string()).collect::<Vec<_>>().join(",");
+    let rows: Vec<String> = (0..80).map(row).collect();
+    let text = format!("{}\n{}\n", names.join(","), rows.join("\n"));
+    fs::write(at(&folder, "wide.csv"), text).unwrap();
+    let fit = "fit wide.csv --out m.safetensors --model maf --hidden 8 --steps 5 --seed 1 --force";
+    let ran = run_in(folder.path(), fit);
+    ran.expect(0, &["and 10 more", "70 columns (\"c0\", \"c1\"", "boolean"]);
+    let named = run_in(folder.path(), &format!("{fit} --columns c3,c4 --exclude c5"));
+    named.expect(0, &["left out: 67 (\"c0\", \"c1\", \"c2\", \"c6\""]);
+}
+
+#[test]
+fn a_region_is_asked_for_by_what_may_be_drawn_and_its_probability_is_known_from_few_rows() {
+    let folder = mixed();
+    let fit =
+        "fit t.csv --columns town,rain=positive+{0},x --missing model --out m.safetensors --seed 1";
+    run_in(folder.path(), &format!("{fit} {TINY}")).expect(0, &[]);
+    let sample = |region: &str| {
+        run_in(
+            folder.path(),
+            &format!(
+                "sample m.safetensors -n 1 --seed 2 --out o.csv --force --json --where {region}"
+            ),
+        )
+    };
+    // Of the draws that came with the first that was inside nothing is thrown away.
+    let found = sample("rain>0").expect(0, &[]).json();
+    assert!(found["probability_stderr"].as_f64().is_some_and(|e| e < 0.01), "{found}");
+    sample("rain=0").expect(0, &[]);
+    sample("town=Ulm").expect(0, &[]);
+    sample("rain=0.5").expect(2, &["has a density", "a range"]);
+    sample("x=nan").expect(2, &["holds numbers"]);
+    sample("x>1e9").expect(1, &["too rare", "--max-tries"]);
+}

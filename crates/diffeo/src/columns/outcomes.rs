@@ -86,6 +86,11 @@ impl Column {
         ) && self.range.is_none()
     }
 
+    /// Whether a value may be drawn exactly: it has a probability, alone or as one of those between which others round.
+    pub fn has_probability(&self, x: f64) -> bool {
+        self.kind.step().is_some() || matches!(self.case(x, &self.outcomes()), Case::Outcome(_))
+    }
+
     /// Where the circle of a periodic column begins and ends.
     pub(crate) fn circle(&self) -> Option<(f64, f64)> {
         match self.kind {

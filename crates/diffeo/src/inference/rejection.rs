@@ -44,7 +44,11 @@ pub struct Accepted {
     pub log_bound: f64,
     /// How often an estimated bound rose after it was first set.
     pub raised: u64,
-    /// The share of tries that are accepted. Times the bound it is the integral of the target; of a region, its probability.
+    /// Draws of the proposal that the rate was counted in: with a known bound also those that came with the last of [`Self::tries`],
+    pub drawn: u64,
+    /// and how many of them were accepted.
+    pub accepted: u64,
+    /// The share of draws that are accepted. Times the bound it is the integral of the target; of a region, its probability.
     pub rate: Estimate,
 }
 
@@ -109,7 +113,17 @@ pub fn reject(
                 accepted += 1;
                 taken.rows.extend_from_slice(rows.row(i));
                 if taken.len() == n {
-                    return taken.finish(tries, accepted, log_bound);
+                    let rest = match bound {
+                        Bound::Known(_) => &ratios[i + 1..],
+                        Bound::Estimated(_) => &[],
+                    };
+                    let is_accepted = |(j, ratio): &(usize, &f64)| {
+                        let mut rng = streams.rng(Purpose::Accept, 0, tries + 1 + *j as u64);
+                        uniform_open(&mut rng).ln() < **ratio - log_bound
+                    };
+                    let more = rest.iter().enumerate().filter(is_accepted).count();
+                    let counted = [tries + rest.len() as u64, accepted + more as u64];
+                    return taken.finish(tries, counted, log_bound);
                 }
             }
         }
@@ -158,10 +172,10 @@ impl Taken {
         self.rows = kept.flat_map(|(_, row)| row.iter().copied()).collect();
     }
 
-    fn finish(self, tries: u64, accepted: u64, log_bound: f64) -> Result<Accepted> {
-        let rate = Estimate::of_share(accepted, tries);
+    fn finish(self, tries: u64, [drawn, accepted]: [u64; 2], log_bound: f64) -> Result<Accepted> {
+        let rate = Estimate::of_share(accepted, drawn);
         let rows = Rows::new(self.rows, self.width)?;
-        Ok(Accepted { rows, tries, log_bound, raised: self.raised, rate })
+        Ok(Accepted { rows, tries, log_bound, raised: self.raised, drawn, accepted, rate })
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Region {
     tries_left: u64,
     tries: u64,
     accepted: u64,
+    /// Draws that came with those of the last row, and how many of them were inside: the next rows begin with them.
+    rest: [u64; 2],
 }
 
 impl Region {
@@ -33,7 +35,7 @@ impl Region {
             Ok((place, condition.comparison, value(condition, &columns[place])?))
         };
         let conditions = conditions.iter().map(find).collect::<Result<_>>()?;
-        Ok(Self { conditions, tries_left: tries, tries: 0, accepted: 0 })
+        Ok(Self { conditions, tries_left: tries, tries: 0, accepted: 0, rest: [0; 2] })
     }
 
     fn contains(&self, row: &[f64]) -> bool {
@@ -68,19 +70,24 @@ impl Region {
             draw_within(&proposal, &contains, n, &limits, watch).map_err(|e| match e.kind() {
                 ErrorKind::NotConverged => Error::new(
                     e.kind(),
-                    format!("--where: {}; --max-tries allows more", e.message()),
+                    format!(
+                        "--where: the region is too rare: {n} rows were not found in {} draws; ask for fewer (-n), widen it, or let more be drawn with --max-tries",
+                        grouped(before + self.tries_left)
+                    ),
                 ),
                 _ => e,
             })?;
         self.tries += found.tries;
         self.tries_left -= found.tries;
         self.accepted += n as u64;
+        self.rest = [found.drawn - found.tries, found.accepted - n as u64];
         Ok(found.rows)
     }
 
     /// The probability of the region under the model, and its standard error.
     pub(super) fn probability(&self) -> Estimate {
-        Estimate::of_share(self.accepted, self.tries)
+        let [drawn, inside] = self.rest;
+        Estimate::of_share(self.accepted + inside, self.tries + drawn)
     }
 }
 
@@ -107,11 +114,19 @@ fn value(condition: &Condition, column: &Column) -> Result<f64> {
             ))
         });
     }
-    condition.value.parse::<f64>().ok().filter(|v| !v.is_nan()).ok_or_else(|| {
+    let value = condition.value.parse::<f64>().ok().filter(|v| !v.is_nan()).ok_or_else(|| {
         Error::config(format!(
             "--where: column {} holds numbers, found {}",
             quoted(&column.name),
             quoted(&condition.value)
         ))
-    })
+    })?;
+    if condition.comparison == Comparison::Equal && !column.has_probability(value) {
+        return Err(Error::config(format!(
+            "--where: column {} has a density, by which no draw is exactly {value}; ask for a range, such as '{name}>{value},{name}<...'",
+            quoted(&column.name),
+            name = column.name
+        )));
+    }
+    Ok(value)
 }
