@@ -194,6 +194,7 @@ fn m5_weights_count_after_the_fit_as_they_did_in_it() {
         ran.json()["log_prob_mean"].as_f64().unwrap()
     };
     assert!(mean("--weight w") > mean("") + 0.15);
+    run(format!("evaluate m.safetensors {table}")).expect(0, &["count by their column \"w\""]);
     run(format!("plot m.safetensors {table} --weight w --out m.png --kind marginals"))
         .expect(0, &["kept by their weight"]);
     run(format!("evaluate m.safetensors {table} --weight v")).expect(3, &["\"v\""]);

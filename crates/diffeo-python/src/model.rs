@@ -106,7 +106,7 @@ impl PyModel {
         let kinds = PyDict::new(py);
         let schema = self.model.schema();
         for column in schema.columns.iter().chain(&schema.context) {
-            kinds.set_item(&column.name, column.describe())?;
+            kinds.set_item(&column.name, column.describe_in_full())?;
         }
         Ok(kinds)
     }

@@ -95,7 +95,7 @@ fn c14_other_data_options_or_specification_are_refused_with_what_differs() {
     let seed = refused(correlated(100, 1), FitOptions { seed: 9, ..options(20) });
     assert!(seed.contains("plan.seed was 0, is 9"), "{seed}");
     let steps = refused(correlated(100, 1), options(30));
-    assert!(steps.contains("plan.steps_total was 20, is 30"), "{steps}");
+    assert!(steps.contains("was to take 20 steps, this one 30"), "{steps}");
 
     let trainer = resumed(&path, options(20)).unwrap();
     trainer.expect(&nsf(), &schema()).unwrap();
@@ -126,7 +126,7 @@ fn c14_allowed_changes_take_effect_and_others_are_still_refused() {
     let longer = FitOptions { learning_rate: Some(1e-4), ..options(40) };
     for (allowed, named) in [
         (&[Change::Epochs][..], "plan.learning_rate was"),
-        (&[Change::LearningRate][..], "plan.steps_total was 20, is 40"),
+        (&[Change::LearningRate][..], "was to take 20 steps, this one 40"),
     ] {
         let error = resume(longer.clone(), allowed).err().unwrap();
         assert!(error.kind() == ErrorKind::Config && error.message().contains(named), "{error}");

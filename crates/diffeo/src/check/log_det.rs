@@ -28,7 +28,9 @@ const DIMS_MAX: usize = 1024;
 pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
     let d = subject.model.flow().numbers();
     if d == 0 {
-        let reason = "no column has a density".to_owned();
+        let reason =
+            "no column reaches the transforms: all have probabilities, or a density on a circle"
+                .to_owned();
         return Ok(CheckResult::skipped("log_det", reason));
     }
     if d > DIMS_MAX {

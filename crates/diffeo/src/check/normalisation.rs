@@ -36,7 +36,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
     let d = subject.model.flow().numbers();
     if d == 0 {
         let reason =
-            "all columns have probabilities, which add up to one by construction".to_owned();
+            "all columns have probabilities, or a density on a circle, which add up to one by construction".to_owned();
         return Ok(CheckResult::skipped(NAME, reason));
     }
     if d > DIMS_MAX {

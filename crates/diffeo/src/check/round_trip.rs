@@ -22,10 +22,12 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
     let n = subject.samples.min(ROWS);
     let context = subject.contexts(n);
     let samples = model.sample(n, context.as_ref(), &subject.sample_options(Samples::RoundTrip))?;
+    // How long the way round is, of a circle.
+    let turns: Vec<f64> = model.schema().columns.iter().map(|c| c.kind.turn()).collect();
     let measure = |x: &Rows, context: Option<&Rows>| {
         let to_base = |x: &Rows| model.to_base(x, context, threads);
         let to_data = |z: &Rows| Ok(model.to_data(z, context, threads)?.0);
-        largest_error(x, &model.encoding().cells().middle(x), to_base, to_data)
+        largest_error(x, &model.encoding().cells().middle(x), &turns, to_base, to_data)
     };
     let of_samples = measure(&samples, context.as_ref())?;
     let mut rows = format!("{n} samples");
@@ -54,10 +56,11 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<CheckResult> {
 }
 
 /// The largest difference between `expected` and `x` taken to the base and back, relative to the spread of the column, or to the
-/// distance from its centre where that is larger: a row far out has its own scale. NaN if a number is not finite.
+/// distance from its centre where that is larger: a row far out has its own scale; on circles of these lengths the shorter way. NaN if a number is not finite.
 fn largest_error(
     x: &Rows,
     expected: &Rows,
+    turns: &[f64],
     to_base: impl Fn(&Rows) -> Result<(Rows, Vec<f64>)>,
     to_data: impl Fn(&Rows) -> Result<Rows>,
 ) -> Result<Worst> {
@@ -75,7 +78,10 @@ fn largest_error(
             if a.is_nan() && b.is_nan() {
                 continue;
             }
-            let error = (b - a).abs() / spread.max((a - centre).abs());
+            let apart = (b - a).abs();
+            // Both ends of a circle are one place.
+            let apart = apart.min((turns[column] - apart).abs());
+            let error = apart / spread.max((a - centre).abs());
             let error = if b.is_finite() && log_det[row].is_finite() { error } else { f64::NAN };
             if error.is_nan() || error > worst.error {
                 worst = Worst { error, row, column, left_out };
@@ -110,6 +116,20 @@ mod tests {
     use super::*;
     use crate::spec::Precision;
 
+    const LINES: [f64; 2] = [f64::INFINITY; 2];
+
+    #[test]
+    fn the_ends_of_a_circle_are_one_place() {
+        let x = Rows::new(vec![0.0, 360.0, 90.0, 180.0, 270.0, 45.0], 2).unwrap();
+        let to_base = |x: &Rows| Ok((x.clone(), vec![0.0; 3]));
+        let to_data = |z: &Rows| {
+            let turned = z.values().iter().map(|v| (v + 1e-3) % 360.0);
+            Rows::new(turned.collect(), 2)
+        };
+        let of = |turns: [f64; 2]| largest_error(&x, &x, &turns, to_base, to_data).unwrap().error;
+        assert!(of([360.0; 2]) < 1e-4 && of(LINES) > 1.0, "{} {}", of([360.0; 2]), of(LINES));
+    }
+
     fn rows() -> Rows {
         Rows::new((0..200).map(|i| f64::from(i) * 0.1).collect(), 2).unwrap()
     }
@@ -122,7 +142,7 @@ mod tests {
         let x = rows();
         let log_det = vec![0.0; x.len()];
         let to_base = |x: &Rows| Ok((scaled(x, 2.0), log_det.clone()));
-        largest_error(&x, &x, to_base, |z| Ok(inverse(z))).unwrap().error
+        largest_error(&x, &x, &LINES, to_base, |z| Ok(inverse(z))).unwrap().error
     }
 
     #[test]
@@ -151,7 +171,7 @@ mod tests {
             x.values_mut()[14] = f64::NAN;
             Ok(x)
         };
-        let worst = largest_error(&x, &x, to_base, to_data).unwrap();
+        let worst = largest_error(&x, &x, &LINES, to_base, to_data).unwrap();
         assert_eq!((worst.error, worst.left_out), (0.0, 1));
     }
 }

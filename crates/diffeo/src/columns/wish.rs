@@ -39,14 +39,34 @@ impl KindWish {
 }
 
 impl Column {
-    /// What it may hold in words: the kind, its point masses, and whether it may be missing.
+    /// Point masses that [`Self::describe`] lists.
+    const MASSES_LISTED: usize = 4;
+
+    /// What it may hold in words: the kind, its point masses, or some of them and how many more there are, and whether it may be missing.
     pub fn describe(&self) -> String {
-        let wish = KindWish { kind: self.kind, masses: self.masses.clone() };
-        match self.holes {
-            true => format!("{wish} or missing"),
-            false => wish.to_string(),
-        }
+        self.described(Self::MASSES_LISTED)
     }
+
+    /// The same with all point masses, however many, as a [`KindWish`] is written.
+    pub fn describe_in_full(&self) -> String {
+        self.described(usize::MAX)
+    }
+
+    fn described(&self, masses_listed: usize) -> String {
+        let mut masses: Vec<String> =
+            self.masses.iter().take(masses_listed).map(f64::to_string).collect();
+        match self.masses.len() - masses.len() {
+            0 => {}
+            more => masses.push(format!("{more} more")),
+        }
+        let beside = if masses.is_empty() { String::new() } else { beside(&masses) };
+        format!("{}{beside}{}", self.kind, if self.holes { " or missing" } else { "" })
+    }
+}
+
+/// How point masses are written.
+fn beside(masses: &[String]) -> String {
+    format!("+{{{}}}", masses.join(", "))
 }
 
 impl From<ColumnKind> for KindWish {
@@ -62,7 +82,7 @@ impl std::fmt::Display for KindWish {
             return Ok(());
         }
         let masses: Vec<String> = self.masses.iter().map(f64::to_string).collect();
-        write!(f, "+{{{}}}", masses.join(", "))
+        f.write_str(&beside(&masses))
     }
 }
 
@@ -210,6 +230,16 @@ fn integers(text: &str) -> Option<ColumnKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_of_many_point_masses_lists_some_of_them_and_all_of_them_in_full() {
+        let wish = "real+{1, 2, 3, 4, 5.5, 6}".parse::<KindWish>().unwrap();
+        let column = Column { holes: true, ..wish.column("a") };
+        assert_eq!(column.describe(), "real+{1, 2, 3, 4, 2 more} or missing");
+        assert_eq!(column.describe_in_full(), "real+{1, 2, 3, 4, 5.5, 6} or missing");
+        let few = "positive+{0}".parse::<KindWish>().unwrap().column("b");
+        assert_eq!([few.describe(), few.describe_in_full()], ["positive+{0}"; 2]);
+    }
 
     #[test]
     fn kinds_parse_and_print() {

@@ -90,11 +90,23 @@ impl Identity {
     /// As [`Identity::expect`].
     pub(crate) fn expect_but(&self, found: &Self, changes: &[Change]) -> Result<()> {
         let json = |identity: &Self| serde_json::to_value(identity).unwrap_or_default();
-        let (was, mut is) = (json(self), json(found));
-        for field in changes.iter().flat_map(|change| change.fields()) {
-            is["plan"][*field] = was["plan"][*field].clone();
-        }
-        expect_same("fit", "", &was, &is)
+        let (was, is) = (json(self), json(found));
+        let but = |changes: &[Change]| {
+            let mut is = is.clone();
+            for field in changes.iter().flat_map(|change| change.fields()) {
+                is["plan"][*field] = was["plan"][*field].clone();
+            }
+            expect_same("fit", "", &was, &is)
+        };
+        let (steps, other) = (self.plan.steps_total, found.plan.steps_total);
+        but(changes).map_err(|error| {
+            match but(&[changes, &[Change::Epochs]].concat()) {
+                Ok(()) if steps != other => Error::config(format!(
+                    "cannot resume: the first run was to take {steps} steps, this one {other}; give its number of epochs or steps, or let that change (--allow-changed epochs)"
+                )),
+                _ => error,
+            }
+        })
     }
 }
 

@@ -40,13 +40,16 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
     let units = model.spec.units;
     let mut report = Report::default();
     report.line(format!(
-        "{} clips, {} samples",
+        "{} clip{}, {} samples",
         grouped(found.len() as u64),
+        if found.len() == 1 { "" } else { "s" },
         grouped(samples as u64)
     ));
+    // Of one clip nothing is known of how far clips differ.
+    let deviation = if error.is_nan() { String::new() } else { format!(" ± {error:.4}") };
     let mut rows = vec![vec![
         "model".to_owned(),
-        format!("{log_prob:.4} ± {error:.4} nats a sample"),
+        format!("{log_prob:.4}{deviation} nats a sample"),
         in_bits(log_prob, units.step),
     ]];
     let mut others = Vec::new();
