@@ -134,6 +134,32 @@ fn learned_noise_is_of_images() {
     run(folder, "fit images.npy --out n.safetensors --dequantize y0x0").expect(2, &["learned"]);
 }
 
+#[test]
+fn images_with_noise_are_of_images() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write_images(folder);
+    let fit = format!("fit images.npy --out m.safetensors --noise 0.05 {SMALL}");
+    let fitted = run(folder, &fit).expect(0, &[]);
+    assert!(fitted.stdout.contains("images with noise"), "{}", fitted.stdout);
+    let inspected = run(folder, "inspect m.safetensors").expect(0, &[]);
+    assert!(inspected.stdout.contains("noise of 12.750 levels"), "{}", inspected.stdout);
+    let found = run(folder, "evaluate m.safetensors images.npy").expect(0, &[]);
+    assert!(found.stdout.contains("no bound of what a code"), "{}", found.stdout);
+    run(folder, "evaluate m.safetensors images.npy --draws 4").expect(2, &["--noise"]);
+    run(folder, "sample m.safetensors -n 3 --out many.npy").expect(0, &[]);
+    // Of noise and all it is a flow, whatever twenty steps have taught it.
+    let checked = run(folder, "check m.safetensors images.npy");
+    for passed in ["pass  round_trip", "pass  log_det", "pass  normalisation"] {
+        assert!(checked.stdout.contains(passed), "{checked:?}");
+    }
+    run(folder, "plot m.safetensors images.npy --kind all --rows 4 --out p.png").expect(0, &[]);
+    run(folder, &format!("{fit} --force --dequantize learned")).expect(2, &["one of them"]);
+    run(folder, "fit images.npy --out n.safetensors --noise 0.9").expect(2, &["0.5"]);
+    fs::write(folder.join("t.csv"), "a,b\n1,2\n3,5\n").expect("written");
+    run(folder, "fit t.csv --out n.safetensors --noise 0.1").expect(3, &["--noise", "a table"]);
+}
+
 /// Clips of a bright column that goes to the right.
 fn write_clips(folder: &Path) {
     let pixel = |clip: usize, frame: usize, j: usize| {

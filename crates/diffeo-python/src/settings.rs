@@ -42,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) graph: Option<(String, String)>,
     frames: Option<usize>,
     levels: Option<u32>,
+    noise: Option<f64>,
     patch: Option<usize>,
     loss: Option<String>,
     epochs: Option<f64>,
@@ -80,6 +81,7 @@ impl Settings {
             exclude: self.exclude.clone(),
             weight: self.weight.clone(),
             infer,
+            noise: self.noise,
         })
     }
 
@@ -105,18 +107,19 @@ impl Settings {
 
     /// The shape of the images, if the data are such and no columns of them are named.
     pub(crate) fn image(&self, input: &Input, options: &ReadOptions) -> Result<Option<ImageShape>> {
-        if !self.columns.is_empty() || input.is_read_once() {
-            return Ok(None);
-        }
-        match (Reader::open(input, options)?.image(), self.levels) {
-            (None, Some(_)) => {
-                Err(input.located(Error::data("levels is about images, and this is a table")))
-            }
-            (None, None) => Ok(None),
-            (Some(image), levels) => {
-                Ok(Some(ImageShape { levels: levels.unwrap_or(image.levels), ..image }))
-            }
-        }
+        let image = match !self.columns.is_empty() || input.is_read_once() {
+            true => None,
+            false => Reader::open(input, options)?.image(),
+        };
+        let Some(image) = image else {
+            let of_images = [("levels", self.levels.is_some()), ("noise", self.noise.is_some())];
+            return match of_images.iter().find(|(_, is_given)| *is_given) {
+                Some((name, _)) => Err(input
+                    .located(Error::data(format!("{name} is about images, and this is a table")))),
+                None => Ok(None),
+            };
+        };
+        Ok(Some(ImageShape { levels: self.levels.unwrap_or(image.levels), ..image }))
     }
 
     /// A table, or clips, as the settings have it.

@@ -25,6 +25,8 @@ pub struct Roles {
     pub weight: Option<String>,
     /// How the kinds are chosen that are not given.
     pub infer: InferOptions,
+    /// The noise that images are to have: see [`Schema::noised`].
+    pub noise: Option<f64>,
 }
 
 /// A table that is ready for a fit.

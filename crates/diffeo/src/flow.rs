@@ -218,6 +218,25 @@ impl Flow {
         Ok(self.to_data_by(z, context, None, inverse)?.value)
     }
 
+    /// One step of denoising, `x + s^2 grad ln p(x | context)`: of a density of what normal noise of deviation `s` was added to, that is the mean of what may have been there before.
+    ///
+    /// Reference: Efron. *Tweedie's Formula and Selection Bias*. J. Am. Stat. Assoc. 106, 2011, eq. 1.4.
+    ///
+    /// # Errors
+    /// As [`Flow::log_prob`].
+    pub fn denoised(
+        &self,
+        x: Tensor<2>,
+        context: Option<Tensor<2>>,
+        deviation: f64,
+    ) -> Result<Tensor<2>> {
+        let noisy = x.clone().autodiff().require_grad();
+        let gradients = self.log_prob(noisy.clone(), context)?.sum().backward();
+        let Some(slope) = noisy.grad(&gradients) else { return Ok(x) };
+        let slope = slope.cast(x.dtype());
+        Ok(x + slope.mul_scalar(deviation * deviation))
+    }
+
     fn to_data_by(
         &self,
         z: Tensor<2>,

@@ -4,7 +4,7 @@ mod support;
 
 use std::f64::consts::LN_2;
 
-use diffeo::train::Fit;
+use diffeo::train::{Fit, FitOptions};
 use diffeo::{
     ErrorKind, FlowSpec, ImageShape, LayerSpec, Model, Precision, Preset, PresetOptions, Rows,
     SampleOptions, Schema, Units,
@@ -256,4 +256,67 @@ fn models_of_images_and_of_tables_are_told_apart() {
     assert_eq!(Preset::usual_of(shape(4, 6, 1, 256)), Preset::NsfImage);
     // Of tables, or of images, as they come.
     assert!(Preset::Flowpp.spec(5, 0, &options(2)).is_ok());
+}
+
+/// What the flow changes nothing of is normal, so that what is cleaned of noise is known: the mean of a normal given a normal.
+#[test]
+fn draws_of_a_model_of_noised_images_are_cleaned_of_the_noise() {
+    let (image, share) = (shape(2, 2, 1, 256), 0.1);
+    let schema = Schema::images(image).noised(share).unwrap();
+    let flow = FlowSpec::new(4, vec![]).build(0).unwrap();
+    let options = SampleOptions { seed: 5, ..SampleOptions::default() };
+    let plain = Model::new(flow.clone(), Schema::real(["a", "b", "c", "d"])).unwrap();
+    let z = plain.sample(500, None, &options).unwrap();
+    let model = Model::with_units(flow, schema.clone(), Units::of_noised_images(&image)).unwrap();
+    let [center, scale] = [127.5, 256.0 / 12f64.sqrt()];
+    let shrunk = 1.0 - (share * 255.0 / scale).powi(2);
+    let expected = z.values().iter().map(|z| (center + scale * z * shrunk).round());
+    let (found, log_prob) = model.sample_with_log_prob(500, None, &options).unwrap();
+    for (found, expected) in found.values().iter().zip(expected) {
+        assert_eq!(*found, expected.clamp(0.0, 255.0));
+    }
+    assert_eq!(log_prob, model.log_prob(&found, None, 1).unwrap());
+    let again = Model::from_bytes(&model.to_bytes().unwrap(), &Default::default()).unwrap();
+    assert_eq!(again.schema(), &schema);
+    assert_eq!(again.sample(500, None, &options).unwrap(), found);
+}
+
+/// Two images, which are far apart: with noise they are a density, and draws are they again.
+#[test]
+fn few_images_with_noise_are_drawn_as_they_were() {
+    let (image, share) = (shape(4, 4, 1, 256), 0.05);
+    let schema = Schema::images(image).noised(share).unwrap();
+    let pixel = |i: usize| if (i % 16 + i / 16).is_multiple_of(2) { 30.0 } else { 220.0 };
+    let two: Vec<f64> = (0..32 * 400).map(|i| pixel(i % 32)).collect();
+    let spec = Preset::NsfImage.spec_for(&schema.shape(), &options(2)).unwrap();
+    let fit = Fit::of(spec).schema(schema).rows(rows(two, 16));
+    let options = FitOptions { learning_rate: Some(3e-3), ..FitOptions::default() };
+    let model = fit.options(options).steps(1500).seed(1).run().unwrap();
+    let drawn = model.sample(200, None, &SampleOptions::default()).unwrap();
+    let distance = |i: usize| {
+        let to = |which: usize| {
+            let each = drawn.row(i).iter().enumerate();
+            each.map(|(j, v)| (v - pixel(16 * which + j)).powi(2)).sum::<f64>() / 16.0
+        };
+        to(0).min(to(1)).sqrt()
+    };
+    let mut all: Vec<f64> = (0..200).map(distance).collect();
+    all.sort_by(f64::total_cmp);
+    assert!(all[100] < 0.6 * share * 255.0, "{}, of noise of {}", all[100], share * 255.0);
+}
+
+#[test]
+fn noise_is_of_images_alone_and_within_bounds() {
+    let image = shape(2, 2, 1, 4);
+    for share in [0.0, -0.1, 0.6, f64::NAN] {
+        let error = Schema::images(image).noised(share).unwrap_err();
+        assert!(error.message().contains("0.5"), "{error}");
+    }
+    for schema in [Schema::real(["a"]), Schema::frames(image, 1)] {
+        assert!(schema.noised(0.1).unwrap_err().message().contains("of images"));
+    }
+    let schema = Schema::images(image).noised(0.1).unwrap();
+    let flow = FlowSpec::new(4, vec![]).build(0).unwrap();
+    let model = Model::with_units(flow, schema, Units::of_noised_images(&image)).unwrap();
+    assert!(model.with_noise_points(4).unwrap_err().message().contains("with noise"));
 }

@@ -94,6 +94,10 @@ pub(crate) struct FitArgs {
     /// How many values a number of an image may have, from 0 on [default: 256]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Data")]
     pub(crate) levels: Option<i128>,
+    /// Images: add normal noise of this share of the way from black to white to those that are learned from, such as 0.025, and clean samples of
+    /// it. For pictures that look well; bits per dimension then bound no code
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "Data")]
+    pub(crate) noise: Option<f64>,
     /// Clips: a model of each frame given N before it. DATA is then a GIF or APNG file, a folder of such or of frames (or of folders of these), or an
     /// npy array of bytes (clips, frames, height, width[, channels])
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Data")]

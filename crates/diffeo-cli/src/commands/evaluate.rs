@@ -1,10 +1,10 @@
 //! `diffeo evaluate`: the mean log-likelihood of a table.
 
-use diffeo::{Error, Likelihood, Result};
+use diffeo::{Error, Likelihood, Result, quoted};
 use diffeo_table::Input;
 use serde_json::json;
 
-use super::model::{Batch, Loaded};
+use super::model::{Batch, Loaded, WEIGHT};
 use crate::args::{Common, EvaluateArgs};
 use crate::faults::Faults;
 use crate::output::{Console, Report, number};
@@ -29,7 +29,7 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
     if let Some(draws) = draws {
         let points = usize::try_from(draws).unwrap_or(usize::MAX);
         loaded.model = loaded.model.with_noise_points(points).map_err(|_| {
-            Error::config("--draws: is about models of images; a probability has no noise here")
+            Error::config("--draws: is about models of images without noise (fit --noise), whose probability is estimated; here there is nothing to draw")
         })?;
     }
     let mut reader = loaded.open_table(&Input::from_arg(data), &read, true)?;
@@ -58,9 +58,19 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
     if likelihood.rows() == 0 {
         return Err(Error::data("every row has weight 0; at least one must count"));
     }
-    let image = loaded.model.schema().image;
-    let dims = loaded.columns.len();
-    let mut report = report(&likelihood, dims, image.map(|_| draws.unwrap_or(1)));
+    let (schema, dims) = (loaded.model.schema(), loaded.columns.len());
+    if let (None, Some(name)) = (&args.weight, loaded.model.note(WEIGHT)) {
+        console.warn(format!(
+            "the model was fitted to rows that count by their column {0}; here all count the same (--weight {0} weighs them)",
+            quoted(name)
+        ));
+    }
+    let bits = match (schema.image, schema.noise) {
+        (None, _) => Bits::Exact,
+        (Some(_), None) => Bits::Bound { draws: draws.unwrap_or(1) },
+        (Some(_), Some(levels)) => Bits::OfNoised { levels },
+    };
+    let mut report = report(&likelihood, dims, bits);
     let each = of_frames.iter().enumerate().filter(|(_, found)| found.rows() > 0);
     let each = each.map(|(before, found)| frame(&mut report, before, found, dims));
     let each: Vec<serde_json::Value> = each.collect();
@@ -77,8 +87,35 @@ fn frame(report: &mut Report, before: usize, found: &Likelihood, dims: usize) ->
     json!({ "earlier": before, "rows": rows, "bits_per_dim": number(bits) })
 }
 
-/// `draws` of noise for each row, of a model of images.
-fn report(likelihood: &Likelihood, dims: usize, draws: Option<u64>) -> Report {
+/// What bits per dimension are.
+#[derive(Clone, Copy)]
+enum Bits {
+    /// Of what was measured.
+    Exact,
+    /// Of images, whose probability is estimated by so many draws of noise for each.
+    Bound { draws: u64 },
+    /// Of the density of images with normal noise of a deviation in levels.
+    OfNoised { levels: f64 },
+}
+
+impl Bits {
+    /// The line that says how many there are.
+    fn line(self, bits: f64, stderr: f64) -> String {
+        let known = format!("bits per dim    {bits:.4} ± {stderr:.4}");
+        match self {
+            Self::Exact => format!("bits per dim    {bits:.4}"),
+            Self::Bound { draws } => format!(
+                "{known} (on average an upper bound of the true number, by {draws} draw{} of noise an image)",
+                if draws == 1 { "" } else { "s" }
+            ),
+            Self::OfNoised { levels } => format!(
+                "{known} (of images with noise of {levels:.3} levels, which the model is of: no bound of what a code of the images needs)"
+            ),
+        }
+    }
+}
+
+fn report(likelihood: &Likelihood, dims: usize, bits_are: Bits) -> Report {
     let (mean, stderr) = (likelihood.mean(), likelihood.standard_error());
     let bits = likelihood.bits_per_dim(dims);
     let bits_stderr = stderr / (dims as f64 * std::f64::consts::LN_2);
@@ -86,13 +123,7 @@ fn report(likelihood: &Likelihood, dims: usize, draws: Option<u64>) -> Report {
     report.line(format!(
         "log-likelihood  {mean:.4} ± {stderr:.4} nats per row (mean ± standard error)"
     ));
-    match draws {
-        None => report.line(format!("bits per dim    {bits:.4}")),
-        Some(draws) => report.line(format!(
-            "bits per dim    {bits:.4} ± {bits_stderr:.4} (on average an upper bound of the true number, by {draws} draw{} of noise an image)",
-            if draws == 1 { "" } else { "s" }
-        )),
-    }
+    report.line(bits_are.line(bits, bits_stderr));
     report.line(format!("rows            {}", grouped(likelihood.rows())));
     report.line(format!("dims            {dims}"));
     if mean == f64::NEG_INFINITY {
@@ -107,7 +138,11 @@ fn report(likelihood: &Likelihood, dims: usize, draws: Option<u64>) -> Report {
     report.number("log_prob_stderr", stderr);
     report.number("bits_per_dim", bits);
     report.number("bits_per_dim_stderr", bits_stderr);
-    draws.iter().for_each(|draws| report.key("draws", *draws));
+    match bits_are {
+        Bits::Exact => {}
+        Bits::Bound { draws } => report.key("draws", draws),
+        Bits::OfNoised { levels } => report.number("noise_levels", levels),
+    }
     report.key("rows_outside_support", likelihood.rows_outside_support());
     report
 }

@@ -15,6 +15,7 @@ use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, quoted};
 use diffeo_table::Input;
 
 use super::journal::Journal;
+use super::model::WEIGHT;
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
 use crate::graph;
@@ -69,6 +70,9 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     let planned = trainer.plan().clone();
     let mut model = trainer.finish()?;
     model.summary.iter_mut().for_each(|summary| summary.seconds = seconds);
+    if let Some(name) = &args.weight {
+        model.set_note(WEIGHT, name.as_str())?;
+    }
     model.save(&files.out)?;
     if reason != StopReason::MaxTime {
         Trainer::remove_checkpoint(&files.checkpoint)?;
@@ -282,7 +286,15 @@ fn seed_of_checkpoint(
     mode: ResumeMode,
     console: &Console,
 ) -> Result<u64> {
-    let found = Trainer::look_at_checkpoint(&files.checkpoint)?;
+    let found = Trainer::look_at_checkpoint(&files.checkpoint).map_err(|error| {
+        match files.checkpoint.exists() || !files.out.exists() {
+            true => error,
+            false => Error::config(format!(
+                "--resume: the fit to {} has come to its end, which takes its checkpoint away; to fit anew, give --force in place of --resume",
+                quoted(&files.out.to_string_lossy())
+            )),
+        }
+    })?;
     match found.refused {
         Some(error) if mode == ResumeMode::Latest => {
             let hint = "the checkpoint before it is sound: --resume=auto goes on from that one";
@@ -368,7 +380,8 @@ fn report(model: &Model, plan: &Plan, reason: StopReason, files: &Files) -> Repo
             (rows, Some(numbers)) => {
                 let bits = -summary.valid_log_prob_mean / numbers / std::f64::consts::LN_2;
                 report.number("valid_bits_per_dim", bits);
-                format!("validation {bits:.4} bits per dimension ({} images)", grouped(rows))
+                let noise = if model.schema().noise.is_some() { " with noise" } else { "" };
+                format!("validation {bits:.4} bits per dimension ({} images{noise})", grouped(rows))
             }
         };
         if let Some(evaluations) = summary.evaluations {

@@ -55,7 +55,10 @@ fn head(report: &mut Report, parts: &ModelParts, damage: &[String]) {
             report
                 .line(format!("density of frames of clips, {image}, given {earlier} before each"));
         }
-        Some(image) => report.line(format!("density of images, {image}{given}")),
+        Some(image) => {
+            let noise = parts.schema.noise.map(|s| format!(" with noise of {s:.3} levels"));
+            report.line(format!("density of images, {image}{}{given}", noise.unwrap_or_default()));
+        }
         None => report.line(format!("density of {columns} columns{given}")),
     }
     report.line(format!(
@@ -263,7 +266,8 @@ fn training(report: &mut Report, summary: Option<&Value>) {
         report.line(format!("  warned: {}", printable(warning)));
     }
     let history: Vec<Value> = summary.history.iter().map(|point| json!({
-        "step": point.step, "train_loss": number(point.train_loss),
+        // Before the first step there is none.
+        "step": point.step, "train_loss": Some(point.train_loss).filter(|l| !l.is_nan()).map(number),
         "valid_loss": point.valid_loss.map(number), "learning_rate": number(point.learning_rate),
     })).collect();
     report.key("history", history);

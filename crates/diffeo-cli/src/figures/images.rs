@@ -132,8 +132,7 @@ impl Gallery<'_> {
         }
         let context = context.map(|context| context.select(&given));
         let (rows, _) = model.to_data(&Rows::new(way, z.width())?, context.as_ref(), threads)?;
-        let levels = rows.values().iter().map(|v| v.floor()).collect();
-        let found = bytes(&Rows::new(levels, rows.width())?, &self.image);
+        let found = bytes(&model.settled(rows), &self.image);
         let images = of_bytes(&found, &self.image);
         let grid = ImageGrid { heading: String::new(), across: STOPS, images };
         let title = "From one image to another, through the base";

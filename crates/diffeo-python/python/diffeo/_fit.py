@@ -38,6 +38,7 @@ def fit(
     graph=None,
     frames=None,
     levels=None,
+    noise=None,
     patch=None,
     loss=None,
     epochs=None,
@@ -94,8 +95,9 @@ def fit(
         Who influences whom among columns of numbers: a mapping of children to lists of parents, the path of a file of such edges (lines ``parent -> child``, or JSON), or "learn".
     frames
         Of clips, arrays ``[clips, frames, height, width]`` or with channels last, files or folders: how many frames before it each frame is given; whole clips validate. See `Model.continue_clips`.
-    levels, patch
-        Of images: how many values a number may have; the side of the patches of "tarflow".
+    levels, noise, patch
+        Of images: how many values a number may have; normal noise on those that are learned from, of this share of the way from black to white, of which samples are cleaned; the side of the
+        patches of "tarflow".
     loss, epochs, steps, batch, lr, weight_decay, clip_norm, warmup, average, patience
         How to train; what is not given follows from the rows.
     context_dropout

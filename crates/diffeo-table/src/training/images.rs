@@ -42,9 +42,18 @@ impl Roles {
                 "{name} is about the columns of a table; images are modelled whole (of them there is --dequantize learned)"
             )));
         }
-        match options.earlier {
-            Some(earlier @ 1..) => Ok(Schema::frames(image, earlier)),
-            _ => Ok(Schema::images(image).given(self.beside_images(input, options, limit, warn)?)),
+        if self.noise.is_some() && self.learns_noise() {
+            return Err(Error::config(
+                "--noise is in place of the noise in the cells of levels, and --dequantize learned lets that be learned; give one of them",
+            ));
+        }
+        let schema = match options.earlier {
+            Some(earlier @ 1..) => Schema::frames(image, earlier),
+            _ => Schema::images(image).given(self.beside_images(input, options, limit, warn)?),
+        };
+        match self.noise {
+            Some(share) => schema.noised(share),
+            None => Ok(schema),
         }
     }
 

@@ -6,7 +6,7 @@ use rand_chacha::rand_core::Rng;
 use super::kind::ColumnKind;
 use super::schema::{Column, Schema};
 use super::step::Step;
-use crate::host::random::{Purpose, Streams, uniform};
+use crate::host::random::{Purpose, Streams, normal, uniform};
 use crate::host::rows::Rows;
 
 /// The cells of a column: the whole number `k` stands for `[k, k + 1)`, `k` steps for `[k, k + 1)` of them.
@@ -51,6 +51,14 @@ impl Cell {
         self.step.value(self.step.count(point).floor().clamp(-last, last))
     }
 
+    /// The value that is nearest to a point.
+    fn nearest(&self, point: f64) -> f64 {
+        let nearest = self.value(point + 0.5 * self.width());
+        let [low, high] =
+            self.kind.bounds_in_steps().map(|end| end.map(|k| self.step.value(k as f64)));
+        nearest.max(low.unwrap_or(nearest)).min(high.unwrap_or(nearest))
+    }
+
     /// A point of a cell on the line without gaps.
     pub(super) fn onto_line(&self, point: f64) -> f64 {
         let k = self.step.count(point).floor();
@@ -75,6 +83,8 @@ pub(crate) struct Cells {
     /// Of the volume of a row's cells.
     log_volume: f64,
     points: Points,
+    /// The deviation of normal noise that whole numbers have in place of cells: see [`Schema::noised`].
+    noise: Option<f64>,
 }
 
 /// The points of a cell at which a density is taken. They depend on the row alone, so that a probability never depends on chunks or order.
@@ -98,7 +108,7 @@ impl Cells {
             columns.filter_map(|(j, column)| Some((j, Cell::of(column)?))).collect();
         let log_volume = whole.iter().map(|(_, cell)| cell.width().ln()).sum();
         let points = schema.image.map_or(Points::Lattice, |_| Points::Random(1));
-        Self { whole, log_volume, points }
+        Self { whole, log_volume, points, noise: schema.noise }
     }
 
     /// The same with so many random points for each row.
@@ -109,6 +119,11 @@ impl Cells {
     /// Of the volume of a row's cells: what makes a density that is the same all over them a probability.
     pub(super) fn log_volume(&self) -> f64 {
         self.log_volume
+    }
+
+    /// The deviation of the noise that stands for cells, if it does.
+    pub(crate) fn noise(&self) -> Option<f64> {
+        self.noise
     }
 
     /// Where point `point` of the lattice lies in the cell of the `i`-th whole number.
@@ -152,15 +167,17 @@ impl Cells {
         rows
     }
 
-    /// The rows, moved to the middle of their cells.
+    /// The rows, moved to the middle of their cells or noise.
     pub(crate) fn middle(&self, rows: &Rows) -> Rows {
         let mut rows = rows.clone();
-        let whole = self.whole.iter();
-        whole.for_each(|(j, cell)| each(&mut rows, *j, |v| *v = cell.point(*v, 0.5)));
+        if self.noise.is_none() {
+            let whole = self.whole.iter();
+            whole.for_each(|(j, cell)| each(&mut rows, *j, |v| *v = cell.point(*v, 0.5)));
+        }
         rows
     }
 
-    /// Moves each row to a random point of its cells; `rng` makes the random numbers of a row.
+    /// Moves each row to a random point of its cells, or adds noise to it; `rng` makes the random numbers of a row.
     pub(crate) fn scatter<R: Rng>(&self, rows: &mut Rows, rng: impl Fn(usize) -> R) {
         if self.whole.is_empty() {
             return;
@@ -168,14 +185,22 @@ impl Cells {
         let width = rows.width();
         for (i, values) in rows.values_mut().chunks_exact_mut(width).enumerate() {
             let mut rng = rng(i);
-            let whole = self.whole.iter();
-            whole.for_each(|(j, cell)| values[*j] = cell.point(values[*j], uniform(&mut rng)));
+            for (j, cell) in &self.whole {
+                values[*j] = match self.noise {
+                    None => cell.point(values[*j], uniform(&mut rng)),
+                    Some(deviation) => values[*j] + deviation * normal(&mut rng),
+                };
+            }
         }
     }
 
-    /// Takes rows back to the whole numbers whose cells they lie in; says whether there is a column of such.
+    /// Takes rows back to the whole numbers whose cells they lie in, or that are nearest where noise stands for cells; says whether there is a column of such.
     pub(crate) fn settle(&self, rows: &mut Rows) -> bool {
-        self.whole.iter().for_each(|(j, cell)| each(rows, *j, |v| *v = cell.value(*v)));
+        for (j, cell) in &self.whole {
+            each(rows, *j, |v| {
+                *v = if self.noise.is_some() { cell.nearest(*v) } else { cell.value(*v) };
+            });
+        }
         !self.whole.is_empty()
     }
 

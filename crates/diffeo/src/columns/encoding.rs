@@ -118,6 +118,11 @@ impl Encoding {
         &self.cells
     }
 
+    /// The deviation of the noise that numbers of the flow have, if they are of images with noise.
+    pub(crate) fn noise(&self) -> Option<f64> {
+        Some(self.cells.noise()? / self.units.columns.first()?.scale)
+    }
+
     /// Whether rows of the table and of the flow have the same numbers in the same places.
     fn is_plain(&self) -> bool {
         self.marks == 0

@@ -72,6 +72,11 @@ impl Units {
         Self { columns: vec![image.unit(); image.numbers()], context: Vec::new() }
     }
 
+    /// The units of images with noise ([`Schema::noised`]) without context: the levels are as real as the noise.
+    pub fn of_noised_images(image: &ImageShape) -> Self {
+        Self { columns: vec![image.given_unit(); image.numbers()], context: Vec::new() }
+    }
+
     /// Gives the members of a context, whose order says nothing, one unit where they are of one kind: mean 0 and deviation 1 over all of them.
     pub(crate) fn share_among(&mut self, members: usize) {
         let width = self.context.len() / members;
@@ -101,9 +106,10 @@ impl Units {
         weight: impl Fn(usize) -> f64,
     ) -> Result<Self> {
         let columns = schema.columns.iter().enumerate().filter(|(_, column)| column.has_number());
-        let columns = match &schema.image {
-            Some(image) => Self::of_images(image).columns,
-            None => columns
+        let columns = match (&schema.image, schema.noise) {
+            (Some(image), None) => Self::of_images(image).columns,
+            (Some(image), Some(_)) => Self::of_noised_images(image).columns,
+            (None, _) => columns
                 .map(|(j, column)| modelled_unit(column, x, j, &weight))
                 .collect::<Result<_>>()?,
         };

@@ -160,10 +160,14 @@ impl Model {
     /// # Errors
     /// [`crate::ErrorKind::Config`] for a model of anything else, and for no points.
     pub fn with_noise_points(self, points: usize) -> Result<Self> {
-        if self.schema.image.is_none() || points == 0 {
+        if self.schema.image.is_none() || self.schema.noise.is_some() || points == 0 {
             return Err(Error::config(format!(
-                "expected a model of images and at least one point, found {points} for a model of {}",
-                if self.schema.image.is_some() { "images" } else { "columns" }
+                "expected a model of images and at least one point of the cells of their levels, found {points} for a model of {}",
+                match (self.schema.image, self.schema.noise) {
+                    (Some(_), None) => "images",
+                    (Some(_), Some(_)) => "images with noise, which has no cells",
+                    (None, _) => "columns",
+                }
             )));
         }
         Ok(Self { encoding: self.encoding.with_random_points(points), ..self })
@@ -227,7 +231,11 @@ impl Model {
         options: &SampleOptions,
     ) -> Result<Rows> {
         let (mut rows, _) = self.draw(n, context, options, |block, z| {
-            let values = self.flow.values_of_data(z, self.context_tensor(block, context.into()))?;
+            let context = self.context_tensor(block, context.into());
+            let mut values = self.flow.values_of_data(z, context.clone())?;
+            if let Some(deviation) = self.encoding.noise() {
+                values = self.flow.denoised(values, context, deviation)?;
+            }
             let (rows, mut none) = (self.rows_of(values, block.len())?, vec![0.0; block.len()]);
             Ok((self.encoding.decode(rows, &mut none), none))
         })?;
@@ -248,15 +256,17 @@ impl Model {
         context: Option<&Rows>,
         options: &SampleOptions,
     ) -> Result<(Rows, Vec<f64>)> {
-        let (mut rows, mut log_prob) = self.draw(n, context, options, |block, z| {
+        if !self.encoding.cells().is_empty() {
+            let rows = self.sample(n, context, options)?;
+            let log_prob = self.log_prob(&rows, context, options.threads)?;
+            return Ok((rows, log_prob));
+        }
+        let (rows, mut log_prob) = self.draw(n, context, options, |block, z| {
             let log_base = host_values(self.flow.log_base(z.clone()))?;
             let (x, log_det) = self.block_to_data(block, z, context.into())?;
             Ok((x, log_base.iter().zip(&log_det).map(|(p, d)| p - d).collect()))
         })?;
-        let moved: Vec<usize> = match self.encoding.settle(&mut rows) {
-            true => (0..n).collect(),
-            false => (0..n).filter(|i| self.schema.is_at_edge(rows.row(*i))).collect(),
-        };
+        let moved: Vec<usize> = (0..n).filter(|i| self.schema.is_at_edge(rows.row(*i))).collect();
         if moved.is_empty() {
             return Ok((rows, log_prob));
         }
@@ -331,6 +341,13 @@ impl Model {
             let z = padded_tensor_of(&block.of(z), padded(block.len()));
             self.block_to_data(&block, z, context.into())
         })
+    }
+
+    /// Rows of [`Model::to_data`] with whole numbers for points of their cells, as samples have them.
+    #[must_use]
+    pub fn settled(&self, mut x: Rows) -> Rows {
+        self.encoding.settle(&mut x);
+        x
     }
 
     /// Writes the model to one file, atomically: a reader sees the old file or the new one, whole.

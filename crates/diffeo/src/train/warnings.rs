@@ -85,8 +85,8 @@ pub(crate) fn about_scale(
         values.sort_unstable_by(f64::total_cmp);
         let quartile = |share: usize| values[(values.len() - 1) * share / 4];
         let range = quartile(3) - quartile(1);
-        // No range at all is a column of ties, which is another matter.
-        if range > 0.0 && range < RANGE_MIN {
+        // No range at all is a column of ties, which is another matter; the scale of images with noise is not that of their values.
+        if range > 0.0 && range < RANGE_MIN && schema.noise.is_none() {
             found.push(format!(
                 "column {}: the middle half of its values spans 1/{:.0} of its standard deviation: a few extreme values \
                  set the scale, and the flow sees the others as almost one point; remove those rows, or model the \

@@ -14,19 +14,21 @@ const USUAL_SHARE: f64 = 0.1;
 
 /// The shape of the images, if the data are such and no columns of them are named.
 pub(super) fn shape(plan: &FitPlan) -> Result<Option<ImageShape>> {
-    if plan.args.columns.is_some() || plan.data.is_read_once() {
-        return Ok(None);
-    }
-    let image = Reader::open(&plan.data, &plan.read)?.image();
-    match (image, plan.levels) {
-        (None, Some(_)) => {
-            Err(plan.data.located(Error::data("--levels is about images, and this is a table")))
-        }
-        (None, None) => Ok(None),
-        (Some(image), levels) => {
-            Ok(Some(ImageShape { levels: levels.unwrap_or(image.levels), ..image }))
-        }
-    }
+    let image = match plan.args.columns.is_some() || plan.data.is_read_once() {
+        true => None,
+        false => Reader::open(&plan.data, &plan.read)?.image(),
+    };
+    let Some(image) = image else {
+        let of_images =
+            [("--levels", plan.levels.is_some()), ("--noise", plan.args.noise.is_some())];
+        return match of_images.iter().find(|(_, is_given)| *is_given) {
+            Some((name, _)) => Err(plan
+                .data
+                .located(Error::data(format!("{name} is about images, and this is a table")))),
+            None => Ok(None),
+        };
+    };
+    Ok(Some(ImageShape { levels: plan.levels.unwrap_or(image.levels), ..image }))
 }
 
 /// Reads the images, and what they are conditioned on.

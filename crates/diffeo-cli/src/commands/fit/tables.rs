@@ -1,13 +1,18 @@
 //! Reads the tables of a fit and decides what each column may hold.
 
 use diffeo::train::{TrainingData, ValidationChoice};
-use diffeo::{Column, ImageShape, Result, Schema};
-use diffeo_table::{InferOptions, Input, Reader, Roles, TrainingTable, expect_image};
+use diffeo::{Column, ImageShape, Result, Schema, quoted};
+use diffeo_table::{InferOptions, Input, Note, Reader, Roles, TrainingTable, expect_image};
 
 use super::images;
 use crate::memory;
 use crate::options::fit::{FitPlan, Valid};
 use crate::output::Console;
+use crate::progress::grouped;
+
+/// Columns that are listed with their kinds, and names where all that is said of columns is the same.
+const COLUMNS_LISTED: usize = 60;
+const NAMES_LISTED: usize = 8;
 
 /// What a trainer needs besides the flow.
 pub(super) struct Prepared {
@@ -26,15 +31,60 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
     let TrainingTable { schema, data, notes } =
         roles(plan).read(&plan.data, &plan.read, limit, warn)?;
     announce(&schema, console);
-    for note in notes {
-        match note.warning {
-            true => console.warn(note.to_string()),
-            false if note.text == "real" => {} // the default needs no reason
-            false => console.note(format!("  {note}")),
-        }
-    }
+    say_left_out(plan, console)?;
+    let (warnings, reasons): (Vec<Note>, Vec<Note>) = notes.into_iter().partition(|n| n.warning);
+    warnings.into_iter().for_each(|note| console.warn(note.to_string()));
+    say_reasons(&reasons, console);
     let validation = validation(&schema, plan, console)?;
     Ok(Prepared { schema, data, validation })
+}
+
+/// Says which columns of the table play no part because others were named.
+fn say_left_out(plan: &FitPlan, console: &Console) -> Result<()> {
+    if plan.args.columns.is_none() || plan.data.is_read_once() {
+        return Ok(());
+    }
+    let roles = roles(plan);
+    let named = |name: &String| {
+        let wishes = roles.columns.iter().chain(&roles.context).map(|(name, _)| name);
+        wishes.chain(&roles.exclude).chain(&roles.weight).any(|other| other == name)
+    };
+    let reader = Reader::open(&plan.data, &plan.read)?;
+    let others: Vec<&String> = reader.columns().iter().filter(|name| !named(name)).collect();
+    if !others.is_empty() {
+        let (count, list) = (grouped(others.len() as u64), listed(others.iter().copied()));
+        console.note(format!("  --columns names all that is modelled; left out: {count} ({list})"));
+    }
+    Ok(())
+}
+
+/// The first of some names, and whether there are more.
+fn listed<'a>(names: impl Iterator<Item = &'a String> + Clone) -> String {
+    let first: Vec<String> = names.clone().take(NAMES_LISTED).map(|name| quoted(name)).collect();
+    let more = if names.count() > NAMES_LISTED { ", ..." } else { "" };
+    format!("{}{more}", first.join(", "))
+}
+
+/// Says why columns are what they are, once for all of which the same is to say.
+fn say_reasons(reasons: &[Note], console: &Console) {
+    let mut texts: Vec<&str> = Vec::new();
+    // The default needs no reason.
+    for note in reasons.iter().filter(|note| note.text != "real") {
+        if !texts.contains(&note.text.as_str()) {
+            texts.push(&note.text);
+        }
+    }
+    for text in texts {
+        let of_text: Vec<&Note> = reasons.iter().filter(|note| note.text == text).collect();
+        match of_text.as_slice() {
+            many if many.len() > NAMES_LISTED => {
+                let names = many.iter().filter_map(|note| note.column.as_ref());
+                let count = grouped(many.len() as u64);
+                console.note(format!("  {count} columns ({}): {text}", listed(names)));
+            }
+            few => few.iter().for_each(|note| console.note(format!("  {note}"))),
+        }
+    }
 }
 
 /// Which part each column plays, as the options say.
@@ -50,6 +100,7 @@ pub(super) fn roles(plan: &FitPlan) -> Roles {
             dequantize: args.dequantize.iter().flat_map(|list| list.0.clone()).collect(),
             any_subset: args.any_subset,
         },
+        noise: args.noise,
     }
 }
 
@@ -91,7 +142,11 @@ fn describe_frames(image: &ImageShape, earlier: usize) -> String {
 pub(super) fn announce(schema: &Schema, console: &Console) {
     let list = |columns: &[Column]| {
         let item = |c: &Column| format!("{}={}", crate::columns::list_item(&c.name), c.describe());
-        columns.iter().map(item).collect::<Vec<_>>().join(",")
+        let listed = columns.iter().take(COLUMNS_LISTED).map(item).collect::<Vec<_>>().join(",");
+        match columns.len().checked_sub(COLUMNS_LISTED) {
+            None | Some(0) => listed,
+            Some(more) => format!("{listed} and {} more", grouped(more as u64)),
+        }
     };
     match schema.image {
         Some(image) if schema.earlier_frames() > 0 => {
