@@ -34,8 +34,8 @@ fn both(seed: u64) -> Result<[(GoalTally, f64); 2]> {
     })
 }
 
-/// At this temperature a Gaussian that is wide enough for the first step to be chance reaches all goals, too; it pays for that with reward.
-fn hold(seed: u64) -> Result<()> {
+/// At this temperature a Gaussian that is wide enough for the first step to be chance may reach all goals, too; it pays for that with reward. Gives the entropy of its goals.
+fn hold(seed: u64) -> Result<f64> {
     let [(flow, earned), (gaussian, gaussian_earned)] = both(seed)?;
     assert!(flow.entropy >= 1.9 && flow.success >= 0.95, "seed {seed}: {flow:?}");
     let fails = gaussian.entropy < 1.9 || gaussian.success < 0.95;
@@ -43,17 +43,20 @@ fn hold(seed: u64) -> Result<()> {
         fails || gaussian_earned + 3.0 < earned,
         "seed {seed}: the Gaussian does as well, {gaussian:?}, {gaussian_earned}; the flow earns {earned}"
     );
-    Ok(())
+    Ok(gaussian.entropy)
 }
 
 #[test]
 fn a_flow_keeps_all_four_goals_open_and_a_gaussian_pays_for_it() -> Result<()> {
-    hold(0)
+    hold(0).map(drop)
 }
 
-/// Ten trainings, three to eight minutes: `cargo test --release --workspace --test goals -- --ignored --nocapture`.
+/// Over five seeds the Gaussian misses what the flow holds in each. Ten trainings, three to eight minutes: `cargo test --release --workspace --test goals -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes minutes; the test above is its first seed"]
 fn the_same_holds_for_five_seeds() -> Result<()> {
-    (0..5).try_for_each(hold)
+    let entropies = (0..5).map(hold).collect::<Result<Vec<f64>>>()?;
+    let mean = entropies.iter().sum::<f64>() / entropies.len() as f64;
+    assert!(mean < 1.9, "the goals of the Gaussian have {mean} bits: {entropies:?}");
+    Ok(())
 }
