@@ -237,3 +237,27 @@ fn files_appear_whole_and_only_as_svg_or_png() {
     assert!(figure.save(&folder.path().join("d.svg")).is_err());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing is left behind");
 }
+
+/// Between levels there is nothing: names stand on the axes, pairs are squares, and numbers at a level boxes, whatever the rows hold.
+#[test]
+fn levels_are_named_and_no_contours_lie_between_them() {
+    let names = |n: usize| (0..n).map(|i| format!("level {i} <of> many")).collect::<Vec<_>>();
+    let columns = [
+        Column::of_levels("town", names(3)),
+        Column::of_levels("tree", names(40)),
+        Column::real("x"),
+    ];
+    let row = |i: usize| [(i % 3) as f64, (i * i % 40) as f64, (i as f64 * 0.37).sin()];
+    let rows = |n: usize| (0..n).flat_map(row).collect::<Vec<f64>>();
+    let legend = ["areas of squares are shares", "boxes hold 50 %, whiskers 90 %"];
+    for (data, samples) in [(0, 400), (400, 0), (2000, 2000), (1, 1)] {
+        let [pairs, ..] = draw_tables(&columns, &rows(data), &rows(samples));
+        let found = texts(&sound(&pairs));
+        assert_eq!(legend.iter().all(|text| found.iter().any(|t| t == text)), samples > 300);
+        assert!(!found.iter().any(|text| text.starts_with("lines hold")), "{found:?}");
+        assert!(found.iter().any(|text| text.starts_with("level")), "{found:?}");
+    }
+    // What is missing, beyond all levels or no number breaks nothing.
+    let odd = [f64::NAN, 1e300, 2.0, -1.0, 7.0, f64::INFINITY, 1.0, f64::NAN, 0.0];
+    draw_tables(&columns, &odd.repeat(200), &odd.repeat(200)).iter().for_each(|f| drop(sound(f)));
+}

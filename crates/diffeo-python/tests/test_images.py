@@ -79,6 +79,8 @@ def test_colour_and_labels(blobs):
     assert not np.array_equal(hidden.guided(2.0).sample(2, asked, seed=1).images, hidden.sample(2, asked, seed=1).images)
     first = dict(table, picture=colour.transpose(0, 3, 1, 2))
     assert np.array_equal(model.log_prob(table), model.log_prob(first))
+    noisy = diffeo.fit(colour, noise=0.05, **settings)
+    assert set(np.unique(noisy.sample(4, seed=1).images)) <= set(range(256))
     learned = diffeo.fit(colour, dequantize="learned", **settings)
     assert len(learned.spec["transforms"]) == len(diffeo.fit(colour, **settings).spec["transforms"]) + 1
 
@@ -94,6 +96,8 @@ def test_colour_and_labels(blobs):
         (lambda model, images: diffeo.fit(images, exclude=["y0x0"], seed=0), "images are modelled whole"),
         (lambda model, images: diffeo.fit(images, valid=images[:9, :7, :7], seed=0), "expected images of 8 x 8"),
         (lambda model, images: diffeo.fit([[1.0, 2.0]] * 20, levels=16), "levels is about images"),
+        (lambda model, images: diffeo.fit([[1.0, 2.0]] * 20, noise=0.1), "noise is about images"),
+        (lambda model, images: diffeo.fit(images, noise=0.9, steps=1), "at most 0.5"),
         (lambda model, images: diffeo.plot(model, images, kind="pairs"), "models of columns"),
         (lambda model, images: diffeo.plot(model, kind="interpolation"), "goes from one image"),
     ],
