@@ -85,17 +85,23 @@ impl Tally {
     /// What values are told apart by: their [`Tally::step`], or a thousandth of the smallest distance between two of them, of which they are multiples as near as matters; none if that
     /// distance is a rounding error.
     pub(crate) fn resolution(&self) -> Option<Step> {
-        if let Some(step) = self.step() {
-            return Some(step);
-        }
+        let largest = self.runs.iter().fold(0.0, |largest: f64, (x, _)| largest.max(x.abs()));
         let gaps = self.runs.windows(2).filter_map(|pair| match pair {
-            [(low, _), (high, _)] if (high - low) > f64::from(f32::EPSILON) * high.abs() => {
-                Some(high - low)
+            [(low, _), (high, _)] => {
+                let size = low.abs().max(high.abs());
+                let rounding = (f64::from(f32::EPSILON) * size).max(f64::EPSILON * largest);
+                Some(high - low).filter(|gap| *gap > rounding)
             }
             _ => None,
         });
         let least = gaps.fold(f64::INFINITY, f64::min);
-        Step::new(10f64.powi(least.log10().floor() as i32 - 3)).ok()
+        if let Some(step) = self.step().filter(|step| step.width() < 1.5 * least) {
+            return Some(step);
+        }
+        let digits = 3.0 - least.log10().floor();
+        // A quotient of powers that are whole numbers is the float that its digits are read as.
+        let [times, per] = [-digits, digits].map(|power| 10f64.powf(power.max(0.0)));
+        Step::new(times / per).ok()
     }
 
     /// Whether counts on a lattice of at most `most` numbers differ from the mean of their neighbours more than those of draws of a smooth
@@ -223,6 +229,20 @@ mod tests {
         assert_eq!(single.step(), Step::new(0.1).ok());
         assert_eq!(tally(&[1.0 / 3.0, 0.5]).step(), None);
         assert_eq!(tally(&[f64::INFINITY, 1.0]).step(), None);
+    }
+
+    #[test]
+    fn what_tells_few_values_apart_is_a_decimal_number_at_every_scale() {
+        for exponent in -9..9 {
+            // Of each value there is one that rounding has moved, which is no other.
+            let scale = 10f64.powi(exponent) / 9.3;
+            let values = (0..400).map(|i| f64::from(i % 20) * scale);
+            let moved = values.clone().map(f64::next_up);
+            let found = Tally::of(values.chain(moved)).resolution().map(Step::width);
+            let expected = format!("1e{}", exponent - 4).parse::<f64>().unwrap();
+            assert_eq!(found, Some(expected).filter(|_| exponent > -12), "1e{exponent}");
+        }
+        assert_eq!(tally(&[1.0 / 3.0; 60]).resolution(), None);
     }
 
     #[test]

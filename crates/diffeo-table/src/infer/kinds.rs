@@ -146,8 +146,7 @@ fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String)
             true => tally.peaks(step, SPIKES_MAX),
             false => Vec::new(),
         };
-        let masses = masses.into_iter().map(|mass| (mass, tally.share(mass))).collect();
-        return beside_masses(column, reason, masses);
+        return beside_masses(column, reason, masses, &tally);
     }
     let masses = match with_masses {
         true if tally.is_of_few_values() => tally.repeated(Column::MASSES_MAX),
@@ -176,8 +175,7 @@ fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String)
     // Of few values the rare ones have probabilities, too: a density would be in another measure, in which what is rare may look likely.
     let resolution = tally.is_of_few_values().then(|| tally.resolution()).flatten();
     let of_rest = resolution.map_or(of_rest, |step| stepped(of_rest, step));
-    let masses = masses.into_iter().map(|mass| (of_rest.nearest(mass), tally.share(mass)));
-    beside_masses(Column::new(name, of_rest), reason, masses.collect())
+    beside_masses(Column::new(name, of_rest), reason, masses, &tally)
 }
 
 /// Point masses, and one more where a single value is left beside them: that has no density.
@@ -211,9 +209,21 @@ fn of_step(step: Step, tally: &Tally) -> String {
     format!("multiples of {step} ({} different values)", tally.distinct())
 }
 
-/// A column with point masses, each with its share of the rows.
-fn beside_masses(column: Column, reason: String, masses: Vec<(f64, f64)>) -> (Column, String) {
+/// A column with point masses: of multiples of a step those next to what rounding has left of them.
+fn beside_masses(
+    column: Column,
+    reason: String,
+    found: Vec<f64>,
+    tally: &Tally,
+) -> (Column, String) {
     const LISTED: usize = 4;
+    let mut masses: Vec<(f64, f64)> = Vec::new();
+    for (mass, share) in found.into_iter().map(|x| (column.kind.nearest(x), tally.share(x))) {
+        match masses.iter_mut().find(|(other, _)| *other == mass) {
+            Some((_, shares)) => *shares += share,
+            None => masses.push((mass, share)),
+        }
+    }
     if masses.is_empty() {
         return (column, reason);
     }
