@@ -12,6 +12,8 @@ use crate::scene::{Point, Scene};
 const LARGEST: f64 = 0.9;
 /// Width of a box, as a share of the room of a level.
 const BOX: f64 = 0.5;
+/// Where a level has less room than this, boxes would be one blot: a dot stands at the median.
+const NARROW: f64 = 6.0;
 /// Quantiles at the ends of whiskers and boxes, and the median.
 const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 
@@ -23,6 +25,11 @@ pub(crate) struct Levels<'a> {
 }
 
 impl Levels<'_> {
+    /// Whether there is no room for boxes.
+    pub(crate) fn are_narrow(self) -> bool {
+        self.room() < NARROW
+    }
+
     /// How much room a level has.
     fn room(self) -> f64 {
         self.ticks.axis.length() / self.ticks.axis.range.span() * self.step
@@ -72,7 +79,7 @@ pub(crate) fn draw_shares(
     scene.lines(samples, 1.1, MODEL);
 }
 
-/// Where the numbers of samples lie at each level: a box around the middle half, whiskers around nine tenths, a line at the median.
+/// Where the numbers of samples lie at each level: a box around the middle half, whiskers around nine tenths, a line at the median; a dot at the median alone where there is no room.
 pub(crate) fn draw_boxes(
     scene: &mut Scene,
     frame: &Frame,
@@ -87,13 +94,17 @@ pub(crate) fn draw_boxes(
         by_level.entry(levels.of(level)).or_default().push(number);
     }
     let wide = BOX * levels.room();
-    let mut lines = Vec::new();
+    let (mut lines, mut medians) = (Vec::new(), Vec::new());
     for (level, values) in by_level {
         let Some(quantiles) = Finite::of(values.into_iter()).quantiles(QUANTILES) else { continue };
         let place = |number: f64, aside: f64| {
             turned([levels.place(level) + aside * wide, numbers.axis.place(number)])
         };
         let [low, lower, middle, upper, high] = quantiles;
+        if levels.are_narrow() {
+            medians.push(place(middle, 0.0));
+            continue;
+        }
         let across = |number: f64| vec![place(number, -0.5), place(number, 0.5)];
         lines.push(vec![place(low, 0.0), place(lower, 0.0)]);
         lines.push(vec![place(upper, 0.0), place(high, 0.0)]);
@@ -101,6 +112,8 @@ pub(crate) fn draw_boxes(
         let corners = [(lower, -0.5), (lower, 0.5), (upper, 0.5), (upper, -0.5), (lower, -0.5)];
         lines.push(corners.map(|(number, aside)| place(number, aside)).to_vec());
     }
-    let lines = lines.iter().flat_map(|line| frame.clip(line)).collect();
+    medians.retain(|at| frame.contains(*at));
+    scene.dots(medians, 1.2, MODEL);
+    let lines = lines.iter().flat_map(|line: &Vec<Point>| frame.clip(line)).collect();
     scene.lines(lines, 1.1, MODEL);
 }

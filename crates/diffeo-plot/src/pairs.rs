@@ -225,12 +225,14 @@ impl<'a> Triangle<'a> {
 
     /// What the lines of the panels are, by which columns there are.
     fn explanations(&self) -> Vec<&'static str> {
-        let of_levels = (0..self.columns.len()).filter(|k| self.is_of_levels(*k)).count();
-        let of_numbers = self.columns.len() - of_levels;
+        let is_narrow = |k: usize| Some(self.levels(k, &self.x(k))?.are_narrow());
+        let of_levels: Vec<bool> = (0..self.columns.len()).filter_map(is_narrow).collect();
+        let of_numbers = self.columns.len() - of_levels.len();
         let all = [
             (of_numbers > 1, "lines hold 20, 50, 80, 95 %"),
-            (of_numbers > 0 && of_levels > 0, "boxes hold 50 %, whiskers 90 %"),
-            (of_levels > 1, "areas of squares are shares"),
+            (of_numbers > 0 && of_levels.contains(&false), "boxes hold 50 %, whiskers 90 %"),
+            (of_numbers > 0 && of_levels.contains(&true), "dots are medians of a level"),
+            (of_levels.len() > 1, "areas of squares are shares"),
         ];
         all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, text)| text).collect()
     }

@@ -249,7 +249,12 @@ fn levels_are_named_and_no_contours_lie_between_them() {
     ];
     let row = |i: usize| [(i % 3) as f64, (i * i % 40) as f64, (i as f64 * 0.37).sin()];
     let rows = |n: usize| (0..n).flat_map(row).collect::<Vec<f64>>();
-    let legend = ["areas of squares are shares", "boxes hold 50 %, whiskers 90 %"];
+    // Forty levels have no room for boxes.
+    let legend = [
+        "areas of squares are shares",
+        "boxes hold 50 %, whiskers 90 %",
+        "dots are medians of a level",
+    ];
     for (data, samples) in [(0, 400), (400, 0), (2000, 2000), (1, 1)] {
         let [pairs, ..] = draw_tables(&columns, &rows(data), &rows(samples));
         let found = texts(&sound(&pairs));
