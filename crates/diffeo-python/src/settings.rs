@@ -9,7 +9,7 @@ use diffeo::{
     BaseSpec, ColumnOrder, DenseEmbeddingSpec, Error, ImageShape, KindWish, Precision, Preset,
     PresetOptions, Result, quoted,
 };
-use diffeo_table::{InferOptions, Input, Missing, ReadOptions, Reader, Roles, Wish};
+use diffeo_table::{InferOptions, Input, Missing, ReadOptions, Roles, Wish};
 use pyo3::prelude::*;
 
 use crate::table::{input_of, input_of_clips};
@@ -107,19 +107,7 @@ impl Settings {
 
     /// The shape of the images, if the data are such and no columns of them are named.
     pub(crate) fn image(&self, input: &Input, options: &ReadOptions) -> Result<Option<ImageShape>> {
-        let image = match !self.columns.is_empty() || input.is_read_once() {
-            true => None,
-            false => Reader::open(input, options)?.image(),
-        };
-        let Some(image) = image else {
-            let of_images = [("levels", self.levels.is_some()), ("noise", self.noise.is_some())];
-            return match of_images.iter().find(|(_, is_given)| *is_given) {
-                Some((name, _)) => Err(input
-                    .located(Error::data(format!("{name} is about images, and this is a table")))),
-                None => Ok(None),
-            };
-        };
-        Ok(Some(ImageShape { levels: self.levels.unwrap_or(image.levels), ..image }))
+        self.roles()?.image_shape(input, options, self.levels)
     }
 
     /// A table, or clips, as the settings have it.

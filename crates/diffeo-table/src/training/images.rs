@@ -18,6 +18,33 @@ impl Roles {
         self.infer.dequantize == [LEARNED]
     }
 
+    /// The shape of the images, of so many levels where that is said, if the data are such and no columns of them are named.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Data`] for what is about images where there are none; as [`Reader::open`].
+    pub fn image_shape(
+        &self,
+        input: &Input,
+        options: &ReadOptions,
+        levels: Option<u32>,
+    ) -> Result<Option<ImageShape>> {
+        let image = match !self.columns.is_empty() || input.is_read_once() {
+            true => None,
+            false => Reader::open(input, options)?.image(),
+        };
+        if let Some(image) = image {
+            return Ok(Some(ImageShape { levels: levels.unwrap_or(image.levels), ..image }));
+        }
+        let of_images = [("--levels", levels.is_some()), ("--noise", self.noise.is_some())];
+        match of_images.iter().find(|(_, is_given)| *is_given) {
+            None => Ok(None),
+            Some((name, _)) => {
+                Err(input
+                    .located(Error::data(format!("{name} is about images, and this is a table"))))
+            }
+        }
+    }
+
     /// The columns of images, and of what they are conditioned on: of frames of clips those before them.
     ///
     /// # Errors

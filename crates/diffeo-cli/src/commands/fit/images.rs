@@ -2,7 +2,7 @@
 
 use diffeo::train::{Candidate, ValidationChoice};
 use diffeo::{Error, ImageShape, Preset, PresetOptions, Result};
-use diffeo_table::{Reader, hold_out_clips};
+use diffeo_table::hold_out_clips;
 
 use super::tables::{Prepared, announce, read_known, roles, validation};
 use crate::memory;
@@ -14,21 +14,7 @@ const USUAL_SHARE: f64 = 0.1;
 
 /// The shape of the images, if the data are such and no columns of them are named.
 pub(super) fn shape(plan: &FitPlan) -> Result<Option<ImageShape>> {
-    let image = match plan.args.columns.is_some() || plan.data.is_read_once() {
-        true => None,
-        false => Reader::open(&plan.data, &plan.read)?.image(),
-    };
-    let Some(image) = image else {
-        let of_images =
-            [("--levels", plan.levels.is_some()), ("--noise", plan.args.noise.is_some())];
-        return match of_images.iter().find(|(_, is_given)| *is_given) {
-            Some((name, _)) => Err(plan
-                .data
-                .located(Error::data(format!("{name} is about images, and this is a table")))),
-            None => Ok(None),
-        };
-    };
-    Ok(Some(ImageShape { levels: plan.levels.unwrap_or(image.levels), ..image }))
+    roles(plan).image_shape(&plan.data, &plan.read, plan.levels)
 }
 
 /// Reads the images, and what they are conditioned on.
