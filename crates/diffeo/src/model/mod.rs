@@ -219,7 +219,7 @@ impl Model {
         Ok(result)
     }
 
-    /// Draws `n` rows.
+    /// Draws `n` rows, whole numbers as such; those of images with noise ([`Schema::noised`]) are cleaned of it ([`Flow::denoised`]).
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] if the context does not have `n` rows, [`crate::ErrorKind::Data`] if it holds what is no value of its columns,
