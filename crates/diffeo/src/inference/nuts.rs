@@ -34,7 +34,7 @@ pub struct NutsOptions {
 
 impl Default for NutsOptions {
     fn default() -> Self {
-        Self { chains: 2, warmup: 1500, draws: 1000, acceptance: 0.8, seed: 0 }
+        Self { chains: 2, warmup: 1500, draws: 1000, acceptance: 0.9, seed: 0 }
     }
 }
 

@@ -8,15 +8,20 @@ use crate::host::random::{Purpose, Streams, permutation};
 use crate::parameter::{Init, Parameter, Trainable, Visitor};
 
 /// No log-scale of a layer is larger.
-const LOG_SCALE_MAX: f64 = 4.0;
+const LOG_SCALE_MAX: f64 = 16.0;
+/// The share of the hidden units that are linear, so that what grows with a number goes on growing where no point has been: the neck of a funnel, a tail.
+const LINEAR: usize = 4;
 
 /// The weights of a coupling, for training: `t` and `s` of the half of the numbers that moves are a network with one hidden layer of the other half.
 ///
-/// `x = z e^s + t` with `s = 4 tanh(r / 4)`, `h = tanh(z W + b)`, `r = h S + b_s`, `t = h T + b_t`; masks keep halves apart.
+/// `x = z e^s + t` with `s = 16 bound(r / 16)`, `r = h S + b_s`, `t = h T + b_t`, where `h` is `z W + b`, or its `tanh`; masks keep halves apart. `bound(u) = u / (1 + u^4)^(1/4)` stays below 1 and is
+/// `u` itself, to a thousandth, up to a quarter: a log-scale that is linear in a number remains so in the neck of a funnel.
 #[derive(Clone, Debug)]
 pub(super) struct Weights {
     /// `[1, d]`: 1 for the numbers that move.
     moves: Tensor<2>,
+    /// `[1, hidden]`: 1 for the units that bend, 0 for those that are linear.
+    bends: Tensor<2>,
     parameters: [Parameter; 6],
 }
 
@@ -68,28 +73,37 @@ impl Weights {
             masked(zeros(hidden), spread(&moves, hidden, false), true),
             masked(zeros(1), moves.clone(), false),
         ];
-        Self { moves: init.values([1, d], moves), parameters }
+        let bends = (0..hidden).map(|unit| f64::from(u8::from(bends(unit, hidden)))).collect();
+        Self {
+            moves: init.values([1, d], moves),
+            bends: init.values([1, hidden], bends),
+            parameters,
+        }
     }
 
     /// Points and gradients a layer nearer to the base.
     pub(super) fn to_base(&self, x: Tensor<2>, gradient: Tensor<2>) -> [Tensor<2>; 2] {
         let [hidden, hidden_bias, scale, scale_bias, shift, shift_bias] = &self.parameters;
         let w = hidden.masked();
-        let h = (x.clone().matmul(w.clone()) + hidden_bias.value.clone()).tanh();
-        let bounded = (h.clone().matmul(scale.masked()) + scale_bias.masked())
-            .mul_scalar(1.0 / LOG_SCALE_MAX)
-            .tanh();
+        let h = x.clone().matmul(w.clone()) + hidden_bias.value.clone();
+        let bent = h.clone().tanh();
+        let h = h.clone() + (bent.clone() - h) * self.bends.clone();
+        let slope = (bent.square() * self.bends.clone()).neg().add_scalar(1.0);
+        let free = (h.clone().matmul(scale.masked()) + scale_bias.masked())
+            .mul_scalar(1.0 / LOG_SCALE_MAX);
+        let over = free.clone().square().square().add_scalar(1.0);
+        let bounded = free * over.clone().powf_scalar(-0.25);
         let size = bounded.clone().mul_scalar(LOG_SCALE_MAX).exp();
         let away = x - (h.clone().matmul(shift.masked()) + shift_bias.masked());
         let z = away.clone() / size.clone();
         // By r the derivative of ln p + s is (g (x - t) + 1) ds/dr.
         let by_scale = (gradient.clone() * away).add_scalar(1.0)
-            * bounded.square().neg().add_scalar(1.0)
+            * over.powf_scalar(-1.25)
             * self.moves.clone();
         let by_shift = gradient.clone() * self.moves.clone();
         let by_hidden = by_scale.matmul(scale.masked().transpose())
             + by_shift.matmul(shift.masked().transpose());
-        let by_input = (by_hidden * h.square().neg().add_scalar(1.0)).matmul(w.transpose());
+        let by_input = (by_hidden * slope).matmul(w.transpose());
         [z, gradient * size + by_input]
     }
 
@@ -108,6 +122,21 @@ impl Weights {
             p.value = p.masked();
         });
     }
+}
+
+/// `u / (1 + u^4)^(1/4)`.
+fn bound(u: f64) -> f64 {
+    u / (1.0 + u.powi(4)).sqrt().sqrt()
+}
+
+/// Its slope where it has a value.
+fn slope_of_bound(value: f64) -> f64 {
+    (1.0 - value.powi(4)).max(0.0).powf(1.25)
+}
+
+/// Whether a hidden unit is bent by `tanh`.
+fn bends(unit: usize, hidden: usize) -> bool {
+    unit >= hidden / LINEAR
 }
 
 /// Binary digits of the places of so many numbers.
@@ -135,7 +164,7 @@ pub(super) struct Coupling {
 #[derive(Clone, Debug)]
 pub(in crate::inference) struct Passed {
     hidden: Vec<f64>,
-    /// `s / 4`.
+    /// `s / 16`.
     bounded: Vec<f64>,
     /// `z e^s` of the numbers that move.
     away: Vec<f64>,
@@ -178,17 +207,17 @@ impl Coupling {
     /// Hidden units, log-scales and shifts at a point.
     fn network(&self, x: &[f64]) -> (Passed, Vec<f64>) {
         let given: Vec<f64> = self.stays.iter().map(|j| x[*j]).collect();
-        let unit = |(weights, bias): (&[f64], &f64)| (bias + dot(weights, &given)).tanh();
-        let width = given.len().max(1);
-        let hidden: Vec<f64> = match given.is_empty() {
-            true => self.bias.iter().map(|b| b.tanh()).collect(),
-            false => self.hidden.chunks_exact(width).zip(&self.bias).map(unit).collect(),
+        let (units, width) = (self.bias.len(), given.len());
+        let unit = |(k, bias): (usize, &f64)| {
+            let sum = bias + dot(&self.hidden[k * width..(k + 1) * width], &given);
+            if bends(k, units) { sum.tanh() } else { sum }
         };
+        let hidden: Vec<f64> = self.bias.iter().enumerate().map(unit).collect();
         let of = |weights: &[f64], bias: &[f64]| -> Vec<f64> {
             weights.chunks_exact(hidden.len()).zip(bias).map(|(w, b)| b + dot(w, &hidden)).collect()
         };
         let bounded = of(&self.scale, &self.scale_bias);
-        let bounded = bounded.iter().map(|r| (r / LOG_SCALE_MAX).tanh()).collect();
+        let bounded = bounded.iter().map(|r| bound(r / LOG_SCALE_MAX)).collect();
         let shift = of(&self.shift, &self.shift_bias);
         (Passed { hidden, bounded, away: Vec::new() }, shift)
     }
@@ -227,7 +256,7 @@ impl Coupling {
         let mut by_hidden = vec![0.0; units];
         for (k, j) in self.moves.iter().enumerate() {
             let (g, bounded) = (gradient[*j], passed.bounded[k]);
-            let by_scale = (g * passed.away[k] + 1.0) * (1.0 - bounded * bounded);
+            let by_scale = (g * passed.away[k] + 1.0) * slope_of_bound(bounded);
             let rows = [&self.scale, &self.shift].map(|w| &w[k * units..(k + 1) * units]);
             for (sum, (s, t)) in by_hidden.iter_mut().zip(rows[0].iter().zip(rows[1])) {
                 *sum += by_scale * s + g * t;
@@ -236,7 +265,7 @@ impl Coupling {
         }
         let width = self.stays.len();
         for (k, (h, by)) in passed.hidden.iter().zip(&by_hidden).enumerate() {
-            let by = by * (1.0 - h * h);
+            let by = if bends(k, units) { by * (1.0 - h * h) } else { *by };
             let weights = &self.hidden[k * width..(k + 1) * width];
             self.stays.iter().zip(weights).for_each(|(j, w)| gradient[*j] += by * w);
         }
