@@ -39,7 +39,7 @@ pub use output::Output;
 pub use recording::{Recording, SAMPLES_MAX};
 pub use spectrum::{Mel, Stft, spectrogram};
 pub use student::{Drawn, Student};
-pub use training::{Advanced, Density, Likelihood, Task, Training, TrainingOptions};
+pub use training::{Advanced, Density, Likelihood, STRETCH_MAX, Task, Training, TrainingOptions};
 pub use waveflow::WaveFlow;
 pub use wavenet::{Prompt, Tick, WaveNet};
 pub use wish::{KindWish, ModelWish, bits};

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use diffeo::burn::tensor::{Tensor, TensorData};
+use diffeo::burn::tensor::Tensor;
 use diffeo::train::{Event, Learner, LearnerOptions, Schedule, Snapshot};
-use diffeo::{Error, ErrorKind, Result, Streams, Trainable, host_values};
+use diffeo::{Error, ErrorKind, Result, Streams, Trainable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -47,7 +47,17 @@ impl Default for TrainingOptions {
     }
 }
 
+/// Seconds of the longest stretch.
+pub const STRETCH_MAX: f64 = 60.0;
+/// Validations of a training where nothing is said.
+const VALIDATIONS: u64 = 20;
+
 impl TrainingOptions {
+    /// Steps from one validation to the next where nothing is said, of so many.
+    pub fn usual_validation(steps: u64) -> u64 {
+        (steps / VALIDATIONS).max(1)
+    }
+
     /// Those of the training that left a checkpoint.
     ///
     /// # Errors
@@ -226,12 +236,7 @@ impl<M: Trainable + 'static> Training<M> {
         snapshot.set_learner("module", &self.learner)?;
         snapshot.set("best", &self.best().map(f64::to_bits))?;
         if let Some((module, _)) = &self.best {
-            let mut all = Vec::new();
-            module.clone().visit(&mut |name, p| all.push((name.to_owned(), p.value.clone())));
-            for (name, value) in all {
-                let dims = value.dims();
-                snapshot.set_numbers(&format!("best.{name}"), &dims, &host_values(value)?);
-            }
+            snapshot.set_module("best", module)?;
         }
         snapshot.write(path)
     }
@@ -251,26 +256,9 @@ impl<M: Trainable + 'static> Training<M> {
         snapshot.expect("training", "identity", &self.identity)?;
         snapshot.restore_learner("module", &mut self.learner)?;
         let best: Option<u64> = snapshot.get("best")?;
-        self.best = match best {
-            None => None,
-            Some(bits) => {
-                let (mut module, mut fault) = (self.learner.module().clone(), None);
-                module.visit(&mut |name, p| {
-                    let dims = p.value.dims();
-                    match snapshot.numbers(&format!("best.{name}"), dims[0] * dims[1]) {
-                        Ok(values) => {
-                            let options = (&p.value.device(), p.value.dtype());
-                            p.value = Tensor::from_data(TensorData::new(values, dims), options);
-                        }
-                        Err(e) => fault = Some(e),
-                    }
-                });
-                match fault {
-                    Some(fault) => return Err(fault),
-                    None => Some((module, f64::from_bits(bits))),
-                }
-            }
-        };
+        let module =
+            |bits| Ok((snapshot.module("best", self.learner.module())?, f64::from_bits(bits)));
+        self.best = best.map(module).transpose()?;
         Ok(())
     }
 }

@@ -125,10 +125,14 @@ impl Episode {
         let mut step = self.environment.step(action)?;
         self.expect_seen(&step.observation)?;
         self.steps += 1;
-        if !step.reward.is_finite() {
+        // As large as what learns can hold.
+        if !(step.reward as f32).is_finite() {
             return Err(Error::new(
                 ErrorKind::Domain,
-                format!("the environment gave the reward {} at step {}", step.reward, self.steps),
+                format!(
+                    "the environment gave the reward {} at step {}; expected a finite number of single precision",
+                    step.reward, self.steps
+                ),
             ));
         }
         let is_over = self.environment.time_limit().is_some_and(|limit| self.steps >= limit);

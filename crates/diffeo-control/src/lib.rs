@@ -52,7 +52,7 @@ pub use meow::EnergyFlow;
 pub use origin::Origin;
 pub use play::{Conduct, Played, play};
 pub use policy::{Drawn, PolicyKind, draw, log_prob};
-pub use recipe::Recipe;
+pub use recipe::{MEOW_TEMPERATURE, Recipe};
 pub use replay::{Batch, Replay, Transition};
 pub use sac::SoftActorCritic;
 pub use sketch::{Shape, Sketch, Tone};

@@ -8,6 +8,9 @@ use crate::interface::Interface;
 use crate::policy::PolicyKind;
 use crate::trainer::{Algorithm, Trainer, TrainerOptions};
 
+/// The temperature of [`Algorithm::Meow`], which tunes none, where nothing is said.
+pub const MEOW_TEMPERATURE: f64 = 0.1;
+
 /// Everything that a training needs beside its environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
@@ -57,7 +60,7 @@ impl Recipe {
             }
         };
         if algorithm == Algorithm::Meow && !matches!(agent.temperature, Temperature::Fixed(_)) {
-            agent.temperature = Temperature::Fixed(0.1);
+            agent.temperature = Temperature::Fixed(MEOW_TEMPERATURE);
         }
         Self { policy, trainer, steps }
     }

@@ -1,15 +1,12 @@
 //! Steps in environments and updates of an agent, in turn.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use diffeo::burn::tensor::{Tensor, TensorData};
+use diffeo::burn::tensor::Tensor;
 use diffeo::train::Snapshot;
-use diffeo::{
-    Error, Flow, FlowSpec, Model, Purpose, Result, Streams, host_values, quoted, uniform_open,
-};
+use diffeo::{Error, Flow, FlowSpec, Model, Purpose, Result, Streams, quoted, uniform_open};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{Agent, AgentOptions, Temperature, Updated};
@@ -386,8 +383,8 @@ impl Trainer {
         }
         snapshot.set("best", &self.best())?;
         snapshot.set("highest", &self.highest.to_bits())?;
-        for (name, value) in self.best.iter().flat_map(|(flow, _)| flow.parameters()) {
-            snapshot.set_numbers(&format!("best.{name}"), &value.dims(), &host_values(value)?);
+        if let Some((flow, _)) = &self.best {
+            snapshot.set_module("best", flow)?;
         }
         snapshot.write(path)
     }
@@ -421,26 +418,12 @@ impl Trainer {
             let name = format!("episode.{i}");
             episode.set_state(&snapshot.numbers(&name, snapshot.len(&name))?)?;
         }
-        self.best = match snapshot.get("best")? {
-            Some(validated) => Some((self.best_flow(snapshot)?, validated)),
-            None => None,
-        };
+        let best: Option<Validated> = snapshot.get("best")?;
+        let flow = |validated| Ok((snapshot.module("best", self.agent.policy())?, validated));
+        self.best = best.map(flow).transpose()?;
         self.highest = f64::from_bits(snapshot.get("highest")?);
         self.count = count;
         Ok(())
-    }
-
-    fn best_flow(&self, snapshot: &Snapshot) -> Result<Flow> {
-        let mut flow = self.agent.policy().clone();
-        let mut values = BTreeMap::new();
-        for (name, old) in flow.parameters() {
-            let [n, width] = old.dims();
-            let found = snapshot.numbers(&format!("best.{name}"), n * width)?;
-            let data = TensorData::new(found, [n, width]);
-            values.insert(name, Tensor::from_data(data, (flow.device(), old.dtype())));
-        }
-        flow.set_parameters(&values)?;
-        Ok(flow)
     }
 }
 

@@ -94,7 +94,28 @@ fn d1_a_step_that_is_not_finite_goes_back_to_the_last_good_weights_at_half_the_r
     let Event::RolledBack { to_step, learning_rate, .. } = event else { panic!("{event:?}") };
     assert_eq!((to_step, learning_rate), (10, 0.025));
     assert_eq!(host(learner.module().slope.value.clone()), good);
-    assert!(matches!(learner.step(loss).unwrap(), Event::Step { .. }));
+    // Ten good steps later the rate is what it was.
+    let rates = (0..11).map(|_| match learner.step(loss).unwrap() {
+        Event::Step { learning_rate, .. } => learning_rate,
+        event => panic!("{event:?}"),
+    });
+    assert_eq!(rates.collect::<Vec<_>>(), [[0.025; 10].as_slice(), &[0.05]].concat());
+}
+
+#[test]
+fn d1_steps_that_are_never_finite_end_with_an_error_and_the_last_good_weights() {
+    let mut learner = Learner::new(line(), LearnerOptions { good_after: 10, ..quick() }).unwrap();
+    (0..12).for_each(|_| drop(learner.step(loss).unwrap()));
+    for _ in 0..9 {
+        let event = learner.step(|line| Ok(loss(line)? * f64::NAN)).unwrap();
+        assert!(matches!(event, Event::RolledBack { to_step: 10, .. }), "{event:?}");
+        // Good steps that are too few for good weights do not begin the count anew.
+        learner.step(loss).unwrap();
+    }
+    let error = learner.step(|line| Ok(loss(line)? * f64::NAN)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Diverged);
+    assert!(error.message().contains("10 times"), "{error}");
+    assert!(host(learner.module().slope.value.clone()).iter().all(|w| w.is_finite()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Tensor, activation};
 use super::proposal::{FlowProposal, Proposal};
 use super::target::{Annealed, LogDensity, expect_slopes, log_density_of};
 use super::weights::Weights;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Flow;
 use crate::host::draws::Draws;
 use crate::host::linalg::tensor_of;
@@ -15,8 +15,6 @@ use crate::train::{Batch, Event, Learner, LearnerOptions, Objective, Source};
 
 /// Rows that are drawn and weighed at a time.
 const BLOCK: usize = 4096;
-/// So many steps refused one after another, and the target is looked at.
-const REFUSED_MAX: u32 = 20;
 
 /// `KL(q || p)` up to the constant of `p`, from draws of the base that the batch holds: `mean of log q(x) - log p~(x)`, `x = f^-1(z)`.
 ///
@@ -228,7 +226,7 @@ impl Default for VariationalOptions {
 ///
 /// # Errors
 /// [`crate::ErrorKind::Config`] for options out of range, [`crate::ErrorKind::Shape`] if flow and target differ in width, [`crate::ErrorKind::Domain`] if the target's
-/// slope by a number is never finite; those of flow, target and `watch`.
+/// slope by a number is never finite, [`crate::ErrorKind::Diverged`] as [`Learner::step`]; those of flow, target and `watch`.
 pub fn fit(
     flow: Flow,
     target: &dyn LogDensity,
@@ -244,21 +242,19 @@ pub fn fit(
     let mut source = BaseDraws::new(&flow, options.draws, options.seed);
     let mut learner = Learner::new(flow, options.learner.clone())?;
     let annealed = (options.annealed * options.steps as f64).ceil();
-    let mut refused = 0;
     for step in 0..options.steps {
         let share = step as f64 / options.steps as f64;
         let rate = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
         learner.set_learning_rate((options.learner.learning_rate * rate).max(f64::MIN_POSITIVE))?;
         let beta = if annealed == 0.0 { 1.0 } else { ((step + 1) as f64 / annealed).min(1.0) };
         let objective = AlphaDivergence { target: Annealed { target, beta }, alpha: options.alpha };
-        let event = learner.learn(&objective, &mut source)?;
-        refused = if matches!(event, Event::RolledBack { .. }) { refused + 1 } else { 0 };
-        if refused == REFUSED_MAX {
-            let drawn = FlowProposal { flow: learner.module(), seed: options.seed }
-                .draw(step, options.draws)?;
-            expect_slopes(target, &drawn.0)?;
+        let event = learner.learn(&objective, &mut source);
+        if event.as_ref().is_err_and(|error| error.kind() == ErrorKind::Diverged) {
+            // Where it is the target that has no slope, that is what to say.
+            let proposal = FlowProposal { flow: learner.module(), seed: options.seed };
+            expect_slopes(target, &proposal.draw(step, options.draws)?.0)?;
         }
-        watch(&event)?;
+        watch(&event?)?;
     }
     if options.learner.average > 0.0 { learner.averaged() } else { Ok(learner.module().clone()) }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor};
 use diffeo_kernels::Aligned;
 use rayon::ThreadPool;
+use serde::Serialize;
 
 use super::events::Event;
 use super::objective::{Objective, Source};
@@ -14,14 +15,14 @@ use super::shards::thread_pool;
 use super::snapshot::Snapshot;
 use super::state::State;
 use crate::engine::{Element, Layout, flat_gradient, flat_weights, set_weights, tracked};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::file::container::Container;
 use crate::flow::Flow;
 use crate::host::linalg::host_values;
 use crate::parameter::Trainable;
 
 /// How a [`Learner`] takes its steps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LearnerOptions {
     /// Learning rate.
     pub learning_rate: f64,
@@ -37,6 +38,7 @@ pub struct LearnerOptions {
     /// Finite steps after which the weights are taken as good: those that a step that is not finite goes back to.
     pub good_after: u64,
     /// Threads of the optimiser; the result does not depend on it.
+    #[serde(skip)]
     pub threads: usize,
 }
 
@@ -126,16 +128,16 @@ impl<M: Trainable + 'static> Learner<M> {
     }
 
     /// One step down the gradient of a loss, and what it was: [`Event::Step`], or [`Event::RolledBack`] where loss or gradient was not
-    /// finite; the weights are then those of the last good step and the rate is halved.
+    /// finite; the weights are then those of the last good step and the rate is halved, to be doubled again with each good one.
     ///
     /// # Errors
-    /// Those of the loss.
+    /// Those of the loss; [`crate::ErrorKind::Diverged`] if the weights went back ten times and no step between was good. They are then the last good ones.
     pub fn step(&mut self, loss: impl FnOnce(&M) -> Result<Tensor<1>>) -> Result<Event> {
         let (with_gradients, leaves) = tracked(&self.module);
         let loss = loss(&with_gradients)?;
-        let event = self.state.step(&loss, leaves, &self.options)?;
+        let event = self.state.step(&loss, leaves, &self.options);
         self.state.put(&mut self.module, false)?;
-        Ok(event)
+        event
     }
 
     /// Writes weights and optimiser in one step, keeping the checkpoint before.
@@ -202,6 +204,8 @@ impl LearnerOptions {
     }
 }
 
+/// Times that the weights go back with no good ones in between.
+const ROLLBACKS_MAX: u32 = 10;
 const KIND: &str = "learner";
 /// The text of a checkpoint that says whose weights it holds.
 const PARAMETERS: &str = "diffeo.parameters";
@@ -272,12 +276,38 @@ impl<T: Element> Flat<T> {
         Ok(Self { state, layout, pieces, gradient, pool })
     }
 
-    /// Steps since the weights were last taken as good.
+    /// Takes the weights as good, if so many steps were finite.
     fn note_good(&mut self, options: &LearnerOptions) {
-        if self.state.counters.updates.is_multiple_of(options.good_after) {
-            self.state.counters.good_step = self.state.counters.step;
+        let counters = &mut self.state.counters;
+        if counters.updates.is_multiple_of(options.good_after) {
+            counters.good_step = counters.step;
+            counters.rollbacks = 0;
+            counters.rate_scale = (2.0 * counters.rate_scale).min(1.0);
             self.state.good.copy_from_slice(&self.state.weights);
         }
+    }
+
+    /// Goes back to the good weights, from a step that was not finite.
+    fn roll_back(&mut self, loss: f64, learning_rate: f64) -> Result<Event> {
+        let at = self.gradient[0].iter().position(|g| !g.wide().is_finite());
+        let reason = match at {
+            Some(at) => format!("the gradient of {} is not finite", self.layout.name_at(at)),
+            None => format!("the loss is {loss}"),
+        };
+        self.state.roll_back();
+        let counters = &self.state.counters;
+        if counters.rollbacks >= ROLLBACKS_MAX {
+            return Err(Error::new(
+                ErrorKind::Diverged,
+                format!(
+                    "step {}: {reason}, as {} times since the last good step; lower the learning rate, or look for numbers far from all others",
+                    counters.step, counters.rollbacks
+                ),
+            ));
+        }
+        let (step, to_step) = (counters.step, counters.good_step);
+        let learning_rate = 0.5 * learning_rate;
+        Ok(Event::RolledBack { step, to_step, learning_rate, reason, rows: vec![] })
     }
 }
 
@@ -301,15 +331,7 @@ impl<M: Trainable, T: Element> Steps<M> for Flat<T> {
         self.state.counters.step += 1;
         let step = self.state.counters.step;
         if !(loss.is_finite() && grad_norm.is_finite()) {
-            let at = self.gradient[0].iter().position(|g| !g.wide().is_finite());
-            let reason = match at {
-                Some(at) => format!("the gradient of {} is not finite", self.layout.name_at(at)),
-                None => format!("the loss is {loss}"),
-            };
-            self.state.roll_back();
-            let to_step = self.state.counters.good_step;
-            let learning_rate = 0.5 * learning_rate;
-            return Ok(Event::RolledBack { step, to_step, learning_rate, reason, rows: vec![] });
+            return self.roll_back(loss, learning_rate);
         }
         let update = Update {
             rate: learning_rate,

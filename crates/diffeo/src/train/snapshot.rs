@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,6 +10,7 @@ use super::checkpoint;
 use super::learner::Learner;
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::file::container::{Container, NamedTensor};
+use crate::host::linalg::host_values;
 use crate::parameter::Trainable;
 
 /// Learners, numbers and settings by name, which are written to one checksummed file that keeps the one before it: what an algorithm of several parts needs to go on to the
@@ -140,6 +142,41 @@ impl Snapshot {
             }
         }
         learner.read_from(&part)
+    }
+}
+
+impl Snapshot {
+    /// Adds the weights of a module.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] if they cannot be read.
+    pub fn set_module<M: Trainable>(&mut self, name: &str, module: &M) -> Result<()> {
+        let mut all = Vec::new();
+        module.clone().visit(&mut |inner, p| all.push((inner.to_owned(), p.value.clone())));
+        for (inner, value) in all {
+            let dims = value.dims();
+            self.set_numbers(&format!("{name}.{inner}"), &dims, &host_values(value)?);
+        }
+        Ok(())
+    }
+
+    /// A module `like` another, with the weights of a name.
+    ///
+    /// # Errors
+    /// As [`Snapshot::numbers`].
+    pub fn module<M: Trainable>(&self, name: &str, like: &M) -> Result<M> {
+        let (mut module, mut fault) = (like.clone(), None);
+        module.visit(&mut |inner, p| {
+            let dims = p.value.dims();
+            match self.numbers(&format!("{name}.{inner}"), dims[0] * dims[1]) {
+                Ok(values) => {
+                    let options = (&p.value.device(), p.value.dtype());
+                    p.value = Tensor::from_data(TensorData::new(values, dims), options);
+                }
+                Err(error) => fault = Some(error),
+            }
+        });
+        fault.map_or(Ok(module), Err)
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Counters {
     #[serde(default)]
     pub(crate) skips: u32,
     pub(crate) clips: u64,
-    /// Halved at every rollback.
+    /// Halved at every rollback; a [`Learner`](super::Learner) doubles it again.
     #[serde(with = "finite_or_text")]
     pub(crate) rate_scale: f64,
     /// The first finite validation loss, which later ones are held against.

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diffeo::train::{CHECKPOINT_EVERY, Deadline};
-use diffeo::{Result, Trainable, quoted};
+use diffeo::{ErrorKind, Result, Trainable, quoted};
 use diffeo_audio::{
-    Advanced, AudioModel, AudioSpec, Dataset, Task, Training, TrainingOptions, held_out,
+    Advanced, AudioModel, AudioSpec, Dataset, STRETCH_MAX, Task, Training, TrainingOptions,
+    held_out,
 };
 use serde_json::json;
 
@@ -22,13 +23,10 @@ use crate::{options, signals};
 
 const STEPS_MAX: u64 = 1_000_000_000;
 const ROWS_MAX: u64 = 1 << 16;
-const SECONDS_MAX: f64 = 60.0;
 /// Share of the clips that validate.
 const VALID: f64 = 0.1;
 /// Seconds of a stretch.
 const STRETCH: f64 = 0.16;
-/// Validations of a training.
-const VALIDATIONS: u64 = 20;
 
 /// What was asked for of a training.
 pub(super) struct Plan {
@@ -66,9 +64,9 @@ impl Plan {
         let share = "a share above 0 and below 1";
         faults.check("--valid", args.valid, share, |v| v > 0.0 && v < 1.0);
         let length = "a number of seconds above 0 and up to 60";
-        faults.check("--stretch", args.stretch, length, |v| v > 0.0 && v <= SECONDS_MAX);
+        faults.check("--stretch", args.stretch, length, |v| v > 0.0 && v <= STRETCH_MAX);
         let every = faults.count("--validate-every", args.validate_every, 1, STEPS_MAX);
-        options.validate_every = every.unwrap_or((options.steps / VALIDATIONS).max(1));
+        options.validate_every = every.unwrap_or(TrainingOptions::usual_validation(options.steps));
         let seed = options::seed(args.seed, &mut faults);
         faults.finish()?;
         let overwrite = args.force || args.resume;
@@ -111,6 +109,24 @@ pub(super) enum Reason {
     Steps,
     MaxTime,
     Interrupted,
+    Diverged,
+}
+
+impl Reason {
+    /// As reports name it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::MaxTime => "max_time",
+            Self::Interrupted => "interrupted",
+            Self::Diverged => "diverged",
+        }
+    }
+
+    /// Whether it can go on from here.
+    fn is_break(self) -> bool {
+        matches!(self, Self::MaxTime | Self::Interrupted)
+    }
 }
 
 /// What a training came to.
@@ -160,17 +176,17 @@ pub(super) fn learn<M: Trainable + 'static>(
         if deadline.is_over() {
             break Reason::MaxTime;
         }
-        let advanced = training.advance(task)?;
+        let advanced = match training.advance(task) {
+            Err(error) if error.kind() == ErrorKind::Diverged && training.best().is_some() => {
+                progress.warn(format!("{}; the best validation is kept", error.message()));
+                break Reason::Diverged;
+            }
+            advanced => advanced?,
+        };
         if let Some(end) = deadline.count(advanced.step) {
             training.settle_by(end);
         }
-        refused += u64::from(advanced.refused.is_some());
-        if let (Some(reason), 1) = (&advanced.refused, refused) {
-            progress.warn(format!(
-                "step {}: {reason}; the weights went back, the rate was halved",
-                advanced.step
-            ));
-        }
+        note_refused(&advanced, &mut refused, &progress);
         if let Some(warning) = write(&advanced, &mut journal, deadline.elapsed()) {
             progress.warn(warning);
         }
@@ -193,7 +209,7 @@ pub(super) fn learn<M: Trainable + 'static>(
     };
     drop(progress);
     let seconds = deadline.elapsed().as_secs_f64();
-    if reason != Reason::Steps {
+    if reason.is_break() {
         training.save(&plan.checkpoint)?;
     }
     let steps = training.steps();
@@ -202,6 +218,17 @@ pub(super) fn learn<M: Trainable + 'static>(
     }
     let (module, valid) = training.finish(task)?;
     Ok(Learned::Done { module, valid, reason, steps, seconds })
+}
+
+/// Counts steps that were refused, and warns of the first.
+fn note_refused(advanced: &Advanced, refused: &mut u64, progress: &Progress) {
+    *refused += u64::from(advanced.refused.is_some());
+    if let (Some(reason), 1) = (&advanced.refused, *refused) {
+        progress.warn(format!(
+            "step {}: {reason}; the weights went back, the rate was halved",
+            advanced.step
+        ));
+    }
 }
 
 /// Writes a step to the log, and says what went wrong with it.
@@ -222,7 +249,7 @@ pub(super) fn keep(
     data: &[Dataset; 2],
 ) -> Result<Report> {
     model.save(&plan.out)?;
-    if reason == Reason::Steps {
+    if !reason.is_break() {
         diffeo::train::Trainer::remove_checkpoint(&plan.checkpoint)?;
     }
     let mut report = Report::default();
@@ -245,7 +272,7 @@ pub(super) fn keep(
     report.key("clips_valid", valid);
     report.number("seconds_of_sound", sound);
     report.key("steps", steps);
-    report.key("stop_reason", if reason == Reason::MaxTime { "max_time" } else { "steps" });
+    report.key("stop_reason", reason.name());
     report.number("seconds", seconds);
     report.key("seed", plan.options.seed);
     let out = plan.out.to_string_lossy();

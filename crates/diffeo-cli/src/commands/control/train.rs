@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diffeo::network::NetworkSpec;
 use diffeo::train::{CHECKPOINT_EVERY, Deadline};
-use diffeo::{DenseEmbeddingSpec, Result, quoted};
+use diffeo::{DenseEmbeddingSpec, ErrorKind, Result, quoted};
 use diffeo_control::{
     Advanced, Algorithm, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
 };
@@ -49,6 +49,7 @@ enum Reason {
     Steps,
     MaxTime,
     Interrupted,
+    Diverged,
 }
 
 /// What is told of a training beside its policy.
@@ -79,7 +80,8 @@ pub(super) fn run(args: &ControlTrainArgs, common: &Common, console: &Console) -
     let started = Instant::now();
     let (reason, record) = learn(&plan, &mut trainer, &mut journal, console)?;
     let seconds = started.elapsed().as_secs_f64();
-    if reason != Reason::Steps {
+    let is_whole = matches!(reason, Reason::Steps | Reason::Diverged);
+    if !is_whole {
         trainer.save(&plan.checkpoint)?;
     }
     if reason == Reason::Interrupted {
@@ -88,7 +90,7 @@ pub(super) fn run(args: &ControlTrainArgs, common: &Common, console: &Console) -
     let mut policy = trainer.policy()?;
     origin(&plan, &trainer).write_into(&mut policy)?;
     policy.save(&plan.out)?;
-    if reason == Reason::Steps {
+    if is_whole {
         diffeo::train::Trainer::remove_checkpoint(&plan.checkpoint)?;
     }
     let mut report = report(&plan, &trainer, reason, &record, seconds);
@@ -245,7 +247,13 @@ fn learn(
         if deadline.is_over() {
             return Ok((Reason::MaxTime, record));
         }
-        let advanced = trainer.advance()?;
+        let advanced = match trainer.advance() {
+            Err(error) if error.kind() == ErrorKind::Diverged && trainer.best().is_some() => {
+                progress.warn(format!("{}; the best policy is kept", error.message()));
+                return Ok((Reason::Diverged, record));
+            }
+            advanced => advanced?,
+        };
         let environments = trainer.environments() as u64;
         if let Some(rounds) = deadline.count(trainer.steps() / environments) {
             end = total.min(rounds * environments);
@@ -346,7 +354,13 @@ fn report(plan: &Plan, trainer: &Trainer, reason: Reason, record: &Record, secon
     report.key("updates", trainer.updates());
     report.key("episodes", record.episodes.len());
     report.number("seconds", seconds);
-    report.key("stop_reason", if reason == Reason::MaxTime { "max_time" } else { "steps" });
+    let reason = match reason {
+        Reason::Steps => "steps",
+        Reason::MaxTime => "max_time",
+        Reason::Interrupted => "interrupted",
+        Reason::Diverged => "diverged",
+    };
+    report.key("stop_reason", reason);
     report.key("seed", settings.agent.seed);
     if let Some(best) = trainer.best() {
         report.line(format!(
