@@ -4,6 +4,7 @@ use std::f64::consts::LN_10;
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
+use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::hamiltonian::{Points, move_points};
@@ -13,7 +14,7 @@ use super::weights::Weights;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Flow;
 use crate::host::linalg::{host_values, tensor_of};
-use crate::host::random::Streams;
+use crate::host::random::{Purpose, Streams};
 use crate::host::rows::Rows;
 use crate::train::{Event, Learner, LearnerOptions, Snapshot};
 
@@ -35,12 +36,13 @@ struct Progress {
 }
 
 const KIND: &str = "bootstrap";
+const OPTIONS: &str = "options";
 const PROGRESS: &str = "progress";
 /// The names of stored draws, their weights, and the flow's log-densities.
 const STORED: [&str; 3] = ["stored.rows", "stored.log_weights", "stored.log_density"];
 
 /// How a [`Bootstrap`] works.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BootstrapOptions {
     /// Draws of an iteration, and of a step of the optimiser.
     pub draws: usize,
@@ -158,8 +160,9 @@ impl<D: LogDensity> Bootstrap<D> {
         let mut iterated = self.anneal(&flow)?;
         self.iteration += 1;
         if self.iteration > self.options.warmup {
-            for step in 0..self.options.steps {
-                let seed = self.iteration * self.options.steps as u64 + step as u64;
+            for step in 0..self.options.steps as u64 {
+                let key = self.iteration * self.options.steps as u64 + step;
+                let seed = self.streams.rng(Purpose::Bootstrap, key, 0).next_u64();
                 iterated.refused += usize::from(!self.step(seed)?);
             }
         }
@@ -172,6 +175,7 @@ impl<D: LogDensity> Bootstrap<D> {
     /// [`crate::ErrorKind::Io`]; the checkpoints on disk are then as they were.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut snapshot = Snapshot::new(KIND)?;
+        snapshot.set(OPTIONS, &self.options)?;
         snapshot.set_learner("learner", &self.learner)?;
         let (iteration, step_size, next) = (self.iteration, self.step_size, self.store.next);
         snapshot.set(PROGRESS, &Progress { iteration, step_size, next })?;
@@ -186,13 +190,14 @@ impl<D: LogDensity> Bootstrap<D> {
     /// Goes on from a checkpoint of a fit of the same flow to the same target with the same options, to the same bits as if it had never stopped.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if it cannot be used, [`crate::ErrorKind::Config`] if it is of another flow; the fit is then as it was.
+    /// [`crate::ErrorKind::ModelFile`] or [`crate::ErrorKind::Version`] if it cannot be used, [`crate::ErrorKind::Config`] if it is of another flow or of other options, but for threads; the fit is then as it was.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         let snapshot = Snapshot::read(KIND, path)?;
         self.read_from(&snapshot).map_err(|e| e.at(path))
     }
 
     fn read_from(&mut self, snapshot: &Snapshot) -> Result<()> {
+        snapshot.expect("fit", OPTIONS, &self.options)?;
         let progress: Progress = snapshot.get(PROGRESS)?;
         let Store { width, most, .. } = self.store;
         let n = snapshot.len(STORED[2]);
@@ -242,9 +247,9 @@ impl<D: LogDensity> Bootstrap<D> {
         Ok(Iterated { effective_size, acceptance, refused: 0 })
     }
 
-    /// A step on stored draws; whether it was taken.
+    /// A step on stored draws, which a seed chooses; whether it was taken.
     fn step(&mut self, seed: u64) -> Result<bool> {
-        let Some(chosen) = self.store.choose(self.options.draws, seed ^ self.options.seed) else {
+        let Some(chosen) = self.store.choose(self.options.draws, seed) else {
             return Ok(true);
         };
         let x = self.store.rows(&chosen)?;
@@ -440,10 +445,12 @@ mod tests {
             (stop..12).try_for_each(|_| second.iterate().map(|_| ()))?;
             assert_eq!(bits(&second)?, bits(&whole)?);
         }
-        let mut other = start(9)?;
-        let before = bits(&other)?;
-        assert!(other.restore(&path).is_err());
-        assert_eq!(bits(&other)?, before);
+        let seeded = BootstrapOptions { seed: 1, ..options.clone() };
+        for mut other in [start(9)?, Bootstrap::new(flow(8)?, TwoWells, seeded)?] {
+            let before = bits(&other)?;
+            assert_eq!(other.restore(&path).unwrap_err().kind(), ErrorKind::Config);
+            assert_eq!(bits(&other)?, before);
+        }
         Ok(())
     }
 

@@ -182,13 +182,8 @@ impl<'a> ChainRun<'a> {
     }
 
     fn read_from(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let was: ChainOptions = snapshot.get(OPTIONS)?;
-        if was != self.options {
-            return Err(Error::config(format!(
-                "the chains were run with other options: {was:?}, these have {:?}",
-                self.options
-            )));
-        }
+        snapshot.expect("run of chains", OPTIONS, &self.options)?;
+        let was = &self.options;
         let progress: Progress = snapshot.get(PROGRESS)?;
         let (n, width) = (was.chains, self.points.target.dims());
         let drawn = progress.iteration.saturating_sub(was.warmup);

@@ -149,7 +149,12 @@ fn differences(path: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
             }
         }
         (a, b) if a != b => {
-            let short = |v: &Value| printable(&v.to_string().chars().take(60).collect::<String>());
+            let short = |v: &Value| {
+                let text = v.to_string();
+                let end = text.char_indices().nth(60).map_or(text.len(), |(end, _)| end);
+                let more = if end < text.len() { "..." } else { "" };
+                format!("{}{more}", printable(&text[..end]))
+            };
             found.push(format!("{path} was {}, is {}", short(a), short(b)));
         }
         _ => {}
