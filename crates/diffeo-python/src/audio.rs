@@ -9,16 +9,17 @@ use diffeo::{Error, ErrorKind, Result, Streams, Trainable, quoted};
 use diffeo_audio::{
     Advanced, AudioModel, AudioSpec, Clip, Dataset, Density, Distillation, DistillationOptions,
     KindWish, Likelihood, ModelKind, ModelWish, Module, NetworkSpec, Output, Prompt, Recording,
-    Task, Training, TrainingOptions, at_one_rate, held_out, wav_files,
+    STRETCH_MAX, Task, Training, TrainingOptions, at_one_rate, held_out, wav_files,
 };
 use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde_json::{Value, json};
 
 use crate::arrays;
 use crate::draws::drawn_seed;
-use crate::errors::raise;
+use crate::errors::{raise, warn};
 use crate::fit::TURN;
 use crate::model::from_json;
 
@@ -86,11 +87,6 @@ pub(crate) struct Settings {
     seed: Option<u64>,
 }
 
-/// Validations of a training where nothing is said.
-const VALIDATIONS: u64 = 20;
-/// Seconds of the longest stretch.
-const STRETCH_MAX: f64 = 60.0;
-
 impl Settings {
     fn network(&self) -> NetworkSpec {
         NetworkSpec::cycles(self.width, self.window, [self.layers, self.cycle.min(self.layers)])
@@ -141,7 +137,8 @@ impl Settings {
             );
             return Err(Error::config(text));
         }
-        let every = self.validate_every.unwrap_or((self.steps / VALIDATIONS).max(1));
+        let usual = TrainingOptions::usual_validation(self.steps);
+        let every = self.validate_every.unwrap_or(usual);
         Ok(TrainingOptions {
             steps: self.steps,
             rows: self.batch,
@@ -298,10 +295,13 @@ impl Course<'_, '_> {
         task: &(impl Task<M> + Sync),
     ) -> PyResult<(M, Ended)> {
         let mut deadline = Deadline::new(self.settings.max_time().map_err(raise)?);
-        let mut interruption = None;
+        let (mut interruption, mut refused) = (None, 0);
         let reason = loop {
             let turn = py.detach(|| turn(&mut training, task, &mut deadline));
-            let (last, reason) = turn.map_err(raise)?;
+            let Turn { last, warnings, reason } = turn.map_err(raise)?;
+            if let Err(error) = tell_refused(py, &warnings, (&mut refused, reason)) {
+                interruption = Some(error);
+            }
             if let (Some(report), Some(last)) = (self.report, last)
                 && let Err(error) = self.tell(py, report, &training, (&last, &deadline, reason))
             {
@@ -320,7 +320,7 @@ impl Course<'_, '_> {
         let finished = py.detach(|| training.finish(task));
         match interruption {
             // An error of the caller's own is not to be lost.
-            Some(e) if !e.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py) => Err(e),
+            Some(e) if !e.is_instance_of::<PyKeyboardInterrupt>(py) => Err(e),
             _ => {
                 let (module, valid) = finished.map_err(raise)?;
                 Ok((module, Ended { valid, steps, reason }))
@@ -352,28 +352,66 @@ impl Course<'_, '_> {
     }
 }
 
-/// Trains for a short while: gives the last step and, if it is at its end, why.
+/// What a short while of training came to.
+#[derive(Default)]
+struct Turn {
+    last: Option<Advanced>,
+    /// Steps that were refused.
+    warnings: Vec<String>,
+    /// Why it is at its end, if it is.
+    reason: Option<&'static str>,
+}
+
+/// Trains for a short while.
 fn turn<M: Trainable + 'static>(
     training: &mut Training<M>,
     task: &impl Task<M>,
     deadline: &mut Deadline,
-) -> Result<(Option<Advanced>, Option<&'static str>)> {
-    let (started, mut last) = (Instant::now(), None);
-    loop {
+) -> Result<Turn> {
+    let (started, mut turn) = (Instant::now(), Turn::default());
+    while turn.reason.is_none() && started.elapsed() < TURN {
         if training.is_done() {
-            return Ok((last, Some("steps")));
+            turn.reason = Some("steps");
+            break;
         }
         if deadline.is_over() {
-            return Ok((last, Some("max_time")));
+            turn.reason = Some("max_time");
+            break;
         }
-        let advanced = training.advance(task)?;
-        if let Some(end) = deadline.count(advanced.step) {
-            training.settle_by(end);
+        match training.advance(task) {
+            Err(error) if error.kind() == ErrorKind::Diverged && training.best().is_some() => {
+                turn.warnings.push(format!("{}; the best validation is kept", error.message()));
+                turn.reason = Some("diverged");
+            }
+            advanced => {
+                let advanced = advanced?;
+                if let Some(end) = deadline.count(advanced.step) {
+                    training.settle_by(end);
+                }
+                let step = advanced.step;
+                turn.warnings.extend(advanced.refused.as_ref().map(|reason| {
+                    format!("step {step}: {reason}; the weights went back, the rate was halved")
+                }));
+                turn.last = Some(advanced);
+            }
         }
-        last = Some(advanced);
-        if started.elapsed() >= TURN {
-            return Ok((last, None));
-        }
+    }
+    Ok(turn)
+}
+
+/// Warns of the first step that was refused, and at the end of how many there were.
+fn tell_refused(
+    py: Python<'_>,
+    warnings: &[String],
+    (refused, reason): (&mut usize, Option<&str>),
+) -> PyResult<()> {
+    let first = warnings.first().filter(|_| *refused == 0);
+    *refused += warnings.len();
+    first.map_or(Ok(()), |text| warn(py, text))?;
+    match reason {
+        Some("diverged") => warn(py, &warnings[warnings.len() - 1]),
+        Some(_) if *refused > 1 => warn(py, &format!("{refused} steps were refused in all")),
+        _ => Ok(()),
     }
 }
 

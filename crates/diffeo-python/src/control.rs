@@ -1,22 +1,23 @@
 //! Policies for environments of Gymnasium's interface, which Python has: soft actor-critic and MEow with flow policies.
 
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::time::Instant;
 
 use diffeo::{ChaCha8Rng, Error, ErrorKind, Model, PresetOptions, Result, uniform};
 use diffeo_control::{
-    Algorithm, Axis, Environment, Interface, Maker, PolicyKind, Progress, Sketch, Space, Step,
-    Temperature, Trainer, TrainerOptions,
+    Algorithm, Axis, Environment, Interface, MEOW_TEMPERATURE, Maker, PolicyKind, Progress, Sketch,
+    Space, Step, Temperature, Trainer, TrainerOptions,
 };
 use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use crate::draws::drawn_seed;
-use crate::errors::raise;
+use crate::errors::{raise, warn};
+use crate::fit::TURN;
 use crate::inference::Raised;
 use crate::model::PyModel;
 
-/// Time between two looks at signals.
-const TURN: Duration = Duration::from_millis(50);
 /// Bounds beyond this are none: Gymnasium writes the largest number of a type.
 const BOUND_MAX: f64 = 1e6;
 
@@ -156,7 +157,7 @@ impl Settings {
         match self.temperature {
             Some(temperature) => agent.temperature = Temperature::Fixed(temperature),
             None if options.algorithm == Algorithm::Meow => {
-                agent.temperature = Temperature::Fixed(0.1);
+                agent.temperature = Temperature::Fixed(MEOW_TEMPERATURE);
             }
             None => {}
         }
@@ -210,19 +211,46 @@ fn train(
     let mut trainer = Trainer::new(maker, settings.environments, &spec, options)?;
     trainer.settle_by(settings.steps);
     let mut looked = Instant::now();
-    let mut returns = Vec::new();
+    let (mut returns, mut refused) = (Vec::new(), 0);
     while trainer.steps() < settings.steps {
-        let advanced = trainer.advance()?;
+        let advanced = match trainer.advance() {
+            Err(error) if error.kind() == ErrorKind::Diverged && trainer.best().is_some() => {
+                let text = format!("{}; the best policy is kept", error.message());
+                Python::attach(|py| warn(py, &text)).map_err(|e| raised.keep(e))?;
+                break;
+            }
+            advanced => advanced?,
+        };
+        let now: u64 = advanced.updated.iter().map(|updated| updated.refused).sum();
+        if refused == 0 && now > 0 {
+            let text = format!(
+                "step {}: a loss or gradient was not finite; the weights went back, the rate was halved",
+                trainer.steps()
+            );
+            Python::attach(|py| warn(py, &text)).map_err(|e| raised.keep(e))?;
+        }
+        refused += now;
         returns.extend(advanced.ended.iter().map(|ended| ended.earned));
         let validated = advanced.validated.map(|found| found.mean);
         if validated.is_some() || looked.elapsed() >= TURN {
             looked = Instant::now();
             let (steps, returns) = (trainer.steps(), std::mem::take(&mut returns));
             let told = Python::attach(|py| {
-                py.check_signals()?;
-                report.map_or(Ok(()), |r| r.call1(py, (steps, returns, validated)).map(drop))
+                let told = (|| {
+                    py.check_signals()?;
+                    report.map_or(Ok(()), |r| r.call1(py, (steps, returns, validated)).map(drop))
+                })();
+                match told {
+                    Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => {
+                        let text = "interrupted: the best policy so far was kept";
+                        warn(py, text).map(|()| ControlFlow::Break(()))
+                    }
+                    told => told.map(ControlFlow::Continue),
+                }
             });
-            told.map_err(|e| raised.keep(e))?;
+            if told.map_err(|e| raised.keep(e))?.is_break() {
+                break;
+            }
         }
     }
     trainer.policy()

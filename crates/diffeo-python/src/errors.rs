@@ -39,7 +39,23 @@ pub(crate) fn tell_unknown(py: Python<'_>, rows: usize) -> PyResult<()> {
     let text = format!(
         "{rows} rows have a context with a level that no row of the fit had; they count as having none of the levels"
     );
-    tell(&py.import("diffeo._fit")?.getattr("warn")?, &text)
+    warn(py, &text)
+}
+
+/// Warns of rows that have such a level in a column of the model, if there are any.
+pub(crate) fn tell_unseen(py: Python<'_>, rows: usize) -> PyResult<()> {
+    if rows == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "{rows} rows have a level that no row of the fit had, in a column of the model; it counts as one of those that were never seen"
+    );
+    warn(py, &text)
+}
+
+/// Says a warning of what goes on inside.
+pub(crate) fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
+    tell(&py.import("diffeo._fit")?.getattr("warn")?, text)
 }
 
 fn is_not_found(error: &Error) -> bool {

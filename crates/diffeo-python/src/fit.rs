@@ -7,6 +7,7 @@ use diffeo::train::{CHECKPOINT_EVERY, Deadline, Event, StopReason, Trainer, Vali
 use diffeo::{ColumnKind, Model, Result, quoted};
 use diffeo_cli::memory;
 use diffeo_table::{Input, Reader, TrainingTable, expect_image};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -46,7 +47,9 @@ pub(crate) fn fit(
     }
     let deadline = Deadline::new(prepared.time_left);
     let checkpoint = settings.checkpoint.clone().filter(|_| is_first);
-    let course = Course { trainer, deadline, checkpoint, saved: Instant::now() };
+    let is_joined = communicator.is_some();
+    let course =
+        Course { trainer, deadline, checkpoint, saved: Instant::now(), is_joined, skipped: 0 };
     let (model, reason) = course.run(py, report, warn)?;
     Ok((model.into(), reason.to_string()))
 }
@@ -141,6 +144,10 @@ struct Course {
     deadline: Deadline,
     checkpoint: Option<std::path::PathBuf>,
     saved: Instant,
+    /// Whether it is one of several processes, none of which can end by itself but by an error.
+    is_joined: bool,
+    /// Steps that were left out.
+    skipped: u64,
 }
 
 /// Where a fit stands.
@@ -169,15 +176,11 @@ impl Course {
         let mut interruption = None;
         let reason = loop {
             let (warnings, finished) = py.detach(|| self.turn(&mut at)).map_err(raise)?;
-            warnings.iter().try_for_each(|text| warn.tell(text))?;
-            if let Some(report) = report {
-                let standing = self.standing(py, at, finished)?;
-                if let Err(error) = report.call1((standing,)) {
-                    interruption = Some(error);
-                }
-            }
-            if let Err(error) = py.check_signals() {
+            if let Err(error) = self.tell(py, (&warnings, at, finished), report, warn) {
                 interruption = Some(error);
+            }
+            if self.is_joined && interruption.is_some() {
+                break StopReason::Interrupted;
             }
             if let Some(reason) = finished {
                 break reason;
@@ -186,31 +189,49 @@ impl Course {
                 self.trainer.stop(StopReason::Interrupted);
             }
         };
+        // An error of the caller's own is not to be lost, and others that train along must hear of any.
+        let is_raised = |e: &PyErr| self.is_joined || !e.is_instance_of::<PyKeyboardInterrupt>(py);
+        let raised = interruption.take_if(|error| is_raised(error));
         let is_whole = !matches!(reason, StopReason::MaxTime | StopReason::Interrupted);
-        if let Some(path) = &self.checkpoint {
-            match is_whole {
-                true => Trainer::remove_checkpoint(path).map_err(raise)?,
-                false => self.trainer.save_checkpoint(path).map_err(raise)?,
-            }
+        if let Some(path) = self.checkpoint.as_ref().filter(|_| !is_whole || raised.is_some()) {
+            self.trainer.save_checkpoint(path).map_err(raise)?;
+        }
+        if let Some(error) = raised {
+            return Err(error);
         }
         let seconds = self.deadline.elapsed().as_secs_f64();
         let trainer = self.trainer;
-        let interrupted = interruption.is_some();
         match (py.detach(|| trainer.finish()), interruption) {
             (Ok(mut model), interruption) => {
-                // An error of the caller's own is not to be lost.
-                let is_other =
-                    |e: &PyErr| !e.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py);
-                if let Some(error) = interruption.filter(is_other) {
-                    return Err(error);
+                if let Some(path) = self.checkpoint.filter(|_| is_whole) {
+                    Trainer::remove_checkpoint(&path).map_err(raise)?;
                 }
                 model.summary.iter_mut().for_each(|summary| summary.seconds = seconds);
                 // Ctrl-C in the last moment is one, too.
-                Ok((model, if interrupted { StopReason::Interrupted } else { reason }))
+                let is_cut = interruption.is_some();
+                Ok((model, if is_cut { StopReason::Interrupted } else { reason }))
             }
             (Err(_), Some(interruption)) => Err(interruption),
             (Err(error), None) => Err(raise(error)),
         }
+    }
+
+    /// Says what there is to say, and looks at signals.
+    fn tell(
+        &self,
+        py: Python<'_>,
+        (warnings, at, finished): (&[String], Standing, Option<StopReason>),
+        report: Option<&Bound<'_, PyAny>>,
+        warn: &Warn<'_, '_>,
+    ) -> PyResult<()> {
+        warnings.iter().try_for_each(|text| warn.tell(text))?;
+        if finished.is_some() && self.skipped > 1 {
+            warn.tell(&format!("{} steps were left out in all", self.skipped))?;
+        }
+        if let Some(report) = report {
+            report.call1((self.standing(py, at, finished)?,))?;
+        }
+        py.check_signals()
     }
 
     /// Trains for a short while: gives the warnings and, if it is at its end, why.
@@ -229,6 +250,14 @@ impl Course {
                     warnings.push(format!(
                         "step {step}: {reason}; back to step {to_step} with rate {learning_rate:.1e}"
                     ));
+                }
+                Event::Skipped { step, reason } => {
+                    self.skipped += 1;
+                    if self.skipped == 1 {
+                        warnings.push(format!(
+                            "step {step}: {reason}; it is left out, and so are others like it"
+                        ));
+                    }
                 }
                 Event::Warning(text) => warnings.push(text),
                 Event::Finished { reason } => return Ok((warnings, Some(reason))),

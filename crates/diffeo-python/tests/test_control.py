@@ -48,6 +48,16 @@ def test_a_policy_learns_what_earns(tmp_path):
     assert np.isfinite(policy.model.log_prob([[0.3]], [[1.0, 1.0]])).all()
 
 
+def test_an_interruption_keeps_the_policy():
+    def stop(steps, returns, validated):
+        if steps > 300:
+            raise KeyboardInterrupt
+
+    with pytest.warns(diffeo.DiffeoWarning, match="interrupted"):
+        policy = diffeo.control.train(Follow, progress=stop, **{**SMALL, "validate_every": 100})
+    assert len(policy.play(2)) == 2
+
+
 def test_a_seed_repeats():
     short = {**SMALL, "steps": 300}
     a, b = (diffeo.control.train(Follow, **short).model for _ in range(2))

@@ -44,7 +44,7 @@ pub(super) fn own(ranks: &dyn Ranks, shards: usize) -> Range<usize> {
 /// Losses of rows, of which each process knows some, known to all; and to all that one of them could not find them.
 ///
 /// # Errors
-/// [`ErrorKind::NotConverged`] if rows of some process did not, [`ErrorKind::Internal`] if another process failed otherwise, and this one's own failure.
+/// [`ErrorKind::NotConverged`] if rows of some process did not, and in all processes another kind if one failed otherwise: its own failure there, [`ErrorKind::Internal`] in the others.
 pub(super) fn shared(
     ranks: &mut dyn Ranks,
     found: Vec<(Range<usize>, Result<Vec<f64>>)>,
@@ -66,10 +66,11 @@ pub(super) fn shared(
     ranks.sum_f64(&mut all)?;
     let failures = all.pop().unwrap_or_default();
     match failure {
-        Some(error) => Err(error),
-        None if failures >= FAILED => {
+        Some(error) if error.kind() != ErrorKind::NotConverged => Err(error),
+        _ if failures >= FAILED => {
             Err(Error::new(ErrorKind::Internal, "another process of this training failed"))
         }
+        Some(error) => Err(error),
         None if failures > 0.0 => {
             let text = "rows of another process of this training did not converge";
             Err(Error::new(ErrorKind::NotConverged, text))
@@ -199,5 +200,16 @@ mod tests {
         let mut found = losses();
         found.push((0..1, Err(Error::new(ErrorKind::NotConverged, "no"))));
         assert_eq!(shared(&mut at(0, 1), found, 3).unwrap_err().kind(), ErrorKind::NotConverged);
+        // One may go on from rows that did not converge, but none without another.
+        let kinds = [ErrorKind::NotConverged, ErrorKind::Io];
+        let fail = |(mut rank, kind)| {
+            shared(&mut rank, vec![(0..1, Err(Error::new(kind, "no")))], 3).unwrap_err().kind()
+        };
+        let found = std::thread::scope(|scope| {
+            let all = Thread::all(2).into_iter().zip(kinds);
+            let all: Vec<_> = all.map(|one| scope.spawn(move || fail(one))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(found, [ErrorKind::Internal, ErrorKind::Io]);
     }
 }
