@@ -38,6 +38,9 @@ pub struct Condition {
 
 /// Most numbers of a frame.
 const NUMBERS_MAX: usize = 1 << 16;
+/// Most samples of a frame, and of one with mel bands: what they are made by grows with the square.
+const SAMPLES_MAX: usize = 1 << 20;
+const SAMPLES_MAX_OF_BANDS: usize = 1 << 11;
 /// Most coefficients of a prediction.
 const ORDER_MAX: usize = 1 << 9;
 
@@ -75,11 +78,14 @@ impl Condition {
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
-        if self.samples == 0 || self.numbers() > NUMBERS_MAX {
+        let most = if self.bands > 0 { SAMPLES_MAX_OF_BANDS } else { SAMPLES_MAX };
+        let is_wide = self.bands > NUMBERS_MAX || self.numbers() > NUMBERS_MAX;
+        if !(1..=most).contains(&self.samples) || is_wide {
             return Err(Error::config(format!(
-                "expected frames of at least a sample and at most {NUMBERS_MAX} numbers, found {} and {}",
+                "expected frames of 1 to {most} samples and at most {NUMBERS_MAX} numbers, found {} samples, {} mel bands and {} numbers of labels",
                 self.samples,
-                self.numbers()
+                self.bands,
+                self.label_numbers()
             )));
         }
         if self.order > ORDER_MAX || (self.order > 0 && self.bands < 2) {

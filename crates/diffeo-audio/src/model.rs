@@ -269,17 +269,25 @@ impl AudioModel {
         Ok(container)
     }
 
-    /// Whether a file says that it holds a model of waveforms.
-    pub fn is_in(path: &Path) -> bool {
-        Container::read(path).is_ok_and(|c| c.text(KIND).is_ok_and(|kind| kind == AUDIO))
-    }
-
     /// Reads a model.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::ModelFile`] if it is damaged or something else, [`ErrorKind::Version`] if a newer release wrote it.
     pub fn load(path: &Path) -> Result<Self> {
         Container::read(path).and_then(|c| Self::from_container(&c)).map_err(|e| e.at(path))
+    }
+
+    /// The model of a file that may hold something else, of which nothing is said then.
+    ///
+    /// # Errors
+    /// As [`AudioModel::load`] for a file that says that it holds a model of waveforms.
+    pub fn load_if_any(path: &Path) -> Result<Option<Self>> {
+        match Container::read(path) {
+            Ok(c) if c.text(KIND).is_ok_and(|kind| kind == AUDIO) => {
+                Self::from_container(&c).map(Some).map_err(|e| e.at(path))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn from_container(container: &Container) -> Result<Self> {

@@ -7,6 +7,8 @@ use crate::recording::Recording;
 
 /// Mel powers are never less than this before their logarithm is taken.
 const MEL_MIN: f64 = 1e-7;
+/// Frames that are looked at together: a recording of hours must not take all memory.
+const FRAMES_AT_ONCE: usize = 4096;
 /// Frames that the window of one is as long as.
 pub(crate) const MEL_HOPS: usize = 4;
 
@@ -134,11 +136,16 @@ impl Mel {
         let length = (count - 1) * hop + self.stft.window;
         let mut padded = vec![0.0; length];
         padded[before..before + samples.len()].copy_from_slice(samples);
-        let x = TensorData::new(padded, [1, length]);
-        let x = Tensor::from_data(x, (&Device::flex(), DType::F32));
-        let found = diffeo::host_values(self.log_powers(x))?;
+        let mut found = Vec::with_capacity(count * self.count);
+        for first in (0..count).step_by(FRAMES_AT_ONCE) {
+            let frames = FRAMES_AT_ONCE.min(count - first);
+            let part = &padded[first * hop..(first + frames - 1) * hop + self.stft.window];
+            let x = TensorData::new(part.to_vec(), [1, part.len()]);
+            let x = Tensor::from_data(x, (&Device::flex(), DType::F32));
+            found.extend(diffeo::host_values(self.log_powers(x))?.into_iter().map(|v| v as f32));
+        }
         debug_assert_eq!(found.len(), count * self.count);
-        Ok(found.into_iter().map(|v| v as f32).collect())
+        Ok(found)
     }
 
     /// The same of rows, `[n frames, bands]`: a frame for each hop that a whole window starts at.

@@ -14,10 +14,9 @@ use crate::progress::grouped;
 /// # Errors
 /// As [`AudioModel::load`].
 pub(in crate::commands) fn inspected(path: &Path) -> Result<Option<Report>> {
-    if !AudioModel::is_in(path) {
+    let Some(AudioModel { spec, summary, .. }) = AudioModel::load_if_any(path)? else {
         return Ok(None);
-    }
-    let AudioModel { spec, summary, .. } = AudioModel::load(path)?;
+    };
     let mut report = Report::default();
     head(&mut report, &spec)?;
     known(&mut report, &spec);
