@@ -52,13 +52,16 @@ impl Reader {
             return Self::open_folder(label, options);
         }
         if let (Input::Batches(table), Some(_)) = (input, options.earlier) {
-            let frames = Box::new(ColumnFrames::new(table.clone())?);
-            let decoder = Box::new(ClipReader::new(frames, options)?);
+            let decoder = guarded(Format::Arrow.decoder(), || {
+                let frames = Box::new(ColumnFrames::new(table.clone())?);
+                Ok(Box::new(ClipReader::new(frames, options)?))
+            })?;
             return Self::of(decoder, Format::Arrow, label, (None, Vec::new()), options);
         }
         if let Input::Batches(table) = input {
-            let batches = Box::new(BatchReader::new(table.clone(), options));
-            let decoder = image_column::wrap(batches, options)?;
+            let decoder = guarded(Format::Arrow.decoder(), || {
+                image_column::wrap(Box::new(BatchReader::new(table.clone(), options)), options)
+            })?;
             return Self::of(decoder, Format::Arrow, label, (None, Vec::new()), options);
         }
         let mut source = Source::open(input, options.max_bytes)?;

@@ -186,6 +186,19 @@ impl Stream {
         Ok(done)
     }
 
+    /// After an array nothing may follow.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Data`] if something does.
+    pub(crate) fn expect_end(&mut self) -> Result<()> {
+        match self.read(&mut [0])? {
+            0 => Ok(()),
+            _ => Err(Error::data(
+                "more data follows the array than its shape tells; the file is damaged",
+            )),
+        }
+    }
+
     /// Appends exactly `n` bytes to `out`, whose memory grows with the bytes that are there, not with `n`.
     /// Returns false at a premature end.
     pub(crate) fn read_exactly(&mut self, n: u64, out: &mut Vec<u8>) -> Result<bool> {

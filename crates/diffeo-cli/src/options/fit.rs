@@ -11,7 +11,7 @@ use diffeo::{
     BaseSpec, DenseEmbeddingSpec, EmbeddingSpec, ImageShape, Precision, Preset, PresetOptions,
     Result, quoted,
 };
-use diffeo_table::{Input, ReadOptions};
+use diffeo_table::{EARLIER_MAX, Input, ReadOptions};
 
 use crate::args::{Common, FitArgs, Missing, ResumeMode};
 use crate::faults::Faults;
@@ -80,7 +80,8 @@ pub(crate) fn plan(args: &FitArgs, common: &Common) -> Result<FitPlan> {
     let out = options::required("--out", args.out.as_ref(), &mut faults);
     check_names(args, &mut faults);
     let mut read = options::read_options(&args.read, &mut faults);
-    read.earlier = faults.count("--frames", args.frames, 0, 64).map(|frames| frames as usize);
+    let frames = faults.count("--frames", args.frames, 0, EARLIER_MAX as u64);
+    read.earlier = frames.map(|frames| frames as usize);
     if read.earlier > Some(0) && args.context.is_some() {
         faults.add("--frames is what each frame is given; leave --context out");
     }

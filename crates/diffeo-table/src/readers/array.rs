@@ -135,14 +135,10 @@ impl ArrayReader {
 
     /// After the last row nothing may follow.
     fn check_end(&mut self) -> Result<()> {
-        if let Data::InRows(stream) = &mut self.data
-            && stream.read(&mut [0])? > 0
-        {
-            return Err(Error::data(
-                "more data follows the array than its shape tells; the file is damaged",
-            ));
+        match &mut self.data {
+            Data::InRows(stream) => stream.expect_end(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

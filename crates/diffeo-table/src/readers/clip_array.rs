@@ -3,7 +3,7 @@
 use diffeo::{Error, ImageShape, Result};
 
 use super::clips::{Frame, Frames};
-use super::npy_header::{NpyHeader, NpyKind};
+use super::npy_header::{CHANNELS_MAX, NpyHeader, NpyKind};
 use crate::source::{Source, Stream};
 
 /// Frames one after another: of an array `(clips, frames, height, width[, channels])`, or of one clip, `(frames, height, width[, channels])`; four axes of which the last is 1 or 3 are the latter.
@@ -17,7 +17,6 @@ pub(crate) struct ArrayFrames {
 
 /// Whether an array can be nothing but clips: an axis more than images have, none of which is of so few channels.
 pub(crate) fn is_of_clips(header: &NpyHeader) -> bool {
-    const CHANNELS_MAX: u64 = 4;
     match header.axes[..] {
         [_, second, _, last] => last > CHANNELS_MAX && second > CHANNELS_MAX,
         [_, _, _, _, channels] => channels <= CHANNELS_MAX,
@@ -80,6 +79,7 @@ impl Frames for ArrayFrames {
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
         if self.read == self.clips * self.frames {
+            self.stream.expect_end()?;
             return Ok(None);
         }
         let mut bytes = vec![0; self.image.numbers()];

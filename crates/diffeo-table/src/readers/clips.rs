@@ -15,7 +15,7 @@ use crate::options::ReadOptions;
 const CLIP: &str = "clip";
 const FRAME: &str = "frame";
 /// Most frames that a frame is given.
-pub(crate) const EARLIER_MAX: usize = 64;
+pub const EARLIER_MAX: usize = 64;
 
 /// Where frames come from, clip after clip.
 pub(crate) trait Frames: Send {

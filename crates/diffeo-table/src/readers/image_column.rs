@@ -158,7 +158,10 @@ pub(crate) fn wrap(mut inner: Box<dyn Decode>, options: &ReadOptions) -> Result<
         _ => is_of_files(&columns[*i], *kind),
     });
     let (at, kind) = match found[..] {
-        [] => return Ok(Box::new(Begun { inner, first: Some(first), keep: None, notes })),
+        [] => {
+            let width = first.batch.num_columns();
+            return Ok(Box::new(Begun { inner, first: Some(first), width, keep: None, notes }));
+        }
         [only] => only,
         [(a, _), (b, _), ..] => {
             return Err(Error::data(format!(
@@ -357,6 +360,8 @@ impl Decode for ImageColumn {
 struct Begun {
     inner: Box<dyn Decode>,
     first: Option<Decoded>,
+    /// Columns of all, and those that were chosen.
+    width: usize,
     keep: Option<Vec<usize>>,
     notes: Vec<String>,
 }
@@ -386,9 +391,20 @@ impl Decode for Begun {
     }
 
     fn next_batch(&mut self) -> Result<Option<Decoded>> {
-        let Some(first) = self.first.take() else { return self.inner.next_batch() };
-        let Some(keep) = &self.keep else { return Ok(Some(first)) };
-        let batch = first.batch.project(keep).map_err(|e| Error::data(e.to_string()))?;
-        Ok(Some(Decoded { batch, ..first }))
+        let next = match self.first.take() {
+            Some(first) => first,
+            None => match self.inner.next_batch()? {
+                Some(next) => next,
+                None => return Ok(None),
+            },
+        };
+        match &self.keep {
+            // What was begun before columns were chosen has them all.
+            Some(keep) if next.batch.num_columns() == self.width => {
+                let batch = next.batch.project(keep).map_err(|e| Error::data(e.to_string()))?;
+                Ok(Some(Decoded { batch, ..next }))
+            }
+            _ => Ok(Some(next)),
+        }
     }
 }

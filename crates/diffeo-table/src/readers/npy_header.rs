@@ -4,6 +4,9 @@
 
 use diffeo::{Error, ImageShape, Result, quoted};
 
+/// Most channels of an image.
+pub(crate) const CHANNELS_MAX: u64 = 4;
+
 /// What lies behind the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NpyHeader {
@@ -30,7 +33,6 @@ impl NpyHeader {
     /// # Errors
     /// [`diffeo::ErrorKind::Data`] for one that holds none.
     pub(crate) fn image(&self) -> Result<Option<ImageShape>> {
-        const CHANNELS_MAX: u64 = 4;
         let [height, width, channels] = match self.axes[..] {
             [_] | [_, _] => return Ok(None),
             [_, height, width] => [height, width, 1],
