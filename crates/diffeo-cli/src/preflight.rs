@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{Error as IoError, ErrorKind as IoKind};
 use std::path::{Path, PathBuf};
 
+use diffeo::train::Trainer;
 use diffeo::{Error, ErrorKind, Result, printable};
 
 use crate::output::Console;
@@ -114,7 +115,7 @@ pub(crate) fn checkpoint(out: &Path, is_used: bool) -> Result<PathBuf> {
     let mut path = out.as_os_str().to_owned();
     path.push(".checkpoint");
     let path = PathBuf::from(path);
-    if path.exists() && !is_used {
+    if Trainer::has_checkpoint(&path) && !is_used {
         let message = "an earlier training left this checkpoint; go on from it with --resume, or start anew with --force";
         return Err(Error::new(ErrorKind::Io, message).at(path));
     }

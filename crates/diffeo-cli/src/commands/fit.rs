@@ -287,7 +287,7 @@ fn seed_of_checkpoint(
     console: &Console,
 ) -> Result<u64> {
     let found = Trainer::look_at_checkpoint(&files.checkpoint).map_err(|error| {
-        match files.checkpoint.exists() || !files.out.exists() {
+        match Trainer::has_checkpoint(&files.checkpoint) || !files.out.exists() {
             true => error,
             false => Error::config(format!(
                 "--resume: the fit to {} has come to its end, which takes its checkpoint away; to fit anew, give --force in place of --resume",
@@ -373,9 +373,10 @@ fn report(model: &Model, plan: &Plan, reason: StopReason, files: &Files) -> Repo
         let score = match (plan.rows_valid, numbers) {
             (0, _) => "without validation rows".to_string(),
             (rows, None) => format!(
-                "validation log-likelihood {:.4} nats per row ({} rows)",
+                "validation log-likelihood {:.4} nats per row ({} {}rows)",
                 summary.valid_log_prob_mean,
-                grouped(rows)
+                grouped(rows),
+                if model.is_of_subsets() { "whole " } else { "" }
             ),
             (rows, Some(numbers)) => {
                 let bits = -summary.valid_log_prob_mean / numbers / std::f64::consts::LN_2;

@@ -124,7 +124,11 @@ impl Units {
             let mut unit = Unit::default();
             if let (Some(rows), true) = (rows, column.is_scaled_context()) {
                 let support = column.kind.context_support();
-                let there = |x: f64| !x.is_nan() && !column.masses.contains(&x);
+                let is_number = |x: f64| match column.masses.contains(&column.kind.nearest(x)) {
+                    true => column.numbered && column.kind.contains(x),
+                    false => true,
+                };
+                let there = |x: f64| !x.is_nan() && is_number(x);
                 let image = |x: f64| support.image(x);
                 let (center, scale) = spread(&column, &image, rows, j, (&weight, &there))?;
                 let scale = if is_constant(center, scale) { 1.0 } else { scale };
@@ -266,8 +270,14 @@ fn modelled_unit(
     let line = |x: f64| on_line(cell.as_ref(), x);
     let (mean, deviation) = spread(column, &line, x, j, (weight, &there))?;
     let values = x.values().iter().skip(j).step_by(x.width()).filter(|x| there(**x));
-    let skewed = values.clone().map(|x| ((line(*x) - mean) / deviation).powi(3)).sum::<f64>();
-    let is_skewed = skewed > SKEWED * values.clone().count() as f64;
+    let weighed = x.values().iter().skip(j).step_by(x.width()).enumerate();
+    let weighed = weighed.filter(|(i, x)| there(**x) && weight(*i) > 0.0);
+    let (mut skewed, mut total) = (0.0, 0.0);
+    for (i, x) in weighed {
+        skewed += weight(i) * ((line(*x) - mean) / deviation).powi(3);
+        total += weight(i);
+    }
+    let is_skewed = skewed > SKEWED * total;
     let support = match !is_skewed && deviation.is_normal() {
         true => support.unskewed(deviation),
         false => support,

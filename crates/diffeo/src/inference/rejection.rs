@@ -86,6 +86,9 @@ pub fn reject(
         }
     };
     let (mut tries, mut accepted) = (0_u64, 0_u64);
+    if n == 0 {
+        return taken.finish(0, [0, 0], log_bound);
+    }
     loop {
         let batch = options.batch.min(usize::try_from(options.tries - tries).unwrap_or(usize::MAX));
         if batch == 0 {

@@ -216,11 +216,23 @@ impl Part {
     }
 
     /// At most `most` rows, in equal steps through the table, as they are in it.
-    pub(crate) fn some_rows(&self, most: usize) -> (Rows, Option<Rows>) {
+    pub(crate) fn some_rows(&self, most: usize) -> Sample {
         let step = self.len().div_ceil(most.max(1)).max(1);
         let rows: Vec<usize> = self.rows.iter().step_by(step).map(|&i| i as usize).collect();
-        (self.data.x.select(&rows), self.data.context.as_ref().map(|c| c.select(&rows)))
+        Sample {
+            x: self.data.x.select(&rows),
+            context: self.data.context.as_ref().map(|c| c.select(&rows)),
+            weights: rows.iter().map(|&i| self.data.weight(i)).collect(),
+        }
     }
+}
+
+/// Some rows of a part.
+pub(crate) struct Sample {
+    pub(crate) x: Rows,
+    pub(crate) context: Option<Rows>,
+    /// How much each counts.
+    pub(crate) weights: Vec<f64>,
 }
 
 /// Splits checked data into the rows that train and the rows that validate. Where rows are points of a plane or a space of more dimensions

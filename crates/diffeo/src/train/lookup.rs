@@ -26,6 +26,11 @@ impl Trainer {
         Ok(Checkpoint { seed: saved.identity.plan.seed, refused: saved.refused })
     }
 
+    /// Whether a fit left a checkpoint at `path`, if only the one before the newest.
+    pub fn has_checkpoint(path: &Path) -> bool {
+        path.exists() || previous_path(path).exists()
+    }
+
     /// Removes both generations of a checkpoint, of a fit that is finished.
     ///
     /// # Errors

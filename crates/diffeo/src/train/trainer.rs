@@ -369,12 +369,12 @@ impl Trainer {
         summary.evaluations = self.evaluations()?;
         let mut model = Model::with_units(self.flow, self.identity.schema, self.units)?;
         let mut log_prob = Vec::new();
-        for (x, context) in &seen {
+        for super::data::Sample { x, context, weights } in &seen {
             log_prob.extend(model.log_prob(x, context.as_ref(), self.threads)?);
             // The validations were those of random subsets.
             if summary.rows_valid > 0 && log_prob.len() == x.len() && model.is_of_subsets() {
-                let sum: f64 = log_prob.iter().sum();
-                summary.valid_log_prob_mean = sum / x.len() as f64;
+                let sum: f64 = log_prob.iter().zip(weights).map(|(l, w)| l * w).sum();
+                summary.valid_log_prob_mean = sum / weights.iter().sum::<f64>();
             }
         }
         let log_prob_lowest = Some(log_prob.iter().copied().fold(f64::INFINITY, f64::min));

@@ -46,6 +46,17 @@ impl To {
     }
 }
 
+/// The file of an image in a folder.
+fn numbered(number: usize) -> String {
+    format!("{number:06}.png")
+}
+
+fn is_numbered(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let number = name.strip_suffix(".png").and_then(|digits| digits.parse().ok());
+    number.is_some_and(|number| numbered(number) == name)
+}
+
 /// Images on their way.
 pub(super) struct Gallery {
     image: ImageShape,
@@ -67,13 +78,19 @@ impl Gallery {
             To::Folder(path) => {
                 let fail = |e| Error::io(&path, "make the folder", e);
                 std::fs::create_dir_all(&path).map_err(fail)?;
-                let mut found = std::fs::read_dir(&path).map_err(fail)?;
-                if !overwrite && found.next().is_some() {
+                let found = std::fs::read_dir(&path).map_err(fail)?;
+                let found: Vec<_> = found.collect::<std::io::Result<_>>().map_err(fail)?;
+                if !overwrite && !found.is_empty() {
                     return Err(Error::new(
                         ErrorKind::Io,
                         "the folder is not empty; name another, or replace its images with --force",
                     )
                     .at(&path));
+                }
+                // Those of another time beyond the last of now would pass for images of this model.
+                for file in found.iter().filter(|file| is_numbered(&file.file_name())) {
+                    std::fs::remove_file(file.path())
+                        .map_err(|e| Error::io(file.path(), "remove the image", e))?;
                 }
                 State::Folder { path, written: 0 }
             }
@@ -98,7 +115,7 @@ impl Gallery {
             State::Folder { path, written } => {
                 for i in 0..rows.len() {
                     *written += 1;
-                    let path = path.join(format!("{written:06}.png"));
+                    let path = path.join(numbered(*written));
                     let image = bytes(&rows.slice(i..i + 1), &self.image);
                     save_image(&of_bytes(&image, &self.image), &path)
                         .map_err(|e| plot_error(e).at(&path))?;
