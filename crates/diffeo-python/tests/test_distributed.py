@@ -46,6 +46,11 @@ def test_draws_do_not_depend_on_the_parts(model):
     assert np.array_equal(drawn[["x1", "x2"]].to_numpy(), whole)
     with pytest.raises(diffeo.ConfigError, match="at least 0"):
         sample(pyarrow.table({"id": [-1]}))
+    with pytest.raises(diffeo.ConfigError, match="whole numbers"):
+        sample(pyarrow.table({"id": [0.5]}))
+    # Differences of small types wrap around.
+    small = sample(pyarrow.table({"id": pyarrow.array([99, 0, 50], pyarrow.uint8())})).to_pandas()
+    assert np.array_equal(small[["x1", "x2"]].to_numpy(), whole[[99, 0, 50]])
 
 
 def test_dask(model, table):

@@ -1,6 +1,5 @@
 //! Where the result of a query goes.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::parquet::arrow::ArrowWriter;
+use diffeo_table::NewFile;
 use futures::StreamExt as _;
 
 /// Rows that are shown.
@@ -43,13 +43,16 @@ impl Format {
     }
 }
 
+/// Where bytes go.
+type Sink = Box<dyn std::io::Write + Send>;
+
 enum Writer {
-    Parquet(Box<ArrowWriter<File>>),
-    Csv(Box<csv::Writer<File>>),
+    Parquet(Box<ArrowWriter<Sink>>),
+    Csv(Box<csv::Writer<Sink>>),
 }
 
 impl Writer {
-    fn new(format: Format, file: File, schema: SchemaRef) -> Result<Self> {
+    fn new(format: Format, file: Sink, schema: SchemaRef) -> Result<Self> {
         Ok(match format {
             Format::Parquet => Self::Parquet(Box::new(ArrowWriter::try_new(file, schema, None)?)),
             Format::Csv => Self::Csv(Box::new(csv::Writer::new(file))),
@@ -78,17 +81,18 @@ fn folder_of(path: &Path) -> &Path {
 
 /// Writes a result batch by batch; others see the file whole or not at all.
 pub(crate) async fn write(frame: DataFrame, out: &Path) -> Result<()> {
-    let file = tempfile::NamedTempFile::new_in(folder_of(out))?;
+    let failed = |error: diffeo::Error| DataFusionError::External(Box::new(error));
+    let format = Format::of(out)?;
+    let (file, sink) = NewFile::create(out).map_err(failed)?;
     let mut stream = frame.execute_stream().await?;
-    let mut writer = Writer::new(Format::of(out)?, file.reopen()?, stream.schema())?;
+    let mut writer = Writer::new(format, sink, stream.schema())?;
     // A result without rows has columns, too.
     writer.write(&RecordBatch::new_empty(stream.schema()))?;
     while let Some(batch) = stream.next().await {
         writer.write(&batch?)?;
     }
     writer.finish()?;
-    file.as_file().sync_all()?;
-    file.persist(out).map_err(|e| DataFusionError::IoError(e.error)).map(drop)
+    file.publish().map_err(failed)
 }
 
 /// Shows the first rows of a result.

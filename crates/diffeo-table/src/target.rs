@@ -111,6 +111,28 @@ impl Target {
     }
 }
 
+/// A file that others see whole or not at all, with the permissions of the one that it replaces.
+pub struct NewFile(Target);
+
+impl NewFile {
+    /// Opens it for writing, in place of what is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if `path` is no file, or its folder cannot be written.
+    pub fn create(path: &Path) -> Result<(Self, Box<dyn Write + Send>)> {
+        let (target, sink) = Target::file(path, true)?;
+        Ok((Self(target), Box::new(sink)))
+    }
+
+    /// Syncs what was written to disk and gives it its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if any of it fails.
+    pub fn publish(self) -> Result<()> {
+        self.0.publish()
+    }
+}
+
 fn beside(path: &Path) -> Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

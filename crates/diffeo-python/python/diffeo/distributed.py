@@ -62,7 +62,7 @@ class Sample(_Part):
     def __call__(self, part):
         import numpy as np
 
-        numbers = np.asarray(part[self._number])
+        numbers = _row_numbers(part[self._number])
         # Rows that follow each other are drawn at once.
         runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
         drawn = [self._draw(int(run[0]), len(run)) for run in runs if len(run)] or [self._draw(0, 0)]
@@ -73,6 +73,18 @@ class Sample(_Part):
         if first < 0:
             raise ConfigError(f"numbers of rows: expected whole numbers of at least 0, found {first}")
         return self.model.sample(n, seed=self._seed, first_row=first, threads=self._threads)
+
+
+def _row_numbers(column):
+    """Numbers of rows, whose differences do not wrap around."""
+    import numpy as np
+
+    numbers = np.asarray(column)
+    if numbers.dtype.kind not in "iu":
+        raise ConfigError(f"numbers of rows: expected whole numbers, found {numbers.dtype}")
+    if len(numbers) and int(numbers.max()) > np.iinfo(np.int64).max:
+        raise ConfigError(f"numbers of rows: expected at most {np.iinfo(np.int64).max}, found {numbers.max()}")
+    return numbers.astype(np.int64)
 
 
 def _with_columns(part, columns):
