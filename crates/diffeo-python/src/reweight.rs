@@ -1,12 +1,13 @@
 //! One population carried over to another: what `diffeo reweight` does to two tables.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use diffeo::inference::{
-    DensityRatio, IntervalOptions, Populations, RatioOptions, Transported, Weights, relative,
+    DensityRatio, IntervalOptions, Populations, RatioOptions, Transported, Verdict, Weights,
+    relative,
 };
 use diffeo::train::{Event, FitOptions, Trainer};
-use diffeo::{Column, Error, ErrorKind, Preset, Result, Rows};
+use diffeo::{Column, Error, ErrorKind, Preset, Result, Rows, quoted};
 use diffeo_cli::memory;
 use diffeo_table::{
     InferOptions, Input, ReadOptions, Wanted, infer_schema_with, read_rows, read_together,
@@ -16,12 +17,10 @@ use pyo3::prelude::*;
 use crate::arrays;
 use crate::draws::{drawn_seed, threads_or_all};
 use crate::errors::{raise, tell};
+use crate::fit::TURN;
 use crate::inference::{PyWeights, Raised};
 use crate::settings::{Asked, wishes};
 use crate::table::input_of;
-
-/// Time between two looks at signals.
-const TURN: Duration = Duration::from_millis(50);
 
 /// What `diffeo.reweight` was given.
 #[derive(FromPyObject)]
@@ -48,6 +47,7 @@ pub(crate) struct LearnedRatio {
     columns: Vec<Column>,
     averages: Vec<Average>,
     classifier: String,
+    verdict: Verdict,
     relative: f64,
     threads: usize,
 }
@@ -75,6 +75,19 @@ pub(crate) fn reweight(
     let tables = [input_of(source, &[])?, input_of(target, &[])?];
     let observed = py.detach(|| read(&tables, &settings)).map_err(raise)?;
     observed.notes.iter().try_for_each(|note| tell(warn, note))?;
+    let seed = settings.seed.unwrap_or_else(drawn_seed);
+    let Observed { columns, rows, outcome, .. } = observed;
+    let populations = Populations::new(columns, rows, settings.folds, seed).map_err(raise)?;
+    for (column, overlap) in populations.telling_columns() {
+        tell(
+            warn,
+            &format!(
+                "column {} alone tells the tables apart, whose values have {:.1}% in common: no weights can make up for that; leave it out of columns if it says which table a row is of",
+                quoted(&column.name),
+                100.0 * overlap
+            ),
+        )?;
+    }
     let raised = Raised::default();
     let mut looked = Instant::now();
     let watch = |fold: usize, _: &mut Trainer, event: &Event| match event {
@@ -88,8 +101,18 @@ pub(crate) fn reweight(
         }
         _ => Ok(()),
     };
-    let learned = py.detach(|| learn(observed, &settings, watch));
-    learned.map_err(|e| raised.or(e))
+    let learned = py.detach(|| learn(&populations, outcome, (&settings, seed), watch));
+    let learned = learned.map_err(|e| raised.or(e))?;
+    if learned.verdict.is_blind() {
+        tell(
+            warn,
+            &format!(
+                "{:.0}% of the rows of the second table lie where the first has next to none: weights cannot stand for them, and no average knows of them",
+                100.0 * learned.verdict.unseen
+            ),
+        )?;
+    }
+    Ok(learned)
 }
 
 /// Reads the columns to compare as what the values of both tables make them.
@@ -101,7 +124,8 @@ fn read(tables: &[Input; 2], settings: &Settings) -> Result<Observed> {
     });
     let (options, limit) = (ReadOptions::default(), memory::limit(None));
     let both = read_together(tables, &wanted.collect::<Vec<_>>(), &options, limit)?;
-    let (schema, notes) = infer_schema_with(&both, &wishes, &[], &InferOptions::default())?;
+    let infer = InferOptions { drop_constant: true, ..InferOptions::default() };
+    let (schema, notes) = infer_schema_with(&both, &wishes, &[], &infer)?;
     let width = schema.columns.len();
     let mut first = schema.columns.clone();
     first.extend(settings.outcome.iter().map(Column::real));
@@ -114,11 +138,11 @@ fn read(tables: &[Input; 2], settings: &Settings) -> Result<Observed> {
 }
 
 fn learn(
-    observed: Observed,
-    settings: &Settings,
+    populations: &Populations,
+    outcome: Option<Vec<f64>>,
+    (settings, seed): (&Settings, u64),
     watch: impl FnMut(usize, &mut Trainer, &Event) -> Result<()>,
 ) -> Result<LearnedRatio> {
-    let seed = settings.seed.unwrap_or_else(drawn_seed);
     let threads = threads_or_all(settings.threads);
     let fit = FitOptions {
         epochs: settings.epochs,
@@ -128,10 +152,8 @@ fn learn(
         ..FitOptions::default()
     };
     let preset = settings.model.as_deref().map_or(Ok(Preset::default()), str::parse)?;
-    let Observed { columns, rows, outcome, .. } = observed;
-    let populations = Populations::new(columns.clone(), rows, settings.folds, seed)?;
     let options = RatioOptions { preset, fit, ..RatioOptions::default() };
-    let ratio = DensityRatio::fit(&populations, &options, watch)?;
+    let ratio = DensityRatio::fit(populations, &options, watch)?;
     let weights = |log: &[f64]| -> Result<Weights> {
         let log = log.iter().map(|r| relative(*r, settings.relative));
         Weights::new(log.collect::<Result<_>>()?)
@@ -159,8 +181,9 @@ fn learn(
         add("unweighted", &Transported::new(&equal, &outcome)?)?;
     }
     let classifier = by_classifier.verdict().to_string();
-    let relative = settings.relative;
-    Ok(LearnedRatio { ratio, columns, averages, classifier, relative, threads })
+    let (relative, columns) = (settings.relative, populations.columns().to_vec());
+    let verdict = ratio.verdict(&own);
+    Ok(LearnedRatio { ratio, columns, averages, classifier, verdict, relative, threads })
 }
 
 #[pymethods]
@@ -202,6 +225,24 @@ impl LearnedRatio {
         self.ratio.slope()
     }
 
+    /// How far the weights can be relied on, and what to do if not.
+    #[getter]
+    fn verdict(&self) -> String {
+        self.verdict.to_string()
+    }
+
+    /// Whether they can be.
+    #[getter]
+    fn is_good(&self) -> bool {
+        self.verdict.is_good()
+    }
+
+    /// The share of the second population that rows of the first are likely to miss.
+    #[getter]
+    fn unseen(&self) -> f64 {
+        self.verdict.unseen
+    }
+
     /// What a classifier's weights would be worth.
     #[getter]
     fn classifier(&self) -> &str {
@@ -227,6 +268,14 @@ impl Settings {
         if self.columns.is_empty() {
             let text = "the tables have no column in common that populations could differ in";
             return Err(Error::new(ErrorKind::Data, text));
+        }
+        if let Some(name) = &self.outcome
+            && self.columns.iter().any(|(column, _)| column == name)
+        {
+            return Err(Error::config(format!(
+                "columns: the outcome {} cannot be among what populations are compared by; leave it out there",
+                quoted(name)
+            )));
         }
         relative(0.0, self.relative).map(drop)
     }

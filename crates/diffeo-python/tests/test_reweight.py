@@ -32,12 +32,37 @@ def test_one_population_has_even_weights():
     assert found.weights.effective_size > 0.95 * 800 and not found.averages
 
 
+def test_populations_apart_are_told_apart():
+    source, target = population(400, 0.0, 0), population(400, 12.0, 1)
+    group = {"group": np.zeros(400)}, {"group": np.ones(400)}
+    with pytest.warns(diffeo.DiffeoWarning) as warned:
+        found = diffeo.reweight(
+            {**source, **group[0], "same": np.ones(400)},
+            {**target, **group[1], "same": np.ones(400)},
+            outcome="y",
+            seed=0,
+            steps=60,
+            folds=2,
+        )
+    texts = [str(w.message) for w in warned]
+    for words in ('column "group" alone tells', "same", "next to none"):
+        assert any(words in text for text in texts), texts
+    assert not any('column "b" alone' in text for text in texts)
+    assert found.unseen > 0.5 and not found.is_good and "know nothing" in found.verdict
+    assert found.columns == ["a", "b", "group"]
+
+
 def test_faults_are_named():
     source, target = population(100, 0.0, 0), {"c": np.zeros(5)}
     with pytest.raises(diffeo.DataError, match="in common"), pytest.warns(diffeo.DiffeoWarning, match="not in both"):
         diffeo.reweight(source, target)
     with pytest.raises(diffeo.ConfigError, match="outcome"):
         diffeo.reweight(source, source, outcome="z")
+    with pytest.raises(diffeo.ConfigError, match="cannot be among"):
+        diffeo.reweight(source, source, outcome="y", columns=["a", "y"])
+    found = diffeo.reweight(source, source, columns=["a"], seed=0, steps=5, folds=2)
+    with pytest.raises(diffeo.ConfigError, match="outcome"):
+        print(found.average)
     with pytest.raises(diffeo.ConfigError, match="share"):
         diffeo.reweight(source, source, relative=2.0)
     with pytest.raises(RuntimeError, match="enough"):

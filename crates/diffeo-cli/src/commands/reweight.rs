@@ -4,7 +4,7 @@ mod averages;
 mod learned;
 mod models;
 
-use diffeo::inference::{Verdict, Weights, relative, unseen};
+use diffeo::inference::{Verdict, relative};
 use diffeo::train::Trainer;
 use diffeo::{Column, Error, ErrorKind, Result, quoted};
 use diffeo_table::{Input, Reader, Writer};
@@ -20,15 +20,15 @@ use crate::signals;
 
 /// The column that is added.
 const WEIGHT: &str = "weight";
-/// A share of the other population above this is said to be missed.
-const UNSEEN: f64 = 0.01;
 
 /// What is known of the two populations at the rows to weight.
 struct Ratios {
     /// The logarithm of the weight of each row.
     log: Vec<f64>,
-    /// `ln p2 / p1` at rows of the second population, if there are any.
-    there: Option<Vec<f64>>,
+    /// What they say of averages.
+    verdict: Verdict,
+    /// Rows of the second population, if there are any.
+    rows_to: Option<usize>,
     /// What the columns are, so that rows that were left out are so again.
     columns: Vec<Column>,
     averages: Vec<Average>,
@@ -55,14 +55,13 @@ pub(super) fn run(args: &ReweightArgs, common: &Common, console: &Console) -> Re
         Sources::Models { models, data } => models::ratios(&plan, models, data, console)?,
         Sources::Tables(tables) => learned::ratios(&plan, tables, console)?,
     };
-    let weights = Weights::new(ratios.log.clone())?;
     if let Some(out) = &out {
         write(&plan, out, &ratios, console)?;
     }
     if matches!(plan.sources, Sources::Tables(_)) {
         plan.checkpoints().try_for_each(|path| Trainer::remove_checkpoint(&path))?;
     }
-    Ok(report(&plan, &ratios, &weights, console))
+    Ok(report(&plan, &ratios, console))
 }
 
 /// A table is read once to learn and once to write.
@@ -126,19 +125,18 @@ fn open(input: &Input, plan: &ReweightPlan, columns: &[Column]) -> Result<Reader
     Ok(reader)
 }
 
-fn report(plan: &ReweightPlan, ratios: &Ratios, weights: &Weights, console: &Console) -> Report {
+fn report(plan: &ReweightPlan, ratios: &Ratios, console: &Console) -> Report {
     let mut report = Report::default();
-    let verdict = weights.verdict();
-    report.key("rows", weights.len());
-    verdict_keys(&mut report, &verdict);
-    if let Some(there) = &ratios.there {
-        let missed = unseen(there.iter().copied(), weights.len());
-        report.key("rows_to", there.len());
-        report.number("unseen", missed);
-        if missed > UNSEEN {
+    let verdict = &ratios.verdict;
+    report.key("rows", ratios.log.len());
+    verdict_keys(&mut report, verdict);
+    if let Some(rows) = ratios.rows_to {
+        report.key("rows_to", rows);
+        report.number("unseen", verdict.unseen);
+        if verdict.is_blind() {
             console.warn(format!(
                 "{:.0}% of the rows of --to lie where --from has next to none: weights cannot stand for them, and no average below knows of them",
-                100.0 * missed
+                100.0 * verdict.unseen
             ));
         }
     }
@@ -160,7 +158,11 @@ fn report(plan: &ReweightPlan, ratios: &Ratios, weights: &Weights, console: &Con
     report.line(format!("weights: {verdict}"));
     if let Some(out) = &plan.out {
         let out = out.to_string_lossy();
-        report.line(format!("{} rows written to {}", grouped(weights.len() as u64), quoted(&out)));
+        report.line(format!(
+            "{} rows written to {}",
+            grouped(ratios.log.len() as u64),
+            quoted(&out)
+        ));
         report.key("out", out);
     }
     report

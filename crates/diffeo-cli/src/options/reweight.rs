@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diffeo::inference::RatioOptions;
 use diffeo::train::FitOptions;
-use diffeo::{Preset, Result};
+use diffeo::{Preset, Result, quoted};
 use diffeo_table::{Format, Input, Output, ReadOptions};
 
 use crate::args::{Common, Missing, ReweightArgs};
@@ -72,6 +72,12 @@ pub(crate) fn plan(args: &ReweightArgs, common: &Common) -> Result<ReweightPlan>
         faults.add(
             "--resume goes on from what was left beside --out; give the --out of the first run",
         );
+    }
+    if let (Some(list), Some(name)) = (&args.columns, &args.outcome)
+        && list.0.iter().any(|(column, _)| column == name)
+    {
+        let name = quoted(name);
+        faults.add(format!("--columns: the outcome {name} cannot be among what populations are compared by; leave it out there"));
     }
     faults
         .check("--relative", args.relative, "a share above 0 and below 1", |a| a > 0.0 && a < 1.0);

@@ -84,6 +84,8 @@ class Reweighted:
     @property
     def average(self):
         """The average of the outcome that is to be preferred: by weights and regression, which is right if either is."""
+        if not self.averages:
+            raise ConfigError("there is no average: give reweight the outcome, a column of the first table")
         return self.averages["weights and regression"]
 
     @property
@@ -98,7 +100,17 @@ class Reweighted:
     @property
     def verdict(self):
         """How far the weights can be relied on, and what to do if not."""
-        return self.weights.verdict
+        return self._native.verdict
+
+    @property
+    def is_good(self):
+        """Whether they can be."""
+        return self._native.is_good
+
+    @property
+    def unseen(self):
+        """The share of the second population's rows that lie where the first has next to none."""
+        return self._native.unseen
 
     @property
     def classifier(self):

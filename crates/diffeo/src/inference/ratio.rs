@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::populations::{Calibration, LogRatios, Populations};
-use crate::error::{Error, Result};
+use super::verdict::Verdict;
+use super::weights::Weights;
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::rows::Rows;
 use crate::model::Model;
 use crate::presets::{Preset, PresetOptions};
@@ -89,6 +91,12 @@ impl DensityRatio {
         &self.held_out
     }
 
+    /// What the weights of the rows of the first population, ratios or something made of them, say of averages in the second, whose rows tell what the first has missed.
+    pub fn verdict(&self, weights: &Weights) -> Verdict {
+        let there = self.held_out[1].iter().copied();
+        Verdict { unseen: unseen(there, weights.len()), ..weights.verdict() }
+    }
+
     /// `b`: 1 where the flows' ratios can be taken as they are, less where they are too far from 1, and near 0 where they are noise.
     pub fn slope(&self) -> f64 {
         self.calibration.slope
@@ -148,10 +156,16 @@ fn trainer(
     let spec = options.preset.spec_for(&schema.shape(), &preset)?;
     let loss = options.fit.loss.or(Some(Loss::of(options.preset)));
     let fit = FitOptions { loss, ..options.fit.clone() };
-    match kept.filter(|path| path.exists()) {
+    match kept.filter(|path| Trainer::has_checkpoint(path)) {
         None => Trainer::new(spec, schema, data, fit),
         Some(path) => {
-            let trainer = Trainer::resume(path, data, fit)?;
+            let trainer = Trainer::resume(path, data, fit).map_err(|error| match error.kind() {
+                ErrorKind::Shape => Error::config(
+                    "cannot resume: the checkpoint is of a fit to other columns; start anew",
+                )
+                .at(path),
+                _ => error,
+            })?;
             trainer.expect(&spec, &schema)?;
             Ok(trainer)
         }

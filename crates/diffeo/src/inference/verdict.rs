@@ -8,6 +8,8 @@ use serde::Serialize;
 const EFFECTIVE_MIN: f64 = 25.0;
 /// A tail with less than this share of all weight changes no mean by much, unless it is of a function that is largest there.
 const EXCESS_MAX: f64 = 0.002;
+/// A share of the target above this is not to be missed.
+const UNSEEN_MAX: f64 = 0.01;
 
 /// How far estimates from weighted draws can be relied on, and what to do if they cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -22,13 +24,20 @@ pub struct Verdict {
     pub effective_size: f64,
     /// How many draws there are.
     pub draws: usize,
+    /// The share of the target that the draws are likely to miss, where that is known ([`unseen`](super::unseen)); the weights themselves cannot tell, and 0 stands for them.
+    pub unseen: f64,
 }
 
 impl Verdict {
     /// Whether estimates and their errors can be relied on.
     pub fn is_good(&self) -> bool {
         let is_light = self.pareto_k.is_some_and(|k| k < self.pareto_limit) || self.is_even();
-        is_light && self.effective_size >= EFFECTIVE_MIN
+        is_light && self.effective_size >= EFFECTIVE_MIN && !self.is_blind()
+    }
+
+    /// Whether too much of the target lies where there are next to no draws, so that no weights can stand for it.
+    pub fn is_blind(&self) -> bool {
+        self.unseen > UNSEEN_MAX
     }
 
     /// Whether weights differ so little that the shape of their tail does not matter.
@@ -50,6 +59,14 @@ impl fmt::Display for Verdict {
         };
         let judged = match self.pareto_k {
             _ if self.is_good() => "weighted means and their errors can be relied on",
+            _ if self.is_blind() => {
+                let unseen = 100.0 * self.unseen;
+                return write!(
+                    f,
+                    "{tail}, worth {size:.0} of {draws} rows, but {unseen:.0}% of the target lies where there are next to no rows: weighted means and their errors know nothing \
+                     of it; ask about the part that both cover"
+                );
+            }
             Some(k) if k >= 1.0 => {
                 "weighted means may be far off, and their errors do not show it: much of the target lies where there are almost no draws; \
                  bring the proposal nearer to the target, or ask about the part that both cover"

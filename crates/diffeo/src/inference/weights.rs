@@ -183,6 +183,7 @@ impl Weights {
             excess: smoothed.excess,
             effective_size: self.effective_size(),
             draws: self.log.len(),
+            unseen: 0.0,
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{memory, options, signals};
 /// # Errors
 /// [`ErrorKind::Config`] if there is nothing to go on from; [`ErrorKind::Io`] if there is and it was not asked for.
 pub(super) fn seed(plan: &ReweightPlan, console: &Console) -> Result<u64> {
-    let kept = plan.checkpoints().find(|path| path.exists());
+    let kept = plan.checkpoints().find(|path| Trainer::has_checkpoint(path));
     match (kept, plan.args.resume) {
         (None, true) => {
             let expected = plan.ratio.checkpoint(0).unwrap_or_default();
@@ -66,9 +66,17 @@ pub(super) fn ratios(
     let columns = observed.columns.clone();
     let seed = plan.ratio.fit.seed;
     let populations = Populations::new(columns.clone(), observed.rows, plan.folds, seed)?;
+    for (column, overlap) in populations.telling_columns() {
+        console.warn(format!(
+            "column {} alone tells the tables apart, whose values have {:.1}% in common: no weights can make up for that; leave it out (--exclude) if it says which table a row is of",
+            quoted(&column.name),
+            100.0 * overlap
+        ));
+    }
     let ratio = fit(plan, &populations, console)?;
     let [here, there] = ratio.log_ratios();
     let log = log_weights(plan, here)?;
+    let verdict = ratio.verdict(&Weights::new(log.clone())?);
     let by_classifier = populations.classifier_log_ratios(plan.threads)?;
     let classifier = Weights::new(log_weights(plan, &by_classifier[0])?)?;
     let mut averages = Vec::new();
@@ -87,7 +95,8 @@ pub(super) fn ratios(
     }
     Ok(Ratios {
         log,
-        there: Some(there.clone()),
+        verdict,
+        rows_to: Some(there.len()),
         columns,
         averages,
         slope: Some(ratio.slope()),
@@ -104,7 +113,9 @@ fn read(plan: &ReweightPlan, tables: &[Input; 2], console: &Console) -> Result<O
     };
     let wanted: Vec<Wanted> = wishes.iter().map(wanted).collect();
     let both = read_together(tables, &wanted, &plan.read, memory::limit(None))?;
-    let (schema, notes) = infer_schema_with(&both, &wishes, &[], &InferOptions::default())?;
+    // What is the same in every row of both tells nothing.
+    let options = InferOptions { drop_constant: true, ..InferOptions::default() };
+    let (schema, notes) = infer_schema_with(&both, &wishes, &[], &options)?;
     let list = |c: &Column| format!("{}={}", list_item(&c.name), c.describe());
     let listed: Vec<String> = schema.columns.iter().map(list).collect();
     console.note(format!("columns {}", listed.join(",")));

@@ -56,7 +56,8 @@ pub(super) fn ratios(
         averages.push(Average::new("weights", &by_weights, seed, plan.threads)?);
         averages.push(Average::plain("unweighted", &outcome, seed, plan.threads)?);
     }
-    Ok(Ratios { log, there: None, columns, averages, slope: None, classifier: None })
+    let verdict = weights.verdict();
+    Ok(Ratios { log, verdict, rows_to: None, columns, averages, slope: None, classifier: None })
 }
 
 /// `ln p2 - ln p1` of each row.
