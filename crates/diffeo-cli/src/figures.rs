@@ -11,16 +11,16 @@ use diffeo::check::{CheckData, CheckOptions, posterior_ranks};
 use diffeo::train::Loss;
 use diffeo::{Column, ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
 use diffeo_plot::{
-    CalibrationConfig, Figure, LossCurveConfig, LossPoint, MarginalsConfig, Matrix, PairsConfig,
-    PlotError, draw_calibration, draw_loss_curve, draw_marginals, draw_pairs,
+    CalibrationConfig, Clock, Figure, LossCurveConfig, LossPoint, MarginalsConfig, Matrix,
+    PairsConfig, PlotError, draw_calibration, draw_loss_curve, draw_marginals, draw_pairs,
 };
 
 /// Rows of samples, and most rows of data, that are drawn.
 pub const ROWS: usize = 4000;
 
 /// Names of the panels that are of no column.
-const OF_DENSITY: &str = "density of the row";
-const OF_DISTANCE: &str = "distance to a random point";
+const OF_DENSITY: &str = "density of the row, from low to high";
+const OF_DISTANCE: &str = "distance to a random point, from near to far";
 
 /// What can be drawn of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +145,8 @@ pub struct Scene<'a> {
     columns: Vec<diffeo_plot::Column>,
     /// Rows of a table, if there is one.
     data: Option<CheckData>,
+    /// The context that samples are given, if the model is conditional.
+    given: Option<Rows>,
     /// As many rows of the model, given the context of the data if it is conditional.
     samples: Rows,
     seed: u64,
@@ -178,15 +180,43 @@ impl<'a> Scene<'a> {
         seed: u64,
         threads: usize,
     ) -> Result<Self> {
-        let context = data.as_ref().and_then(|data| data.context.as_ref());
-        if !model.schema().context.is_empty() && context.is_none() {
+        let given = data.as_ref().and_then(|data| data.context.clone());
+        let rows = given.as_ref().map_or(rows, Rows::len);
+        Self::with(model, (data, given), rows, (seed, threads))
+    }
+
+    /// Draws `rows` samples given the rows of a context, over and over, without rows of data: the posterior at an observation, if there is one row.
+    ///
+    /// # Errors
+    /// As [`Scene::new`]; [`ErrorKind::Data`] for a context without rows.
+    pub fn given(
+        model: &'a Model,
+        context: &Rows,
+        rows: usize,
+        seed: u64,
+        threads: usize,
+    ) -> Result<Self> {
+        if context.is_empty() {
+            return Err(Error::data("expected at least one row of context, found none"));
+        }
+        let all: Vec<usize> = (0..rows).map(|i| i % context.len()).collect();
+        Self::with(model, (None, Some(context.select(&all))), rows, (seed, threads))
+    }
+
+    fn with(
+        model: &'a Model,
+        (data, given): (Option<CheckData>, Option<Rows>),
+        rows: usize,
+        (seed, threads): (u64, usize),
+    ) -> Result<Self> {
+        if !model.schema().context.is_empty() && given.is_none() {
             let message = "the model is conditional: give a table with its context columns as DATA";
             return Err(Error::config(message));
         }
         let options = SampleOptions { seed, threads, ..SampleOptions::default() };
-        let samples = model.sample(context.map_or(rows, Rows::len), context, &options)?;
+        let samples = model.sample(rows, given.as_ref(), &options)?;
         let columns = model.schema().columns.iter().map(drawn).collect();
-        Ok(Self { model, columns, data, samples, seed, threads })
+        Ok(Self { model, columns, data, given, samples, seed, threads })
     }
 
     /// How many samples there are.
@@ -203,7 +233,6 @@ impl<'a> Scene<'a> {
         let width = self.columns.len();
         let data = self.data.as_ref().map_or(Ok(Matrix::empty(width)), |data| matrix(&data.x))?;
         let samples = matrix(&self.samples)?;
-        let mut notes = Vec::new();
         let figure = match (kind, &self.data) {
             (Kind::Marginals, _) => {
                 draw_marginals(&MarginalsConfig::new(&self.columns, data, samples))
@@ -211,24 +240,18 @@ impl<'a> Scene<'a> {
             }
             (Kind::Loss, _) => draw_loss(self.model)?,
             (Kind::Density, _) => {
-                let given = self.mean_context();
-                let given = given.map(|(means, note)| {
-                    notes.push(note);
-                    means
-                });
                 let options = self.sample_options();
-                density::draw(self.model, data, &self.samples, given, &options)?
+                density::draw(self.model, data, &self.samples, self.mean_context(), &options)?
             }
             (Kind::Calibration, Some(data)) => self.draw_calibration(data)?,
             _ => draw_pairs(&PairsConfig::new(&self.columns, data, samples)).map_err(plot_error)?,
         };
-        notes.extend_from_slice(figure.notes());
-        Ok(Drawing { figure, notes })
+        Ok(Drawing::from(figure))
     }
 
     /// The mean of the context of the data, or what is most frequent where there is no mean, and a sentence that says so; none for a model without.
     fn mean_context(&self) -> Option<(Vec<f64>, String)> {
-        let context = self.data.as_ref()?.context.as_ref()?;
+        let context = self.given.as_ref()?;
         let columns = &self.model.schema().context;
         let means: Vec<f64> =
             columns.iter().enumerate().map(|(j, c)| typical(c, context.column(j))).collect();
@@ -241,10 +264,16 @@ impl<'a> Scene<'a> {
         };
         let named: Vec<String> = columns.iter().zip(&means).map(name).collect();
         let named = named.join(", ");
-        let note = format!(
-            "the density is drawn given the mean context of the table, {named}; without the table's points, whose contexts are \
-             others"
-        );
+        let is_one = context.values().chunks_exact(context.width()).all(|row| row == means);
+        let note = match (is_one, &self.data) {
+            (true, _) => format!("The density is drawn given {named}."),
+            (false, None) => {
+                format!("The density is drawn given the mean context of the table, {named}.")
+            }
+            (false, Some(_)) => format!(
+                "The density is drawn given the mean context of the table, {named}; without the table's points, whose contexts are others."
+            ),
+        };
         Some((means, note))
     }
 
@@ -305,6 +334,8 @@ fn drawn(column: &Column) -> diffeo_plot::Column {
         (ColumnKind::Boolean, _) => {
             diffeo_plot::Column::of_levels(name, vec!["0".to_owned(), "1".to_owned()])
         }
+        (ColumnKind::Date, _) => diffeo_plot::Column::of_dates(name, Clock::Days),
+        (ColumnKind::Time, _) => diffeo_plot::Column::of_dates(name, Clock::Seconds),
         (_, Some(step)) => diffeo_plot::Column::stepped(name, step.width()),
         (kind, None) if kind.is_discrete() => diffeo_plot::Column::integer(name),
         _ => diffeo_plot::Column::real(name),

@@ -230,7 +230,7 @@ fn a_context_may_be_words_angles_and_holes() {
     fs::write(at(&folder, "g.csv"), given).unwrap();
     let line = "sample m.safetensors --context g.csv --repeats 2 --seed 1 --quiet";
     let drawn = run_in(folder.path(), line).expect(0, &[]).stdout;
-    assert_eq!(column(&drawn, "town"), ["Ulm", "Ulm", "", "", "other", "other"]);
+    assert_eq!(column(&drawn, "town"), ["Ulm", "Ulm", "", "", "new", "new"]);
     assert_eq!(column(&drawn, "day")[5], "2025-01-01");
     run_in(folder.path(), "plot m.safetensors t.csv --out p.svg").expect(0, &[]);
 }

@@ -1,7 +1,7 @@
 //! Densities that a function of Python's gives, up to a constant: flows that are fitted to them, and weights of draws.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use diffeo::burn::tensor::{DType, Device, Tensor, TensorData};
 use diffeo::inference::{
@@ -16,9 +16,7 @@ use pyo3::prelude::*;
 
 use crate::arrays;
 use crate::errors::raise;
-
-/// Time between two looks at signals.
-const TURN: Duration = Duration::from_millis(50);
+use crate::fit::TURN;
 
 /// What a call back into Python raised, on its way through the library.
 #[derive(Clone, Default)]

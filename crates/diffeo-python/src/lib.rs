@@ -6,6 +6,7 @@
 mod arrays;
 mod assemble;
 mod audio;
+mod blocks;
 mod control;
 mod draws;
 mod errors;

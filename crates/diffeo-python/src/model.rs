@@ -1,15 +1,16 @@
 //! A fitted model and its verbs.
 
-use diffeo::{Column, Error, Model, Rows, SampleOptions, Schema};
+use diffeo::{Column, Error, Model, Rows, SampleOptions};
 use diffeo_cli::memory;
-use diffeo_table::{Input, Missing, ReadOptions, Reader, expect_image};
+use diffeo_table::Words;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyType};
 
 use crate::arrays;
+use crate::blocks::names;
 use crate::draws::{sample_options, threads_or_all};
-use crate::errors::{raise, tell_unknown};
-use crate::table::{Table, input_of, input_of_clips};
+use crate::errors::raise;
+use crate::table::Table;
 
 /// Values drawn or mapped between two looks at signals.
 const BLOCK_VALUES: usize = 1 << 20;
@@ -271,16 +272,19 @@ impl PyModel {
         threads: Option<usize>,
     ) -> PyResult<Table> {
         let mut options = sample_options(seed, 1.0, first_row, threads);
-        let mut values = Vec::new();
-        self.each_block(py, data, context, |x, context| {
-            let whole = self.model.impute(x, context, &options)?;
+        let columns = &self.model.schema().columns;
+        let (mut values, mut words) = (Vec::new(), Words::new(columns));
+        let has = vec![true; columns.len()];
+        self.each_chunk(py, data, context, |chunk, context| {
+            let given = words.rows(chunk, &has)?;
+            let mut whole = self.model.impute(&words.known(&given), context, &options)?;
+            words.restore(&given, &mut whole);
             options.first_row += whole.len() as u64;
             values.extend_from_slice(whole.values());
             Ok(())
         })?;
-        let columns = &self.model.schema().columns;
         let rows = Rows::new(values, columns.len()).map_err(raise)?;
-        Table::of_rows(columns, &rows, &[])
+        Table::of_rows(words.columns(), &rows, &[])
     }
 
     /// Data to base: the points `z` and `log|det dz/dx|` of each row.
@@ -397,79 +401,6 @@ impl PyModel {
         Ok(Table::of_rows(&schema.columns, rows, &[])?.of_images(schema.image))
     }
 
-    /// Gives the rows of `data` block by block, without the interpreter's lock, and looks for signals in between.
-    pub(crate) fn each_block(
-        &self,
-        py: Python<'_>,
-        data: &Bound<'_, PyAny>,
-        context: Option<&Bound<'_, PyAny>>,
-        mut apply: impl FnMut(&Rows, Option<&Rows>) -> diffeo::Result<()> + Send,
-    ) -> PyResult<()> {
-        let schema = self.model.schema();
-        let apart = self.context_rows(context)?;
-        let beside = if apart.is_some() { &[][..] } else { &schema.context };
-        let needed: Vec<Column> = schema.columns.iter().chain(beside).cloned().collect();
-        let input = match schema.earlier_frames() {
-            0 => input_of(data, &names(&schema.columns))?,
-            _ => input_of_clips(data)?,
-        };
-        if schema.image.is_some() && is_empty(&input) {
-            return Ok(());
-        }
-        let mut reader = open(&input, &needed, Some(schema)).map_err(raise)?;
-        let (mut from, mut unknown) = (0, 0);
-        while !is_empty(&input) {
-            py.check_signals()?;
-            let apart = apart.as_ref();
-            let done = py.detach(|| -> diffeo::Result<Option<usize>> {
-                let Some(chunk) = reader.next_chunk()? else { return Ok(None) };
-                let x = chunk.rows_for(&schema.columns)?;
-                let given = match (apart, schema.context.as_slice()) {
-                    (Some(apart), _) => Some(part(apart, from, x.len())?),
-                    (None, []) => None,
-                    (None, context) => Some(chunk.rows_for(context)?)
-                        .inspect(|rows| unknown += schema.rows_of_unknown_levels(rows)),
-                };
-                apply(&x, given.as_ref())?;
-                Ok(Some(x.len()))
-            });
-            match done.map_err(raise)? {
-                Some(rows) => from += rows,
-                None => break,
-            }
-        }
-        tell_unknown(py, unknown)?;
-        match apart {
-            Some(apart) if apart.len() != from => Err(raise(Error::shape(format!(
-                "expected a row of context for each of {from} rows, found {}",
-                apart.len()
-            )))),
-            _ => Ok(()),
-        }
-    }
-
-    /// The rows of a context that stands apart.
-    fn context_rows(&self, context: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Rows>> {
-        let columns = &self.model.schema().context;
-        let Some(context) = context else { return Ok(None) };
-        if columns.is_empty() {
-            return Err(raise(Error::config("the model is not conditional, it takes no context")));
-        }
-        let input = input_of(context, &names(columns))?;
-        let rows = open(&input, columns, None).and_then(|mut reader| {
-            let mut values = Vec::new();
-            while !is_empty(&input)
-                && let Some(chunk) = reader.next_chunk()?
-            {
-                values.extend_from_slice(chunk.rows_for(columns)?.values());
-            }
-            Rows::new(values, columns.len())
-        });
-        let rows = rows.map_err(raise)?;
-        tell_unknown(context.py(), self.model.schema().rows_of_unknown_levels(&rows))?;
-        Ok(Some(rows))
-    }
-
     /// The rows that are asked for, and their log-density if it is.
     fn draw(
         &self,
@@ -540,40 +471,6 @@ struct Draws {
     /// Each row of the context gets the same draws of the base.
     common: bool,
     with_log_prob: bool,
-}
-
-/// Whether a table in memory has no rows, as parts of one may: a file without any is refused.
-fn is_empty(input: &Input) -> bool {
-    matches!(input, Input::Batches(batches) if batches.rows() == 0)
-}
-
-/// Opens a table of which these columns are needed; a row answers for itself. Images are to be those of the schema of a model.
-fn open(input: &Input, columns: &[Column], schema: Option<&Schema>) -> diffeo::Result<Reader> {
-    let (missing, max_magnitude) = (Missing::Keep, f64::MAX);
-    let earlier = schema.map(Schema::earlier_frames).filter(|earlier| *earlier > 0);
-    let options = ReadOptions { missing, max_magnitude, earlier, ..ReadOptions::default() };
-    let mut reader = Reader::open(input, &options)?;
-    if let Some(schema) = schema {
-        expect_image(schema, &reader, input)?;
-    }
-    reader.select_columns(columns)?;
-    Ok(reader)
-}
-
-/// Some rows of a context.
-fn part(context: &Rows, from: usize, rows: usize) -> diffeo::Result<Rows> {
-    if from + rows > context.len() {
-        return Err(Error::shape(format!(
-            "expected a row of context for each row, found {} for at least {}",
-            context.len(),
-            from + rows
-        )));
-    }
-    Ok(context.select(&(from..from + rows).collect::<Vec<_>>()))
-}
-
-fn names(columns: &[Column]) -> Vec<String> {
-    columns.iter().map(|column| column.name.clone()).collect()
 }
 
 /// What would stand in a file of JSON, as objects of Python.

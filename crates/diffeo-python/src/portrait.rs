@@ -88,11 +88,13 @@ pub(crate) fn plot(
         Some(data) => model.first_clips(py, data, [CLIPS, FRAMES])?,
         None => Vec::new(),
     };
+    let given = if data.is_none() { model.context_rows(context)? } else { None };
     let data = data.map(|data| sampled(py, model, data, context, rows)).transpose()?;
     let threads = threads_or_all(threads);
-    let draw = || match image {
-        None => Scene::new(flow, data, rows, seed, threads)?.draw(kind),
-        Some(image) => {
+    let draw = || match (image, given) {
+        (None, Some(given)) => Scene::given(flow, &given, rows, seed, threads)?.draw(kind),
+        (None, None) => Scene::new(flow, data, rows, seed, threads)?.draw(kind),
+        (Some(image), _) => {
             let options = SampleOptions { seed, threads, ..SampleOptions::default() };
             let gallery = Gallery { model: flow, image, data, clips, options, rows };
             gallery.draw(kind).map(Drawing::from)

@@ -297,3 +297,45 @@ def test_a_graph_says_who_influences_whom(tmp_path):
     ):
         with pytest.raises(diffeo.DiffeoError, match=text):
             diffeo.fit(rows, graph=graph, **settings)
+
+
+def test_what_is_given_comes_back_as_it_was():
+    rng = np.random.default_rng(0)
+    tree = rng.choice(["elm", "oak"], size=400)
+    frame = {"tree": tree, "height": np.where(tree == "oak", 20.0, 10.0) + rng.normal(size=400)}
+    model = diffeo.fit(frame, any_subset=True, model="nsf", steps=20, hidden=(8,), transforms=1, seed=0)
+    holes = {"tree": ["ash", None, "oak"], "height": [np.nan, 19.0, 20.5]}
+    with pytest.warns(diffeo.DiffeoWarning, match="1 rows have a level that no row of the fit had"):
+        whole = model.impute(holes, seed=0)
+    assert list(whole["tree"])[::2] == ["ash", "oak"] and whole["tree"][1] in ("elm", "oak")
+    assert np.isfinite(whole["height"]).all() and list(whole["height"])[1:] == [19.0, 20.5]
+
+
+def test_columns_of_arrays_that_are_left_out_are_named(rows, model):
+    with pytest.warns(diffeo.DiffeoWarning, match="left out of the array.*x3"):
+        wide = model.log_prob(np.column_stack([rows, rows[:, 0]]))
+    assert np.array_equal(wide, model.log_prob(rows))
+
+
+def test_a_posterior_is_drawn_given_an_observation_alone(rows, tmp_path):
+    table = {"a": rows[:, 0], "b": rows[:, 1], "c": rows[:, 0] + rows[:, 1]}
+    model = diffeo.fit(table, context=["c"], model="maf", steps=10, hidden=(8,), transforms=1, seed=0)
+    for kind in ("pairs", "density"):
+        figure = diffeo.plot(model, context=[[0.5]], kind=kind, rows=200)
+        assert "<svg" in figure.svg()
+    assert any("given" in note and "0.5" in note for note in figure.notes)
+    with pytest.raises(diffeo.ConfigError, match="measured on DATA"):
+        diffeo.plot(model, context=[[0.5]], kind="calibration")
+
+
+def test_a_report_that_fails_at_the_end_loses_nothing(rows, tmp_path):
+    def report(at):
+        if at["finished"]:
+            raise ValueError("the stream is closed")
+
+    path, settings = tmp_path / "kept", dict(model="maf", steps=12, hidden=(8,), transforms=1, seed=0)
+    with pytest.raises(ValueError, match="the stream is closed"):
+        diffeo.fit(rows, progress=report, checkpoint=path, **settings)
+    assert path.exists()
+    again = diffeo.fit(rows, checkpoint=path, resume=True, **settings)
+    assert not path.exists() and again.to_bytes()

@@ -12,7 +12,7 @@ use diffeo::{Column, ColumnKind, Error, Result, Rows, Step, quoted};
 use crate::chunk::{Chunk, batch_of, check_names};
 
 /// What a level is called that is none of the list.
-const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 
 impl Chunk {
     /// A chunk of the rows of a model, with columns of more numbers behind them. Levels become text, days dates, seconds timestamps, whole

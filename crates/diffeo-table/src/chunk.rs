@@ -10,7 +10,7 @@ use arrow_schema::{DataType, Field, Schema};
 use arrow_select::filter::{filter, filter_record_batch};
 use diffeo::{Column, Error, ErrorKind, Result, Rows, printable, quoted};
 
-use crate::coding::Coder;
+use crate::coding::{Coder, each_level};
 use crate::needs::{Need, is_plain};
 use crate::numbers::{Allowed, Fault, Parsed};
 
@@ -215,6 +215,18 @@ impl Chunk {
             }
         }
         Rows::new(values, width)
+    }
+
+    /// The level of each cell of a column, and none where it is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] for a column that is not there, or of cells that are no levels.
+    pub(crate) fn levels_of(&self, column: &Column) -> Result<Vec<Option<String>>> {
+        let array = self.batch.column(self.index_of(&column.name)?);
+        let mut levels = Vec::with_capacity(self.rows());
+        each_level(array, &self.allowed, |level| levels.push(level.map(str::to_owned)))
+            .map_err(|fault| self.origin.fault(&column.name, fault))?;
+        Ok(levels)
     }
 
     /// The numbers of all needed columns, whatever they stand for.

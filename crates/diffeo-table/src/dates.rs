@@ -2,6 +2,7 @@
 
 use arrow_array::types::Date32Type;
 use arrow_cast::parse::{Parser, string_to_timestamp_nanos};
+use diffeo::ColumnKind;
 
 /// Seconds of a day.
 pub(crate) const DAY: f64 = 86_400.0;
@@ -54,6 +55,16 @@ pub(crate) fn parse(cell: &str) -> Option<Stamp> {
             let nanos = string_to_timestamp_nanos(&format!("1970-01-01T{clock}{seconds}")).ok()?;
             Some(Stamp::Second(days * DAY + nanos as f64 / 1e9))
         }
+        _ => None,
+    }
+}
+
+/// The number that a cell stands for in a column of dates or times; none for other columns, and for what is no date.
+pub fn date_number(kind: ColumnKind, cell: &str) -> Option<f64> {
+    let stamp = parse(cell.trim())?;
+    match kind {
+        ColumnKind::Date => Some(stamp.days()),
+        ColumnKind::Time => Some(stamp.seconds()),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use crate::content::Content;
 use crate::measure::Values;
 use crate::ranks::{Dependent, dependent_columns};
 use crate::table::Table;
-use kinds::Chosen;
+use kinds::{Chosen, Masses};
 
 /// One line about a column or the table: why a kind was chosen, or what may go wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,10 +136,12 @@ impl<'a> Draft<'a> {
                 kinds::dequantized(name, wish, &x)?
             }
             Some(wish) => kinds::wished(name, wish, &x)?,
-            None => kinds::inferred(name, &x, true),
+            // What is given of a column, and drawn of it given others, is told by which numbers are near each other: where each is an outcome by itself, that takes many times as long to learn.
+            None if self.options.any_subset => kinds::inferred(name, &x, Masses::Spikes),
+            None => kinds::inferred(name, &x, Masses::All),
         };
         if self.options.any_subset {
-            (chosen.column.holes, chosen.column.optional) = (false, true);
+            chosen.column.make_optional();
         }
         self.say(name, &chosen, &x);
         if wish.is_none() && x.are_dates() {
@@ -163,7 +165,7 @@ impl<'a> Draft<'a> {
         }
         let mut chosen = match wish {
             Some(wish) => kinds::wished(name, wish, &x)?,
-            None => kinds::inferred(name, &x, false),
+            None => kinds::inferred(name, &x, Masses::None),
         };
         if wish.is_none() && matches!(x.content(), Content::Numbers { .. }) {
             chosen.column = Column { holes: chosen.column.holes, ..Column::real(name) };

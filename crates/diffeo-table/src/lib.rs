@@ -57,11 +57,13 @@ mod table;
 mod tally;
 mod target;
 mod training;
+mod words;
 mod writer;
 mod writers;
 
 pub use chunk::Chunk;
 pub use content::Content;
+pub use dates::date_number;
 pub use format::Format;
 pub use infer::{InferOptions, Note, Wish, infer_schema, infer_schema_with};
 pub use needs::Wanted;
@@ -69,10 +71,13 @@ pub use options::{Delimiter, Header, Input, MemoryLimit, Missing, Output, ReadOp
 pub use probe::Survey;
 pub use reader::Reader;
 pub use readers::batches::Batches;
+pub use readers::clips::EARLIER_MAX;
 pub use report::ReadReport;
 pub use table::{Table, read_rows, read_table, read_together, read_wanted};
+pub use target::NewFile;
 pub use training::images::{expect_image, hold_out_clips};
 pub use training::{Roles, TrainingTable};
+pub use words::Words;
 pub use writer::Writer;
 pub use writers::npy::ImageArrayWriter;
 

@@ -34,6 +34,7 @@ pub(super) fn run(args: &CheckArgs, common: &Common, console: &Console) -> Resul
     let rows = rows.unwrap_or(usual);
     let data = match &args.data {
         Some(path) => {
+            loaded.warn_of_weight(args.weight.as_ref(), console);
             let reader = loaded.open_table(&Input::from_arg(path), &read, true)?;
             let Batch { x, context, .. } = loaded.gather(reader, rows, console)?;
             Some(CheckData { x, context })

@@ -1,10 +1,10 @@
 //! `diffeo evaluate`: the mean log-likelihood of a table.
 
-use diffeo::{Error, Likelihood, Result, quoted};
+use diffeo::{Error, Likelihood, Result};
 use diffeo_table::Input;
 use serde_json::json;
 
-use super::model::{Batch, Loaded, WEIGHT};
+use super::model::{Batch, Loaded};
 use crate::args::{Common, EvaluateArgs};
 use crate::faults::Faults;
 use crate::output::{Console, Report, number};
@@ -59,12 +59,7 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
         return Err(Error::data("every row has weight 0; at least one must count"));
     }
     let (schema, dims) = (loaded.model.schema(), loaded.columns.len());
-    if let (None, Some(name)) = (&args.weight, loaded.model.note(WEIGHT)) {
-        console.warn(format!(
-            "the model was fitted to rows that count by their column {0}; here all count the same (--weight {0} weighs them)",
-            quoted(name)
-        ));
-    }
+    loaded.warn_of_weight(args.weight.as_ref(), console);
     let bits = match (schema.image, schema.noise) {
         (None, _) => Bits::Exact,
         (Some(_), None) => Bits::Bound { draws: draws.unwrap_or(1) },

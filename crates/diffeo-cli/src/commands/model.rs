@@ -19,8 +19,10 @@ pub(super) struct Loaded {
     pub(super) context: Vec<String>,
     /// The column that says how much a row stands for.
     weight: Option<String>,
-    /// Rows so far whose context has a level that the model does not know.
+    /// Rows so far whose context has a level that the model does not know,
     unknown: Cell<usize>,
+    /// and those that have one in a column of the model.
+    unseen: Cell<usize>,
 }
 
 /// Rows of a table as a model takes them.
@@ -37,7 +39,8 @@ impl Loaded {
         let model = Model::load(path)?;
         let names = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect();
         let (columns, context) = (names(&model.schema().columns), names(&model.schema().context));
-        Ok(Self { model, columns, context, weight: None, unknown: Cell::new(0) })
+        let (unknown, unseen) = (Cell::new(0), Cell::new(0));
+        Ok(Self { model, columns, context, weight: None, unknown, unseen })
     }
 
     /// The same, where a column of tables says how much each row stands for.
@@ -73,7 +76,9 @@ impl Loaded {
 
     /// The numbers of a chunk that the model needs.
     pub(super) fn batch(&self, chunk: &Chunk) -> Result<Batch> {
-        let (x, context) = (chunk.rows_for(&self.model.schema().columns)?, self.context_of(chunk)?);
+        let columns = &self.model.schema().columns;
+        let (x, context) = (chunk.rows_for(columns)?, self.context_of(chunk)?);
+        self.note_unseen(&x);
         Ok(Batch { x, context, weights: self.weights_of(chunk)? })
     }
 
@@ -104,8 +109,24 @@ impl Loaded {
 
     /// Counts the rows of a context that [`Loaded::say_warnings`] tells of.
     pub(super) fn note_unknown(&self, context: &Rows) {
-        let found = self.model.schema().rows_of_unknown_levels(context);
+        let found = Column::rows_of_unknown_levels(&self.model.schema().context, context);
         self.unknown.set(self.unknown.get() + found);
+    }
+
+    /// Counts the rows under the columns of the model that [`Loaded::say_warnings`] tells of.
+    pub(super) fn note_unseen(&self, x: &Rows) {
+        let found = Column::rows_of_unknown_levels(&self.model.schema().columns, x);
+        self.unseen.set(self.unseen.get() + found);
+    }
+
+    /// Says that rows count all the same, where those of the fit did not.
+    pub(super) fn warn_of_weight(&self, given: Option<&String>, console: &Console) {
+        if let (None, Some(name)) = (given, self.model.note(WEIGHT)) {
+            console.warn(format!(
+                "the model was fitted to rows that count by their column {0}; here all count the same (--weight {0} weighs them)",
+                quoted(name)
+            ));
+        }
     }
 
     /// Says what the reader had to leave out or noticed, and which rows the model is asked about without knowing their context.
@@ -115,6 +136,12 @@ impl Loaded {
             console.warn(format!(
                 "{} rows have a context with a level that no row of the fit had; they count as having none of the levels (diffeo inspect --json lists those of each column)",
                 grouped(self.unknown.get() as u64)
+            ));
+        }
+        if self.unseen.get() > 0 {
+            console.warn(format!(
+                "{} rows have a level that no row of the fit had, in a column of the model: it counts as one of those that were never seen (diffeo inspect --json lists the levels of each column)",
+                grouped(self.unseen.get() as u64)
             ));
         }
     }
@@ -128,7 +155,7 @@ impl Loaded {
         let columns = &self.model.schema().columns;
         let is_whole =
             |row: &[f64]| columns.iter().zip(row).all(|(c, x)| !(c.optional && x.is_nan()));
-        let (mut partial, mut all) = (0, 0);
+        let (mut partial, mut all, mut largest) = (0, 0, 0.0f64);
         while let Some(chunk) = reader.next_chunk()? {
             let batch = self.batch(&chunk)?;
             for i in 0..batch.x.len() {
@@ -140,7 +167,10 @@ impl Loaded {
                 let context = batch.context.as_ref().map_or(&[][..], |c| c.row(i));
                 let row = batch.x.row(i).iter().chain(context).copied();
                 match &batch.weights {
-                    Some(weights) => by_weight.offer(row, weights[i]),
+                    Some(weights) => {
+                        largest = largest.max(weights[i]);
+                        by_weight.offer(row, weights[i]);
+                    }
                     None => evenly.offer(row),
                 }
             }
@@ -153,6 +183,7 @@ impl Loaded {
         let rows = match &self.weight {
             None => evenly.into_rows(),
             Some(name) => {
+                let heaviest = by_weight.heaviest();
                 let rows = by_weight.into_rows();
                 if rows.is_empty() {
                     let name = quoted(name);
@@ -161,7 +192,14 @@ impl Loaded {
                     )));
                 }
                 let kept = grouped(rows.len() as u64);
-                console.note(format!("{kept} of {} rows were kept by their weight", grouped(all)));
+                let cut = match heaviest < largest {
+                    true => format!(", of which those above {heaviest:.5} count for that"),
+                    false => String::new(),
+                };
+                console.note(format!(
+                    "{kept} of {} rows were kept by their weight{cut}",
+                    grouped(all)
+                ));
                 rows
             }
         };

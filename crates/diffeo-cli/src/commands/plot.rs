@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use diffeo::check::CheckData;
-use diffeo::{ImageShape, Result, SampleOptions, quoted};
+use diffeo::{Column, ImageShape, Result, Rows, SampleOptions, quoted};
 use diffeo_plot::FigureFormat;
-use diffeo_table::{Input, ReadOptions};
+use diffeo_table::{Input, ReadOptions, Reader};
 
 use super::model::{Batch, Loaded};
 use crate::args::{Common, PlotArgs, PlotKind};
@@ -32,6 +32,9 @@ struct Plan {
 pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result<Report> {
     let plan = plan(args, common)?;
     let loaded = Loaded::open(&plan.model)?.weighted_by(args.weight.as_ref());
+    if args.data.is_some() {
+        loaded.warn_of_weight(args.weight.as_ref(), console);
+    }
     let kinds = kinds(args, &loaded)?;
     let paths: Vec<PathBuf> = kinds
         .iter()
@@ -94,14 +97,40 @@ fn scene<'a>(
     loaded: &'a Loaded,
     console: &Console,
 ) -> Result<Scene<'a>> {
+    let rows = usize::try_from(plan.rows).unwrap_or(usize::MAX);
     let mut data = None;
     if let Some(path) = &args.data {
-        let reader = loaded.open_table(&Input::from_arg(path), &plan.read, true)?;
+        let input = Input::from_arg(path);
+        if let Some(given) = given_alone(loaded, &input, plan)? {
+            return Scene::given(&loaded.model, &given, rows, plan.seed, plan.threads);
+        }
+        let reader = loaded.open_table(&input, &plan.read, true)?;
         let Batch { x, context, .. } = loaded.gather(reader, plan.rows, console)?;
         data = Some(CheckData { x, context });
     }
-    let rows = usize::try_from(plan.rows).unwrap_or(usize::MAX);
     Scene::new(&loaded.model, data, rows, plan.seed, plan.threads)
+}
+
+/// The rows of a table that has the context of a model and none of its columns: what is drawn is then given them.
+fn given_alone(loaded: &Loaded, input: &Input, plan: &Plan) -> Result<Option<Rows>> {
+    let schema = loaded.model.schema();
+    if schema.context.is_empty() || input.is_read_once() {
+        return Ok(None);
+    }
+    let mut reader = Reader::open(input, &plan.read)?;
+    let has = |column: &Column| reader.columns().contains(&column.name);
+    if schema.columns.iter().any(has) || !schema.context.iter().all(has) {
+        return Ok(None);
+    }
+    reader.select_columns(&schema.context)?;
+    let (mut values, most) = (Vec::new(), figures::ROWS * schema.context.len());
+    while values.len() < most
+        && let Some(chunk) = reader.next_chunk()?
+    {
+        values.extend_from_slice(chunk.rows_for(&schema.context)?.values());
+    }
+    values.truncate(most);
+    Rows::new(values, schema.context.len()).map(Some)
 }
 
 fn gallery<'a>(

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use diffeo::inference::{Estimate, RejectionOptions};
 use diffeo::{Column, Error, Result, Rows, SampleOptions, Schema, quoted};
-use diffeo_table::{Chunk, Input, Output, ReadOptions, Reader, Writer};
+use diffeo_table::{Chunk, Input, Output, ReadOptions, Reader, Words, Writer};
 
 use self::images::{Gallery, To};
 use self::region::Region;
@@ -66,7 +66,7 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
         options,
         with_log_prob: args.with_log_prob,
         completes: args.given.is_some(),
-        columns: schema.context.iter().chain(&schema.columns).cloned().collect(),
+        words: Words::new(&all_columns(schema)),
         sink: sink(args, &plan, &loaded)?,
         progress: Progress::new(console),
         started: Instant::now(),
@@ -82,7 +82,11 @@ pub(super) fn run(args: &SampleArgs, common: &Common, console: &Console) -> Resu
     let mut report = Report::default();
     if let Some(region) = sampler.region.filter(|_| rows > 0) {
         let Estimate { mean: probability, standard_error: error } = region.probability();
-        console.note(format!("the region has probability {probability:.4} ± {error:.4}"));
+        let text = match error < 5e-5 {
+            true => format!("{probability:.2e} ± {error:.0e}"),
+            false => format!("{probability:.4} ± {error:.4}"),
+        };
+        console.note(format!("the region has probability {text}"));
         report.number("probability", probability);
         report.number("probability_stderr", error);
     }
@@ -239,14 +243,19 @@ fn columns_to_complete(reader: &Reader, schema: &Schema, console: &Console) -> R
     Ok(schema.context.iter().chain(found).cloned().collect())
 }
 
+/// The columns of the output.
+fn all_columns(schema: &Schema) -> Vec<Column> {
+    schema.context.iter().chain(&schema.columns).cloned().collect()
+}
+
 struct Sampler<'a> {
     loaded: &'a Loaded,
     options: SampleOptions,
     with_log_prob: bool,
     /// Whether rows are completed, not drawn whole.
     completes: bool,
-    /// The columns of the output: context, then samples.
-    columns: Vec<Column>,
+    /// The columns of the output, context, then samples, with the words that were given for them.
+    words: Words,
     sink: Sink,
     progress: Progress,
     started: Instant,
@@ -259,12 +268,12 @@ impl Sampler<'_> {
     fn draw(&mut self, rows: u64) -> Result<()> {
         let block = (BLOCK_VALUES / self.loaded.columns.len().max(1)).clamp(1, BLOCK_ROWS);
         if rows == 0 {
-            return self.write(0, None, None); // a table with a header and no rows
+            return self.write(0, (None, None), None); // a table with a header and no rows
         }
         let mut left = rows;
         while left > 0 {
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(block);
-            self.write(n, None, None)?;
+            self.write(n, (None, None), None)?;
             left -= n as u64;
         }
         Ok(())
@@ -279,44 +288,46 @@ impl Sampler<'_> {
             false => schema.context.clone(),
         };
         reader.select_columns(&columns)?;
-        let block = (BLOCK_VALUES / self.columns.len().max(1)).clamp(1, BLOCK_ROWS);
+        let all = all_columns(schema);
+        let has: Vec<bool> =
+            all.iter().map(|column| columns.iter().any(|c| c.name == column.name)).collect();
+        let block = (BLOCK_VALUES / all.len().max(1)).clamp(1, BLOCK_ROWS);
         while let Some(chunk) = reader.next_chunk()? {
-            let found = chunk.rows_for(&columns)?;
+            let found = self.words.rows(&chunk, &has)?;
             let mut repeated = Vec::new();
             for row in 0..found.len() {
                 for _ in 0..plan.repeats {
                     repeated.extend_from_slice(found.row(row));
                     if repeated.len() >= block * found.width() {
-                        self.write_for(std::mem::take(&mut repeated), &columns)?;
+                        self.write_for(std::mem::take(&mut repeated))?;
                     }
                 }
             }
-            self.write_for(repeated, &columns)?;
+            self.write_for(repeated)?;
         }
         self.loaded.say_warnings(&reader, console);
         Ok(())
     }
 
-    /// Draws and writes a row for each of these rows of the given columns.
-    fn write_for(&mut self, values: Vec<f64>, columns: &[Column]) -> Result<()> {
+    /// Draws and writes a row for each of these rows, of all columns and NaN where nothing is given.
+    fn write_for(&mut self, values: Vec<f64>) -> Result<()> {
         if values.is_empty() {
             return Ok(());
         }
-        let rows = Rows::new(values, columns.len())?;
-        let schema = self.loaded.model.schema();
-        let place = |column: &Column| columns.iter().position(|c| c.name == column.name);
-        let part = |of: &[Column]| {
-            let places: Vec<Option<usize>> = of.iter().map(place).collect();
-            let cell = |row: &[f64], at: &Option<usize>| at.map_or(f64::NAN, |at| row[at]);
-            let row = |i| places.iter().map(|at| cell(rows.row(i), at)).collect::<Vec<_>>();
-            Rows::new((0..rows.len()).flat_map(row).collect(), of.len())
+        let rows = Rows::new(values, self.words.columns().len())?;
+        let (schema, known) = (self.loaded.model.schema(), self.words.known(&rows));
+        let (width, own) = (rows.width(), schema.context.len());
+        let part = |places: std::ops::Range<usize>| {
+            let row = |i| known.row(i)[places.clone()].iter().copied();
+            Rows::new((0..known.len()).flat_map(row).collect(), places.len())
         };
-        let context = match schema.context.as_slice() {
-            [] => None,
-            context => Some(part(context)?).inspect(|rows| self.loaded.note_unknown(rows)),
+        let context = match own {
+            0 => None,
+            _ => Some(part(0..own)?).inspect(|rows| self.loaded.note_unknown(rows)),
         };
-        let given = self.completes.then(|| part(&schema.columns)).transpose()?;
-        self.write(rows.len(), context.as_ref(), given.as_ref())
+        let given = self.completes.then(|| part(own..width)).transpose()?;
+        given.iter().for_each(|rows| self.loaded.note_unseen(rows));
+        self.write(rows.len(), (context.as_ref(), given.as_ref()), Some(&rows))
     }
 
     /// `n` rows, and their log-density if it is to be written.
@@ -348,8 +359,13 @@ impl Sampler<'_> {
         }
     }
 
-    /// Draws and writes the next `n` rows.
-    fn write(&mut self, n: usize, context: Option<&Rows>, given: Option<&Rows>) -> Result<()> {
+    /// Draws and writes the next `n` rows, for what is given of them: context and columns as the model takes them, and as they were written.
+    fn write(
+        &mut self,
+        n: usize,
+        (context, given): (Option<&Rows>, Option<&Rows>),
+        written: Option<&Rows>,
+    ) -> Result<()> {
         signals::check()?;
         let (rows, log_prob) = self.next(n, context, given)?;
         let writer = match &mut self.sink {
@@ -359,14 +375,18 @@ impl Sampler<'_> {
                 return self.count(n);
             }
         };
-        let mut values = Vec::with_capacity(n * self.columns.len());
+        let columns = self.words.columns();
+        let mut values = Vec::with_capacity(n * columns.len());
         for row in 0..n {
             values.extend_from_slice(context.map_or(&[], |c| c.row(row)));
             values.extend_from_slice(rows.row(row));
         }
-        let rows = Rows::new(values, self.columns.len())?;
+        let mut rows = Rows::new(values, columns.len())?;
+        if let Some(written) = written {
+            self.words.restore(written, &mut rows);
+        }
         let more: Vec<_> = log_prob.into_iter().map(|values| (LOG_PROB, values)).collect();
-        writer.write(&Chunk::from_columns(&self.columns, &rows, &more)?)?;
+        writer.write(&Chunk::from_columns(columns, &rows, &more)?)?;
         self.count(n)
     }
 

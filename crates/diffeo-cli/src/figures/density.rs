@@ -17,16 +17,16 @@ const LINE_POINTS: i32 = 4000;
 /// Points nearer to the one before than this share of the picture are left out.
 const LINE_GRAIN: f64 = 1.0 / 400.0;
 
-/// Draws density, data and warped grid; of a conditional model those for the context `given`, without the data.
+/// Draws density, data and warped grid; of a conditional model those for the context `given`, which a sentence in the figure names, without the data.
 pub(super) fn draw(
     model: &Model,
     data: Matrix<'_>,
     samples: &Rows,
-    given: Option<Vec<f64>>,
+    given: Option<(Vec<f64>, String)>,
     options: &SampleOptions,
 ) -> Result<Figure> {
     let repeated = |n: usize| match &given {
-        Some(row) => Rows::new(row.repeat(n), row.len()).map(Some),
+        Some((row, _)) => Rows::new(row.repeat(n), row.len()).map(Some),
         None => Ok(None),
     };
     let (data, samples) = match repeated(samples.len())? {
@@ -48,6 +48,7 @@ pub(super) fn draw(
     let mut config = Density2dConfig::new(names, &xs, &ys, &density);
     config.points = data;
     config.grid = &grid;
+    config.note = given.as_ref().map_or("", |(_, note)| note);
     draw_density2d(&config).map_err(plot_error)
 }
 

@@ -120,6 +120,13 @@ def _names_of(width, names):
     numbered = [f"x{i + 1}" for i in range(width)]
     places = [int(match[1]) if (match := re.fullmatch(r"x([1-9]\d*)", name)) else width + 1 for name in names]
     if all(place <= width for place in places):
+        # Those in between were left out of the fit as well.
+        left = numbered[max(places) :] if places else []
+        if left:
+            from ._fit import warn
+
+            shown = ", ".join(left[:8]) + (", ..." if len(left) > 8 else "")
+            warn(f"left out of the array, as the model has no such columns: {shown}")
         return numbered
     if len(names) != width:
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -33,8 +33,19 @@ pub(super) fn names_rows(x: &Values<'_>) -> Option<usize> {
     many.then_some(distinct)
 }
 
-/// The column that the cells make by themselves. Point masses only make sense where a density is modelled beside them.
-pub(super) fn inferred(name: &str, x: &Values<'_>, with_masses: bool) -> Chosen {
+/// Which values of a column of numbers get point masses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Masses {
+    /// None: they only make sense where a density is modelled beside them.
+    None,
+    /// Those that are frequent beside others that hardly repeat.
+    Spikes,
+    /// Where there are few different values, all of these too.
+    All,
+}
+
+/// The column that the cells make by themselves.
+pub(super) fn inferred(name: &str, x: &Values<'_>, masses: Masses) -> Chosen {
     let (column, reason) = match x.content() {
         Content::Levels { levels, other } => of_levels(name, levels, *other, x.len()),
         Content::Truths { words } => {
@@ -43,10 +54,11 @@ pub(super) fn inferred(name: &str, x: &Values<'_>, with_masses: bool) -> Chosen 
             (Column { levels: words.to_vec(), ..column }, reason)
         }
         Content::Dates => (Column::new(name, ColumnKind::Date), "date (days)".to_owned()),
-        Content::Times => {
-            (Column::new(name, ColumnKind::Time), "time (dates with times)".to_owned())
-        }
-        Content::Numbers { .. } => of_numbers(name, x, with_masses),
+        Content::Times => (
+            Column::new(name, ColumnKind::Time),
+            "time (dates with times; in UTC, if they have a zone)".to_owned(),
+        ),
+        Content::Numbers { .. } => of_numbers(name, x, masses),
     };
     Chosen { column: with_holes(column, x), reason: Some(reason) }
 }
@@ -123,7 +135,7 @@ fn of_unseen(rows: usize) -> f64 {
     1.0 / (rows as f64 + 2.0)
 }
 
-fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String) {
+fn of_numbers(name: &str, x: &Values<'_>, wanted: Masses) -> (Column, String) {
     let (kind, reason) = choose_kind(&x.facts(&[]), None);
     let reason = reason.unwrap_or_default();
     if kind == ColumnKind::Boolean {
@@ -139,20 +151,25 @@ fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String)
             let reason = format!("{named}, each of {low} to {high} with a probability of its own");
             return (column, reason);
         }
-        let masses = match with_masses {
-            true if tally.is_of_few_values() && !tally.fills(step) => {
+        let masses = match wanted {
+            Masses::All if tally.is_of_few_values() && !tally.fills(step) => {
                 tally.repeated(Column::MASSES_MAX)
             }
-            true => tally.peaks(step, SPIKES_MAX),
-            false => Vec::new(),
+            Masses::All | Masses::Spikes => tally.peaks(step, SPIKES_MAX),
+            Masses::None => Vec::new(),
         };
         return beside_masses(column, reason, masses, &tally);
     }
-    let masses = match with_masses {
-        true if tally.is_of_few_values() => tally.repeated(Column::MASSES_MAX),
-        true => tally.spikes(SPIKES_MAX),
-        false => Vec::new(),
+    let is_of_few = tally.is_of_few_values();
+    let resolution = || if is_of_few { tally.resolution() } else { None };
+    let masses = match wanted {
+        Masses::All if is_of_few => tally.repeated(Column::MASSES_MAX),
+        Masses::All | Masses::Spikes => tally.spikes(SPIKES_MAX),
+        Masses::None => Vec::new(),
     };
+    if let (Masses::Spikes, Some(step), true) = (wanted, resolution(), masses.is_empty()) {
+        return (Column::new(name, stepped(kind, step)), of_step(step, &tally));
+    }
     let masses = with_lone_rest(masses, x);
     if masses.len() == tally.distinct() {
         let is_positive = x.iter().all(|x| x >= 0.0);
@@ -173,8 +190,7 @@ fn of_numbers(name: &str, x: &Values<'_>, with_masses: bool) -> (Column, String)
     }
     let reason = of_rest_reason.unwrap_or_default();
     // Of few values the rare ones have probabilities, too: a density would be in another measure, in which what is rare may look likely.
-    let resolution = tally.is_of_few_values().then(|| tally.resolution()).flatten();
-    let of_rest = resolution.map_or(of_rest, |step| stepped(of_rest, step));
+    let of_rest = resolution().map_or(of_rest, |step| stepped(of_rest, step));
     beside_masses(Column::new(name, of_rest), reason, masses, &tally)
 }
 

@@ -39,7 +39,7 @@ impl Column {
     /// Numbers that a value of the column becomes as a context: one, but
     /// * a category one for each level (two digits from 65 levels on), all zero for a level that it does not have;
     /// * a periodic value the sine and the cosine of its angle;
-    /// * one more for each point mass: 1 at it, and zeros elsewhere;
+    /// * one more for each point mass: 1 at it, and zeros elsewhere, the number itself among these unless the column is [`Column::numbered`];
     /// * one more where values may be missing: 1 where it is missing, and zeros in place of the value.
     pub fn context_width(&self) -> usize {
         let value = match self.kind {
@@ -144,7 +144,9 @@ fn write(column: &Column, x: f64, to: &mut [f64], unit: Option<&super::units::Un
     let value = column.kind.nearest(x);
     if let Some(mass) = column.masses.iter().position(|mass| *mass == value) {
         to[masses + mass] = 1.0;
-        return;
+        if !(column.numbered && column.kind.contains(value)) {
+            return;
+        }
     }
     match column.kind {
         ColumnKind::Category => {

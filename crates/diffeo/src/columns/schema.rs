@@ -41,7 +41,14 @@ pub struct Column {
     /// known, and other columns may be drawn given this one. The training rows are shown with columns hidden and given at random.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
+    /// Whether what is given of an optional column is seen as a number at its point masses, too, of which the most frequent alone are then told apart. (Models of earlier releases see all masses,
+    /// and no number there.)
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub numbered: bool,
 }
+
+/// Point masses of a column that is given that are told apart where its number says the same.
+const MASSES_GIVEN: usize = 8;
 
 fn is_zero(x: &f64) -> bool {
     *x == 0.0
@@ -251,6 +258,23 @@ impl Column {
     pub const RANGE_MAX: u64 = 4096;
 }
 
+impl Column {
+    /// Makes it one that may be left out of a row, or be given: see [`Schema::any_subset`].
+    pub fn make_optional(&mut self) {
+        (self.holes, self.optional) = (false, true);
+        self.numbered = !self.masses.is_empty();
+    }
+
+    /// How many rows under some columns have a level that a category without `other` does not have. As a context such a row is scored and drawn for as if it had none of the levels, which only a
+    /// fit with [`crate::train::FitOptions::context_dropout`] has learned; in a column of the model it has the probability that was set aside for all such ([`Column::unseen`]).
+    pub fn rows_of_unknown_levels(columns: &[Self], rows: &Rows) -> usize {
+        let is_unknown = |(column, x): (&Self, &f64)| {
+            column.kind == ColumnKind::Category && !column.other && *x >= column.levels.len() as f64
+        };
+        (0..rows.len()).filter(|&i| columns.iter().zip(rows.row(i)).any(is_unknown)).count()
+    }
+}
+
 impl Schema {
     /// Columns whose density is modelled, given those of a context.
     pub fn new(columns: Vec<Column>, context: Vec<Column>) -> Self {
@@ -325,24 +349,27 @@ impl Schema {
     /// it has learned them. Holes are then values that are not known.
     #[must_use]
     pub fn any_subset(mut self) -> Self {
-        self.columns.iter_mut().for_each(|c| (c.holes, c.optional) = (false, true));
+        self.columns.iter_mut().for_each(Column::make_optional);
         self
-    }
-
-    /// How many rows of a context have a level that a category without `other` does not have: such a row is scored and drawn for as if it had none of the levels, which only a fit with
-    /// [`crate::train::FitOptions::context_dropout`] has learned.
-    pub fn rows_of_unknown_levels(&self, context: &Rows) -> usize {
-        let is_unknown = |(column, x): (&Column, &f64)| {
-            column.kind == ColumnKind::Category && !column.other && *x >= column.levels.len() as f64
-        };
-        let columns = &self.context;
-        (0..context.len()).filter(|&i| columns.iter().zip(context.row(i)).any(is_unknown)).count()
     }
 
     /// What a flow of these columns is conditional on: the context, then each column that may be given, missing where it is not.
     pub(crate) fn conditions(&self) -> impl Iterator<Item = Column> {
         let optional = self.columns.iter().filter(|column| column.optional);
-        let optional = optional.map(|c| Column { holes: true, optional: false, ..c.clone() });
+        let optional = optional.map(|c| {
+            let masses = match c.numbered {
+                false => c.masses.clone(),
+                // One at which there is no number can be told by nothing else.
+                true => c
+                    .masses
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, x)| *i < MASSES_GIVEN || !c.kind.contains(**x))
+                    .map(|(_, x)| *x)
+                    .collect(),
+            };
+            Column { holes: true, optional: false, masses, ..c.clone() }
+        });
         self.context.iter().cloned().chain(optional)
     }
 

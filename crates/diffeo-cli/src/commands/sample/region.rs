@@ -2,6 +2,7 @@
 
 use diffeo::inference::{Estimate, ModelProposal, RejectionOptions, draw_within};
 use diffeo::{Column, ColumnKind, Error, ErrorKind, Model, Result, Rows, SampleOptions, quoted};
+use diffeo_table::date_number;
 
 use crate::columns::{Comparison, Condition};
 use crate::progress::{Progress, grouped};
@@ -34,7 +35,14 @@ impl Region {
             })?;
             Ok((place, condition.comparison, value(condition, &columns[place])?))
         };
-        let conditions = conditions.iter().map(find).collect::<Result<_>>()?;
+        let conditions: Vec<_> = conditions.iter().map(find).collect::<Result<_>>()?;
+        for (j, column) in columns.iter().enumerate() {
+            let of_column = conditions.iter().filter(|(place, ..)| *place == j);
+            refuse_contradiction(
+                column,
+                of_column.map(|(_, comparison, value)| (*comparison, *value)),
+            )?;
+        }
         Ok(Self { conditions, tries_left: tries, tries: 0, accepted: 0, rest: [0; 2] })
     }
 
@@ -58,9 +66,10 @@ impl Region {
         let options = SampleOptions { first_row: self.tries, ..options.clone() };
         let proposal = ModelProposal { model, options };
         let limits = RejectionOptions { tries: self.tries_left, ..RejectionOptions::default() };
-        let before = self.tries;
+        let (before, mut so_far) = (self.tries, 0);
         let watch = |found: usize, tries: u64| {
             signals::check()?;
+            so_far = found;
             progress
                 .update(|| format!("{found} of {n} rows found, {} drawn", grouped(before + tries)));
             Ok(())
@@ -71,7 +80,8 @@ impl Region {
                 ErrorKind::NotConverged => Error::new(
                     e.kind(),
                     format!(
-                        "--where: the region is too rare: {n} rows were not found in {} draws; ask for fewer (-n), widen it, or let more be drawn with --max-tries",
+                        "--where: the region is too rare: {} of {n} rows were found in {} draws; ask for fewer (-n), widen it, or let more be drawn with --max-tries",
+                        grouped(so_far as u64),
                         grouped(before + self.tries_left)
                     ),
                 ),
@@ -89,6 +99,32 @@ impl Region {
         let [drawn, inside] = self.rest;
         Estimate::of_share(self.accepted + inside, self.tries + drawn)
     }
+}
+
+/// Whether a column can have a value, of steps only whole multiples.
+fn is_value(column: &Column, value: f64) -> bool {
+    let is_multiple = column.kind.step().is_none_or(|step| step.divides(value));
+    column.masses.contains(&value) || is_multiple && column.contains(value)
+}
+
+/// Refuses conditions on one column that no value can meet together.
+fn refuse_contradiction(
+    column: &Column,
+    conditions: impl Iterator<Item = (Comparison, f64)> + Clone,
+) -> Result<()> {
+    let all = || conditions.clone();
+    // Whatever meets them all lies at or between two of their values.
+    let values = all().map(|(_, value)| value);
+    let above = values.clone().map(|value| value.next_up());
+    let below = values.clone().map(|value| value.next_down());
+    let meets = |x: &f64| all().all(|(comparison, value)| comparison.holds(*x, value));
+    if all().next().is_none() || values.chain(above).chain(below).any(|x| meets(&x)) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "--where: no value of column {} meets all conditions on it",
+        quoted(&column.name)
+    )))
 }
 
 /// The value of a condition as a number of the column.
@@ -114,13 +150,26 @@ fn value(condition: &Condition, column: &Column) -> Result<f64> {
             ))
         });
     }
-    let value = condition.value.parse::<f64>().ok().filter(|v| !v.is_nan()).ok_or_else(|| {
+    let number = || condition.value.parse::<f64>().ok().filter(|v| !v.is_nan());
+    let value = date_number(column.kind, &condition.value).or_else(number).ok_or_else(|| {
+        let holds = match column.kind {
+            ColumnKind::Date | ColumnKind::Time => "dates, such as 2024-01-31 or 2024-01-31T12:30",
+            _ => "numbers",
+        };
         Error::config(format!(
-            "--where: column {} holds numbers, found {}",
+            "--where: column {} holds {holds}, found {}",
             quoted(&column.name),
             quoted(&condition.value)
         ))
     })?;
+    if condition.comparison == Comparison::Equal && !is_value(column, value) {
+        return Err(Error::config(format!(
+            "--where: column {} is never {}: it is {}",
+            quoted(&column.name),
+            condition.value,
+            column.kind
+        )));
+    }
     if condition.comparison == Comparison::Equal && !column.has_probability(value) {
         return Err(Error::config(format!(
             "--where: column {} has a density, by which no draw is exactly {value}; ask for a range, such as '{name}>{value},{name}<...'",
