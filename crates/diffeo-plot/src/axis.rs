@@ -2,6 +2,7 @@
 
 use crate::clip::Frame;
 use crate::colour::{AXIS, GRID, MUTED};
+use crate::dates::{Clock, dated};
 use crate::font::{Weight, fit, text_width};
 use crate::matrix::{Column, Finite};
 use crate::scene::{Anchor, Scene, TextStyle};
@@ -147,6 +148,15 @@ impl Axis {
         best
     }
 
+    /// Ticks at days of the calendar and hours of the clock, as many as stand apart from each other; numbers where dates say nothing.
+    fn of_dates(&self, clock: Clock) -> Ticks {
+        let upright = self.to < self.from;
+        let candidates = dated(self.range.low, self.range.high, clock);
+        let mut candidates = candidates.map(|ticks| self.visible(ticks, upright));
+        let is_good = |ticks: &Ticks| !ticks.marks.is_empty() && self.apart(ticks, upright);
+        candidates.find(is_good).unwrap_or_else(|| self.ticks(clock == Clock::Days))
+    }
+
     /// Ticks at levels, with their names as far as there is room, at every second or third level and so on where there are many.
     fn of_levels(&self, names: &[String]) -> Ticks {
         const HIGH: f64 = 12.0;
@@ -154,11 +164,25 @@ impl Axis {
         const WIDEST: f64 = 72.0;
         let upright = self.to < self.from;
         let apart = self.length() / self.range.span();
-        let every = (if upright { HIGH } else { WIDE } / apart).ceil().max(1.0);
-        let room = if upright { WIDEST } else { every * apart - 6.0 };
-        let all = names.iter().enumerate().step_by(every as usize);
-        let all =
-            all.map(|(level, name)| (level as f64, fit(name, room, TICK_SIZE, Weight::Regular)));
+        let most = (if upright { HIGH } else { WIDE } / apart).ceil().max(1.0);
+        let most = (most as usize).min(names.len().max(1));
+        let room = |every: usize| if upright { WIDEST } else { every as f64 * apart - 6.0 };
+        let is_whole = |every: &usize| {
+            let mut shown = names.iter().step_by(*every);
+            shown.all(|name| text_width(name, TICK_SIZE, Weight::Regular) <= room(*every))
+        };
+        let every = if upright { most } else { (1..most).find(is_whole).unwrap_or(most) };
+        let shown: Vec<&String> = names.iter().step_by(every).collect();
+        // What all names begin with tells none from another.
+        let shared = if is_whole(&every) { 0 } else { shared_beginning(&shown) };
+        let label = |name: &String| match shared {
+            0 => fit(name, room(every), TICK_SIZE, Weight::Regular),
+            _ => {
+                let rest: String = name.chars().skip(shared).collect();
+                fit(&format!("…{rest}"), room(every), TICK_SIZE, Weight::Regular)
+            }
+        };
+        let all = shown.iter().enumerate().map(|(i, name)| ((i * every) as f64, label(name)));
         let marks = all.filter(|(level, _)| self.range.contains(*level)).collect();
         Ticks { marks, suffix: String::new() }
     }
@@ -182,6 +206,24 @@ impl Axis {
             gap >= extents + if upright { 6.0 } else { 11.0 }
         })
     }
+}
+
+/// How many characters all names begin with alike, if these are worth leaving out.
+fn shared_beginning(names: &[&String]) -> usize {
+    const WORTH: usize = 3;
+    let (Some(first), true) = (names.first(), names.len() > 1) else { return 0 };
+    let common = |name: &&String| {
+        let pairs = first.chars().zip(name.chars());
+        pairs.take_while(|(a, b)| a == b).count()
+    };
+    let shared = names.iter().skip(1).map(common).min().unwrap_or(0);
+    // Not within a word if there are several, and not within a number.
+    let begun: Vec<char> = first.chars().take(shared).collect();
+    let end = match begun.iter().rposition(|c| !c.is_alphanumeric()) {
+        Some(last) => last + 1,
+        None => begun.iter().rposition(|c| !c.is_numeric()).map_or(0, |last| last + 1),
+    };
+    if end >= WORTH { end } else { 0 }
 }
 
 fn label_extent(label: &str, upright: bool) -> f64 {
@@ -224,9 +266,10 @@ impl AxisTicks {
 
     /// The ticks of a column: names of its levels, or numbers.
     pub(crate) fn of(axis: Axis, column: &Column) -> Self {
-        match column.levels.as_slice() {
-            [] => Self::new(axis, column.is_whole()),
-            levels => Self { axis, ticks: axis.of_levels(levels) },
+        match (column.levels.as_slice(), column.clock) {
+            ([], None) => Self::new(axis, column.is_whole()),
+            ([], Some(clock)) => Self { axis, ticks: axis.of_dates(clock) },
+            (levels, _) => Self { axis, ticks: axis.of_levels(levels) },
         }
     }
 
@@ -308,6 +351,21 @@ mod tests {
         values.push(1e12);
         let range = Range::of(&finite(&values), &finite(&[-1e9; 50]));
         assert!(range.high < 1.1 && range.low > -1.1, "{range:?}");
+    }
+
+    #[test]
+    fn names_of_levels_are_told_apart() {
+        let of = |names: &[&str], length: f64| {
+            let range = Range::new(-0.5, names.len() as f64 - 0.5);
+            let axis = Axis { range, from: 0.0, to: length, overhang: 6.0 };
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let marks = axis.of_levels(&names).marks;
+            marks.into_iter().map(|(_, label)| label).collect::<Vec<_>>()
+        };
+        // Short names all have room where long ones have not.
+        assert_eq!(of(&["D", "E", "F", "G", "H", "I", "J"], 196.0).len(), 7);
+        assert_eq!(of(&["shop 001", "shop 002", "shop 003"], 90.0), ["…001", "…002", "…003"]);
+        assert_eq!(of(&["Ideal", "Premium"], 60.0)[1].chars().last(), Some('…'));
     }
 
     #[test]

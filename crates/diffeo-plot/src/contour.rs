@@ -32,7 +32,25 @@ pub(crate) fn contours(
         let least = steps[axis].map_or(0.0, |unit| 0.5 * unit / step);
         (scott_bandwidth(points.iter().map(|p| p[axis]), step), least)
     };
-    let density = smoothed(&counts, [scott(0, x), scott(1, y)]);
+    let mut density = smoothed(&counts, [scott(0, x), scott(1, y)]);
+    // A kernel reaches beyond the last point, where there may be no more room for any.
+    let ends = [0, 1].map(|axis| {
+        let values = || points.iter().map(move |p| p[axis]);
+        let room = 0.5 * steps[axis].unwrap_or(0.0);
+        [
+            values().fold(f64::INFINITY, f64::min) - room,
+            values().fold(f64::NEG_INFINITY, f64::max) + room,
+        ]
+    });
+    let is_beyond = |bins: Bins, at: usize, [low, high]: [f64; 2]| {
+        let [from, to] = bins.edges(at);
+        to < low || from > high
+    };
+    for (at, value) in density.iter_mut().enumerate() {
+        if is_beyond(x, at % CELLS, ends[0]) || is_beyond(y, at / CELLS, ends[1]) {
+            *value = 0.0;
+        }
+    }
     let levels = mass_levels(&density, points.len(), masses);
     let centre = |bins: Bins, at: f64| {
         let [low, high] = bins.edges(0);

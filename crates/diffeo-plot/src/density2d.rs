@@ -47,6 +47,8 @@ pub struct Density2dConfig<'a> {
     pub grid: &'a [GridLine],
     /// Title above the figure; none if empty.
     pub title: &'a str,
+    /// A sentence below the figure; none if empty.
+    pub note: &'a str,
     /// Side of a panel in units of 1/96 inch.
     pub side: f64,
 }
@@ -59,7 +61,8 @@ impl<'a> Density2dConfig<'a> {
         ys: &'a [f64],
         density: &'a [f64],
     ) -> Self {
-        Self { names, xs, ys, density, points: Matrix::empty(2), grid: &[], title: "", side: 300.0 }
+        let points = Matrix::empty(2);
+        Self { names, xs, ys, density, points, grid: &[], title: "", note: "", side: 300.0 }
     }
 }
 
@@ -94,7 +97,8 @@ pub fn draw_density2d(config: &Density2dConfig) -> Result<Figure, PlotError> {
     let drawn = thin(points);
     scene.dots(drawn.clone(), 1.5, INK.with_alpha(0.3));
     scene.dots(drawn.clone(), 0.95, PAPER.with_alpha(0.85));
-    panel.draw_axes(&mut scene, "model density and data");
+    let of_data = if config.points.is_empty() { "" } else { " and data" };
+    panel.draw_axes(&mut scene, &format!("model density{of_data}"));
     draw_bar(&mut scene, &bar, &bar_y, field.saturates);
     if !config.grid.is_empty() {
         let panel = Panel::new(config.names, second, field.ranges);
@@ -105,7 +109,8 @@ pub fn draw_density2d(config: &Density2dConfig) -> Result<Figure, PlotError> {
         panel.draw_warped(&mut scene, config.grid);
         panel.draw_axes(&mut scene, "grid of base space, mapped to data");
     }
-    let notes = notes(config, &field, drawn.len(), missing);
+    let mut notes = notes(config, &field, drawn.len(), missing);
+    notes.splice(0..0, Some(config.note.to_owned()).filter(|note| !note.is_empty()));
     Ok(finish(scene, config.title, "Density of the model", notes))
 }
 

@@ -57,6 +57,12 @@ pub(crate) fn lay_out(text: &str, weight: Weight) -> (Vec<Placed>, f64) {
     (placed, pen)
 }
 
+/// Whether a character is drawn as more than an empty box.
+pub(crate) fn has_shape(c: char, weight: Weight) -> bool {
+    let c = raised_or_lowered(c).map_or(c, |(plain, _)| plain);
+    face(weight).glyph_index(c).is_some()
+}
+
 /// The plain form of a superscript or subscript and its height above the baseline in ems.
 fn raised_or_lowered(c: char) -> Option<(char, f64)> {
     const RAISED: f64 = 0.30;

@@ -29,7 +29,14 @@ pub(crate) fn draw_title(scene: &mut Scene, title: &str) {
 }
 
 /// Puts the caption below everything and closes the figure.
-pub(crate) fn finish(mut scene: Scene, title: &str, kind: &str, notes: Vec<String>) -> Figure {
+pub(crate) fn finish(mut scene: Scene, title: &str, kind: &str, mut notes: Vec<String>) -> Figure {
+    let unknown = scene.characters_without_shape();
+    if !unknown.is_empty() {
+        notes.push(format!(
+            "The font of the picture has no shapes for {}; an SVG shows them where it is looked at.",
+            unknown.iter().take(12).collect::<String>()
+        ));
+    }
     let lines =
         font::wrap(&notes.join(" "), scene.width - 2.0 * MARGIN, CAPTION_SIZE, Weight::Regular);
     let mut y = scene.height - MARGIN + 8.0;

@@ -26,6 +26,7 @@ mod clip;
 mod colour;
 mod compose;
 mod contour;
+mod dates;
 mod density2d;
 mod error;
 mod figure;
@@ -49,6 +50,7 @@ mod ticks;
 
 pub use calibration::{CalibrationConfig, draw_calibration};
 pub use compose::{Stack, compose};
+pub use dates::Clock;
 pub use density2d::{DensitiesConfig, Density2dConfig, GridLine, draw_densities, draw_density2d};
 pub use error::PlotError;
 pub use figure::{Figure, FigureFormat};

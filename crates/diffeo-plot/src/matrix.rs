@@ -1,5 +1,6 @@
 //! The input of figures: named columns and a borrowed matrix of numbers.
 
+use crate::dates::Clock;
 use crate::error::PlotError;
 
 /// A column of a table as a figure sees it.
@@ -11,12 +12,20 @@ pub struct Column {
     pub step: Option<f64>,
     /// The names of levels, which are the values 0, 1, 2 and so on; none of a column of numbers.
     pub levels: Vec<String>,
+    /// What numbers count that are dates or times.
+    pub clock: Option<Clock>,
 }
 
 impl Column {
     /// A column of real numbers.
     pub fn real(name: impl Into<String>) -> Self {
-        Self { name: name.into(), step: None, levels: Vec::new() }
+        Self { name: name.into(), step: None, levels: Vec::new(), clock: None }
+    }
+
+    /// A column of dates, or of times.
+    pub fn of_dates(name: impl Into<String>, clock: Clock) -> Self {
+        let step = (clock == Clock::Days).then_some(1.0);
+        Self { step, clock: Some(clock), ..Self::real(name) }
     }
 
     /// A column of levels with names, whose values are 0, 1, 2 and so on.

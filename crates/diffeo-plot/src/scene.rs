@@ -1,7 +1,7 @@
 //! The scene: what a figure consists of before it becomes SVG or pixels.
 
 use crate::colour::Colour;
-use crate::font::Weight;
+use crate::font::{self, Weight};
 
 /// A point in units of the page, y downwards.
 pub(crate) type Point = [f64; 2];
@@ -136,6 +136,21 @@ impl Scene {
 
     pub(crate) fn text(&mut self, at: Point, text: impl Into<String>, style: TextStyle) {
         self.marks.push(Mark::Text { at, text: text.into(), style });
+    }
+
+    /// Characters of texts that would be drawn as boxes, each once.
+    pub(crate) fn characters_without_shape(&self) -> Vec<char> {
+        let texts = self.marks.iter().filter_map(|mark| match mark {
+            Mark::Text { text, style, .. } => Some((text, style.weight)),
+            _ => None,
+        });
+        let mut found: Vec<char> = Vec::new();
+        for (c, weight) in texts.flat_map(|(text, weight)| text.chars().map(move |c| (c, weight))) {
+            if !font::has_shape(c, weight) && !found.contains(&c) {
+                found.push(c);
+            }
+        }
+        found
     }
 
     pub(crate) fn picture(&mut self, at: Point, picture: Picture) {

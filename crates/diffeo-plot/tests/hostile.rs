@@ -260,7 +260,8 @@ fn levels_are_named_and_no_contours_lie_between_them() {
         let found = texts(&sound(&pairs));
         assert_eq!(legend.iter().all(|text| found.iter().any(|t| t == text)), samples > 300);
         assert!(!found.iter().any(|text| text.starts_with("lines hold")), "{found:?}");
-        assert!(found.iter().any(|text| text.starts_with("level")), "{found:?}");
+        // What all names begin with is left out where they are cut.
+        assert!(found.iter().any(|text| text.starts_with("…1 <of>")), "{found:?}");
     }
     // What is missing, beyond all levels or no number breaks nothing.
     let odd = [f64::NAN, 1e300, 2.0, -1.0, 7.0, f64::INFINITY, 1.0, f64::NAN, 0.0];

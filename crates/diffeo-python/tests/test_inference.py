@@ -115,6 +115,9 @@ def test_priors_of_torch_and_bounds():
         diffeo.sbi.NPE(object())
     with pytest.raises(diffeo.ConfigError, match="append_simulations"):
         diffeo.sbi.NPE().train()
+    for low, high in ((1, 1), ([1, 1], [-1, -1]), ([0, 0], [1, 1, 1])):
+        with pytest.raises(diffeo.ConfigError, match="bounds|low < high"):
+            diffeo.sbi.NPE(low=low, high=high)
 
 
 def test_a_second_round_stays_where_the_posterior_is():

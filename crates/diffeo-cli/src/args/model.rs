@@ -112,8 +112,8 @@ pub(crate) struct CheckArgs {
 
 /// Show what a model file holds.
 ///
-/// The transforms, their parameters, the columns, and how training went. A damaged file is still shown as far as it can be
-/// read, with a warning.
+/// The transforms, their parameters, the columns, and how training went. A model whose weights are
+/// not finite is still shown, with a warning.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo inspect model.safetensors\n  diffeo inspect model.safetensors --json\n\n",

@@ -5,6 +5,7 @@ A fitted estimator holds a `diffeo.Model` as `model_`; it is pickled as the byte
 
 import inspect
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -291,8 +292,8 @@ class OutlierDetector(OutlierMixin, Density):
 
     def fit(self, X, y=None, sample_weight=None):
         """Learn the density, and the threshold from the same rows."""
-        if not 0 < self.contamination <= 0.5:
-            raise ConfigError(f"contamination: expected a share above 0 and at most 0.5, found {self.contamination}")
+        if not (isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5):
+            raise ConfigError(f"contamination: expected a share above 0 and at most 0.5, found {self.contamination!r}")
         super().fit(X, y, sample_weight)
         self.offset_ = float(np.nanpercentile(self.score_samples(X), 100 * self.contamination))
         return self

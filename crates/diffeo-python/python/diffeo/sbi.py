@@ -48,6 +48,8 @@ class NPE:
     def __init__(self, prior=None, *, low=None, high=None, names=None, **settings):
         if prior is not None:
             low, high = _bounds(prior)
+        # What is wrong with bounds is to be known before simulations are run.
+        _kinds(low, high, max(np.size(low), np.size(high)))
         self._low, self._high, self._names, self._settings = low, high, names, settings
         self._theta, self._x = [], []
 
@@ -212,13 +214,21 @@ def _bounds(prior):
 def _kinds(low, high, n):
     """The kind of each parameter, as it is written for `columns` of a fit."""
     try:
-        low = np.broadcast_to(np.asarray(-np.inf if low is None else low, dtype=float), n)
-        high = np.broadcast_to(np.asarray(np.inf if high is None else high, dtype=float), n)
+        low = _each(-np.inf if low is None else low, n)
+        high = _each(np.inf if high is None else high, n)
     except ValueError:
         raise ConfigError(f"expected bounds of {n} parameters, found {np.shape(low)} and {np.shape(high)}") from None
     if not (low < high).all():
         raise ConfigError(f"expected low < high for each parameter, found {low.tolist()} and {high.tolist()}")
     return [_kind(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def _each(bound, n):
+    """A bound of each parameter: one number is that of all, a list has one for each."""
+    bound = np.asarray(bound, dtype=float)
+    if bound.ndim and bound.shape != (n,):
+        raise ValueError
+    return np.broadcast_to(bound, n)
 
 
 def _kind(low, high):

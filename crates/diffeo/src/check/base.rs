@@ -4,11 +4,12 @@
 //! transformation*. Ann. Math. Stat. 23, 1952). A model that is too narrow for one column given the others has wide base numbers, however well
 //! each column is distributed by itself.
 
-use super::calibration::{largest_gap, median};
+use super::calibration::{largest_gap, median, too_few};
 use super::energy::{self, scores};
 use super::subject::{Draw, Samples, Subject, ranked};
 use super::{CheckData, CheckResult, dependence};
-use crate::error::Result;
+use crate::columns::Column;
+use crate::error::{Result, quoted};
 use crate::host::linalg::host_values;
 use crate::host::normal::cdf;
 use crate::host::random::{Purpose, uniform_open};
@@ -41,8 +42,12 @@ pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<Vec<Check
         return Ok(skipped(&reason));
     }
     let draws = draws(subject, placed.z.len() * DRAWS)?;
-    let numbers = of_numbers(&placed.z, &draws, placed.outside);
-    let dependence = dependence::check(&placed.z, placed.context.as_ref(), &draws);
+    let names = Names { z: &placed.z, x: &placed.x, columns: &schema.columns };
+    let name = |number| names.of(number);
+    let numbers = of_numbers(&placed.z, &draws, placed.outside, &name);
+    let given: Vec<String> = schema.context.iter().map(|column| quoted(&column.name)).collect();
+    let context = placed.context.as_ref();
+    let dependence = dependence::check(&placed.z, context, &draws, (&name, &given));
     let Placed { z, context, .. } = placed;
     let n = z.len().min(energy::ROWS);
     if n < energy::ROWS_MIN {
@@ -59,6 +64,64 @@ pub(super) fn check(subject: &Subject<'_>, data: &CheckData) -> Result<Vec<Check
     Ok(vec![numbers, dependence, energy::compare(TOGETHER, what, &a, &b, subject)?])
 }
 
+/// What is said of a base number: which one it is, and the column that orders rows most as it does.
+struct Names<'a> {
+    z: &'a Rows,
+    x: &'a Rows,
+    columns: &'a [Column],
+}
+
+/// Rows that an order is judged by, and the least rank correlation that is worth a word.
+const ORDERED: usize = 2000;
+const ALIKE: f64 = 0.3;
+
+impl Names<'_> {
+    fn of(&self, number: usize) -> String {
+        let ranks = |rows: &Rows, j: usize| ranks(&rows.column(j)[..rows.len().min(ORDERED)]);
+        let of_number = ranks(self.z, number);
+        let alike = |j: usize| correlation(&of_number, &ranks(self.x, j)).abs();
+        let nearest = (0..self.x.width()).map(|j| (j, alike(j))).max_by(|a, b| a.1.total_cmp(&b.1));
+        match nearest.filter(|(_, alike)| *alike > ALIKE) {
+            Some((j, _)) => {
+                format!(
+                    "number {} (nearest to column {})",
+                    number + 1,
+                    quoted(&self.columns[j].name)
+                )
+            }
+            None => format!("number {}", number + 1),
+        }
+    }
+}
+
+/// The place of each value in their order, equal ones at the middle of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let (mut ranks, mut at) = (vec![0.0; values.len()], 0);
+    for equal in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        let middle = at as f64 + 0.5 * (equal.len() - 1) as f64;
+        equal.iter().for_each(|i| ranks[*i] = middle);
+        at += equal.len();
+    }
+    ranks
+}
+
+/// 0 where one of the two does not vary.
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+    let (of_a, of_b) = (mean(a), mean(b));
+    let (mut product, mut squares) = (0.0, [0.0; 2]);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (a - of_a, b - of_b);
+        product += a * b;
+        squares[0] += a * a;
+        squares[1] += b * b;
+    }
+    let size = (squares[0] * squares[1]).sqrt();
+    if size > 0.0 { product / size } else { 0.0 }
+}
+
 /// All checks of the base, none of which can be made.
 fn skipped(reason: &str) -> Vec<CheckResult> {
     let of = |name| CheckResult::skipped(name, reason.to_owned());
@@ -68,6 +131,8 @@ fn skipped(reason: &str) -> Vec<CheckResult> {
 /// Rows of data in the base.
 struct Placed {
     z: Rows,
+    /// The rows themselves, as ranks.
+    x: Rows,
     context: Option<Rows>,
     /// Rows of density zero, which have no place there.
     outside: usize,
@@ -81,7 +146,8 @@ fn placed(subject: &Subject<'_>, data: &CheckData) -> Result<Placed> {
     let inside: Vec<usize> = (0..z.len()).filter(|i| log_det[*i].is_finite()).collect();
     let outside = z.len() - inside.len();
     let context = data.context.as_ref().map(|c| ranked(&c.select(&inside)));
-    Ok(Placed { z: z.select(&inside), context, outside })
+    let x = ranked(&data.x.select(&inside));
+    Ok(Placed { z: z.select(&inside), x, context, outside })
 }
 
 /// Points of a cell among which one is chosen.
@@ -123,12 +189,20 @@ fn draws(subject: &Subject<'_>, n: usize) -> Result<Rows> {
 }
 
 /// The number whose place or spread is furthest from that of the draws.
-fn of_numbers(z: &Rows, draws: &Rows, outside: usize) -> CheckResult {
+fn of_numbers(
+    z: &Rows,
+    draws: &Rows,
+    outside: usize,
+    name: &dyn Fn(usize) -> String,
+) -> CheckResult {
     let (n, m) = (z.len() as f64, draws.len() as f64);
     let tests = 2.0 * z.width() as f64;
     let noise = (-0.5 * (0.5 * FALSE_ALARM / tests).ln()).sqrt() * ((n + m) / (n * m)).sqrt();
     let limit = EFFECT + noise;
-    let mut worst = (f64::NEG_INFINITY, String::new());
+    if limit >= 1.0 {
+        return CheckResult::skipped(NAME, too_few(n));
+    }
+    let mut worst = (f64::NEG_INFINITY, 0, String::new());
     for j in 0..z.width() {
         let (of_data, of_base) = (z.column(j), draws.column(j));
         let centre = median(of_base.clone());
@@ -142,14 +216,14 @@ fn of_numbers(z: &Rows, draws: &Rows, outside: usize) -> CheckResult {
                 let wrong = if ratio >= 1.0 { "narrow" } else { "wide" };
                 let verdict = format!(": the model is too {wrong} there");
                 let verdict = if spread > limit { verdict } else { String::new() };
-                format!("number {} spreads {ratio:.2} times as wide as the base{verdict}", j + 1)
+                format!("spreads {ratio:.2} times as wide as the base{verdict}")
             }
-            false => format!("of the places of number {}", j + 1),
+            false => "lies in other places".to_owned(),
         };
         // NaN is worse than all.
         let distance = spread.max(place);
         if distance.is_nan() || distance > worst.0 {
-            worst = (distance, says);
+            worst = (distance, j, says);
         }
         if distance.is_nan() {
             break;
@@ -160,10 +234,11 @@ fn of_numbers(z: &Rows, draws: &Rows, outside: usize) -> CheckResult {
         rows => format!(" ({rows} of density zero left out)"),
     };
     let detail = format!(
-        "{n} rows of data{left_out} against {m} draws of the base: the worst distance of distribution functions is {:.3}, {}; limit {EFFECT} + \
+        "{n} rows of data{left_out} against {m} draws of the base: the worst distance of distribution functions is {:.3}, of {}, which {}; limit {EFFECT} + \
          {noise:.3} for noise, so a model {:.2} times too narrow would be found on so many rows",
         worst.0,
-        worst.1,
+        name(worst.1),
+        worst.2,
         narrow_enough(limit)
     );
     CheckResult::measured(NAME, worst.0, limit, detail)
@@ -195,7 +270,8 @@ mod tests {
     fn changed(seed: u64, change: fn(f64) -> f64) -> CheckResult {
         let mut z = normals(2000, 2, seed);
         z.values_mut().iter_mut().step_by(2).for_each(|v| *v = change(*v));
-        of_numbers(&z, &normals(32_000, 2, 1000 + seed), 0)
+        let name = |j| format!("number {}", j + 1);
+        of_numbers(&z, &normals(32_000, 2, 1000 + seed), 0, &name)
     }
 
     #[test]
@@ -210,10 +286,23 @@ mod tests {
         }
         let result = changed(3, |v| 5.0 * v);
         assert!(
-            result.detail.contains("number 1 spreads 5.") && result.detail.contains("too narrow"),
+            result.detail.contains("number 1, which spreads 5.")
+                && result.detail.contains("too narrow"),
             "{result:?}"
         );
         assert!(!changed(3, |_| f64::NAN).passed);
+    }
+
+    #[test]
+    fn a_number_is_named_by_the_column_that_orders_rows_as_it_does() {
+        let z = normals(500, 3, 1);
+        let x = (0..500).flat_map(|i| [z.row(i)[1].exp(), -z.row(i)[0].floor()]).collect();
+        let x = Rows::new(x, 2).unwrap();
+        let columns = [Column::real("a"), Column::real("b")];
+        let names = Names { z: &z, x: &x, columns: &columns };
+        assert_eq!(names.of(0), "number 1 (nearest to column \"b\")");
+        assert_eq!(names.of(1), "number 2 (nearest to column \"a\")");
+        assert_eq!(names.of(2), "number 3");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use super::subject::{Subject, ranked};
 use super::{CheckData, CheckResult};
+use crate::columns::Column;
+use crate::error::quoted;
 use crate::host::rows::Rows;
 
 /// What passes beside noise: the model puts any quantile of the data at most five percentage points wrong. A finite fit is never exact, and
@@ -17,22 +19,49 @@ const FALSE_ALARM: f64 = 1e-6;
 pub(super) fn check(subject: &Subject<'_>, data: &CheckData, samples: &Rows) -> Vec<CheckResult> {
     let columns = subject.model.schema().columns.iter().enumerate();
     let (data, samples) = (ranked(&data.x), ranked(samples));
-    columns.map(|(j, column)| of_column(&column.name, data.column(j), samples.column(j))).collect()
+    columns.map(|(j, column)| of_column(column, data.column(j), samples.column(j))).collect()
 }
 
-fn of_column(name: &str, data: Vec<f64>, samples: Vec<f64>) -> CheckResult {
+fn of_column(column: &Column, data: Vec<f64>, samples: Vec<f64>) -> CheckResult {
+    let name = format!("calibration:{}", column.name);
     let (n, m) = (data.len() as f64, samples.len() as f64);
     // Smirnov's limit for two samples, exact to first order and conservative where values are tied.
     let noise = (-0.5 * (0.5 * FALSE_ALARM).ln()).sqrt() * ((n + m) / (n * m)).sqrt();
     let limit = EFFECT + noise;
+    if limit >= 1.0 {
+        return CheckResult::skipped(name, too_few(n));
+    }
+    let level = most_off(column, &data, &samples);
     let Gap { distance, at, data: below_data, samples: below_samples } = largest_gap(data, samples);
+    let (of_data, of_samples, are) = match level {
+        Some((level, of_data, of_samples)) => (of_data, of_samples, format!("are {level}")),
+        None => (below_data, below_samples, format!("are at or below {at}")),
+    };
     let detail = format!(
         "{n} rows of data, {m} samples: the distributions differ by {distance:.3} at most ({:.1} % of the data and {:.1} % of the \
-         samples are at or below {at}); limit {EFFECT} + {noise:.3} for noise",
-        100.0 * below_data,
-        100.0 * below_samples
+         samples {are}); limit {EFFECT} + {noise:.3} for noise",
+        100.0 * of_data,
+        100.0 * of_samples
     );
-    CheckResult::measured(format!("calibration:{name}"), distance, limit, detail)
+    CheckResult::measured(name, distance, limit, detail)
+}
+
+/// Why so few rows of data tell nothing.
+pub(super) fn too_few(rows: f64) -> String {
+    format!("{rows} rows of data: every distribution would pass, give more")
+}
+
+/// The level whose share differs most, and its shares in data and samples, of a column that has levels.
+fn most_off(column: &Column, data: &[f64], samples: &[f64]) -> Option<(String, f64, f64)> {
+    let share = |values: &[f64], level: f64| {
+        values.iter().filter(|x| **x == level).count() as f64 / values.len() as f64
+    };
+    let of_level = |(place, level): (usize, &String)| {
+        let [a, b] = [data, samples].map(|values| share(values, place as f64));
+        (quoted(level), a, b)
+    };
+    let levels = column.levels.iter().enumerate().map(of_level);
+    levels.max_by(|(_, a, b), (_, c, d)| (a - b).abs().total_cmp(&(c - d).abs()))
 }
 
 /// The largest difference of two distribution functions, where it is, and the functions there.
@@ -93,21 +122,33 @@ mod tests {
 
     #[test]
     fn equal_distributions_pass_and_others_fail() {
+        let a = Column::real("a");
         for seed in 0..20 {
-            let result = of_column("a", draws(500, seed), draws(2000, 1000 + seed));
+            let result = of_column(&a, draws(500, seed), draws(2000, 1000 + seed));
             assert!(result.passed, "{result:?}");
         }
         let shifted = draws(5000, 3).into_iter().map(|v| v + 0.3).collect();
-        let result = of_column("a", shifted, draws(5000, 4));
+        let result = of_column(&a, shifted, draws(5000, 4));
         assert!(!result.passed && result.name == "calibration:a", "{result:?}");
         let wide = draws(5000, 5).into_iter().map(|v| v * 1.6).collect();
-        assert!(!of_column("a", wide, draws(5000, 6)).passed);
+        assert!(!of_column(&a, wide, draws(5000, 6)).passed);
+        // Of few rows nothing can be told.
+        let few = of_column(&a, draws(7, 3), draws(10_000, 4));
+        assert!(few.value.is_nan() && few.detail.contains("7 rows"), "{few:?}");
         // Whole numbers, the model too high by one in a fifth of the rows.
         let mut rng = Streams::new(8).rng(Purpose::Check, 1, 0);
         let counts: Vec<f64> = (0..5000).map(|_| (4.0 * uniform(&mut rng)).floor()).collect();
         let higher: Vec<f64> =
             counts.iter().map(|v| v + f64::from(u8::from(uniform(&mut rng) < 0.5))).collect();
-        assert!(of_column("n", counts.clone(), counts.clone()).passed);
-        assert!(!of_column("n", counts, higher).passed);
+        assert!(of_column(&a, counts.clone(), counts.clone()).passed);
+        assert!(!of_column(&a, counts, higher).passed);
+        // A level is named.
+        let trees = Column::category("tree", ["elm", "oak"]);
+        let [elms, both] = [2, 1].map(|of: usize| (0..1000).map(|i| (i % 2 / of) as f64).collect());
+        let result = of_column(&trees, both, elms);
+        assert!(
+            result.detail.contains("50.0 % of the data and 0.0 % of the samples are \"oak\""),
+            "{result:?}"
+        );
     }
 }

@@ -17,21 +17,33 @@ const NUMBERS: usize = 32;
 const ROWS_MIN: usize = 200;
 pub(super) const NAME: &str = "base_dependence";
 
+/// A column of the context, or a number of the base.
+#[derive(Clone, Copy, PartialEq)]
+enum By {
+    Context(usize),
+    Number(usize),
+}
+
 /// What the rows are ordered by, in the data and, if it is a number of the base, in its draws.
 struct Condition {
-    name: String,
-    number: Option<usize>,
+    by: By,
     of_data: Vec<f64>,
 }
 
 /// Holds base numbers of data, with their contexts, against draws of the base.
-pub(super) fn check(of_data: &Rows, context: Option<&Rows>, draws: &Rows) -> CheckResult {
+/// Numbers are called by `name`, columns of the context as `given`.
+pub(super) fn check(
+    of_data: &Rows,
+    context: Option<&Rows>,
+    draws: &Rows,
+    (name, given): (&dyn Fn(usize) -> String, &[String]),
+) -> CheckResult {
     let n = of_data.len().min(ROWS);
     let conditions = conditions(of_data, context, n);
     if n < ROWS_MIN {
         return CheckResult::skipped(NAME, format!("{n} rows, and {ROWS_MIN} are needed"));
     }
-    if conditions.iter().all(|c| c.number.is_some()) && of_data.width() == 1 {
+    if conditions.iter().all(|c| matches!(c.by, By::Number(_))) && of_data.width() == 1 {
         return CheckResult::skipped(
             NAME,
             "one number without context depends on nothing".to_owned(),
@@ -46,49 +58,50 @@ pub(super) fn check(of_data: &Rows, context: Option<&Rows>, draws: &Rows) -> Che
     let tests = (conditions.len() * numbers * PARTS * 2) as f64;
     let per_part = PARTS as f64 / n as f64 + PARTS as f64 / m as f64;
     let noise = (-0.5 * (0.5 * FALSE_ALARM / tests).ln()).sqrt() * per_part.sqrt();
-    let mut worst = (0.0, String::from("nothing stands out"));
+    let mut worst = (0.0, None);
     for condition in &conditions {
         let parts_of_data = parts(&condition.of_data);
-        let of_draws = match condition.number {
-            Some(k) => parts(&y[k]),
-            None => vec![(0..m).collect(); PARTS],
+        let of_draws = match condition.by {
+            By::Number(k) => parts(&y[k]),
+            By::Context(_) => vec![(0..m).collect(); PARTS],
         };
-        for j in (0..numbers).filter(|j| condition.number != Some(*j)) {
+        for j in (0..numbers).filter(|j| condition.by != By::Number(*j)) {
             for (part, (a, b)) in parts_of_data.iter().zip(&of_draws).enumerate() {
                 let distance = furthest(pick(&z[j], a), pick(&y[j], b));
                 if distance.is_nan() || distance > worst.0 {
-                    let quarter = ["lowest", "second", "third", "highest"][part];
-                    let name = &condition.name;
-                    worst =
-                        (distance, format!("number {} in the {quarter} quarter of {name}", j + 1));
+                    worst = (distance, Some((j, part, condition.by)));
                 }
             }
         }
     }
     let limit = EFFECT + noise;
+    let says = match worst.1 {
+        None => "nothing stands out".to_owned(),
+        Some((j, part, by)) => {
+            let quarter = ["lowest", "second", "third", "highest"][part];
+            let by = match by {
+                By::Context(k) => given[k].clone(),
+                By::Number(k) => name(k),
+            };
+            format!("{} in the {quarter} quarter of {by}", name(j))
+        }
+    };
     let detail = format!(
         "{n} rows of data and their first {numbers} numbers, in quarters by each of {} conditions, against draws of the base: the worst distance of \
          distribution functions is {:.3}, {}; limit {EFFECT} + {noise:.3} for noise",
         conditions.len(),
         worst.0,
-        worst.1
+        says
     );
     CheckResult::measured(NAME, worst.0, limit, detail)
 }
 
 fn conditions(of_data: &Rows, context: Option<&Rows>, n: usize) -> Vec<Condition> {
-    let given = context.into_iter().flat_map(|context| {
-        (0..context.width()).map(|k| Condition {
-            name: format!("context column {}", k + 1),
-            number: None,
-            of_data: context.column(k)[..n].to_vec(),
-        })
-    });
-    let others = (0..of_data.width().min(NUMBERS)).map(|k| Condition {
-        name: format!("number {}", k + 1),
-        number: Some(k),
-        of_data: of_data.column(k)[..n].to_vec(),
-    });
+    let of = |by, rows: &Rows, k| Condition { by, of_data: rows.column(k)[..n].to_vec() };
+    let given = context
+        .into_iter()
+        .flat_map(|context| (0..context.width()).map(move |k| of(By::Context(k), context, k)));
+    let others = (0..of_data.width().min(NUMBERS)).map(|k| of(By::Number(k), of_data, k));
     given.chain(others).collect()
 }
 
@@ -127,7 +140,8 @@ mod tests {
         let (mut z, c) = (normals(4000, seed), normals(2000, 100 + seed));
         z.chunks_mut(2).zip(&c).for_each(|(row, c)| change(row, *c));
         let (z, context) = (Rows::new(z, 2).unwrap(), Rows::new(c, 1).unwrap());
-        check(&z, Some(&context), &Rows::new(normals(64_000, 200 + seed), 2).unwrap())
+        let draws = Rows::new(normals(64_000, 200 + seed), 2).unwrap();
+        check(&z, Some(&context), &draws, (&|j| format!("number {}", j + 1), &["\"c\"".to_owned()]))
     }
 
     #[test]
@@ -136,7 +150,7 @@ mod tests {
             assert!(result(seed, |_, _| {}).passed);
             // The place, or the spread alone, follows the context; or one number the other, without a correlation.
             let place = result(seed, |row, c| row[1] = 0.5f64.sqrt() * (row[1] + c));
-            assert!(!place.passed && place.detail.contains("context column 1"), "{place:?}");
+            assert!(!place.passed && place.detail.contains("\"c\""), "{place:?}");
             let spread = result(seed, |row, c| row[0] *= (0.5 * c).exp());
             assert!(!spread.passed, "{spread:?}");
             let other = result(seed, |row, _| {

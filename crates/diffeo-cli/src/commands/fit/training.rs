@@ -24,6 +24,8 @@ pub(super) struct Training<'a> {
     rows: u64,
     /// Steps that were left out.
     skipped: u64,
+    /// What losses are of.
+    losses: &'static str,
     /// The last losses that were seen.
     loss: f64,
     valid_loss: f64,
@@ -47,6 +49,7 @@ impl<'a> Training<'a> {
             saved: Instant::now(),
             rows: 0,
             skipped: 0,
+            losses: if plan.args.any_subset { "loss of subsets" } else { "loss" },
             loss: f64::NAN,
             valid_loss: f64::NAN,
         }
@@ -112,11 +115,11 @@ impl<'a> Training<'a> {
             self.saved = Instant::now();
         }
         let (loss, valid, rows) = (self.loss, self.valid_loss, self.rows);
-        let deadline = &self.deadline;
+        let (deadline, losses) = (&self.deadline, self.losses);
         self.progress.update(|| {
             let valid = if valid.is_nan() { String::new() } else { format!("  valid {valid:.4}") };
             format!(
-                "step {}/{}  loss {loss:.4}{valid}  rate {learning_rate:.1e}  {}  left {}",
+                "step {}/{}  {losses} {loss:.4}{valid}  rate {learning_rate:.1e}  {}  left {}",
                 grouped(step),
                 grouped(trainer.end()),
                 rate(rows, deadline.elapsed()),
