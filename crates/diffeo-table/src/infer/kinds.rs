@@ -89,7 +89,7 @@ pub(super) fn wished(name: &str, wish: &KindWish, x: &Values<'_>) -> Result<Chos
         ColumnKind::Date => column,
         _ => {
             let bounds = column.kind.bounds_in_steps();
-            of_whole(column, x, &x.tally(), bounds)
+            of_whole(column, x, (&x.tally(), Masses::All), bounds)
         }
     };
     Ok(Chosen { column: with_holes(column, x), reason: between_steps(wish.kind, x) })
@@ -144,7 +144,8 @@ fn of_numbers(name: &str, x: &Values<'_>, wanted: Masses) -> (Column, String) {
     let tally = x.tally();
     if let Some(step) = lattice(kind, &tally) {
         let reason = if step == Step::ONE { reason } else { of_step(step, &tally) };
-        let column = of_whole(Column::new(name, stepped(kind, step)), x, &tally, [None; 2]);
+        let column =
+            of_whole(Column::new(name, stepped(kind, step)), x, (&tally, wanted), [None; 2]);
         if let Some(ends) = column.range {
             let [low, high] = column.kind.in_values(ends);
             let named = if step == Step::ONE { "integer" } else { reason.as_str() };
@@ -254,8 +255,13 @@ fn beside_masses(
 }
 
 /// Gives each whole number, or multiple of a step, a probability of its own where there are rows enough for that, or where both bounds were
-/// asked for: from the smallest value to the largest, or between the bounds that were asked for.
-fn of_whole(column: Column, x: &Values<'_>, tally: &Tally, bounds: [Option<i64>; 2]) -> Column {
+/// asked for: from the smallest value to the largest, or between the bounds that were asked for. Where few values are to have no masses, only few numbers have them.
+fn of_whole(
+    column: Column,
+    x: &Values<'_>,
+    (tally, wanted): (&Tally, Masses),
+    bounds: [Option<i64>; 2],
+) -> Column {
     let [low, high] = bounds;
     let Some(step) = column.kind.step().filter(|_| column.masses.is_empty()) else { return column };
     if let (Some(low), Some(high)) = (low, high) {
@@ -267,7 +273,7 @@ fn of_whole(column: Column, x: &Values<'_>, tally: &Tally, bounds: [Option<i64>;
     let to = high.map_or(step.count(facts.max).round(), |high| high as f64);
     let count = to - from + 1.0;
     let few = count <= RANGE_MAX;
-    let is_separate = few || tally.is_rough(step, ROUGH_RANGE_MAX);
+    let is_separate = few || wanted != Masses::Spikes && tally.is_rough(step, ROUGH_RANGE_MAX);
     let rows = ROWS_PER_NUMBER[usize::from(!few)];
     if is_separate && x.len() as f64 >= rows * count {
         let range = Some([from as i64, to as i64]);
