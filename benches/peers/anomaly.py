@@ -5,8 +5,8 @@
     python3 benches/peers/anomaly.py --sets wine,glass --seconds 10 --json anomaly.json
 
 Unsupervised: all rows are learned from and scored, anomalies among them. Semi-supervised: half of the normal rows are learned from, the others and all anomalies
-are scored. Of sets with more rows, `--rows` are drawn; columns that hold one value are left out. diffeo is its default fit, of real numbers, within `--seconds`, scored by `log_prob`; unsupervised, where
-there are rows enough, five such fits of 256 rows each, drawn at random, and the mean of the ranks that they give, so that anomalies are too few to be learned (as the trees of a forest have it);
+are scored. Of sets with more rows, `--rows` are drawn; columns that hold one value are left out. diffeo is its default fit, of real numbers, within `--seconds`, scored by `log_prob`; unsupervised
+five such fits of 256 rows each, or half of all, drawn at random, and the mean of the ranks that they give, so that anomalies are too few to be learned (as the trees of a forest have it);
 isolation forest and local outlier factor have their defaults (LOF as a novelty detector where rows to score are others); ECOD (Li et al. 2022) and COPOD (Li et al. 2020)
 are written here from their papers, as tails of empirical distribution functions.
 """
@@ -68,15 +68,16 @@ def local_outlier_factor(train, rows):
     return -LocalOutlierFactor(novelty=True).fit(train).score_samples(rows)
 
 
-# Fits of so many rows each, where that is a small part of all.
+# Fits of so many rows each, or of half of them.
 MEMBERS, SUBSET = 5, 256
 
 
 def diffeo(binary, seconds, threads):
     def score(train, rows):
-        if train is not rows or len(train) < 4 * SUBSET:
+        if train is not rows:
             return one(train, rows, 0)
-        subsets = [np.random.default_rng(seed).permutation(len(train))[:SUBSET] for seed in range(MEMBERS)]
+        size = min(SUBSET, len(train) // 2)
+        subsets = [np.random.default_rng(seed).permutation(len(train))[:size] for seed in range(MEMBERS)]
         return sum(rankdata(one(train[subset], rows, seed)) for seed, subset in enumerate(subsets))
 
     def one(train, rows, seed):
