@@ -195,8 +195,13 @@ mod tests {
         let error = condition.values(|_| Some("z".into())).unwrap_err();
         assert!(error.to_string().contains("\"digit\" is \"z\""), "{error}");
         assert!(condition.values(|_| None).is_err());
-        let twice = Condition { labels: vec![label("x", &["a", "a"])], ..condition };
+        let twice = Condition { labels: vec![label("x", &["a", "a"])], ..condition.clone() };
         assert!(twice.validate().is_err());
+        // What a file says must not ask for all memory, nor wrap around.
+        for (samples, bands) in [(1 << 16, 2), (80, usize::MAX), (usize::MAX, 0), (0, 0)] {
+            let asked = Condition { samples, bands, ..condition.clone() };
+            assert_eq!(asked.validate().unwrap_err().kind(), diffeo::ErrorKind::Config);
+        }
         assert!(Condition { order: 4, ..Condition::none(8000) }.validate().is_err());
         let pitched = Condition { order: 4, pitch: true, ..condition.clone() };
         let found = pitched.frames(&[0.5; 161], 8000, &values).unwrap();

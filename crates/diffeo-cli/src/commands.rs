@@ -3,6 +3,7 @@
 mod audio;
 mod check;
 mod control;
+mod ending;
 mod evaluate;
 mod fit;
 mod inspect;

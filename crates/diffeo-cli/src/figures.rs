@@ -18,9 +18,9 @@ use diffeo_plot::{
 /// Rows of samples, and most rows of data, that are drawn.
 pub const ROWS: usize = 4000;
 
-/// Names of the panels that are of no column.
-const OF_DENSITY: &str = "density of the row, from low to high";
-const OF_DISTANCE: &str = "distance to a random point, from near to far";
+/// Names of the panels that are of no column: the density of the row, and its distance to a random point.
+const OF_DENSITY: &str = "density, low to high";
+const OF_DISTANCE: &str = "distance, near to far";
 
 /// What can be drawn of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -66,6 +66,14 @@ fn images_become_a_model_and_models_images() {
     run(folder, "sample m.safetensors -n 3 --seed 1 --out many/").expect(0, &[]);
     assert_eq!(names(&folder.join("many")), ["000001.png", "000002.png", "000003.png"]);
     run(folder, "sample m.safetensors -n 3 --seed 1 --out many/").expect(5, &["not empty"]);
+    // With --force none of another model stays among them, and nothing else goes.
+    for name in ["000007.png", "mine.png"] {
+        fs::write(folder.join("many").join(name), "").expect("written");
+    }
+    run(folder, "sample m.safetensors -n 3 --seed 1 --force --out many/").expect(0, &[]);
+    let left = ["000001.png", "000002.png", "000003.png", "mine.png"];
+    assert_eq!(names(&folder.join("many")), left);
+    fs::remove_file(folder.join("many/mine.png")).expect("removed");
     run(folder, "sample m.safetensors -n 50 --seed 1 --out again.npy").expect(0, &[]);
     let files = run(folder, "score m.safetensors many --out f.csv");
     files.expect(0, &[]);

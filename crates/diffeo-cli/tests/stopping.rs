@@ -207,6 +207,13 @@ fn c13_a_damaged_checkpoint_is_passed_over_only_when_asked() {
         |mode: &str| run_in(folder.path(), &format!("{} --max-time 1s {mode}", slow(1_000_000)));
     resume("--resume").expect(4, &["--resume=auto"]);
     resume("--resume=auto").expect(0, &["warning", "could not be used"]);
+    // A writer that was stopped between its two renames leaves the one before alone, which is not to be lost.
+    let previous = at(&folder, "m.safetensors.checkpoint.previous");
+    fs::rename(&checkpoint, &previous).expect("renamed");
+    fs::remove_file(at(&folder, "m.safetensors")).expect("removed");
+    run_in(folder.path(), &slow(1_000_000)).expect(5, &["an earlier training left this"]);
+    assert!(previous.is_file());
+    resume("--resume").expect(0, &["going on from step"]);
 }
 
 #[test]

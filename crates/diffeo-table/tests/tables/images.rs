@@ -12,7 +12,7 @@ use arrow_array::{
 };
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field};
-use diffeo::ImageShape;
+use diffeo::{Column, ImageShape};
 use diffeo_table::{
     Format, ImageArrayWriter, Input, MemoryLimit, Output, ReadOptions, Reader, Writer, read_rows,
     read_table,
@@ -417,6 +417,13 @@ fn a_column_of_lists_is_one_of_images() {
             let options = ReadOptions::default();
             let table = read_table(&input, Some(&a), &options, MemoryLimit::unlimited()).unwrap();
             assert_eq!(table.rows.values(), [0.0, 1.0]);
+            // What was looked at before columns were chosen has no more of them than the rest.
+            let options = ReadOptions { chunk_rows: 1, ..options };
+            let mut reader = Reader::open(&input, &options).unwrap();
+            reader.select_columns(&[Column::real("a")]).unwrap();
+            while let Some(chunk) = reader.next_chunk().unwrap() {
+                assert_eq!(chunk.columns(), ["a"]);
+            }
         }
     }
 }

@@ -179,3 +179,39 @@ fn write(column: &Column, x: f64, to: &mut [f64], unit: Option<&super::units::Un
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::units::Unit;
+    use super::*;
+
+    #[test]
+    fn what_is_given_at_a_point_mass_is_a_number_too_where_there_is_one() {
+        let masses: Vec<f64> = (0..20).map(|i| f64::from((i * 7) % 20)).collect();
+        let mut column = Column { masses, ..Column::new("x", ColumnKind::Positive) };
+        let old = Column { optional: true, ..column.clone() };
+        column.make_optional();
+        let [seen, before] =
+            [column, old].map(|c| Schema::new(vec![c], Vec::new()).conditions().next().unwrap());
+        // The number, the most frequent masses and that of 0, which has no logarithm, and whether it is missing.
+        assert_eq!((seen.context_width(), before.context_width()), (1 + 8 + 1, 1 + 20 + 1));
+        assert_eq!(seen.masses[..2], [0.0, 7.0]);
+        let unit = Unit { support: seen.kind.context_support(), ..Unit::default() };
+        let written = |column: &Column, x: f64| {
+            let mut to = vec![0.0; column.context_width()];
+            write(column, x, &mut to, Some(&unit));
+            to
+        };
+        let of = |number: f64, mass: Option<usize>| {
+            let mut to = vec![0.0; 10];
+            to[0] = number;
+            mass.into_iter().for_each(|at| to[1 + at] = 1.0);
+            to
+        };
+        assert_eq!(written(&seen, 7.0), of(7f64.ln(), Some(1)));
+        assert_eq!(written(&seen, 0.0), of(0.0, Some(0)));
+        assert_eq!(written(&seen, 6.0), of(6f64.ln(), None), "a rare one is a number alone");
+        assert_eq!(written(&before, 7.0)[..3], [0.0, 0.0, 1.0]);
+        assert_eq!(written(&seen, f64::NAN)[9], 1.0);
+    }
+}

@@ -276,6 +276,8 @@ mod tests {
         let found = draw_within(&Normal(1.0), &above, 10_000, &options, |_, _| Ok(())).unwrap();
         assert!(found.rows.values().iter().all(|x| *x > 1.0));
         assert!((found.rate.mean - 0.158_655).abs() < 4.0 * found.rate.standard_error);
+        let none = draw_within(&Normal(1.0), &above, 0, &options, |_, _| Ok(())).unwrap();
+        assert_eq!((none.rows.len(), none.tries), (0, 0));
     }
 
     /// Case: a loop of rejection that never accepted anything ran until it was killed.

@@ -12,6 +12,7 @@ use diffeo_audio::{
 use serde_json::json;
 
 use crate::args::LearnArgs;
+use crate::commands::ending::Ending;
 use crate::commands::interrupted;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
@@ -103,36 +104,10 @@ impl Plan {
     }
 }
 
-/// Why training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    Steps,
-    MaxTime,
-    Interrupted,
-    Diverged,
-}
-
-impl Reason {
-    /// As reports name it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Steps => "steps",
-            Self::MaxTime => "max_time",
-            Self::Interrupted => "interrupted",
-            Self::Diverged => "diverged",
-        }
-    }
-
-    /// Whether it can go on from here.
-    fn is_break(self) -> bool {
-        matches!(self, Self::MaxTime | Self::Interrupted)
-    }
-}
-
 /// What a training came to.
 pub(super) enum Learned<M> {
     /// The module of the best validation.
-    Done { module: M, valid: f64, reason: Reason, steps: u64, seconds: f64 },
+    Done { module: M, valid: f64, reason: Ending, steps: u64, seconds: f64 },
     /// What is told of an interruption.
     Stopped(Report),
 }
@@ -168,18 +143,18 @@ pub(super) fn learn<M: Trainable + 'static>(
     let mut refused = 0u64;
     let reason = loop {
         if signals::received().is_some() {
-            break Reason::Interrupted;
+            break Ending::Interrupted;
         }
         if training.is_done() {
-            break Reason::Steps;
+            break Ending::Steps;
         }
         if deadline.is_over() {
-            break Reason::MaxTime;
+            break Ending::MaxTime;
         }
         let advanced = match training.advance(task) {
             Err(error) if error.kind() == ErrorKind::Diverged && training.best().is_some() => {
                 progress.warn(format!("{}; the best validation is kept", error.message()));
-                break Reason::Diverged;
+                break Ending::Diverged;
             }
             advanced => advanced?,
         };
@@ -213,7 +188,7 @@ pub(super) fn learn<M: Trainable + 'static>(
         training.save(&plan.checkpoint)?;
     }
     let steps = training.steps();
-    if reason == Reason::Interrupted {
+    if reason == Ending::Interrupted {
         return Ok(Learned::Stopped(interrupted(&plan.checkpoint, steps, console)));
     }
     let (module, valid) = training.finish(task)?;
@@ -245,7 +220,7 @@ fn write(advanced: &Advanced, journal: &mut Journal, elapsed: Duration) -> Optio
 pub(super) fn keep(
     plan: &Plan,
     model: &AudioModel,
-    (reason, steps, seconds): (Reason, u64, f64),
+    (reason, steps, seconds): (Ending, u64, f64),
     data: &[Dataset; 2],
 ) -> Result<Report> {
     model.save(&plan.out)?;

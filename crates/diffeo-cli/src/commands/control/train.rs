@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::film::of_plot;
 use crate::args::{Common, ControlTrainArgs};
+use crate::commands::ending::Ending;
 use crate::commands::interrupted;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
@@ -41,15 +42,6 @@ struct Plan {
     checkpoint: PathBuf,
     log: Option<PathBuf>,
     plot: Option<PathBuf>,
-}
-
-/// Why training ended.
-#[derive(Clone, Copy, PartialEq)]
-enum Reason {
-    Steps,
-    MaxTime,
-    Interrupted,
-    Diverged,
 }
 
 /// What is told of a training beside its policy.
@@ -80,17 +72,16 @@ pub(super) fn run(args: &ControlTrainArgs, common: &Common, console: &Console) -
     let started = Instant::now();
     let (reason, record) = learn(&plan, &mut trainer, &mut journal, console)?;
     let seconds = started.elapsed().as_secs_f64();
-    let is_whole = matches!(reason, Reason::Steps | Reason::Diverged);
-    if !is_whole {
+    if reason.is_break() {
         trainer.save(&plan.checkpoint)?;
     }
-    if reason == Reason::Interrupted {
+    if reason == Ending::Interrupted {
         return Ok(interrupted(&plan.checkpoint, trainer.steps(), console));
     }
     let mut policy = trainer.policy()?;
     origin(&plan, &trainer).write_into(&mut policy)?;
     policy.save(&plan.out)?;
-    if is_whole {
+    if !reason.is_break() {
         diffeo::train::Trainer::remove_checkpoint(&plan.checkpoint)?;
     }
     let mut report = report(&plan, &trainer, reason, &record, seconds);
@@ -232,25 +223,25 @@ fn learn(
     trainer: &mut Trainer,
     journal: &mut Journal,
     console: &Console,
-) -> Result<(Reason, Record)> {
+) -> Result<(Ending, Record)> {
     let mut deadline = Deadline::new(plan.max_time);
     let (mut record, mut saved) = (Record::default(), Instant::now());
     let (total, mut end) = (plan.recipe.steps, plan.recipe.steps);
     let mut progress = Progress::new(console);
     loop {
         if signals::received().is_some() {
-            return Ok((Reason::Interrupted, record));
+            return Ok((Ending::Interrupted, record));
         }
         if trainer.steps() >= total {
-            return Ok((Reason::Steps, record));
+            return Ok((Ending::Steps, record));
         }
         if deadline.is_over() {
-            return Ok((Reason::MaxTime, record));
+            return Ok((Ending::MaxTime, record));
         }
         let advanced = match trainer.advance() {
             Err(error) if error.kind() == ErrorKind::Diverged && trainer.best().is_some() => {
                 progress.warn(format!("{}; the best policy is kept", error.message()));
-                return Ok((Reason::Diverged, record));
+                return Ok((Ending::Diverged, record));
             }
             advanced => advanced?,
         };
@@ -335,7 +326,7 @@ fn origin(plan: &Plan, trainer: &Trainer) -> Origin {
     }
 }
 
-fn report(plan: &Plan, trainer: &Trainer, reason: Reason, record: &Record, seconds: f64) -> Report {
+fn report(plan: &Plan, trainer: &Trainer, reason: Ending, record: &Record, seconds: f64) -> Report {
     let mut report = Report::default();
     let settings = &plan.recipe.trainer;
     report.line(format!(
@@ -354,13 +345,7 @@ fn report(plan: &Plan, trainer: &Trainer, reason: Reason, record: &Record, secon
     report.key("updates", trainer.updates());
     report.key("episodes", record.episodes.len());
     report.number("seconds", seconds);
-    let reason = match reason {
-        Reason::Steps => "steps",
-        Reason::MaxTime => "max_time",
-        Reason::Interrupted => "interrupted",
-        Reason::Diverged => "diverged",
-    };
-    report.key("stop_reason", reason);
+    report.key("stop_reason", reason.name());
     report.key("seed", settings.agent.seed);
     if let Some(best) = trainer.best() {
         report.line(format!(
