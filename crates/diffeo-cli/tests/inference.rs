@@ -108,6 +108,48 @@ fn e2_rows_unlike_all_of_the_training_are_flagged() {
 }
 
 #[test]
+fn rows_given_what_the_fit_never_saw_are_told_of() {
+    let folder = folder_with_conditional_model();
+    let told = "2 rows have a context far outside";
+    fs::write(at(&folder, "x.csv"), "a,b,c\n0.1,0.2,0.3\n0.1,0.2,300\n0,0,-1e9\n")
+        .expect("written");
+    for line in ["score m.safetensors x.csv", "sample m.safetensors --context x.csv --out s.csv"] {
+        run_in(folder.path(), line).expect(0, &[told]);
+    }
+    let near = run_in(folder.path(), "score m.safetensors train.csv --quiet").expect(0, &[]);
+    assert!(!near.stderr.contains("far outside"), "{near:?}");
+}
+
+#[test]
+fn rows_unlike_the_others_are_left_out_of_a_fit() {
+    let folder = support::folder();
+    // Two numbers of order one, the second twice the first but for a part; one row in ten is far away, where also a third column is not 0.
+    let far = |i: u32| i % 10 == 9;
+    let text: String = (0..300u32)
+        .map(|i| match f64::from(i * 37 % 301) / 150.0 - 1.0 {
+            x if far(i) => format!("{},{},{}\n", 40.0 * x, 90.0 - 50.0 * x, 1.0 + x),
+            x => format!("{x},{},0\n", 2.0 * x + f64::from(i * 53 % 307) / 307.0),
+        })
+        .collect();
+    fs::write(at(&folder, "t.csv"), format!("a,b,c\n{text}")).expect("written");
+    let fit =
+        format!("fit t.csv --columns a=real,b=real,c=real --out t.safetensors {}", support::TINY);
+    run_in(folder.path(), &format!("{fit} --trim 0.7")).expect(2, &["--trim", "at most 0.5"]);
+    run_in(folder.path(), &format!("{fit} --trim 0.2"))
+        .expect(3, &["column \"c\"", "one value only", "--drop-constant"]);
+    let line = format!("{fit} --trim 0.2 --drop-constant --json");
+    let found = run_in(folder.path(), &line).expect(0, &[]).json();
+    let learned =
+        [&found["rows_train"], &found["rows_valid"]].map(|n| n.as_u64().expect("a count"));
+    assert_eq!(learned.iter().sum::<u64>(), 240);
+    let ran = run_in(folder.path(), "inspect t.safetensors").expect(0, &[]);
+    assert!(ran.stdout.contains("60 left out as unlike the others"), "{ran:?}");
+    let ran = run_in(folder.path(), "score t.safetensors t.csv --flag-ood=0").expect(0, &[]);
+    let flags = column(&ran.stdout, "ood");
+    assert!((0..300).filter(|i| far(*i)).all(|i| flags[i as usize] == "1"), "{flags:?}");
+}
+
+#[test]
 fn e3_rows_outside_the_support_have_density_zero() {
     let folder = support::folder();
     let text: String = (1..200)

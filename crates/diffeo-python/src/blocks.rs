@@ -4,7 +4,7 @@ use diffeo::{Column, ColumnKind, Error, Rows, Schema};
 use diffeo_table::{Chunk, Input, Missing, ReadOptions, Reader, expect_image};
 use pyo3::prelude::*;
 
-use crate::errors::{raise, tell_unknown, tell_unseen};
+use crate::errors::{raise, tell_beyond, tell_unknown, tell_unseen};
 use crate::model::PyModel;
 use crate::table::{input_of, input_of_clips};
 
@@ -43,7 +43,7 @@ impl PyModel {
         let mut reader = open(&input, &needed, Some(schema)).map_err(raise)?;
         let is_category = |column: &&Column| column.kind == ColumnKind::Category && !column.other;
         let categories: Vec<Column> = schema.columns.iter().filter(is_category).cloned().collect();
-        let (mut from, mut unknown, mut unseen) = (0, 0, 0);
+        let (mut from, mut unknown, mut beyond, mut unseen) = (0, 0, 0, 0);
         while !is_empty(&input) {
             py.check_signals()?;
             let apart = apart.as_ref();
@@ -52,8 +52,10 @@ impl PyModel {
                 let given = match (apart, schema.context.as_slice()) {
                     (Some(apart), _) => Some(part(apart, from, chunk.rows())?),
                     (None, []) => None,
-                    (None, context) => Some(chunk.rows_for(context)?)
-                        .inspect(|rows| unknown += Column::rows_of_unknown_levels(context, rows)),
+                    (None, context) => Some(chunk.rows_for(context)?).inspect(|rows| {
+                        unknown += Column::rows_of_unknown_levels(context, rows);
+                        beyond += self.rows_beyond(rows);
+                    }),
                 };
                 if !categories.is_empty() {
                     let x = chunk.rows_for(&categories)?;
@@ -68,6 +70,7 @@ impl PyModel {
             }
         }
         tell_unknown(py, unknown)?;
+        tell_beyond(py, beyond)?;
         tell_unseen(py, unseen)?;
         match apart {
             Some(apart) if apart.len() != from => Err(raise(Error::shape(format!(
@@ -100,7 +103,14 @@ impl PyModel {
         });
         let rows = rows.map_err(raise)?;
         tell_unknown(context.py(), Column::rows_of_unknown_levels(columns, &rows))?;
+        tell_beyond(context.py(), self.rows_beyond(&rows))?;
         Ok(Some(rows))
+    }
+
+    /// Rows of a context far outside of that of the fit.
+    fn rows_beyond(&self, context: &Rows) -> usize {
+        let summary = self.model.summary.as_ref();
+        summary.map_or(0, |s| s.rows_beyond(&self.model.schema().context, context))
     }
 }
 

@@ -42,6 +42,17 @@ pub(crate) fn tell_unknown(py: Python<'_>, rows: usize) -> PyResult<()> {
     warn(py, &text)
 }
 
+/// Warns of rows whose context lies far outside of that of the fit, if there are any.
+pub(crate) fn tell_beyond(py: Python<'_>, rows: usize) -> PyResult<()> {
+    if rows == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "{rows} rows have a context far outside of that of all rows of the fit: nothing was learned there, and what the model says of them is a guess (context_ranges in model.summary)"
+    );
+    warn(py, &text)
+}
+
 /// Warns of rows that have such a level in a column of the model, if there are any.
 pub(crate) fn tell_unseen(py: Python<'_>, rows: usize) -> PyResult<()> {
     if rows == 0 {

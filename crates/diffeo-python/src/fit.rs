@@ -50,7 +50,8 @@ pub(crate) fn fit(
     let is_joined = communicator.is_some();
     let course =
         Course { trainer, deadline, checkpoint, saved: Instant::now(), is_joined, skipped: 0 };
-    let (model, reason) = course.run(py, report, warn)?;
+    let (mut model, reason) = course.run(py, report, warn)?;
+    model.summary.iter_mut().for_each(|summary| summary.rows_trimmed = prepared.rows_trimmed);
     Ok((model.into(), reason.to_string()))
 }
 
@@ -192,7 +193,7 @@ impl Course {
         // An error of the caller's own is not to be lost, and others that train along must hear of any.
         let is_raised = |e: &PyErr| self.is_joined || !e.is_instance_of::<PyKeyboardInterrupt>(py);
         let raised = interruption.take_if(|error| is_raised(error));
-        let is_whole = !matches!(reason, StopReason::MaxTime | StopReason::Interrupted);
+        let is_whole = !reason.is_break();
         if let Some(path) = self.checkpoint.as_ref().filter(|_| !is_whole || raised.is_some()) {
             self.trainer.save_checkpoint(path).map_err(raise)?;
         }

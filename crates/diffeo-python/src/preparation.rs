@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use diffeo::train::{
-    Candidate, FitOptions, Loss, NoiseScale, Resume, Selection, Trainer, Trial, Underway,
-    ValidationChoice, Watch,
+    Candidate, Event, FitOptions, Loss, NoiseScale, Resume, Selection, Trainer, Trial, Trim,
+    Underway, ValidationChoice, Watch,
 };
-use diffeo::{Error, ErrorKind, Preset, Result};
+use diffeo::{Error, ErrorKind, Preset, Result, quoted};
 use diffeo_cli::graph::{Remark, Wanted};
 use diffeo_table::{TrainingTable, hold_out_clips};
 use pyo3::prelude::*;
@@ -24,6 +24,8 @@ pub(crate) struct Prepared {
     pub(crate) warnings: Vec<String>,
     /// What trials have left of the time that there is.
     pub(crate) time_left: Option<Duration>,
+    /// Rows that were left out as unlike the others.
+    pub(crate) rows_trimmed: u64,
 }
 
 /// Prepares a fit of a table; `report` hears of the models that are tried.
@@ -41,17 +43,22 @@ pub(crate) fn prepare(
     let begun = py.detach(|| {
         let started = Instant::now();
         let (table, validation) = without_held_out_clips(settings, table, validation);
-        let (training, candidates) =
-            choices(settings, &table, validation, &mut |text| warnings.push(text))?;
-        let max_time = settings.max_time()?;
+        settings.checkpoint.as_deref().map_or(Ok(()), expect_folder)?;
+        let (seed, max_time) = (seed(settings)?, settings.max_time()?);
+        let mut warn = |text| warnings.push(text);
+        let (table, validation, rows_trimmed) =
+            trimmed(settings, (table, validation), seed, &mut watcher, &mut warn)?;
+        let (training, candidates) = choices(settings, &table, (validation, seed), &mut warn)?;
         let trainer = begin(settings, table, training, candidates, &mut watcher)?;
-        Ok((trainer, max_time.map(|time| time.saturating_sub(started.elapsed()))))
+        Ok((trainer, max_time.map(|time| time.saturating_sub(started.elapsed())), rows_trimmed))
     });
     warnings.append(&mut watcher.left_out);
     match (begun, watcher.interruption) {
         (Err(_), Some(interruption)) => Err(interruption),
         (Err(error), None) => Err(raise(error)),
-        (Ok((trainer, time_left)), _) => Ok(Prepared { trainer, warnings, time_left }),
+        (Ok((trainer, time_left, rows_trimmed)), _) => {
+            Ok(Prepared { trainer, warnings, time_left, rows_trimmed })
+        }
     }
 }
 
@@ -113,22 +120,53 @@ fn without_held_out_clips(
     }
 }
 
+/// The seed, of the fit that goes on if there is one.
+fn seed(settings: &Settings) -> Result<u64> {
+    match (&settings.checkpoint, settings.seed()) {
+        (_, Some(seed)) => Ok(seed),
+        (Some(path), None) if settings.resume => Ok(Trainer::look_at_checkpoint(path)?.seed),
+        _ => Ok(drawn_seed()),
+    }
+}
+
+/// A table and what validates it without the rows that are unlike the others, if some are to be left out, and how many are.
+fn trimmed(
+    settings: &Settings,
+    (table, validation): (TrainingTable, Option<ValidationChoice>),
+    seed: u64,
+    watcher: &mut Watcher,
+    warn: &mut dyn FnMut(String),
+) -> Result<(TrainingTable, Option<ValidationChoice>, u64)> {
+    let Some(trim) = settings.trim(seed) else { return Ok((table, validation, 0)) };
+    let began = Instant::now();
+    let TrainingTable { schema, data, notes } = table;
+    let trimmed = trim.apply(&schema, data, &mut |member, trainer, event| match event {
+        Event::Step { step, loss, .. } if watcher.is_due() => {
+            let name = format!("unlike rows, flow {} of {}", member + 1, Trim::MEMBERS);
+            let at = ([*step, trainer.end()], began.elapsed());
+            watcher.tell(&name, at, [*loss, f64::NAN], false)
+        }
+        _ => Ok(()),
+    })?;
+    for column in &trimmed.constant {
+        let name = quoted(&column.name);
+        warn(format!(
+            "column {name} is left out: the rows that are not trimmed have one value in it"
+        ));
+    }
+    let validation = validation.map(|choice| trimmed.validation(choice));
+    let table = TrainingTable { schema: trimmed.schema, data: trimmed.data, notes };
+    Ok((table, validation, trimmed.rows))
+}
+
 /// How to train, and the model that was asked for or those to try.
 fn choices(
     settings: &Settings,
     table: &TrainingTable,
-    validation: Option<ValidationChoice>,
+    (validation, seed): (Option<ValidationChoice>, u64),
     warn: &mut dyn FnMut(String),
 ) -> Result<(FitOptions, Vec<Candidate>)> {
     let TrainingTable { schema, data, .. } = table;
-    if let Some(path) = &settings.checkpoint {
-        expect_folder(path)?;
-    }
-    let seed = match (&settings.checkpoint, settings.seed()) {
-        (_, Some(seed)) => seed,
-        (Some(path), None) if settings.resume => Trainer::look_at_checkpoint(path)?.seed,
-        _ => drawn_seed(),
-    };
     let mut training = settings.training(seed, settings.threads())?;
     if let Some(validation) = validation {
         training.validation = validation;
@@ -216,6 +254,15 @@ struct Watcher {
 }
 
 impl Watcher {
+    /// Whether it is time to look again.
+    fn is_due(&mut self) -> bool {
+        let is_due = self.looked.elapsed() >= TURN;
+        if is_due {
+            self.looked = Instant::now();
+        }
+        is_due
+    }
+
     /// Tells how a candidate does: so many steps of so many after so long, its losses, and whether its trial has ended.
     fn tell(
         &mut self,
@@ -248,10 +295,9 @@ impl Watcher {
 
 impl Watch for Watcher {
     fn step(&mut self, at: Underway<'_>) -> Result<()> {
-        if self.looked.elapsed() < TURN {
+        if !self.is_due() {
             return Ok(());
         }
-        self.looked = Instant::now();
         let name = at.candidate.to_string();
         self.tell(&name, (at.steps, at.elapsed), [at.loss, f64::NAN], false)
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use diffeo::network::NetworkSpec;
-use diffeo::train::{Change, FitOptions, Loss, ValidationChoice};
+use diffeo::train::{Change, FitOptions, Loss, Trim, ValidationChoice};
 use diffeo::{
     BaseSpec, ColumnOrder, DenseEmbeddingSpec, Error, ImageShape, KindWish, Precision, Preset,
     PresetOptions, Result, quoted,
@@ -27,6 +27,7 @@ pub(crate) struct Settings {
     exclude: Vec<String>,
     weight: Option<String>,
     missing: String,
+    trim: Option<f64>,
     drop_constant: bool,
     dequantize: Vec<String>,
     any_subset: bool,
@@ -103,6 +104,12 @@ impl Settings {
             return Err(Error::config("frames is what each frame is given; leave context out"));
         }
         Ok(ReadOptions { missing, earlier: self.frames, ..ReadOptions::default() })
+    }
+
+    /// Which rows are left out as unlike the others, if some are to be.
+    pub(crate) fn trim(&self, seed: u64) -> Option<Trim> {
+        let (drop_constant, threads) = (self.drop_constant, self.threads());
+        self.trim.map(|share| Trim { share, drop_constant, seed, threads })
     }
 
     /// The shape of the images, if the data are such and no columns of them are named.

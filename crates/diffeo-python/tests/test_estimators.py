@@ -21,7 +21,7 @@ EXPECTED = {
     "check_sample_weight_equivalence_on_dense_data": "steps go over batches of random rows, so a row of weight 2 and two rows of weight 1 are in other batches",
 }
 
-ESTIMATORS = [diffeo.Density(**SMALL), diffeo.OutlierDetector(**SMALL), diffeo.ConditionalDensity(**SMALL)]
+ESTIMATORS = [diffeo.Density(**SMALL), diffeo.OutlierDetector(trim=None, **SMALL), diffeo.ConditionalDensity(**SMALL)]
 CHECKS = [
     pytest.param(estimator, check, id=f"{type(estimator).__name__}-{check.func.__name__}-{i}")
     for e in ESTIMATORS
@@ -109,6 +109,25 @@ def test_outliers_lie_below_the_threshold(rows):
     assert (detector.predict(rows + 30) == -1).all()
     with pytest.raises(ValueError, match="contamination"):
         diffeo.OutlierDetector(contamination=0.9).fit(rows)
+
+
+def test_outliers_among_the_rows_of_the_fit_are_not_learned():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(400, 2))
+    far = np.arange(400) % 10 == 9
+    rows[far] = 8 + 2 * rows[far]
+    trimmed = diffeo.OutlierDetector(random_state=0, **SMALL).fit(rows)
+    assert trimmed.model_.summary["rows_trimmed"] == 200
+    assert trimmed.score_samples(rows)[far].max() < trimmed.score_samples(rows)[~far].min()
+    assert "rows_trimmed" not in diffeo.OutlierDetector(trim=None, random_state=0, **SMALL).fit(rows).model_.summary
+    few = diffeo.OutlierDetector(random_state=0, **SMALL).fit(rows[:19])
+    assert "rows_trimmed" not in few.model_.summary
+    with pytest.raises(ValueError, match="trim"):
+        diffeo.OutlierDetector(trim=0.8).fit(rows)
+    with pytest.raises(ValueError, match="trim"):
+        diffeo.OutlierDetector(trim="half").fit(rows)
+    model = diffeo.fit(rows, trim=0.2, seed=0, **SMALL)
+    assert model.summary["rows_trimmed"] == 80 and model.summary["rows_train"] + model.summary["rows_valid"] == 320
 
 
 def test_a_target_given_its_features():

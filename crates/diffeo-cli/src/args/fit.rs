@@ -88,6 +88,10 @@ pub(crate) struct FitArgs {
     /// them in
     #[arg(long, help_heading = "Data")]
     pub(crate) any_subset: bool,
+    /// Leave out this share of the rows first, at most 0.5: those that are least like the others, as flows of small random samples see them. For
+    /// data with anomalies in it that are not to be learned
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "Data")]
+    pub(crate) trim: Option<f64>,
     /// Leave out columns that hold one value only, instead of refusing them
     #[arg(long, help_heading = "Data")]
     pub(crate) drop_constant: bool,

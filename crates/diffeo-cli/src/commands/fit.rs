@@ -4,6 +4,7 @@ mod images;
 mod selection;
 mod tables;
 mod training;
+mod trim;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -49,7 +50,10 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     let graph = wanted_graph(&plan, args)?;
     let prepared = tables::prepare(&plan, console)?;
     let began = Instant::now();
-    let (mut trainer, selection) = start(&plan, &files, prepared, graph, &mut journal, console)?;
+    let seed = seed(&plan, &files, console)?;
+    let (prepared, rows_trimmed) = trim::apply(&plan, prepared, seed, console)?;
+    let (mut trainer, selection) =
+        start(&plan, &files, prepared, (graph, seed), &mut journal, console)?;
     let tried = gone_by(began, &plan, console);
     preflight::check_space(
         &files.out,
@@ -60,7 +64,7 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     let started = Instant::now();
     let training = Training::new(&plan, tried, &files.checkpoint, Progress::new(console), journal);
     let reason = training.run(&mut trainer)?;
-    if reason == StopReason::Interrupted || reason == StopReason::MaxTime {
+    if reason.is_break() {
         trainer.save_checkpoint(&files.checkpoint)?;
     }
     let seconds = started.elapsed().as_secs_f64();
@@ -69,7 +73,9 @@ pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<
     }
     let planned = trainer.plan().clone();
     let mut model = trainer.finish()?;
-    model.summary.iter_mut().for_each(|summary| summary.seconds = seconds);
+    if let Some(summary) = &mut model.summary {
+        (summary.seconds, summary.rows_trimmed) = (seconds, rows_trimmed);
+    }
     if let Some(name) = &args.weight {
         model.set_note(WEIGHT, name.as_str())?;
     }
@@ -166,22 +172,25 @@ fn start(
     plan: &FitPlan,
     files: &Files,
     prepared: Prepared,
-    graph: Option<graph::Wanted>,
+    (graph, seed): (Option<graph::Wanted>, u64),
     journal: &mut Journal,
     console: &Console,
 ) -> Result<(Trainer, Option<Selection>)> {
-    let mut training = training(plan, files, &prepared, console)?;
+    let mut training = FitOptions { seed, ..plan.training.clone() };
+    if let Some(validation) = &prepared.validation {
+        training.validation = validation.clone();
+    }
     let parents = |wanted: graph::Wanted| {
         let mut tell = |remark| match remark {
             graph::Remark::Note(text) => console.note(text),
             graph::Remark::Warning(text) => console.warn(text),
         };
-        wanted.parents(&prepared.schema, &prepared.data, training.seed, &mut tell)
+        wanted.parents(&prepared.schema, &prepared.data, seed, &mut tell)
     };
     let parents = graph.map(parents).transpose()?;
     let candidates = match prepared.schema.image {
-        Some(image) => images::candidates(image, plan, training.seed)?,
-        None => candidates(plan, &prepared, training.seed, parents, console),
+        Some(image) => images::candidates(image, plan, seed)?,
+        None => candidates(plan, &prepared, seed, parents, console),
     };
     // Those that are tried are all trained alike.
     let usual = candidates.first().map(|candidate| Loss::of(candidate.preset));
@@ -225,22 +234,12 @@ fn start(
     Ok((trainer, selection))
 }
 
-/// How to train.
-fn training(
-    plan: &FitPlan,
-    files: &Files,
-    prepared: &Prepared,
-    console: &Console,
-) -> Result<FitOptions> {
-    let mut training = plan.training.clone();
-    if let Some(validation) = &prepared.validation {
-        training.validation = validation.clone();
+/// The seed, of the run that goes on if there is one.
+fn seed(plan: &FitPlan, files: &Files, console: &Console) -> Result<u64> {
+    match plan.resume {
+        Some(mode) => seed_of_checkpoint(plan, files, mode, console),
+        None => Ok(options::seed_or_drawn(plan.seed, console)),
     }
-    training.seed = match plan.resume {
-        Some(mode) => seed_of_checkpoint(plan, files, mode, console)?,
-        None => options::seed_or_drawn(plan.seed, console),
-    };
-    Ok(training)
 }
 
 /// The model that was asked for, or those to try.

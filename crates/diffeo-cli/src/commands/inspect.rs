@@ -234,12 +234,16 @@ fn training(report: &mut Report, summary: Option<&Value>) {
         report.line("  the summary in the file cannot be read (see --json)");
         return;
     };
+    let trimmed = match summary.rows_trimmed {
+        0 => String::new(),
+        rows => format!(", {} left out as unlike the others", grouped(rows)),
+    };
     let rows = [
         ("validation log-likelihood", format!("{:.4} nats per row", summary.valid_log_prob_mean)),
         (
             "rows",
             format!(
-                "{} trained, {} validated",
+                "{} trained, {} validated{trimmed}",
                 grouped(summary.rows_train),
                 grouped(summary.rows_valid)
             ),

@@ -21,8 +21,10 @@ pub(super) struct Loaded {
     weight: Option<String>,
     /// Rows so far whose context has a level that the model does not know,
     unknown: Cell<usize>,
-    /// and those that have one in a column of the model.
+    /// those that have one in a column of the model,
     unseen: Cell<usize>,
+    /// and those whose context lies outside of that of the fit.
+    beyond: Cell<usize>,
 }
 
 /// Rows of a table as a model takes them.
@@ -39,8 +41,8 @@ impl Loaded {
         let model = Model::load(path)?;
         let names = |columns: &[Column]| columns.iter().map(|c| c.name.clone()).collect();
         let (columns, context) = (names(&model.schema().columns), names(&model.schema().context));
-        let (unknown, unseen) = (Cell::new(0), Cell::new(0));
-        Ok(Self { model, columns, context, weight: None, unknown, unseen })
+        let [unknown, unseen, beyond] = [const { Cell::new(0) }; 3];
+        Ok(Self { model, columns, context, weight: None, unknown, unseen, beyond })
     }
 
     /// The same, where a column of tables says how much each row stands for.
@@ -111,6 +113,9 @@ impl Loaded {
     pub(super) fn note_unknown(&self, context: &Rows) {
         let found = Column::rows_of_unknown_levels(&self.model.schema().context, context);
         self.unknown.set(self.unknown.get() + found);
+        let summary = self.model.summary.as_ref();
+        let beyond = summary.map_or(0, |s| s.rows_beyond(&self.model.schema().context, context));
+        self.beyond.set(self.beyond.get() + beyond);
     }
 
     /// Counts the rows under the columns of the model that [`Loaded::say_warnings`] tells of.
@@ -136,6 +141,12 @@ impl Loaded {
             console.warn(format!(
                 "{} rows have a context with a level that no row of the fit had; they count as having none of the levels (diffeo inspect --json lists those of each column)",
                 grouped(self.unknown.get() as u64)
+            ));
+        }
+        if self.beyond.get() > 0 {
+            console.warn(format!(
+                "{} rows have a context far outside of that of all rows of the fit: nothing was learned there, and what the model says of them is a guess (diffeo inspect --json has the ranges)",
+                grouped(self.beyond.get() as u64)
             ));
         }
         if self.unseen.get() > 0 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diffeo::monotone::RationalQuadratic;
 use diffeo::network::NetworkSpec;
-use diffeo::train::{Change, FitOptions, Loss, ValidationChoice};
+use diffeo::train::{Change, FitOptions, Loss, Trim, ValidationChoice};
 use diffeo::{
     BaseSpec, DenseEmbeddingSpec, EmbeddingSpec, ImageShape, Precision, Preset, PresetOptions,
     Result, quoted,
@@ -280,6 +280,7 @@ fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults)
         ("--warmup", args.warmup, FitOptions::WARMUP),
         ("--average", args.average, FitOptions::AVERAGE),
         ("--context-dropout", args.context_dropout, FitOptions::CONTEXT_DROPOUT),
+        ("--trim", args.trim, Trim::SHARE),
     ] {
         faults.check(name, value, allowed.expected, allowed.holds);
     }

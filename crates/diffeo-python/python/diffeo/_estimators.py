@@ -139,6 +139,9 @@ class _Flow(BaseEstimator):
         return self
 
 
+# From so many rows on, those that are unlike the others can be told.
+_ROWS_TO_TRIM = 20
+
 # What the estimators say themselves.
 _OWN = {"context", "weight", "seed", "threads", "valid", "missing"}
 _DEFAULTS = {name: value.default for name, value in inspect.signature(_fit).parameters.items() if name != "data"}
@@ -216,7 +219,12 @@ class Density(DensityMixin, _Flow):
         """Learn the density of rows of numbers, or of a data frame with any columns; `y` is not used."""
         X = self._table(X, reset=True)
         self._kind = _kind(X)
-        return self._fit_density(X, sample_weight, _n_rows(X))
+        n_rows = _n_rows(X)
+        return self._fit_density(X, sample_weight, n_rows, **self._roles(n_rows))
+
+    def _roles(self, n_rows):
+        """Further parameters of `diffeo.fit`, for so many rows."""
+        return {}
 
     def score_samples(self, X):
         """The log-density of each row, in nats, in the units of the data."""
@@ -240,7 +248,10 @@ class OutlierDetector(OutlierMixin, Density):
     Parameters
     ----------
     contamination : float, default=0.01
-        The share of the rows of the fit that lies below the threshold.{_SHARED}
+        The share of the rows of the fit that lies below the threshold.
+    trim : float, None or "auto", default="auto"
+        The share of the rows that the density is not learned from: those that are least like the others, as `diffeo.fit` finds them, so that outliers among the rows of the
+        fit are not learned. "auto" is a half, of 20 rows or more; None learns from all, which suits rows that are known to be without outliers.{_SHARED}
     Attributes
     ----------
     offset_ : float
@@ -252,6 +263,7 @@ class OutlierDetector(OutlierMixin, Density):
         model=None,
         *,
         contamination=0.01,
+        trim="auto",
         transforms=None,
         hidden=None,
         bins=None,
@@ -289,14 +301,21 @@ class OutlierDetector(OutlierMixin, Density):
             verbose=verbose,
         )
         self.contamination = contamination
+        self.trim = trim
 
     def fit(self, X, y=None, sample_weight=None):
         """Learn the density, and the threshold from the same rows."""
         if not (isinstance(self.contamination, Real) and 0 < self.contamination <= 0.5):
             raise ConfigError(f"contamination: expected a share above 0 and at most 0.5, found {self.contamination!r}")
+        if not (self.trim in (None, "auto") or isinstance(self.trim, Real)):
+            raise ConfigError(f'trim: expected a share above 0 and at most 0.5, "auto" or None, found {self.trim!r}')
         super().fit(X, y, sample_weight)
         self.offset_ = float(np.nanpercentile(self.score_samples(X), 100 * self.contamination))
         return self
+
+    def _roles(self, n_rows):
+        share = None if n_rows < _ROWS_TO_TRIM else 0.5
+        return {"trim": share if self.trim == "auto" else self.trim}
 
     def decision_function(self, X):
         """How far the log-density lies above the threshold: negative for outliers."""

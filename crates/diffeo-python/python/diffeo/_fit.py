@@ -23,6 +23,7 @@ def fit(
     weight=None,
     valid=None,
     missing="refuse",
+    trim=None,
     drop_constant=False,
     dequantize=(),
     any_subset=False,
@@ -86,6 +87,9 @@ def fit(
         Rows that decide when to stop: a share of the rows (default 0.1; 0 for none), or a table of its own.
     missing
         "refuse" missing values, "drop" their rows, or "model" them as outcomes.
+    trim
+        The share of the rows to leave out first, at most 0.5: those that are least like the others, as flows of small random samples see them. For data with anomalies
+        in it that are not to be learned.
     drop_constant, dequantize, any_subset
         Leave out columns of one value; columns whose whole numbers get no probabilities of their own; learn any columns given any others.
     transforms, hidden, bins, bound, residual, base, order, precision, embed

@@ -54,7 +54,7 @@ impl Column {
     }
 
     /// Whether its context is a number with a centre and a scale.
-    pub(super) fn is_scaled_context(&self) -> bool {
+    pub(crate) fn is_scaled_context(&self) -> bool {
         !matches!(self.kind, ColumnKind::Category | ColumnKind::Periodic { .. })
     }
 

@@ -140,6 +140,18 @@ impl Units {
         Ok(Self { columns, context: units })
     }
 
+    /// The modelled columns that are constant in the rows that count, for which [`Units::fit`] has no unit.
+    pub(crate) fn constant_columns(
+        schema: &Schema,
+        x: &Rows,
+        weight: impl Fn(usize) -> f64,
+    ) -> Vec<usize> {
+        let numbers = schema.columns.iter().enumerate().filter(|(_, column)| column.has_number());
+        let is_constant =
+            |(j, column): &(usize, &Column)| modelled_unit(column, x, *j, &weight).is_err();
+        numbers.filter(is_constant).map(|(j, _)| j).collect()
+    }
+
     /// Checks widths and constants.
     ///
     /// # Errors

@@ -58,6 +58,8 @@ pub enum Purpose {
     Noise = 20,
     /// Whether the context of a row is hidden in training; fresh at every step.
     Hide = 21,
+    /// Which rows are drawn to tell those that are unlike the others; the step counts the draws.
+    Trim = 22,
 }
 
 /// The source of all randomness: a seed.

@@ -1,8 +1,12 @@
 //! What a training run was: kept in the model file, shown by `inspect`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::columns::Column;
 use crate::file::container::finite_or_text;
+use crate::host::rows::Rows;
 
 /// A training run in numbers. Losses are negative log-densities in nats, in the units of the data; but for those of training by another [`crate::train::Loss`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +18,9 @@ pub struct TrainingSummary {
     pub rows_train: u64,
     /// Rows held out.
     pub rows_valid: u64,
+    /// Rows that were left out as unlike the others, neither learned from nor held out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows_trimmed: u64,
     /// Optimiser steps taken.
     pub steps: u64,
     /// Passes over the training rows.
@@ -38,6 +45,9 @@ pub struct TrainingSummary {
     /// measured.
     #[serde(default)]
     pub log_prob_quantiles: Vec<[f64; 2]>,
+    /// The lowest and the highest value of each number of the context among the rows of the run, by its name. Empty in files of releases that did not keep them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context_ranges: BTreeMap<String, [f64; 2]>,
     /// How often the fields of continuous layers are evaluated to score a row: the fewer, the straighter the ways. Absent where there is no such layer, or it was not
     /// measured.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "finite_or_text::option")]
@@ -59,6 +69,20 @@ impl TrainingSummary {
     /// Share of the rows whose context was hidden in training.
     pub fn context_dropout(&self) -> f64 {
         self.options["plan"]["context_dropout"].as_f64().unwrap_or(0.0)
+    }
+
+    /// How many rows of a context have a number that lies outside of what the rows of the run had, by more than a tenth of their range: what a model says there it has not learned.
+    pub fn rows_beyond(&self, columns: &[Column], context: &Rows) -> usize {
+        let range =
+            |(j, column): (usize, &Column)| Some((j, self.context_ranges.get(&column.name)?));
+        let ranges: Vec<_> = columns.iter().enumerate().filter_map(range).collect();
+        let is_beyond = |row: &[f64]| {
+            ranges.iter().any(|(j, [low, high])| {
+                let margin = 0.1 * (high - low);
+                row[*j] < low - margin || row[*j] > high + margin
+            })
+        };
+        (0..context.len()).filter(|i| is_beyond(context.row(*i))).count()
     }
 
     /// Share of the rows of the run whose log-density is at most `log_prob`, linear between the quantiles that are kept; `None` where
@@ -107,4 +131,8 @@ pub struct HistoryPoint {
     /// Learning rate at this step.
     #[serde(with = "finite_or_text")]
     pub learning_rate: f64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }

@@ -1,5 +1,6 @@
 //! The rows to learn from: checked against the schema, fingerprinted, and split into training and validation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::copies::Copies;
@@ -108,6 +109,23 @@ impl TrainingData {
     /// The weight of row `i`.
     pub(crate) fn weight(&self, i: usize) -> f64 {
         self.weights.as_ref().map_or(1.0, |w| w[i])
+    }
+
+    /// The range of each number of the context among the rows that count, by the name of its column; of images that are given there is none.
+    pub(crate) fn context_ranges(&self, schema: &Schema) -> BTreeMap<String, [f64; 2]> {
+        let Some(context) = &self.context else { return BTreeMap::new() };
+        let of_image = schema.given_image.map_or(0, |image| image.numbers());
+        let numbers = schema.context.iter().enumerate().skip(of_image);
+        let numbers = numbers.filter(|(_, column)| column.is_scaled_context());
+        let range = |(j, column): (usize, &Column)| {
+            let counted = (0..context.len()).filter(|i| self.weight(*i) > 0.0);
+            let values = counted.map(|i| context.row(i)[j]).filter(|v| !v.is_nan());
+            let [low, high] = values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| {
+                [low.min(v), high.max(v)]
+            });
+            (low <= high).then(|| (column.name.clone(), [low, high]))
+        };
+        numbers.filter_map(range).collect()
     }
 
     fn hash_into(&self, hasher: &mut blake3::Hasher) {

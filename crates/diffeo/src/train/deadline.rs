@@ -15,6 +15,8 @@ const ESTIMATES: u32 = 100;
 pub struct Deadline {
     limit: Option<Duration>,
     started: Instant,
+    /// The last step that was counted, and how many were since.
+    last: Option<u64>,
     steps: u64,
     estimate_at: Duration,
 }
@@ -23,7 +25,7 @@ impl Deadline {
     /// So long from now on.
     pub fn new(limit: Option<Duration>) -> Self {
         let estimate_at = limit.unwrap_or_default() / ESTIMATES;
-        Self { limit, started: Instant::now(), steps: 0, estimate_at }
+        Self { limit, started: Instant::now(), last: None, steps: 0, estimate_at }
     }
 
     /// Time gone by.
@@ -50,9 +52,15 @@ impl Deadline {
         }
     }
 
-    /// Counts a step, which was the `step`th; says from time to time with which one the time will end, at the pace so far, validations included.
-    pub fn count(&mut self, step: u64) -> Option<u64> {
-        self.steps += 1;
+    /// Says how many steps there were before the first that is counted, if that is not one.
+    pub(super) fn begin(&mut self, step: u64) {
+        self.last.get_or_insert(step);
+    }
+
+    /// Counts the steps up to the `step`th; says from time to time with which one the time will end, at the pace so far, validations included.
+    pub(super) fn count(&mut self, step: u64) -> Option<u64> {
+        self.steps += self.last.map_or(1, |last| step.saturating_sub(last));
+        self.last = Some(step);
         let (limit, elapsed) = (self.limit?, self.elapsed());
         (elapsed >= self.estimate_at).then(|| {
             self.estimate_at = elapsed + limit / ESTIMATES;
@@ -62,7 +70,7 @@ impl Deadline {
 
     /// Seconds a step.
     fn pace(&self) -> f64 {
-        self.elapsed().as_secs_f64() / self.steps as f64
+        self.elapsed().as_secs_f64() / self.steps.max(1) as f64
     }
 
     /// Seconds that it takes yet from a step to the last.

@@ -79,6 +79,13 @@ pub enum StopReason {
     Diverged,
 }
 
+impl StopReason {
+    /// Whether training was broken off, and may go on from there.
+    pub fn is_break(self) -> bool {
+        matches!(self, Self::MaxTime | Self::Interrupted)
+    }
+}
+
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -22,6 +22,7 @@
 mod batches;
 pub(crate) mod checkpoint;
 mod copies;
+mod course;
 mod data;
 mod deadline;
 mod events;
@@ -47,6 +48,7 @@ mod state;
 mod stopping;
 mod trainer;
 mod trials;
+mod trim;
 mod warnings;
 
 #[cfg(test)]
@@ -56,6 +58,7 @@ mod toy;
 
 pub use batches::Batch;
 pub use checkpoint::{CHECKPOINT_EVERY, Change, Resume};
+pub use course::{Course, Stepwise, Turn};
 pub use data::{TrainingData, ValidationChoice};
 pub use deadline::Deadline;
 pub use events::{Event, StopReason};
@@ -73,3 +76,4 @@ pub use selection::Candidate;
 pub use snapshot::Snapshot;
 pub use trainer::Trainer;
 pub use trials::{Selection, Trial, Underway, Watch};
+pub use trim::{Trim, TrimWatch, Trimmed};

@@ -1,5 +1,6 @@
 //! Fitting a flow to a table.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::checkpoint::{self, Identity, Resume, Saved};
@@ -67,6 +68,8 @@ pub struct Trainer {
     options: serde_json::Value,
     /// What the data was warned of.
     warnings: Vec<String>,
+    /// As [`TrainingSummary`] has them.
+    context_ranges: BTreeMap<String, [f64; 2]>,
     threads: usize,
     /// Whether the fit has ended and what it came to was looked at.
     examined: bool,
@@ -144,6 +147,7 @@ impl Trainer {
         }
         let mut warnings = warnings::about(&schema, &data);
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
+        let context_ranges = data.context_ranges(&schema);
         let streams = Streams::new(options.seed);
         let (train, valid) = split(data, &options.validation, schema.is_continuous(), streams)?;
         let valid = valid.map(|part| match loss {
@@ -172,7 +176,17 @@ impl Trainer {
         with_run!(&mut runs, run => warnings.iter().for_each(|w| run.tell(Event::Warning(w.clone()))));
         let threads = options.threads;
         let options = serde_json::to_value(&options).unwrap_or_default();
-        Ok(Self { runs, flow, units, identity, options, warnings, threads, examined: false })
+        Ok(Self {
+            runs,
+            flow,
+            units,
+            identity,
+            options,
+            warnings,
+            context_ranges,
+            threads,
+            examined: false,
+        })
     }
 
     /// Goes on from a checkpoint, to the same bits as if the fit had never stopped.
@@ -351,6 +365,7 @@ impl Trainer {
             seed: plan.seed,
             rows_train: plan.rows_train,
             rows_valid: plan.rows_valid,
+            rows_trimmed: 0,
             steps: step,
             epochs: step as f64 / plan.steps_per_epoch as f64,
             seconds: f64::NAN,
@@ -359,6 +374,7 @@ impl Trainer {
             valid_log_prob_mean: -valid_loss,
             log_prob_lowest: None,
             log_prob_quantiles: Vec::new(),
+            context_ranges: std::mem::take(&mut self.context_ranges),
             evaluations: None,
             warnings: std::mem::take(&mut self.warnings),
             history: self.history(),
