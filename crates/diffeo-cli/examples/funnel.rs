@@ -1,11 +1,11 @@
-//! A funnel of 101 numbers, which no sampler of fixed steps mixes, by the warped sampler; writes the draws, with chain and draw, as ArviZ reads them:
+//! A funnel of 101 numbers, which no sampler of fixed steps mixes, by the warped sampler; writes the draws, with chain and draw, as ArviZ reads them. Stopped, and run again, it goes on:
 //! `cargo run --release -p diffeo-cli --features nuts --example funnel -- draws.parquet [SEED [ACCEPTANCE [DRAWS]]]`
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use diffeo::Result;
-use diffeo::inference::{Chains, NutsOptions, PlainDensity, warped_nuts};
+use diffeo::inference::{Chains, NutsOptions, PlainDensity, WarpedRun};
 use diffeo_table::{Chunk, Output, Writer};
 
 /// `s ~ N(0, 1)`, and a hundred `x_i ~ N(0, e^s)` by their deviation.
@@ -53,7 +53,12 @@ fn main() -> Result<()> {
         draws: draws.unwrap_or(usual.draws),
         ..usual
     };
-    let found = warped_nuts(&Funnel, &options, &|chain, draw, warms_up| {
+    let path = std::env::args_os().nth(1).map(PathBuf::from);
+    let mut run = WarpedRun::new(&Funnel, options)?;
+    if let Some(path) = &path {
+        run = run.checkpoint(path.with_added_extension("checkpoint"), 250);
+    }
+    let found = run.run(&|chain, draw, warms_up| {
         if draw % 500 == 0 {
             let phase = if warms_up { "warm-up" } else { "draws" };
             println!("  chain {chain}: {draw:4} {phase}, {:.1} s", started.elapsed().as_secs_f64());
@@ -78,8 +83,8 @@ fn main() -> Result<()> {
         "s: mean {mean:+.3} (exactly 0), deviation {deviation:.3} (exactly 1); Fisher divergences {:.2?}",
         found.warp_divergences
     );
-    match std::env::args_os().nth(1) {
-        Some(path) => write(&found.chains, path.into()),
-        None => Ok(()),
+    if let Some(path) = path {
+        write(&found.chains, path)?;
     }
+    run.remove_checkpoint()
 }

@@ -16,6 +16,8 @@ mod convergence;
 mod density_region;
 mod domain;
 mod hamiltonian;
+#[cfg(feature = "nuts")]
+mod journal;
 mod laplace;
 #[cfg(feature = "nuts")]
 mod nuts;
@@ -41,7 +43,7 @@ pub use density_region::HighestDensityRegion;
 pub use domain::{Constrained, Domain};
 pub use laplace::Whitened;
 #[cfg(feature = "nuts")]
-pub use nuts::{NutsOptions, WarpedChains, Watch, warped_nuts};
+pub use nuts::{NutsOptions, WarpedChains, WarpedRun, Watch, warped_nuts};
 pub use populations::{LogRatios, Populations};
 pub use proposal::{Defensive, FlowProposal, ModelProposal, Proposal};
 pub use ratio::{DensityRatio, RatioOptions, relative, unseen};

@@ -3,7 +3,7 @@
 mod coupling;
 mod train;
 
-pub(super) use train::Tuner;
+pub(super) use train::{Tuned, Tuner};
 
 use coupling::{Coupling, Passed};
 
