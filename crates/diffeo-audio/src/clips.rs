@@ -1,12 +1,13 @@
 //! Recordings with what is known of each by name, in files and folders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use diffeo::{Error, Purpose, Result, Streams, permutation, quoted};
+use serde::{Deserialize, Serialize};
 
 use crate::condition::Label;
-use crate::dataset::{Dataset, Signal};
+use crate::dataset::{Dataset, Signal, digest};
 use crate::model::AudioModel;
 use crate::recording::Recording;
 
@@ -65,6 +66,9 @@ pub fn wav_files(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, u64)> {
             false => found.push(path.clone()),
         }
     }
+    // The same file may be named twice, or be reached by a link.
+    let mut seen = HashSet::new();
+    found.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
     match found.is_empty() {
         true => Err(Error::data("there is no WAV file among the clips")),
         false => Ok((found, others)),
@@ -81,7 +85,11 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>, others: &mut u64)
     paths.sort();
     for path in paths {
         let is_wav = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("wav"));
-        if path.is_dir() && depth < DEPTH_MAX {
+        if path.is_dir() {
+            if depth == DEPTH_MAX {
+                let text = format!("expected folders inside folders no deeper than {DEPTH_MAX}");
+                return Err(Error::data(text).at(path));
+            }
             walk(&path, depth + 1, found, others)?;
         } else if is_wav && path.is_file() {
             found.push(path);
@@ -129,21 +137,54 @@ pub fn at_one_rate(clips: Vec<Clip>, rate: Option<u32>) -> Result<(Vec<Clip>, us
     Ok((clips.into_iter().map(of).collect::<Result<_>>()?, others))
 }
 
-/// Which of so many clips validate, by a share and a seed.
-///
-/// # Errors
-/// [`diffeo::ErrorKind::Data`] for fewer than two clips.
-pub fn held_out(clips: usize, share: f64, seed: u64) -> Result<Vec<bool>> {
-    if clips < 2 {
-        return Err(Error::data(format!(
-            "expected two clips at least, one of which validates, found {clips}; cut longer recordings into clips"
-        )));
+/// Which clips validate: that follows from what they sound like, in whatever order they are named.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// The share of the clips.
+    pub share: f64,
+    /// The seed.
+    pub seed: u64,
+    /// How many clips there were, once that is known.
+    pub clips: u64,
+}
+
+impl Split {
+    /// The one of a model, by what its file says of the training.
+    pub fn of(model: &AudioModel) -> Option<Self> {
+        serde_json::from_value(model.summary["split"].clone()).ok()
     }
-    let count = ((clips as f64 * share).round() as usize).clamp(1, clips - 1);
-    let mut held = vec![false; clips];
-    let order = permutation(&mut Streams::new(seed).rng(Purpose::Split, 0, 0), clips as u32);
-    order[..count].iter().for_each(|&i| held[i as usize] = true);
-    Ok(held)
+
+    /// Which clips validate, as they are before they are brought to another rate.
+    ///
+    /// # Errors
+    /// [`diffeo::ErrorKind::Data`] for fewer than two clips.
+    pub fn held_out(&self, clips: &[Clip]) -> Result<Vec<bool>> {
+        let n = clips.len();
+        if n < 2 {
+            return Err(Error::data(format!(
+                "expected two clips at least, one of which validates, found {n}; cut longer recordings into clips"
+            )));
+        }
+        let count = ((n as f64 * self.share).round() as usize).clamp(1, n - 1);
+        let of = |clip: &Clip| digest(clip.recording.samples.iter().map(|v| *v as f32));
+        let digests: Vec<u64> = clips.iter().map(of).collect();
+        let mut by_sound: Vec<usize> = (0..n).collect();
+        by_sound.sort_by_key(|i| digests[*i]);
+        let mut rng = Streams::new(self.seed).rng(Purpose::Split, 0, 0);
+        let mut held = vec![false; n];
+        permutation(&mut rng, n as u32)[..count]
+            .iter()
+            .for_each(|i| held[by_sound[*i as usize]] = true);
+        // Of clips that sound alike all are on one side.
+        let chosen: HashSet<u64> = (0..n).filter(|i| held[*i]).map(|i| digests[i]).collect();
+        if digests.iter().any(|digest| !chosen.contains(digest)) {
+            held.iter_mut()
+                .zip(&digests)
+                .for_each(|(held, digest)| *held = chosen.contains(digest));
+        }
+        Ok(held)
+    }
 }
 
 impl AudioModel {
@@ -170,5 +211,47 @@ impl Dataset {
             Self { signals, condition: self.condition.clone(), units: self.units }
         };
         [of(false), of(true)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clip(name: &str, first: f64) -> Clip {
+        let samples = (0..20).map(|t| first + f64::from(t) / 100.0).collect();
+        let recording = Recording { samples, rate: 8000, step: 0.0 };
+        Clip { name: name.to_owned(), recording, labels: BTreeMap::new() }
+    }
+
+    fn held(split: Split, clips: &[Clip]) -> Vec<String> {
+        let held = split.held_out(clips).unwrap();
+        let named = clips.iter().zip(held).filter(|(_, held)| *held);
+        let mut names: Vec<String> = named.map(|(clip, _)| clip.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_same_clips_validate_in_whatever_order_they_are_named() {
+        let split = Split { share: 0.3, seed: 5, clips: 20 };
+        let mut clips: Vec<Clip> =
+            (0..20).map(|i| clip(&format!("{i:02}"), f64::from(i) / 50.0)).collect();
+        let first = held(split, &clips);
+        assert_eq!(first.len(), 6);
+        clips.reverse();
+        assert_eq!(held(split, &clips), first);
+        assert_ne!(held(Split { seed: 6, ..split }, &clips), first);
+        assert!(split.held_out(&clips[..1]).is_err());
+    }
+
+    #[test]
+    fn clips_that_sound_alike_are_on_one_side() {
+        let split = Split { share: 0.5, seed: 1, clips: 12 };
+        let clips: Vec<Clip> =
+            (0..12).map(|i| clip(&format!("{i:02}"), f64::from(i / 2) / 10.0)).collect();
+        let held = split.held_out(&clips).unwrap();
+        assert!(held.chunks(2).all(|pair| pair[0] == pair[1]), "{held:?}");
+        assert!(held.contains(&false));
     }
 }

@@ -171,7 +171,8 @@ impl Dataset {
     pub fn unrounded(&self, streams: Streams) -> Vec<Signal> {
         let noisy = |signal: &Signal| {
             let mut signal = signal.clone();
-            let mut rng = streams.rng(Purpose::Validation, 0, digest(&signal.samples));
+            let mut rng =
+                streams.rng(Purpose::Validation, 0, digest(signal.samples.iter().copied()));
             self.add_noise(&mut rng, &mut signal.samples);
             signal
         };
@@ -231,8 +232,8 @@ impl Dataset {
 }
 
 /// A number that tells samples from others (FNV-1a over their bits).
-fn digest(samples: &[f32]) -> u64 {
-    let bits = samples.iter().map(|v| u64::from(v.to_bits()));
+pub(crate) fn digest(samples: impl IntoIterator<Item = f32>) -> u64 {
+    let bits = samples.into_iter().map(|v| u64::from(v.to_bits()));
     bits.fold(0xcbf2_9ce4_8422_2325, |hash, bits| (hash ^ bits).wrapping_mul(0x0100_0000_01b3))
 }
 

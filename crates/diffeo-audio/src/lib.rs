@@ -22,12 +22,13 @@ mod recording;
 mod spectrum;
 mod student;
 mod training;
+mod wav;
 mod waveflow;
 mod wavenet;
 mod windows;
 mod wish;
 
-pub use clips::{Clip, at_one_rate, held_out, known_labels, wav_files};
+pub use clips::{Clip, Split, at_one_rate, known_labels, wav_files};
 pub use condition::{Condition, Label};
 pub use dataset::{Batch, Dataset, Signal, Units};
 pub use distillation::{Distillation, DistillationOptions, Divergence, GaussianTeacher};
@@ -39,7 +40,9 @@ pub use output::Output;
 pub use recording::{Recording, SAMPLES_MAX};
 pub use spectrum::{Mel, Stft, spectrogram};
 pub use student::{Drawn, Student};
-pub use training::{Advanced, Density, Likelihood, STRETCH_MAX, Task, Training, TrainingOptions};
+pub use training::{
+    Advanced, Density, Likelihood, OnTask, STRETCH_MAX, Task, Training, TrainingOptions,
+};
 pub use waveflow::WaveFlow;
 pub use wavenet::{Prompt, Tick, WaveNet};
 pub use wish::{KindWish, ModelWish, bits};

@@ -4,13 +4,15 @@ use std::io::Cursor;
 use std::path::Path;
 
 use diffeo::file::storage::{Disk, write_atomic};
-use diffeo::{Error, ErrorKind, Result, printable};
-use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
+use diffeo::{Error, ErrorKind, Result};
+use hound::{SampleFormat, WavSpec, WavWriter};
 use rubato::audioadapter_buffers::owned::InterleavedOwned;
 use rubato::{
     Async, FixedAsync, Resampler, SincInterpolationParameters, SincInterpolationType,
     WindowFunction,
 };
+
+use crate::wav::Wav;
 
 /// Most samples of one recording: nine hours at 8 kHz.
 pub const SAMPLES_MAX: usize = 1 << 28;
@@ -18,6 +20,9 @@ pub const SAMPLES_MAX: usize = 1 << 28;
 const BYTES_MAX: u64 = 4 << 30;
 /// Rates that sound is kept at, in samples a second.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
+
+/// The loudest sample that is taken: floats of another unit than this are no sound that could be written again.
+const LOUDEST: f64 = 8.0;
 
 /// A sound: one channel of samples, most of them between -1 and 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +36,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Reads a WAV file: whole numbers of 8, 16, 24 or 32 bits, or floats; the mean of its channels.
+    /// Reads a WAV file: whole numbers of up to 32 bits, or floats of 32 or 64; the mean of its channels.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::Data`] if it is another file, damaged, compressed, or holds numbers that are none, [`ErrorKind::Limit`] if it is longer than
@@ -55,46 +60,33 @@ impl Recording {
     /// # Errors
     /// As [`Recording::read`].
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = WavReader::new(Cursor::new(bytes)).map_err(unreadable)?;
-        let WavSpec { channels, sample_rate, bits_per_sample, sample_format } = reader.spec();
-        if !RATES.contains(&sample_rate) || channels == 0 {
+        let wav = Wav::open(bytes)?;
+        if !RATES.contains(&wav.rate) {
             return Err(Error::data(format!(
-                "expected {} to {} samples a second of one channel or more, found {sample_rate} of {channels}",
+                "expected {} to {} samples a second, found {}",
                 RATES.start(),
-                RATES.end()
+                RATES.end(),
+                wav.rate
             )));
         }
-        // Never more than the bytes that are there, whatever the header says.
-        let count = (reader.len() as usize).min(bytes.len());
-        if count / channels as usize > SAMPLES_MAX {
+        if wav.len() / wav.channels > SAMPLES_MAX {
             return Err(Error::new(
                 ErrorKind::Limit,
                 format!("more than {SAMPLES_MAX} samples; cut the recording into shorter ones"),
             ));
         }
-        let mut all = Vec::with_capacity(count);
-        let step = match sample_format {
-            SampleFormat::Float => {
-                for sample in reader.samples::<f32>() {
-                    all.push(f64::from(sample.map_err(unreadable)?));
-                }
-                0.0
-            }
-            SampleFormat::Int => {
-                let step = (1.0 - f64::from(bits_per_sample)).exp2();
-                for sample in reader.samples::<i32>() {
-                    all.push(f64::from(sample.map_err(unreadable)?) * step);
-                }
-                step
-            }
-        };
-        if let Some(at) = all.iter().position(|v| !v.is_finite()) {
-            return Err(Error::data(format!("sample {} is {}", at + 1, all[at])));
+        let all = wav.numbers();
+        if let Some(at) = all.iter().position(|v| v.is_nan() || v.abs() > LOUDEST) {
+            return Err(Error::data(format!(
+                "sample {} is {}; expected floats about between -1 and 1: divide by the loudest there can be",
+                at + 1,
+                all[at]
+            )));
         }
-        let channels = channels as usize;
+        let (channels, step) = (wav.channels, wav.step());
         let mean = |samples: &[f64]| samples.iter().sum::<f64>() / channels as f64;
         let samples = all.chunks_exact(channels).map(mean).collect();
-        Ok(Self { samples, rate: sample_rate, step: step / channels as f64 })
+        Ok(Self { samples, rate: wav.rate, step: step / channels as f64 })
     }
 
     /// The same sound at another rate, by a windowed sinc, at the same time to less than a sample; what the new rate cannot carry is filtered out.
@@ -167,22 +159,6 @@ impl Recording {
     pub fn seconds(&self) -> f64 {
         self.samples.len() as f64 / f64::from(self.rate)
     }
-}
-
-fn unreadable(error: hound::Error) -> Error {
-    let found = match &error {
-        hound::Error::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            "a file that ends too soon".to_owned()
-        }
-        hound::Error::Unsupported | hound::Error::InvalidSampleFormat => {
-            "a compressed or unusual encoding".to_owned()
-        }
-        other => printable(&other.to_string()),
-    };
-    Error::data(format!(
-        "expected a WAV file of whole numbers of 8, 16, 24 or 32 bits or of floats, found {found}; convert it first, for example by `ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
-    ))
-    .caused_by(error)
 }
 
 fn internal(error: &impl std::fmt::Display) -> Error {

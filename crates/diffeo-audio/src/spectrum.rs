@@ -180,13 +180,20 @@ pub(crate) fn mel_middles(bands: usize, rate: f64) -> Vec<f64> {
 pub fn spectrogram(recording: &Recording, [window, hop]: [usize; 2]) -> Result<(Vec<f64>, usize)> {
     let stft = Stft::new(window, hop)?;
     // A frame is what lies around its middle.
-    let (count, before) =
-        (recording.samples.len().max(1).next_multiple_of(hop), (window - hop) / 2);
-    let mut samples = vec![0.0; count + window - hop];
-    samples[before..before + recording.samples.len()].copy_from_slice(&recording.samples);
-    let shape = [1, samples.len()];
-    let x = Tensor::from_data(TensorData::new(samples, shape), (&Device::flex(), DType::F64));
-    let mut power = diffeo::host_values(stft.power(x))?;
+    let (frames, before) = (recording.samples.len().max(1).div_ceil(hop), (window - hop) / 2);
+    let mut power = Vec::with_capacity(frames * stft.frequencies());
+    // A recording of hours must not take all memory.
+    for first in (0..frames).step_by(FRAMES_AT_ONCE) {
+        let count = FRAMES_AT_ONCE.min(frames - first);
+        let sample = |i: usize| {
+            let at = (first * hop + i).checked_sub(before);
+            at.and_then(|at| recording.samples.get(at)).copied().unwrap_or(0.0)
+        };
+        let samples: Vec<f64> = (0..(count - 1) * hop + window).map(sample).collect();
+        let shape = [1, samples.len()];
+        let x = Tensor::from_data(TensorData::new(samples, shape), (&Device::flex(), DType::F64));
+        power.extend(diffeo::host_values(stft.power(x))?);
+    }
     // A constant 1 gives the square of the window's sum.
     let full = (0.5 * window as f64).powi(2);
     power.iter_mut().for_each(|v| *v = 10.0 * (*v / full).max(1e-15).log10());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use diffeo::burn::tensor::Tensor;
-use diffeo::train::{Event, Learner, LearnerOptions, Schedule, Snapshot};
+use diffeo::train::{Event, Learner, LearnerOptions, Schedule, Snapshot, Stepwise};
 use diffeo::{Error, ErrorKind, Result, Streams, Trainable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -109,6 +109,40 @@ pub struct Training<M> {
     best: Option<(M, f64)>,
 }
 
+/// A training towards a task.
+pub struct OnTask<'a, M, T> {
+    training: &'a mut Training<M>,
+    task: &'a T,
+}
+
+impl<M: Trainable + 'static, T: Task<M>> Stepwise for OnTask<'_, M, T> {
+    type Step = Advanced;
+
+    fn steps(&self) -> u64 {
+        self.training.steps()
+    }
+
+    fn is_done(&self) -> bool {
+        self.training.is_done()
+    }
+
+    fn advance(&mut self) -> Result<Advanced> {
+        self.training.advance(self.task)
+    }
+
+    fn has_best(&self) -> bool {
+        self.training.best().is_some()
+    }
+
+    fn settle_by(&mut self, step: u64) {
+        self.training.settle_by(step);
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        self.training.save(path)
+    }
+}
+
 const KIND: &str = "audio";
 
 impl<M: Trainable + 'static> Training<M> {
@@ -178,6 +212,11 @@ impl<M: Trainable + 'static> Training<M> {
                 "no validation was a number; lower the learning rate, or look for damaged recordings",
             )
         })
+    }
+
+    /// Its steps towards a task.
+    pub fn on<'a, T: Task<M>>(&'a mut self, task: &'a T) -> OnTask<'a, M, T> {
+        OnTask { training: self, task }
     }
 
     /// Takes a step, and validates where that is due.

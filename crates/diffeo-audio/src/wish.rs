@@ -3,7 +3,7 @@
 use diffeo::{Error, Result};
 use serde_json::{Value, json};
 
-use crate::clips::{Clip, known_labels};
+use crate::clips::{Clip, Split, known_labels};
 use crate::condition::Condition;
 use crate::dataset::Units;
 use crate::model::{AudioModel, AudioSpec, ModelKind};
@@ -105,9 +105,9 @@ impl TrainingOptions {
     }
 
     /// What a model file says of a training, by which the clips that validated can be found again.
-    pub fn summary(&self, [steps, clips]: [u64; 2], valid_share: f64, valid: Value) -> Value {
+    pub fn summary(&self, steps: u64, split: Split, valid: Value) -> Value {
         json!({
-            "clips": clips, "options": self, "valid_share": valid_share, "steps": steps, "valid": valid,
+            "clips": split.clips, "options": self, "split": split, "steps": steps, "valid": valid,
         })
     }
 }

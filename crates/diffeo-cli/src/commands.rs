@@ -3,7 +3,6 @@
 mod audio;
 mod check;
 mod control;
-mod ending;
 mod evaluate;
 mod fit;
 mod inspect;

@@ -17,7 +17,7 @@ fn a_policy_is_learned_and_is_a_model_like_any_other() {
     );
     let found = run_in(folder.path(), &line).expect(0, &[]).json();
     assert_eq!((&found["steps"], &found["episodes"]), (&1020.into(), &5.into()));
-    assert_eq!((&found["stop_reason"], &found["seed"]), (&"steps".into(), &3.into()));
+    assert_eq!((&found["stop_reason"], &found["seed"]), (&"completed".into(), &3.into()));
     assert!(found["validated"]["mean"].as_f64().expect("a number") < 0.0, "{found}");
     let log = fs::read_to_string(at(&folder, "log.jsonl")).expect("a log");
     assert_eq!(log.lines().filter(|line| line.contains("\"episode\"")).count(), 5);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use diffeo::burn::tensor::Tensor;
-use diffeo::train::Snapshot;
+use diffeo::train::{Snapshot, Stepwise};
 use diffeo::{Error, Flow, FlowSpec, Model, Purpose, Result, Streams, quoted, uniform_open};
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +172,40 @@ pub struct Trainer {
     highest: f64,
 }
 
+/// A training up to so many steps.
+pub struct UpTo<'a> {
+    trainer: &'a mut Trainer,
+    steps: u64,
+}
+
+impl Stepwise for UpTo<'_> {
+    type Step = Advanced;
+
+    fn steps(&self) -> u64 {
+        self.trainer.steps()
+    }
+
+    fn is_done(&self) -> bool {
+        self.trainer.steps() >= self.steps
+    }
+
+    fn advance(&mut self) -> Result<Advanced> {
+        self.trainer.advance()
+    }
+
+    fn has_best(&self) -> bool {
+        self.trainer.best().is_some()
+    }
+
+    fn settle_by(&mut self, step: u64) {
+        self.trainer.settle_by(step.min(self.steps));
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        self.trainer.save(path)
+    }
+}
+
 /// Share of the learning rates that is left at the end, where an end is known.
 const SETTLED: f64 = 0.05;
 const KIND: &str = "control";
@@ -230,6 +264,16 @@ impl Trainer {
     /// A checkpoint does not hold this.
     pub fn settle_by(&mut self, step: u64) {
         self.end = Some(step);
+    }
+
+    /// The step by which the rates fall, if one was said.
+    pub fn end(&self) -> Option<u64> {
+        self.end
+    }
+
+    /// Its steps up to so many.
+    pub fn up_to(&mut self, steps: u64) -> UpTo<'_> {
+        UpTo { trainer: self, steps }
     }
 
     /// Steps so far, in all environments together.

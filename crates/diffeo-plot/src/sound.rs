@@ -28,6 +28,8 @@ const HEADING: f64 = 20.0;
 const WAVE: f64 = 60.0;
 const SPECTRUM: f64 = 120.0;
 const BETWEEN: f64 = 8.0;
+/// A level, in decibels, that nothing louder than is drawn dark.
+const QUIET: f64 = -60.0;
 /// Decibels from the loudest level to the quietest that is told from silence.
 const DEPTH: f64 = 80.0;
 
@@ -110,12 +112,17 @@ fn envelope(samples: &[f64], count: usize) -> Vec<[f64; 2]> {
 fn picture(sound: &Sound<'_>, [width, height]: [usize; 2]) -> Picture {
     let frames = sound.levels.len() / sound.frequencies;
     let top = sound.levels.iter().copied().filter(|v| v.is_finite());
-    let top = top.fold(f64::NEG_INFINITY, f64::max);
+    // Silence is dark, however loud its loudest is beside the rest.
+    let top = top.fold(QUIET, f64::max);
     let mut pixels = vec![u8::MAX; width * height * 4];
     for line in 0..height {
         let k = (height - 1 - line) * sound.frequencies / height;
         for column in 0..width {
-            let level = sound.levels[column * frames / width * sound.frequencies + k];
+            // The loudest of the frames that a pixel stands for.
+            let from = column * frames / width;
+            let until = ((column + 1) * frames / width).max(from + 1);
+            let of = |frame: usize| sound.levels[frame * sound.frequencies + k];
+            let level = (from..until).map(of).fold(f64::NEG_INFINITY, f64::max);
             let [r, g, b] = density_ramp(((level - top) / DEPTH + 1.0).clamp(0.0, 1.0)).rgb;
             let at = (line * width + column) * 4;
             pixels[at..at + 3].copy_from_slice(&[r, g, b]);

@@ -80,7 +80,7 @@ fn offset_labels(indices: &[f64], values: &[f64], digit: f64, exponent: i32) -> 
     }
     let sign = if base < 0.0 { "−" } else { "+" };
     let offset = if base.abs() < 1e15 {
-        format!("{sign}{}", fixed(base.abs(), (-exponent).clamp(0, 9) as usize))
+        format!("{sign}{}", fixed(base.abs(), (-exponent).clamp(0, 15) as usize))
     } else {
         format!("{sign}{:e}", base.abs())
     };

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use diffeo::train::Deadline;
+use diffeo::train::{Course, StopReason, Turn};
 use diffeo::{Error, ErrorKind, Result, Streams, Trainable, quoted};
 use diffeo_audio::{
     Advanced, AudioModel, AudioSpec, Clip, Dataset, Density, Distillation, DistillationOptions,
     KindWish, Likelihood, ModelKind, ModelWish, Module, NetworkSpec, Output, Prompt, Recording,
-    STRETCH_MAX, Task, Training, TrainingOptions, at_one_rate, held_out, wav_files,
+    STRETCH_MAX, Split, Task, Training, TrainingOptions, at_one_rate, wav_files,
 };
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::arrays;
 use crate::draws::drawn_seed;
@@ -168,29 +168,30 @@ pub(crate) fn fit_audio(
     clips: Vec<PyClip<'_>>,
     settings: Settings,
     report: Option<&Bound<'_, PyAny>>,
-) -> PyResult<(PyAudioModel, &'static str)> {
+) -> PyResult<(PyAudioModel, String)> {
     let clips = clips_of(clips)?;
     let seed = settings.seed.unwrap_or_else(drawn_seed);
     let prepared = py.detach(|| {
         let options = settings.training(seed)?;
         let wish = settings.wish()?;
+        let split = Split { share: settings.valid, seed, clips: clips.len() as u64 };
+        let held = split.held_out(&clips)?;
         let (clips, _) = at_one_rate(clips, settings.rate)?;
-        let held = held_out(clips.len(), settings.valid, seed)?;
         let model = wish.model(&clips, &held, seed)?;
         let options = options.of_stretch(settings.stretch, &model.spec, false);
         let data = model.dataset(clips, || Ok(()))?.split(&held);
-        Ok((model, options, data))
+        Ok((model, options, data, split))
     });
-    let (AudioModel { spec, module, .. }, options, data) = prepared.map_err(raise)?;
-    let course = Course { settings: &settings, options, report };
+    let (AudioModel { spec, module, .. }, options, data, split) = prepared.map_err(raise)?;
+    let session = Session { settings: &settings, options, report };
     let (module, ended) = match module {
         Module::WaveNet(mut module) => {
             module.start_from(&data[0]);
-            let (module, ended) = course.fit(py, module, &spec, &data)?;
+            let (module, ended) = session.fit(py, module, &spec, &data)?;
             (Module::WaveNet(module), ended)
         }
         Module::WaveFlow(module) => {
-            let (module, ended) = course.fit(py, module, &spec, &data)?;
+            let (module, ended) = session.fit(py, module, &spec, &data)?;
             (Module::WaveFlow(module), ended)
         }
         Module::Student(_) => {
@@ -200,8 +201,8 @@ pub(crate) fn fit_audio(
     let log_prob = -ended.valid - spec.units.scale.ln();
     let bits = diffeo_audio::bits(log_prob, spec.units.step);
     let valid = json!({ "nats_per_sample": log_prob, "bits_per_sample": bits });
-    let summary = course.summary(&data, &ended, valid);
-    Ok((PyAudioModel { model: AudioModel { spec, module, summary } }, ended.reason))
+    let summary = session.options.summary(ended.steps, split, valid);
+    Ok((PyAudioModel { model: AudioModel { spec, module, summary } }, ended.reason.to_string()))
 }
 
 /// Distils a student from a teacher: the student, and why its training ended.
@@ -214,7 +215,7 @@ pub(crate) fn distill_audio(
     clips: Vec<PyClip<'_>>,
     settings: Settings,
     report: Option<&Bound<'_, PyAny>>,
-) -> PyResult<(PyAudioModel, &'static str)> {
+) -> PyResult<(PyAudioModel, String)> {
     let clips = clips_of(clips)?;
     let seed = settings.seed.unwrap_or_else(drawn_seed);
     let teacher = &teacher.get().model;
@@ -229,7 +230,11 @@ pub(crate) fn distill_audio(
             return Err(Error::config("the teacher must be a WaveNet"));
         };
         let options = settings.training(seed)?.of_stretch(settings.stretch, &teacher.spec, true);
-        let held = held_out(clips.len(), settings.valid, seed)?;
+        let own = Split { share: settings.valid, seed, clips: clips.len() as u64 };
+        // What validated the teacher validates the student, so that neither has learned from it.
+        let of_teacher = Split::of(teacher).filter(|split| split.clips == own.clips);
+        let split = of_teacher.unwrap_or(own);
+        let held = split.held_out(&clips)?;
         let data = teacher.dataset(clips, || Ok(()))?.split(&held);
         let kind = ModelKind::Student { network: settings.network(), flows: settings.flows };
         let spec = AudioSpec { kind, ..teacher.spec.clone() };
@@ -244,20 +249,20 @@ pub(crate) fn distill_audio(
         let identity = json!({ "spec": spec, "distillation": weights });
         let task = Distillation::new(wavenet.clone(), data.clone(), shape, weights)?;
         let training = Training::new(student, options.clone(), identity)?;
-        Ok((spec, options, data, task, training))
+        Ok((spec, options, task, training, split))
     });
-    let (spec, options, data, task, training) = prepared.map_err(raise)?;
-    let course = Course { settings: &settings, options, report };
-    let (student, ended) = course.run(py, training, &task)?;
+    let (spec, options, task, training, split) = prepared.map_err(raise)?;
+    let session = Session { settings: &settings, options, report };
+    let (student, ended) = session.run(py, training, &task)?;
     let found = py.detach(|| task.divergence(&student)).map_err(raise)?;
     let valid = serde_json::to_value(found).unwrap_or_default();
-    let summary = course.summary(&data, &ended, valid);
+    let summary = session.options.summary(ended.steps, split, valid);
     let model = AudioModel { spec, module: Module::Student(student), summary };
-    Ok((PyAudioModel { model }, ended.reason))
+    Ok((PyAudioModel { model }, ended.reason.to_string()))
 }
 
 /// A training on its way.
-struct Course<'a, 'py> {
+struct Session<'a, 'py> {
     settings: &'a Settings,
     options: TrainingOptions,
     report: Option<&'a Bound<'py, PyAny>>,
@@ -267,10 +272,10 @@ struct Course<'a, 'py> {
 struct Ended {
     valid: f64,
     steps: u64,
-    reason: &'static str,
+    reason: StopReason,
 }
 
-impl Course<'_, '_> {
+impl Session<'_, '_> {
     fn fit<M: Density + Trainable + Send + Sync + 'static>(
         &self,
         py: Python<'_>,
@@ -294,16 +299,16 @@ impl Course<'_, '_> {
         mut training: Training<M>,
         task: &(impl Task<M> + Sync),
     ) -> PyResult<(M, Ended)> {
-        let mut deadline = Deadline::new(self.settings.max_time().map_err(raise)?);
+        let mut course = Course::new(self.settings.max_time().map_err(raise)?, None);
         let (mut interruption, mut refused) = (None, 0);
         let reason = loop {
-            let turn = py.detach(|| turn(&mut training, task, &mut deadline));
-            let Turn { last, warnings, reason } = turn.map_err(raise)?;
+            let turn = py.detach(|| turn(&mut training, task, &mut course));
+            let While { last, warnings, reason } = turn.map_err(raise)?;
             if let Err(error) = tell_refused(py, &warnings, (&mut refused, reason)) {
                 interruption = Some(error);
             }
             if let (Some(report), Some(last)) = (self.report, last)
-                && let Err(error) = self.tell(py, report, &training, (&last, &deadline, reason))
+                && let Err(error) = self.tell(py, report, &training, (&last, &course, reason))
             {
                 interruption = Some(error);
             }
@@ -311,7 +316,7 @@ impl Course<'_, '_> {
                 interruption = Some(error);
             }
             match (reason, &interruption) {
-                (_, Some(_)) => break "interrupted",
+                (_, Some(_)) => break StopReason::Interrupted,
                 (Some(reason), None) => break reason,
                 (None, None) => {}
             }
@@ -333,7 +338,7 @@ impl Course<'_, '_> {
         py: Python<'_>,
         report: &Bound<'_, PyAny>,
         training: &Training<M>,
-        (last, deadline, reason): (&Advanced, &Deadline, Option<&str>),
+        (last, course, reason): (&Advanced, &Course, Option<StopReason>),
     ) -> PyResult<()> {
         let at = PyDict::new(py);
         at.set_item("step", last.step)?;
@@ -341,53 +346,37 @@ impl Course<'_, '_> {
         at.set_item("loss", last.loss)?;
         at.set_item("valid_loss", training.best().unwrap_or(f64::NAN))?;
         at.set_item("lr", last.learning_rate)?;
-        at.set_item("seconds", deadline.elapsed().as_secs_f64())?;
-        at.set_item("finished", reason)?;
+        at.set_item("seconds", course.elapsed().as_secs_f64())?;
+        at.set_item("finished", reason.map(|reason| reason.to_string()))?;
         report.call1((at,)).map(drop)
-    }
-
-    fn summary(&self, data: &[Dataset; 2], ended: &Ended, valid: Value) -> Value {
-        let clips = (data[0].signals.len() + data[1].signals.len()) as u64;
-        self.options.summary([ended.steps, clips], self.settings.valid, valid)
     }
 }
 
 /// What a short while of training came to.
 #[derive(Default)]
-struct Turn {
+struct While {
     last: Option<Advanced>,
     /// Steps that were refused.
     warnings: Vec<String>,
     /// Why it is at its end, if it is.
-    reason: Option<&'static str>,
+    reason: Option<StopReason>,
 }
 
 /// Trains for a short while.
 fn turn<M: Trainable + 'static>(
     training: &mut Training<M>,
     task: &impl Task<M>,
-    deadline: &mut Deadline,
-) -> Result<Turn> {
-    let (started, mut turn) = (Instant::now(), Turn::default());
+    course: &mut Course,
+) -> Result<While> {
+    let (started, mut turn) = (Instant::now(), While::default());
     while turn.reason.is_none() && started.elapsed() < TURN {
-        if training.is_done() {
-            turn.reason = Some("steps");
-            break;
-        }
-        if deadline.is_over() {
-            turn.reason = Some("max_time");
-            break;
-        }
-        match training.advance(task) {
-            Err(error) if error.kind() == ErrorKind::Diverged && training.best().is_some() => {
-                turn.warnings.push(format!("{}; the best validation is kept", error.message()));
-                turn.reason = Some("diverged");
+        match course.turn(&mut training.on(task))? {
+            Turn::Ended(reason, fault) => {
+                let kept = fault.map(|e| format!("{}; the best validation is kept", e.message()));
+                turn.warnings.extend(kept);
+                turn.reason = Some(reason);
             }
-            advanced => {
-                let advanced = advanced?;
-                if let Some(end) = deadline.count(advanced.step) {
-                    training.settle_by(end);
-                }
+            Turn::Step(advanced, _) => {
                 let step = advanced.step;
                 turn.warnings.extend(advanced.refused.as_ref().map(|reason| {
                     format!("step {step}: {reason}; the weights went back, the rate was halved")
@@ -403,13 +392,13 @@ fn turn<M: Trainable + 'static>(
 fn tell_refused(
     py: Python<'_>,
     warnings: &[String],
-    (refused, reason): (&mut usize, Option<&str>),
+    (refused, reason): (&mut usize, Option<StopReason>),
 ) -> PyResult<()> {
     let first = warnings.first().filter(|_| *refused == 0);
     *refused += warnings.len();
     first.map_or(Ok(()), |text| warn(py, text))?;
     match reason {
-        Some("diverged") => warn(py, &warnings[warnings.len() - 1]),
+        Some(StopReason::Diverged) => warn(py, &warnings[warnings.len() - 1]),
         Some(_) if *refused > 1 => warn(py, &format!("{refused} steps were refused in all")),
         _ => Ok(()),
     }

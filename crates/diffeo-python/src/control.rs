@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use diffeo::train::{Course, Turn};
 use diffeo::{ChaCha8Rng, Error, ErrorKind, Model, PresetOptions, Result, uniform};
 use diffeo_control::{
     Algorithm, Axis, Environment, Interface, MEOW_TEMPERATURE, Maker, PolicyKind, Progress, Sketch,
@@ -58,6 +59,13 @@ struct Gymnasium {
 /// The numbers of a box, by name and bounds.
 fn space(bounds: &Bound<'_, PyAny>, name: &str, scales: Option<&[f64]>) -> PyResult<Space> {
     let (low, high): (Vec<f64>, Vec<f64>) = bounds.extract()?;
+    if let Some(scales) = scales.filter(|scales| scales.len() != low.len()) {
+        return Err(raise(Error::config(format!(
+            "scales: expected one for each of {} numbers observed, found {}",
+            low.len(),
+            scales.len()
+        ))));
+    }
     let only = low.len() == 1;
     let axis = |(i, (low, high)): (usize, (f64, f64))| {
         let name = if only { name.to_owned() } else { format!("{name}{}", i + 1) };
@@ -66,7 +74,9 @@ fn space(bounds: &Bound<'_, PyAny>, name: &str, scales: Option<&[f64]>) -> PyRes
             true => Axis::bounded(name, low, high),
             false => Axis::unbounded(name, 1.0),
         };
-        axis.scale = scales.and_then(|scales| scales.get(i)).copied().unwrap_or(axis.scale);
+        if !is_bounded {
+            axis.scale = scales.and_then(|scales| scales.get(i)).copied().unwrap_or(axis.scale);
+        }
         axis
     };
     Space::new(low.into_iter().zip(high).enumerate().map(axis).collect()).map_err(raise)
@@ -212,14 +222,25 @@ fn train(
     trainer.settle_by(settings.steps);
     let mut looked = Instant::now();
     let (mut returns, mut refused) = (Vec::new(), 0);
-    while trainer.steps() < settings.steps {
-        let advanced = match trainer.advance() {
-            Err(error) if error.kind() == ErrorKind::Diverged && trainer.best().is_some() => {
-                let text = format!("{}; the best policy is kept", error.message());
+    let mut course = Course::new(None, None);
+    loop {
+        let turn = match course.turn(&mut trainer.up_to(settings.steps)) {
+            // Ctrl-C while a function of the caller's ran.
+            Err(_) if raised.take_interrupt() => {
+                let text = "interrupted: the best policy so far was kept";
+                Python::attach(|py| warn(py, text)).map_err(|e| raised.keep(e))?;
+                break;
+            }
+            turn => turn?,
+        };
+        let advanced = match turn {
+            Turn::Step(advanced, _) => advanced,
+            Turn::Ended(_, None) => break,
+            Turn::Ended(_, Some(fault)) => {
+                let text = format!("{}; the best policy is kept", fault.message());
                 Python::attach(|py| warn(py, &text)).map_err(|e| raised.keep(e))?;
                 break;
             }
-            advanced => advanced?,
         };
         let now: u64 = advanced.updated.iter().map(|updated| updated.refused).sum();
         if refused == 0 && now > 0 {

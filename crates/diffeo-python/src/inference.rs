@@ -12,6 +12,7 @@ use diffeo::{
     BaseSpec, Error, ErrorKind, Flow, Preset, PresetOptions, Result, Rows, host_values, quoted,
 };
 use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use crate::arrays;
@@ -26,6 +27,14 @@ impl Raised {
     pub(crate) fn keep(&self, error: PyErr) -> Error {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         Error::new(ErrorKind::Interrupted, "a function of the caller's raised an exception")
+    }
+
+    /// Whether what was raised is an interruption, which is then taken care of.
+    pub(crate) fn take_interrupt(&self) -> bool {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it =
+            |e: &mut PyErr| Python::attach(|py| e.is_instance_of::<PyKeyboardInterrupt>(py));
+        kept.take_if(is_it).is_some()
     }
 
     /// The exception for an error: the one that was raised, if one was.

@@ -118,7 +118,7 @@ def test_a_caller_can_watch_and_stop(clips):
         (lambda m, clips: m.sample(like=clips[0], labels={"pitch": "odd"}), 'is "odd", the model knows'),
         (lambda m, clips: m.sample(like=clips[0], labels={"who": "me"}), 'knows no label "who"'),
         (lambda m, clips: audio.fit(clips[:1], steps=1, **SMALL), "two clips at least"),
-        (lambda m, clips: audio.fit([np.full(900, np.nan)] * 3, rate=8000, steps=1), "sample 0 is NaN"),
+        (lambda m, clips: audio.fit([np.full(900, np.nan)] * 3, rate=8000, steps=1), "sample 0 is nan"),
         (lambda m, clips: audio.fit(clips, steps=1, model="wave"), "expected wavenet or waveflow"),
         (lambda m, clips: audio.fit(clips, steps=1, valid=1.5), "valid: expected a share"),
         (lambda m, clips: audio.read("nowhere.wav"), "nowhere.wav"),

@@ -309,6 +309,9 @@ def _samples(name, samples):
     samples = np.ascontiguousarray(samples, dtype=np.float64)
     if samples.ndim != 1 or not len(samples):
         raise DataError(f"{name}: expected one channel of at least a sample, found shape {samples.shape}")
+    if not np.isfinite(samples).all():
+        at = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise DataError(f"{name}: sample {at} is {samples[at]}; expected finite ones")
     loudest = np.abs(samples).max()
     if loudest > _LOUD:
         raise DataError(

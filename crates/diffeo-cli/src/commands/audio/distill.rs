@@ -4,8 +4,8 @@ use std::path::Path;
 
 use diffeo::{Error, ErrorKind, Result, Streams};
 use diffeo_audio::{
-    AudioModel, AudioSpec, Distillation, DistillationOptions, ModelKind, Module, Student, Training,
-    TrainingOptions,
+    AudioModel, AudioSpec, Distillation, DistillationOptions, ModelKind, Module, Split, Student,
+    Training, TrainingOptions,
 };
 use serde_json::json;
 
@@ -51,7 +51,8 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
     let teacher = AudioModel::load(&path)?;
     let begun = args.from.as_deref().map(|path| begun(path, &teacher.spec)).transpose()?;
     let clips = clips::read(&args.clips, console)?;
-    let held = plan.held_out(clips.len())?;
+    let split = split(&plan, &teacher, clips.len(), console);
+    let held = split.held_out(&clips)?;
     let data = teacher.dataset(clips, signals::check)?.split(&held);
     let AudioModel { spec: known, module: Module::WaveNet(teacher), .. } = teacher else {
         return Err(Error::config(
@@ -74,12 +75,10 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
         Learned::Done { module, reason, steps, seconds, .. } => (module, (reason, steps, seconds)),
     };
     let found = task.divergence(&student)?;
-    let count = data[0].signals.len() + data[1].signals.len();
     let valid = json!({
         "kl": number(found.kl), "spread": number(found.spread), "spectral": number(found.spectral),
     });
-    let ends = [ended.1, count as u64];
-    let summary = plan.options.summary(ends, plan.valid, valid.clone());
+    let summary = plan.options.summary(ended.1, split, valid.clone());
     let model = AudioModel { spec, module: Module::Student(student), summary };
     let mut report = learn::keep(&plan, &model, ended, &data)?;
     report.line(format!(
@@ -95,6 +94,15 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
 /// The student in a file, if it is one for a teacher.
 fn begun(path: &Path, teacher: &AudioSpec) -> Result<(AudioSpec, Student)> {
     AudioModel::load(path)?.into_student_of(teacher).map_err(|e| e.at(path))
+}
+
+/// Which clips validate: those that validated the teacher, so that neither has learned from them, if they are the same clips.
+fn split(plan: &Plan, teacher: &AudioModel, clips: usize, console: &Console) -> Split {
+    let of_teacher = Split::of(teacher).filter(|split| split.clips == clips as u64);
+    of_teacher.unwrap_or_else(|| {
+        console.warn("these are not the clips that the teacher learned from: some that validate here may be among those");
+        plan.split(clips)
+    })
 }
 
 /// A student with initial weights.

@@ -2,7 +2,7 @@
 
 use diffeo::Result;
 use diffeo::inference::Estimate;
-use diffeo_audio::{AudioModel, LinearPrediction, Recording, bits};
+use diffeo_audio::{AudioModel, Clip, LinearPrediction, Recording, bits};
 use serde_json::{Value, json};
 
 use super::clips;
@@ -27,7 +27,7 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
     faults.finish()?;
     let model = AudioModel::load(&path)?;
     signals::defer()?;
-    let wanted = |count| wanted(&model, args.held_out, count);
+    let wanted = |clips: &[Clip]| wanted(&model, args.held_out, clips);
     let found = scored(&model, &args.clips, (seed, wanted), console)?;
     let samples: usize = found.iter().map(|scored| scored.samples).sum();
     let log_prob = found.iter().map(|scored| scored.log_prob).sum::<f64>() / samples as f64;

@@ -51,8 +51,9 @@ pub(super) fn run(args: &AudioFitArgs, common: &Common, console: &Console) -> Re
     let usual = TrainingOptions { steps: STEPS, ..TrainingOptions::default() };
     let mut plan = Plan::new(&args.learn, usual, (faults, inputs), console)?;
     let clips = clips::read(&args.clips, console)?;
+    let split = plan.split(clips.len());
+    let held = split.held_out(&clips)?;
     let (clips, others) = at_one_rate(clips, rate)?;
-    let held = plan.held_out(clips.len())?;
     let model = wish.model(&clips, &held, plan.options.seed)?;
     if others > 0 {
         let [others, rate] = [others as u64, model.spec.units.rate.into()].map(grouped);
@@ -82,12 +83,10 @@ pub(super) fn run(args: &AudioFitArgs, common: &Common, console: &Console) -> Re
     };
     let log_prob = -loss - spec.units.scale.ln();
     let bits = bits(log_prob, spec.units.step);
-    let count = data[0].signals.len() + data[1].signals.len();
     let valid = json!({
         "nats_per_sample": number(log_prob), "bits_per_sample": bits.map_or(Value::Null, number),
     });
-    let ends = [ended.1, count as u64];
-    let summary = plan.options.summary(ends, plan.valid, valid.clone());
+    let summary = plan.options.summary(ended.1, split, valid.clone());
     let model = AudioModel { spec, module, summary };
     let mut report = learn::keep(&plan, &model, ended, &data)?;
     let bits = bits.map_or(String::new(), |bits| format!(", {bits:.3} bits"));

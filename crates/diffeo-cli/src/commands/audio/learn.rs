@@ -1,18 +1,16 @@
 //! What fit and distill have in common: clips that are split, a loop of steps, a model that is kept.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use diffeo::train::{CHECKPOINT_EVERY, Deadline};
-use diffeo::{ErrorKind, Result, Trainable, quoted};
+use diffeo::train::{Course, StopReason, Turn};
+use diffeo::{Result, Trainable, quoted};
 use diffeo_audio::{
-    Advanced, AudioModel, AudioSpec, Dataset, STRETCH_MAX, Task, Training, TrainingOptions,
-    held_out,
+    Advanced, AudioModel, AudioSpec, Dataset, STRETCH_MAX, Split, Task, Training, TrainingOptions,
 };
 use serde_json::json;
 
 use crate::args::LearnArgs;
-use crate::commands::ending::Ending;
 use crate::commands::interrupted;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
@@ -98,16 +96,16 @@ impl Plan {
         self.options = self.options.clone().of_stretch(self.stretch, spec, is_heard);
     }
 
-    /// Which of so many clips validate.
-    pub(super) fn held_out(&self, clips: usize) -> Result<Vec<bool>> {
-        held_out(clips, self.valid, self.options.seed)
+    /// Which clips validate.
+    pub(super) fn split(&self, clips: usize) -> Split {
+        Split { share: self.valid, seed: self.options.seed, clips: clips as u64 }
     }
 }
 
 /// What a training came to.
 pub(super) enum Learned<M> {
     /// The module of the best validation.
-    Done { module: M, valid: f64, reason: Ending, steps: u64, seconds: f64 },
+    Done { module: M, valid: f64, reason: StopReason, steps: u64, seconds: f64 },
     /// What is told of an interruption.
     Stopped(Report),
 }
@@ -137,39 +135,34 @@ pub(super) fn learn<M: Trainable + 'static>(
     }
     let mut journal = Journal::open(plan.log.as_deref(), plan.resume)?;
     signals::defer()?;
-    let mut saved = Instant::now();
-    let mut deadline = Deadline::new(plan.max_time);
+    let mut course = Course::new(plan.max_time, Some(&plan.checkpoint));
     let mut progress = Progress::new(console);
     let mut refused = 0u64;
     let reason = loop {
         if signals::received().is_some() {
-            break Ending::Interrupted;
+            break StopReason::Interrupted;
         }
-        if training.is_done() {
-            break Ending::Steps;
-        }
-        if deadline.is_over() {
-            break Ending::MaxTime;
-        }
-        let advanced = match training.advance(task) {
-            Err(error) if error.kind() == ErrorKind::Diverged && training.best().is_some() => {
-                progress.warn(format!("{}; the best validation is kept", error.message()));
-                break Ending::Diverged;
+        let advanced = match course.turn(&mut training.on(task))? {
+            Turn::Step(advanced, fault) => {
+                if let Some(fault) = fault {
+                    progress.warn(format!(
+                        "{fault}; training goes on, the next checkpoint is tried in a while"
+                    ));
+                }
+                advanced
             }
-            advanced => advanced?,
+            Turn::Ended(reason, fault) => {
+                if let Some(fault) = fault {
+                    progress.warn(format!("{}; the best validation is kept", fault.message()));
+                }
+                break reason;
+            }
         };
-        if let Some(end) = deadline.count(advanced.step) {
-            training.settle_by(end);
-        }
         note_refused(&advanced, &mut refused, &progress);
-        if let Some(warning) = write(&advanced, &mut journal, deadline.elapsed()) {
+        if let Some(warning) = write(&advanced, &mut journal, course.elapsed()) {
             progress.warn(warning);
         }
         crate::exit::panic_if_asked("audio");
-        if saved.elapsed() >= CHECKPOINT_EVERY {
-            training.save(&plan.checkpoint)?;
-            saved = Instant::now();
-        }
         progress.update(|| {
             let best = training.best().map(|b| format!("  best {b:.4}")).unwrap_or_default();
             format!(
@@ -178,17 +171,17 @@ pub(super) fn learn<M: Trainable + 'static>(
                 grouped(training.end()),
                 advanced.loss,
                 advanced.learning_rate,
-                Rough(deadline.left(advanced.step, training.end()))
+                Rough(course.left(advanced.step, training.end()))
             )
         });
     };
     drop(progress);
-    let seconds = deadline.elapsed().as_secs_f64();
+    let seconds = course.elapsed().as_secs_f64();
     if reason.is_break() {
         training.save(&plan.checkpoint)?;
     }
     let steps = training.steps();
-    if reason == Ending::Interrupted {
+    if reason == StopReason::Interrupted {
         return Ok(Learned::Stopped(interrupted(&plan.checkpoint, steps, console)));
     }
     let (module, valid) = training.finish(task)?;
@@ -220,7 +213,7 @@ fn write(advanced: &Advanced, journal: &mut Journal, elapsed: Duration) -> Optio
 pub(super) fn keep(
     plan: &Plan,
     model: &AudioModel,
-    (reason, steps, seconds): (Ending, u64, f64),
+    (reason, steps, seconds): (StopReason, u64, f64),
     data: &[Dataset; 2],
 ) -> Result<Report> {
     model.save(&plan.out)?;
@@ -247,7 +240,7 @@ pub(super) fn keep(
     report.key("clips_valid", valid);
     report.number("seconds_of_sound", sound);
     report.key("steps", steps);
-    report.key("stop_reason", reason.name());
+    report.key("stop_reason", reason.to_string());
     report.number("seconds", seconds);
     report.key("seed", plan.options.seed);
     let out = plan.out.to_string_lossy();

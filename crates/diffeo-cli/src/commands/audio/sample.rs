@@ -109,6 +109,12 @@ fn files(
             grouped(number as u64)
         )));
     }
+    if !is_wav && !out.is_dir() && out.extension().is_some() {
+        return Err(Error::config(format!(
+            "--out: expected a name that ends in .wav, or a folder, whose name has no dot, found {}",
+            quoted(&out.to_string_lossy())
+        )));
+    }
     let files = match is_wav {
         true => vec![out.to_path_buf()],
         false => {

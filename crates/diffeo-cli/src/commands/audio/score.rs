@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use diffeo::file::storage::{Disk, write_atomic};
 use diffeo::{Error, Result, Streams};
-use diffeo_audio::{AudioModel, bits, held_out};
+use diffeo_audio::{AudioModel, Clip, Split, bits};
 
 use super::clips;
 use crate::args::{AudioScoreArgs, ClipArgs, Common};
@@ -29,11 +29,11 @@ const TOGETHER: usize = 64;
 pub(super) fn scored(
     model: &AudioModel,
     args: &ClipArgs,
-    (seed, is_wanted): (u64, impl Fn(usize) -> Result<Vec<bool>>),
+    (seed, is_wanted): (u64, impl Fn(&[Clip]) -> Result<Vec<bool>>),
     console: &Console,
 ) -> Result<Vec<Scored>> {
     let clips = clips::read(args, console)?;
-    let wanted = is_wanted(clips.len())?;
+    let wanted = is_wanted(&clips)?;
     let kept = clips.into_iter().zip(wanted).filter(|(_, wanted)| *wanted);
     let dataset = model.dataset(kept.map(|(clip, _)| clip).collect(), signals::check)?;
     let signals = dataset.unrounded(Streams::new(seed));
@@ -72,7 +72,7 @@ pub(super) fn run(args: &AudioScoreArgs, common: &Common, console: &Console) -> 
     let out = args.out.as_deref().map(check).transpose()?;
     let model = AudioModel::load(&path)?;
     signals::defer()?;
-    let wanted = |count| wanted(&model, args.held_out, count);
+    let wanted = |clips: &[Clip]| wanted(&model, args.held_out, clips);
     let found = scored(&model, &args.clips, (seed, wanted), console)?;
     let bytes = table(&found, model.spec.units.step)?;
     let mut report = Report::default();
@@ -88,25 +88,23 @@ pub(super) fn run(args: &AudioScoreArgs, common: &Common, console: &Console) -> 
     Ok(report)
 }
 
-/// Which of so many clips are wanted: all, or those that validated when the model was fitted to these.
-pub(super) fn wanted(model: &AudioModel, only_held_out: bool, count: usize) -> Result<Vec<bool>> {
+/// Which clips are wanted: all, or those that validated when the model was fitted to these.
+pub(super) fn wanted(model: &AudioModel, only_held_out: bool, clips: &[Clip]) -> Result<Vec<bool>> {
     if !only_held_out {
-        return Ok(vec![true; count]);
+        return Ok(vec![true; clips.len()]);
     }
-    let summary = &model.summary;
-    let share = summary["valid_share"].as_f64();
-    let seed = summary["options"]["seed"].as_u64();
-    let clips = summary["clips"].as_u64();
-    if clips.is_some_and(|clips| clips != count as u64) {
+    let split = Split::of(model);
+    let split = split.ok_or_else(|| {
+        Error::model_file("the file does not say which clips validated; fit it anew")
+    })?;
+    if split.clips != clips.len() as u64 {
         return Err(Error::data(format!(
-            "--held-out: the model was fitted to {} clips, these are {count}; name the same ones",
-            clips.unwrap_or(0)
+            "--held-out: the model was fitted to {} clips, these are {}; name the same ones",
+            split.clips,
+            clips.len()
         )));
     }
-    match (share, seed) {
-        (Some(share), Some(seed)) => held_out(count, share, seed),
-        _ => Err(Error::model_file("the file does not say which clips validated")),
-    }
+    split.held_out(clips)
 }
 
 fn table(found: &[Scored], step: f64) -> Result<Vec<u8>> {

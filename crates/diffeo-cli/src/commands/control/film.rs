@@ -61,6 +61,8 @@ pub(super) fn save(played: &[Played], title: &str, path: &Path) -> Result<()> {
     let every = longest.div_ceil(FRAMES_MAX).max(1);
     let frames: Vec<Vec<Stage>> = (0..longest)
         .step_by(every)
+        // However it is thinned, a film has its end.
+        .chain(longest.checked_sub(1).filter(|last| !last.is_multiple_of(every)))
         .map(|step| played.iter().filter_map(|p| moment(p, step)).collect())
         .collect();
     let width = PANEL * played.len().max(2) as f64;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diffeo::network::NetworkSpec;
-use diffeo::train::{CHECKPOINT_EVERY, Deadline};
-use diffeo::{DenseEmbeddingSpec, ErrorKind, Result, quoted};
+use diffeo::train::{Course, StopReason, Turn};
+use diffeo::{DenseEmbeddingSpec, Result, quoted};
 use diffeo_control::{
     Advanced, Algorithm, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
 };
@@ -14,7 +14,6 @@ use serde_json::json;
 
 use super::film::of_plot;
 use crate::args::{Common, ControlTrainArgs};
-use crate::commands::ending::Ending;
 use crate::commands::interrupted;
 use crate::commands::journal::Journal;
 use crate::duration::Rough;
@@ -75,7 +74,7 @@ pub(super) fn run(args: &ControlTrainArgs, common: &Common, console: &Console) -
     if reason.is_break() {
         trainer.save(&plan.checkpoint)?;
     }
-    if reason == Ending::Interrupted {
+    if reason == StopReason::Interrupted {
         return Ok(interrupted(&plan.checkpoint, trainer.steps(), console));
     }
     let mut policy = trainer.policy()?;
@@ -194,6 +193,12 @@ fn trainer(plan: &Plan) -> Result<Trainer> {
 
 fn describe(plan: &Plan, trainer: &Trainer, console: &Console) {
     let settings = &plan.recipe.trainer;
+    if plan.recipe.steps <= settings.warmup {
+        console.warn(format!(
+            "all {} steps are those at random before the first update: nothing will be learned (--steps, --warmup)",
+            grouped(plan.recipe.steps)
+        ));
+    }
     let temperature = match settings.agent.temperature {
         Temperature::Fixed(temperature) => format!("temperature {temperature}"),
         Temperature::Tuned { entropy, .. } => {
@@ -223,45 +228,38 @@ fn learn(
     trainer: &mut Trainer,
     journal: &mut Journal,
     console: &Console,
-) -> Result<(Ending, Record)> {
-    let mut deadline = Deadline::new(plan.max_time);
-    let (mut record, mut saved) = (Record::default(), Instant::now());
-    let (total, mut end) = (plan.recipe.steps, plan.recipe.steps);
+) -> Result<(StopReason, Record)> {
+    let mut course = Course::new(plan.max_time, Some(&plan.checkpoint));
+    let (mut record, total) = (Record::default(), plan.recipe.steps);
     let mut progress = Progress::new(console);
     loop {
         if signals::received().is_some() {
-            return Ok((Ending::Interrupted, record));
+            return Ok((StopReason::Interrupted, record));
         }
-        if trainer.steps() >= total {
-            return Ok((Ending::Steps, record));
-        }
-        if deadline.is_over() {
-            return Ok((Ending::MaxTime, record));
-        }
-        let advanced = match trainer.advance() {
-            Err(error) if error.kind() == ErrorKind::Diverged && trainer.best().is_some() => {
-                progress.warn(format!("{}; the best policy is kept", error.message()));
-                return Ok((Ending::Diverged, record));
+        let advanced = match course.turn(&mut trainer.up_to(total))? {
+            Turn::Step(advanced, fault) => {
+                if let Some(fault) = fault {
+                    progress.warn(format!(
+                        "{fault}; training goes on, the next checkpoint is tried in a while"
+                    ));
+                }
+                advanced
             }
-            advanced => advanced?,
+            Turn::Ended(reason, fault) => {
+                if let Some(fault) = fault {
+                    progress.warn(format!("{}; the best policy is kept", fault.message()));
+                }
+                return Ok((reason, record));
+            }
         };
-        let environments = trainer.environments() as u64;
-        if let Some(rounds) = deadline.count(trainer.steps() / environments) {
-            end = total.min(rounds * environments);
-            trainer.settle_by(end);
-        }
         note(trainer.steps(), &advanced, &mut record, &progress);
-        for warning in write(trainer.steps(), &advanced, journal, deadline.elapsed()) {
+        for warning in write(trainer.steps(), &advanced, journal, course.elapsed()) {
             progress.warn(warning);
         }
         crate::exit::panic_if_asked("control");
-        if saved.elapsed() >= CHECKPOINT_EVERY {
-            trainer.save(&plan.checkpoint)?;
-            saved = Instant::now();
-        }
-        let steps = trainer.steps();
+        let (steps, end) = (trainer.steps(), trainer.end().unwrap_or(total));
         progress.update(|| {
-            let left = deadline.left(steps / environments, end / environments);
+            let left = course.left(steps, end);
             let recent = &record.episodes[record.episodes.len().saturating_sub(RECENT)..];
             let mean = recent.iter().map(|p| p.earned).sum::<f64>() / recent.len() as f64;
             let Updated { log_prob, temperature, .. } = record.last;
@@ -326,7 +324,13 @@ fn origin(plan: &Plan, trainer: &Trainer) -> Origin {
     }
 }
 
-fn report(plan: &Plan, trainer: &Trainer, reason: Ending, record: &Record, seconds: f64) -> Report {
+fn report(
+    plan: &Plan,
+    trainer: &Trainer,
+    reason: StopReason,
+    record: &Record,
+    seconds: f64,
+) -> Report {
     let mut report = Report::default();
     let settings = &plan.recipe.trainer;
     report.line(format!(
@@ -345,7 +349,7 @@ fn report(plan: &Plan, trainer: &Trainer, reason: Ending, record: &Record, secon
     report.key("updates", trainer.updates());
     report.key("episodes", record.episodes.len());
     report.number("seconds", seconds);
-    report.key("stop_reason", reason.name());
+    report.key("stop_reason", reason.to_string());
     report.key("seed", settings.agent.seed);
     if let Some(best) = trainer.best() {
         report.line(format!(
