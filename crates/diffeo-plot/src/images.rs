@@ -121,15 +121,17 @@ pub fn draw_images(
     for line in grids.chunks(beside) {
         let is_headed = line.iter().any(|grid| !grid.heading.is_empty());
         let below = top + if is_headed { HEADING } else { 0.0 };
-        let mut bottom = below;
-        for (i, grid) in line.iter().enumerate() {
-            let left = MARGIN + i as f64 * (room + BETWEEN);
+        let (mut bottom, mut left) = (below, MARGIN);
+        for grid in line {
             let at = [left, below - 6.0];
             scene.text(at, grid.heading.clone(), TextStyle::new(LABEL_SIZE, INK));
             let picture = grid.render(grid.zoom(room * scale));
             bottom = bottom.max(below + f64::from(picture.height) / scale);
             right = right.max(left + f64::from(picture.width) / scale + MARGIN);
+            // Large images take more than their share of the page.
+            let wide = room.max(f64::from(picture.width) / scale);
             scene.picture([left, below], picture);
+            left += wide + BETWEEN;
         }
         top = bottom + BETWEEN;
     }
@@ -175,6 +177,16 @@ mod tests {
         assert_eq!([pixel(0, 0), pixel(3, 2), pixel(2, 3), pixel(15, 5)], [0, 255, 10, 8]);
         assert_eq!(picture.pixels[7 * 4 + 3], 0, "nothing between images");
         assert!(draw_images(&[grid], "t", (300.0, 1)).is_ok());
+    }
+
+    #[test]
+    fn grids_of_large_images_stand_side_by_side() {
+        let bytes = vec![200; 4 * 100 * 100];
+        let images = Images { height: 100, width: 100, channels: 1, bytes: &bytes };
+        let grid = ImageGrid { heading: String::new(), across: 4, images };
+        let wide = f64::from(grid.render(1).width) / f64::from(Picture::SCALE);
+        let page = draw_images(&[grid.clone(), grid], "", (300.0, 2)).unwrap();
+        assert!(page.width() >= 2.0 * wide + BETWEEN, "{} {wide}", page.width());
     }
 
     #[test]

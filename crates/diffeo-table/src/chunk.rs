@@ -1,7 +1,8 @@
 //! Some rows of a table: the columns as they are in the file, and those that are needed as numbers.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
@@ -26,6 +27,8 @@ pub struct Chunk {
     /// For each column what else is known of it.
     known: Vec<Known>,
     allowed: Allowed,
+    /// Where columns are, once one was asked for: an image has many thousands.
+    places: OnceLock<Arc<HashMap<String, usize>>>,
 }
 
 /// What is known of a column beside its cells.
@@ -118,7 +121,7 @@ impl Chunk {
         allowed: Allowed,
     ) -> Self {
         let known = vec![Known::default(); batch.num_columns()];
-        Self { batch, first_row, origin, known, allowed }
+        Self { batch, first_row, origin, known, allowed, places: OnceLock::new() }
     }
 
     /// A chunk of cells that were made, some of which have another form in formats with types.
@@ -319,7 +322,8 @@ impl Chunk {
     }
 
     fn with(&self, batch: RecordBatch, known: Vec<Known>, origin: Origin) -> Self {
-        Self { batch, known, origin, first_row: self.first_row, allowed: self.allowed.clone() }
+        let (first_row, allowed) = (self.first_row, self.allowed.clone());
+        Self { batch, known, origin, first_row, allowed, places: OnceLock::new() }
     }
 
     /// Parses a needed column in advance; the caller deals with what is missing.
@@ -406,7 +410,11 @@ impl Chunk {
     }
 
     fn index_of(&self, name: &str) -> Result<usize> {
-        self.batch.schema_ref().fields().iter().position(|f| f.name() == name).ok_or_else(|| {
+        let places = self.places.get_or_init(|| {
+            let names = self.batch.schema_ref().fields().iter().map(|f| f.name().clone());
+            Arc::new(names.enumerate().map(|(i, name)| (name, i)).collect())
+        });
+        places.get(name).copied().ok_or_else(|| {
             let error = missing_columns(&[name], &self.columns());
             match &self.origin.label {
                 Some(label) => error.at(label),

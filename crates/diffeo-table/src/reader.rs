@@ -1,5 +1,6 @@
 //! The reader of all formats: opens, tells the format, streams chunks, keeps count.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use arrow_schema::SchemaRef;
@@ -203,9 +204,10 @@ impl Reader {
     }
 
     fn need(&mut self, needs: Vec<Need>) -> Result<()> {
+        let there: HashSet<&String> = self.columns.iter().collect();
         let names = needs.iter().map(|need| &need.name);
         let absent: Vec<&str> =
-            names.filter(|name| !self.columns.contains(name)).map(String::as_str).collect();
+            names.filter(|name| !there.contains(name)).map(String::as_str).collect();
         if !absent.is_empty() {
             return Err(missing_columns(&absent, &self.columns).at(&self.label));
         }
@@ -245,9 +247,9 @@ impl Reader {
 
     /// Reads none but the needed columns.
     fn project(&mut self) -> Result<()> {
-        let is_needed = |name: &String| self.needed.iter().any(|need| need.name == *name);
+        let needed: HashSet<&String> = self.needed.iter().map(|need| &need.name).collect();
         let keep: Vec<usize> =
-            (0..self.columns.len()).filter(|&i| is_needed(&self.columns[i])).collect();
+            (0..self.columns.len()).filter(|&i| needed.contains(&self.columns[i])).collect();
         let decoder = &mut self.decoder;
         guarded(self.format.decoder(), || decoder.project(&keep))
             .map_err(|e| located(e, &self.label))?;

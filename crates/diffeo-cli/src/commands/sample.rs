@@ -159,7 +159,9 @@ fn sink(args: &SampleArgs, plan: &Plan, loaded: &Loaded) -> Result<Sink> {
                     "--with-log-prob has no place among images; write a table, such as .parquet",
                 ));
             }
-            Gallery::create(to, image, args.force).map(Sink::Images)
+            // Where a table says how many, that is known later.
+            let count = args.context.is_none().then_some(plan.rows);
+            Gallery::create(to, image, (args.force, count)).map(Sink::Images)
         }
         (Some(to), None) if !to.is_of_tables() => Err(Error::config(
             "--out: a picture or a folder is for models of images, and this is one of columns; name a table",

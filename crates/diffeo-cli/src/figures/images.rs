@@ -17,6 +17,8 @@ const LINES: usize = 8;
 const TEMPERATURES: [f64; 7] = [0.0, 0.3, 0.6, 0.8, 0.9, 1.0, 1.2];
 /// Frames of a clip that are drawn.
 pub const FRAMES: usize = 12;
+/// Most frames that others go on from.
+const GIVEN_MAX: usize = 8;
 /// Clips of the data that are drawn.
 pub const CLIPS: usize = 4;
 /// Draws that go on with each.
@@ -150,13 +152,15 @@ impl Gallery<'_> {
         }
         let mut strips = Vec::new();
         for (i, clip) in self.clips.iter().enumerate() {
-            let (mut context, given) = (schema.first_context(), earlier.min(clip.len() / size));
+            let known = clip.len() / size;
+            let (mut context, given) = (schema.first_context(), earlier.min(known).min(GIVEN_MAX));
             for frame in clip.chunks_exact(size).take(given) {
                 context = schema.next_context(frame, &context)?;
             }
             let mut lines = clip.clone();
-            lines.resize(FRAMES * size, 0.0);
-            let first = (i * DRAWS * FRAMES) as u64;
+            // Where a clip has ended is white.
+            lines.resize(FRAMES * size, f64::from(self.image.levels - 1));
+            let first = (i * DRAWS) as u64;
             let frames = FRAMES.saturating_sub(given);
             for drawn in self.drawn(vec![context; DRAWS], frames, first)? {
                 lines.extend_from_slice(&clip[..given * size]);

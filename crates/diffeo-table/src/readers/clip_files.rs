@@ -23,8 +23,23 @@ const HEAD: u64 = 1 << 16;
 
 /// Whether these are the first bytes of a file that holds a clip.
 pub(crate) fn is_film(head: &[u8]) -> bool {
-    let is_animated = || head.windows(4).any(|chunk| chunk == b"acTL");
-    head.starts_with(b"GIF8") || head.starts_with(b"\x89PNG") && is_animated()
+    head.starts_with(b"GIF8") || head.starts_with(b"\x89PNG") && is_animated(head)
+}
+
+/// Whether a PNG says before its pixels that there are several frames.
+fn is_animated(head: &[u8]) -> bool {
+    let mut rest = head.get(8..).unwrap_or_default();
+    while let Some((start, body)) = rest.split_at_checked(8) {
+        match &start[4..8] {
+            b"acTL" => return true,
+            b"IDAT" => return false,
+            _ => {}
+        }
+        let length = u32::from_be_bytes([start[0], start[1], start[2], start[3]]) as usize;
+        // Behind the chunk stand four bytes of a checksum.
+        rest = length.checked_add(4).and_then(|end| body.get(end..)).unwrap_or_default();
+    }
+    false
 }
 
 fn is_film_file(path: &Path) -> bool {
@@ -39,10 +54,12 @@ fn is_film_file(path: &Path) -> bool {
 /// # Errors
 /// [`ErrorKind::Io`] if there is none.
 pub(crate) fn in_folder(folder: &Path) -> Result<Box<dyn Frames>> {
-    let films = list(folder, &FILMS)?;
-    if films.files.first().is_some_and(|path| is_film_file(path)) {
-        let first = films.files.first().map(|path| film(path)).transpose()?;
-        return Ok(Box::new(Films::new(films.files, first.unwrap_or_default(), films.others)?));
+    let Listed { files, others, .. } = list(folder, &FILMS)?;
+    let (films, stills): (Vec<PathBuf>, Vec<PathBuf>) =
+        files.into_iter().partition(|path| is_film_file(path));
+    if let Some(first) = films.first() {
+        let first = film(first)?;
+        return Ok(Box::new(Films::new(films, first, others + stills.len() as u64)?));
     }
     let Listed { files, folders, mut others } = list(folder, &EXTENSIONS)?;
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -62,8 +79,7 @@ pub(crate) fn in_folder(folder: &Path) -> Result<Box<dyn Frames>> {
 
 /// Whether a folder holds GIF or APNG files.
 pub(crate) fn holds_films(folder: &Path) -> bool {
-    list(folder, &FILMS)
-        .is_ok_and(|found| found.files.first().is_some_and(|path| is_film_file(path)))
+    list(folder, &FILMS).is_ok_and(|found| found.files.iter().any(|path| is_film_file(path)))
 }
 
 /// The clip of a file, of this name.
@@ -251,5 +267,28 @@ impl Frames for Stills {
         let begins = (frame == 0).then(|| name.clone());
         self.at = if frame + 1 < files.len() { [clip, frame + 1] } else { [clip + 1, 0] };
         Ok(Some(Frame { bytes, begins }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A PNG of these chunks, without pixels or checksums.
+    fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let mut all = b"\x89PNG\r\n\x1a\n".to_vec();
+        for (name, body) in chunks {
+            all.extend((body.len() as u32).to_be_bytes());
+            all.extend([&name[..], body, &[0; 4]].concat());
+        }
+        all
+    }
+
+    #[test]
+    fn a_png_is_a_film_by_its_chunks_and_not_by_what_stands_in_them() {
+        let animated = png(&[(b"IHDR", &[0; 13]), (b"acTL", &[0; 8]), (b"IDAT", b"")]);
+        let still = png(&[(b"IHDR", &[0; 13]), (b"tEXt", b"of acTL"), (b"IDAT", b"acTL")]);
+        assert!(is_film(&animated) && !is_film(&still) && is_film(b"GIF89a"));
+        assert!(!is_film(&png(&[(b"IHDR", &[0; 13])])) && !is_film(b"\x89PNG"));
     }
 }

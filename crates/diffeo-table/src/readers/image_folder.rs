@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 use diffeo::{Error, ErrorKind, ImageShape, Result, quoted};
-use image::{ColorType, DynamicImage, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use super::decode::{Decode, Decoded};
 use super::images::{FILE, LABEL, batch_of_bytes, schema_of, texts};
@@ -43,10 +43,19 @@ impl FolderReader {
         let mut files: Vec<(PathBuf, String)> =
             files.into_iter().map(|path| (path, String::new())).collect();
         if is_labelled {
+            let (mut deeper, mut empty) = (0, Vec::new());
             for (path, label) in &folders {
                 let inside = list(path, &EXTENSIONS)?;
                 others += inside.others;
+                deeper += inside.folders.len();
+                empty.extend(inside.files.is_empty().then(|| quoted(label)));
                 files.extend(inside.files.into_iter().map(|path| (path, label.clone())));
+            }
+            if deeper > 0 {
+                notes.push(format!("{deeper} folders inside those of labels were left out"));
+            }
+            if !empty.is_empty() {
+                notes.push(format!("no image lies in {}", empty.join(", ")));
             }
         } else if !folders.is_empty() {
             notes.push(format!(
@@ -110,9 +119,25 @@ pub(super) fn list(folder: &Path, extensions: &[&str]) -> Result<Listed> {
             listed.others += 1;
         }
     }
-    listed.files.sort_unstable();
-    listed.folders.sort_unstable();
+    listed.files.sort_unstable_by_key(|path| by_number(&path.to_string_lossy()));
+    listed.folders.sort_unstable_by_key(|(_, name)| by_number(name));
     Ok(listed)
+}
+
+/// A name as what it is sorted by: digits are numbers, so that `frame10` comes after `frame9`.
+fn by_number(name: &str) -> Vec<(u128, String)> {
+    let mut parts: Vec<(u128, String)> = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let text = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (before, digits) = rest.split_at(text);
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        parts.push((0, before.to_owned()));
+        // The digits as they are tell equal numbers apart.
+        parts.push((digits[..end].parse().unwrap_or(u128::MAX), digits[..end].to_owned()));
+        rest = &digits[end..];
+    }
+    parts
 }
 
 /// The numbers of the image of a file.
@@ -130,9 +155,14 @@ pub(super) fn decode_from<R: BufRead + Seek>(
     let mut limits = Limits::default();
     limits.max_alloc = Some(DECODE_BYTES);
     reader.limits(limits);
-    let found = reader.decode().map_err(|e| {
+    let bad = |e: ImageError| {
         Error::data(format!("expected a whole PNG or JPEG file, but it cannot be decoded: {e}"))
-    })?;
+    };
+    let mut decoder = reader.into_decoder().map_err(bad)?;
+    // How a camera was held stands beside the pixels.
+    let orientation = decoder.orientation().map_err(bad)?;
+    let mut found = DynamicImage::from_decoder(decoder).map_err(bad)?;
+    found.apply_orientation(orientation);
     let (height, width) = (found.height() as usize, found.width() as usize);
     let opaque = |mut alpha: Box<dyn Iterator<Item = u8> + '_>| alpha.all(|a| a == u8::MAX);
     let transparent =
@@ -236,5 +266,17 @@ impl Decode for FolderReader {
         }
         let batch = batch_of_bytes(self.schema.clone(), (&bytes, width), &beside, &self.keep)?;
         Ok(Some(Decoded { batch, lines: None }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_the_order_of_their_numbers() {
+        let mut names = ["f10.png", "f2.png", "f1.png", "f02.png", "a3", "f1b.png", "g"];
+        names.sort_by_key(|name| by_number(name));
+        assert_eq!(names, ["a3", "f1.png", "f1b.png", "f02.png", "f2.png", "f10.png", "g"]);
     }
 }

@@ -46,7 +46,7 @@ impl NpyHeader {
         };
         if self.kind != NpyKind::Uint(1) {
             return Err(Error::data(format!(
-                "expected images as bytes from 0 to 255 (uint8), found an array of shape {} of another type; convert with x.astype('uint8')",
+                "expected images as bytes from 0 to 255 (uint8), found an array of shape {} of another type; convert with (255 * x).round().astype('uint8') if 1 is white, with x.astype('uint8') if 255 is",
                 self.shape()
             )));
         }

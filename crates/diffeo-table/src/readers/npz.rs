@@ -53,9 +53,14 @@ pub(crate) fn open(source: Source, options: &ReadOptions) -> Result<Box<dyn Deco
     let wanted = members.swap_remove(at);
     let is_label = |m: &&Member| {
         matches!(m.header.kind, NpyKind::Int(_) | NpyKind::Uint(_))
-            && m.header.axes == [wanted.header.rows()]
+            && (m.header.axes == [wanted.header.rows()]
+                || m.header.axes == [wanted.header.rows(), 1])
     };
-    let labels: Vec<&Member> = members.iter().filter(is_label).collect();
+    let mut labels: Vec<&Member> = members.iter().filter(is_label).collect();
+    // Of several the one that is called so.
+    if labels.len() > 1 {
+        labels.retain(|m| ["label", "labels", "y"].contains(&m.name.as_str()));
+    }
     let labels = match labels.as_slice() {
         [only] if images == 1 => Some(labels_of(&mut archive, only, options)?),
         _ => None,

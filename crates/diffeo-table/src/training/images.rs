@@ -143,8 +143,10 @@ pub fn hold_out_clips(data: &TrainingData, share: f64) -> [TrainingData; 2] {
         })
         .collect();
     let frames = data.x.len();
+    // Of one clip a frame at least, if that leaves some to learn from.
+    let last_ones = ((frames as f64 * share) as usize).max(usize::from(frames > 1 && share > 0.0));
     let is_held_out = |row: usize| match clip {
-        0 | 1 => (frames - row) as f64 <= frames as f64 * share,
+        0 | 1 => frames - row <= last_ones,
         _ => ((clips[row] + 1) as f64 * share).floor() > (clips[row] as f64 * share).floor(),
     };
     let (mut valid, mut train): (Vec<usize>, Vec<usize>) =

@@ -39,6 +39,9 @@ impl Schema {
     }
 }
 
+/// The rows of random numbers that the clips of a frame have for themselves.
+const ROWS_OF_FRAME: u64 = 1 << 32;
+
 /// Clips that go on, one frame of each at a time: without end.
 pub struct Continuation<'a> {
     model: &'a Model,
@@ -69,7 +72,8 @@ impl Continuation<'_> {
     fn draw(&mut self) -> Result<Rows> {
         let (schema, clips) = (&self.model.schema, self.context.len());
         let frames = self.model.sample(clips, Some(&self.context), &self.options)?;
-        self.options.first_row += clips as u64;
+        // Rows of other frames, so that a draw does not depend on how many clips there are.
+        self.options.first_row += ROWS_OF_FRAME;
         let next = (0..clips).map(|i| schema.next_context(frames.row(i), self.context.row(i)));
         let next = next.collect::<Result<Vec<_>>>()?.concat();
         self.context = Rows::new(next, self.context.width())?;

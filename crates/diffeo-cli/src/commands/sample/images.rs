@@ -10,7 +10,7 @@ use crate::figures::images::{bytes, of_bytes};
 use crate::figures::plot_error;
 
 /// Most images on a sheet.
-const SHEET_MAX: usize = 2500;
+const SHEET_MAX: u64 = 2500;
 /// Units of a page for each image, and its least width.
 const CELL: f64 = 44.0;
 const PAGE_MIN: f64 = 160.0;
@@ -51,10 +51,34 @@ fn numbered(number: usize) -> String {
     format!("{number:06}.png")
 }
 
-fn is_numbered(name: &std::ffi::OsStr) -> bool {
+fn number_of(name: &std::ffi::OsStr) -> Option<usize> {
     let name = name.to_string_lossy();
-    let number = name.strip_suffix(".png").and_then(|digits| digits.parse().ok());
-    number.is_some_and(|number| numbered(number) == name)
+    let number = name.strip_suffix(".png").and_then(|digits| digits.parse().ok())?;
+    (numbered(number) == name).then_some(number)
+}
+
+fn expect_on_sheet(path: &Path, images: u64) -> Result<()> {
+    if images <= SHEET_MAX {
+        return Ok(());
+    }
+    let text = format!(
+        "a sheet has at most {SHEET_MAX} images; name a folder (ends in /), an npy file or a table for more"
+    );
+    Err(Error::config(text).at(path))
+}
+
+/// Removes the images of another time beyond the last of now, which would pass for images of this model.
+fn remove_beyond(folder: &Path, written: usize) -> Result<()> {
+    let fail = |e| Error::io(folder, "read the folder", e);
+    for file in std::fs::read_dir(folder).map_err(fail)? {
+        let file = file.map_err(fail)?;
+        let number = number_of(&file.file_name());
+        if number.is_some_and(|number| number > written) {
+            std::fs::remove_file(file.path())
+                .map_err(|e| Error::io(file.path(), "remove the image", e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Images on their way.
@@ -71,7 +95,14 @@ enum State {
 
 impl Gallery {
     /// Prepares to write.
-    pub(super) fn create(to: To, image: ImageShape, overwrite: bool) -> Result<Self> {
+    pub(super) fn create(
+        to: To,
+        image: ImageShape,
+        (overwrite, count): (bool, Option<u64>),
+    ) -> Result<Self> {
+        if let (To::Sheet(path), Some(count)) = (&to, count) {
+            expect_on_sheet(path, count)?;
+        }
         let state = match to {
             To::Sheet(path) => State::Sheet { path, bytes: Vec::new() },
             To::Array(path) => State::Array(ImageArrayWriter::create(&path, image, overwrite)?),
@@ -87,10 +118,11 @@ impl Gallery {
                     )
                     .at(&path));
                 }
-                // Those of another time beyond the last of now would pass for images of this model.
-                for file in found.iter().filter(|file| is_numbered(&file.file_name())) {
-                    std::fs::remove_file(file.path())
-                        .map_err(|e| Error::io(file.path(), "remove the image", e))?;
+                if let channels @ (2 | 4) = image.channels {
+                    let text = format!(
+                        "images of {channels} channels have no PNG file that is read back; name an npy file"
+                    );
+                    return Err(Error::config(text).at(&path));
                 }
                 State::Folder { path, written: 0 }
             }
@@ -104,13 +136,7 @@ impl Gallery {
             State::Array(writer) => writer.write(rows),
             State::Sheet { path, bytes: all } => {
                 all.extend(bytes(rows, &self.image));
-                if of_bytes(all, &self.image).len() > SHEET_MAX {
-                    let text = format!(
-                        "a sheet has at most {SHEET_MAX} images; name a folder (ends in /), an npy file or a table for more"
-                    );
-                    return Err(Error::config(text).at(&*path));
-                }
-                Ok(())
+                expect_on_sheet(path, of_bytes(all, &self.image).len() as u64)
             }
             State::Folder { path, written } => {
                 for i in 0..rows.len() {
@@ -129,7 +155,7 @@ impl Gallery {
     pub(super) fn finish(self) -> Result<()> {
         match self.state {
             State::Array(writer) => writer.finish(),
-            State::Folder { .. } => Ok(()),
+            State::Folder { path, written } => remove_beyond(&path, written),
             State::Sheet { path, bytes } => {
                 let images = of_bytes(&bytes, &self.image);
                 if images.is_empty() {
