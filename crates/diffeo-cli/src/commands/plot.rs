@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use diffeo::check::CheckData;
-use diffeo::{Column, ImageShape, Result, Rows, SampleOptions, quoted};
+use diffeo::{Column, ErrorKind, ImageShape, Result, Rows, SampleOptions, quoted};
 use diffeo_plot::FigureFormat;
 use diffeo_table::{Input, ReadOptions, Reader};
 
@@ -67,7 +67,16 @@ pub(super) fn run(args: &PlotArgs, common: &Common, console: &Console) -> Result
     for (kind, path) in kinds.iter().zip(&paths) {
         let Drawing { figure, notes } = match &drawn {
             Drawn::Columns(scene) => scene.draw(*kind)?,
-            Drawn::Images(gallery) => Drawing::from(gallery.draw(*kind)?),
+            Drawn::Images(gallery) => match gallery.draw(*kind) {
+                // Of all, those that can be drawn.
+                Err(error)
+                    if args.kind == Some(PlotKind::All) && error.kind() == ErrorKind::Config =>
+                {
+                    console.note(format!("{kind} is left out: {}", error.message()));
+                    continue;
+                }
+                figure => Drawing::from(figure?),
+            },
         };
         notes.iter().for_each(|note| console.note(note));
         figure.save(path).map_err(|e| plot_error(e).at(path))?;
@@ -146,7 +155,9 @@ fn gallery<'a>(
     };
     let data = args.data.as_ref().map(|path| {
         let reader = loaded.open_table(&Input::from_arg(path), &plan.read, true)?;
-        let Batch { x, context, .. } = loaded.gather(reader, rows as u64, console)?;
+        // However few samples are drawn, there are ways from one image to another.
+        let most = rows.max(figures::images::ENDS) as u64;
+        let Batch { x, context, .. } = loaded.gather(reader, most, console)?;
         Ok(CheckData { x, context })
     });
     let data = data.transpose()?;

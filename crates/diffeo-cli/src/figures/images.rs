@@ -13,6 +13,8 @@ pub const IMAGES_MAX: usize = 1024;
 /// Images from one to another, and how many such lines.
 const STOPS: usize = 10;
 const LINES: usize = 8;
+/// Images that these lines go from and to.
+pub(crate) const ENDS: usize = 2 * LINES;
 /// Temperatures of a strip.
 const TEMPERATURES: [f64; 7] = [0.0, 0.3, 0.6, 0.8, 0.9, 1.0, 1.2];
 /// Frames of a clip that are drawn.

@@ -2,7 +2,7 @@
 
 use diffeo::Result;
 use diffeo::inference::Estimate;
-use diffeo_audio::{AudioModel, Clip, LinearPrediction, Recording, bits};
+use diffeo_audio::{AudioModel, Clip, LinearPrediction, bits};
 use serde_json::{Value, json};
 
 use super::clips;
@@ -38,6 +38,15 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
         .collect();
     let error = Estimate::of_mean(&residuals).standard_error;
     let units = model.spec.units;
+    // Of clips of other whole numbers, or of none, a density bounds no code.
+    let others = found.iter().filter(|scored| scored.recording.step != units.step).count();
+    let step = if others == 0 { units.step } else { 0.0 };
+    if others > 0 && units.step > 0.0 {
+        console.note(format!(
+            "{} clips are not of the whole numbers that the model is of (other bits, floats, or another rate): no bits are told",
+            grouped(others as u64)
+        ));
+    }
     let mut report = Report::default();
     report.line(format!(
         "{} clip{}, {} samples",
@@ -50,7 +59,7 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
     let mut rows = vec![vec![
         "model".to_owned(),
         format!("{log_prob:.4}{deviation} nats a sample"),
-        in_bits(log_prob, units.step),
+        in_bits(log_prob, step),
     ]];
     let mut others = Vec::new();
     let baselines = baselines(&found, &model)?;
@@ -58,9 +67,9 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
         rows.push(vec![
             format!("linear prediction of order {order}, fitted to each 20 ms"),
             format!("{found:.4} nats a sample"),
-            in_bits(found, units.step),
+            in_bits(found, step),
         ]);
-        let bits = bits(found, units.step).map_or(Value::Null, number);
+        let bits = bits(found, step).map_or(Value::Null, number);
         others.push(json!({
             "order": order, "nats_per_sample": number(found), "bits_per_sample": bits,
         }));
@@ -75,7 +84,7 @@ pub(super) fn run(args: &AudioEvaluateArgs, common: &Common, console: &Console) 
     report.key("samples", samples);
     report.number("nats_per_sample", log_prob);
     report.number("stderr", error);
-    report.key("bits_per_sample", bits(log_prob, units.step).map_or(Value::Null, number));
+    report.key("bits_per_sample", bits(log_prob, step).map_or(Value::Null, number));
     report.key("linear_prediction", others);
     report.key("flac", json!({ "bits_per_sample": baselines.flac.map_or(Value::Null, number) }));
     Ok(report)
@@ -100,7 +109,7 @@ fn baselines(found: &[Scored], model: &AudioModel) -> Result<Baselines> {
     let (mut sums, mut bits, mut count) = ([0.0; 2], Some(0), 0);
     for scored in found {
         signals::check()?;
-        let recording = Recording::read(scored.name.as_ref())?.at_rate(units.rate)?;
+        let recording = &scored.recording;
         let n = recording.samples.len();
         // A number within a rounding error is uniform.
         let noise = units.step * units.step / 12.0;

@@ -59,6 +59,14 @@ pub(super) fn run(args: &AudioFitArgs, common: &Common, console: &Console) -> Re
         let [others, rate] = [others as u64, model.spec.units.rate.into()].map(grouped);
         console.note(format!("{others} clips of other rates are resampled to {rate} Hz"));
     }
+    let step = model.spec.units.step;
+    let finer = clips.iter().filter(|clip| clip.recording.step != step).count();
+    if step > 0.0 && finer > 0 {
+        console.warn(format!(
+            "{} clips have other levels than the coarsest, which lie {step} apart: all are given the noise of those, and the bits that are told are of them alone",
+            grouped(finer as u64)
+        ));
+    }
     plan.fit_length(&model.spec, false);
     let data = model.dataset(clips, signals::check)?.split(&held);
     let AudioModel { spec, module, .. } = model;

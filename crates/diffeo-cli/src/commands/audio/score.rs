@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use diffeo::file::storage::{Disk, write_atomic};
 use diffeo::{Error, Result, Streams};
-use diffeo_audio::{AudioModel, Clip, Split, bits};
+use diffeo_audio::{AudioModel, Clip, Recording, Split, at_one_rate, bits};
 
 use super::clips;
 use crate::args::{AudioScoreArgs, ClipArgs, Common};
@@ -20,6 +20,16 @@ pub(super) struct Scored {
     pub(super) samples: usize,
     /// Of all samples, between -1 and 1.
     pub(super) log_prob: f64,
+    /// The sound, at the model's rate.
+    pub(super) recording: Recording,
+}
+
+impl Scored {
+    /// Bits of a sample, for a clip of the whole numbers that the model is of: of others a density bounds no code.
+    pub(super) fn bits(&self, step: f64) -> Option<f64> {
+        let is_of_step = self.recording.step == step;
+        is_of_step.then(|| bits(self.log_prob / self.samples as f64, step)).flatten()
+    }
 }
 
 /// Clips that are scored together.
@@ -34,15 +44,21 @@ pub(super) fn scored(
 ) -> Result<Vec<Scored>> {
     let clips = clips::read(args, console)?;
     let wanted = is_wanted(&clips)?;
-    let kept = clips.into_iter().zip(wanted).filter(|(_, wanted)| *wanted);
-    let dataset = model.dataset(kept.map(|(clip, _)| clip).collect(), signals::check)?;
+    let kept = clips.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(clip, _)| clip);
+    let (clips, _) = at_one_rate(kept.collect(), Some(model.spec.units.rate))?;
+    let recordings: Vec<Recording> = clips.iter().map(|clip| clip.recording.clone()).collect();
+    let dataset = model.dataset(clips, signals::check)?;
     let signals = dataset.unrounded(Streams::new(seed));
     let (mut found, mut progress) = (Vec::new(), Progress::new(console));
+    let mut recordings = recordings.into_iter();
     for some in signals.chunks(TOGETHER) {
         signals::check()?;
         for (signal, log_prob) in some.iter().zip(model.score(&some.iter().collect::<Vec<_>>())?) {
             let (name, samples) = (signal.name.clone(), signal.samples.len());
-            found.push(Scored { name, samples, log_prob: log_prob.iter().sum() });
+            let recording = recordings.next().ok_or_else(|| {
+                Error::new(diffeo::ErrorKind::Internal, "a clip has no sound; please report this")
+            })?;
+            found.push(Scored { name, samples, log_prob: log_prob.iter().sum(), recording });
         }
         progress.update(|| format!("{} of {} clips", found.len(), signals.len()));
     }
@@ -112,9 +128,10 @@ fn table(found: &[Scored], step: f64) -> Result<Vec<u8>> {
     let fault = |e: csv::Error| Error::new(diffeo::ErrorKind::Internal, e.to_string());
     let names = ["file", "samples", "log_prob", "nats_per_sample", "bits_per_sample"];
     writer.write_record(names).map_err(fault)?;
-    for Scored { name, samples, log_prob } in found {
+    for scored in found {
+        let Scored { name, samples, log_prob, .. } = scored;
         let each = log_prob / *samples as f64;
-        let bits = bits(each, step).map_or(String::new(), |bits| bits.to_string());
+        let bits = scored.bits(step).map_or(String::new(), |bits| bits.to_string());
         let cells =
             [name.clone(), samples.to_string(), log_prob.to_string(), each.to_string(), bits];
         writer.write_record(cells).map_err(fault)?;
