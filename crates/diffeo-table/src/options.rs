@@ -122,6 +122,8 @@ pub struct ReadOptions {
     pub max_bytes: Option<u64>,
     /// Read clips, each frame with so many of those before it: see [`diffeo::Schema::frames`].
     pub earlier: Option<usize>,
+    /// Numbers of a pixel that frames of GIF and APNG files are to have, 1 or 3; `None` for grey where all frames of all files are so. (Such a file does not say that it is grey.)
+    pub channels: Option<usize>,
     /// Read no more than this many rows.
     pub max_rows: Option<u64>,
     /// Most rows in a chunk. Wide tables get fewer, so that a chunk has at most four million cells.
@@ -141,6 +143,7 @@ impl Default for ReadOptions {
             missing: Missing::Refuse,
             max_bytes: None,
             earlier: None,
+            channels: None,
             max_rows: None,
             chunk_rows: 65_536,
             max_magnitude: f64::from(f32::MAX),

@@ -98,7 +98,7 @@ impl Reader {
                 Some(Format::Idx) => idx::open(source, options)?,
                 Some(Format::Clip) => {
                     let (file, _) = source.into_file()?;
-                    Box::new(ClipReader::new(clip_files::in_file(file, &label)?, options)?)
+                    Box::new(ClipReader::new(clip_files::in_file(file, &label, options)?, options)?)
                 }
                 _ => Box::new(TextReader::open(source, options, format)?),
             })
@@ -117,7 +117,9 @@ impl Reader {
         let format = if is_of_clips { Format::Clip } else { Format::Images };
         let decoder = guarded(format.decoder(), || -> Result<Box<dyn Decode>> {
             Ok(match is_of_clips {
-                true => Box::new(ClipReader::new(clip_files::in_folder(&label)?, options)?),
+                true => {
+                    Box::new(ClipReader::new(clip_files::in_folder(&label, options)?, options)?)
+                }
                 false => Box::new(FolderReader::open(&label, options)?),
             })
         });

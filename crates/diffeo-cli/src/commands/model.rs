@@ -53,7 +53,8 @@ impl Loaded {
     /// How what the model is of is read: as clips, if it is of such.
     pub(super) fn as_read(&self, options: &ReadOptions) -> ReadOptions {
         let earlier = Some(self.model.schema().earlier_frames()).filter(|earlier| *earlier > 0);
-        ReadOptions { earlier, ..options.clone() }
+        let image = self.model.schema().image.filter(|image| matches!(image.channels, 1 | 3));
+        ReadOptions { earlier, channels: image.map(|image| image.channels), ..options.clone() }
     }
 
     /// Opens a table that has the model's columns, in any order and among others.

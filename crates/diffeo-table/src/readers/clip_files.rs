@@ -12,6 +12,7 @@ use image::{AnimationDecoder, ImageDecoder, ImageResult, Limits, RgbaImage};
 
 use super::clips::{Frame, Frames};
 use super::image_folder::{EXTENSIONS, Listed, decode, list};
+use crate::options::ReadOptions;
 
 /// Extensions of files that hold a clip each.
 const FILMS: [&str; 3] = ["gif", "apng", "png"];
@@ -53,13 +54,23 @@ fn is_film_file(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`ErrorKind::Io`] if there is none.
-pub(crate) fn in_folder(folder: &Path) -> Result<Box<dyn Frames>> {
+pub(crate) fn in_folder(folder: &Path, options: &ReadOptions) -> Result<Box<dyn Frames>> {
     let Listed { files, others, .. } = list(folder, &FILMS)?;
     let (films, stills): (Vec<PathBuf>, Vec<PathBuf>) =
         files.into_iter().partition(|path| is_film_file(path));
-    if let Some(first) = films.first() {
+    if let [first, rest @ ..] = &films[..] {
         let first = film(first)?;
-        return Ok(Box::new(Films::new(films, first, others + stills.len() as u64)?));
+        let mut channels = options.channels.unwrap_or_else(|| channels_of(&first));
+        // A clip that happens to be grey may stand among those of colour.
+        let mut rest = rest.iter();
+        while options.channels.is_none()
+            && channels == 1
+            && let Some(path) = rest.next()
+        {
+            channels = channels_of(&film(path)?);
+        }
+        let others = others + stills.len() as u64;
+        return Ok(Box::new(Films::new(films, (first, channels), others)?));
     }
     let Listed { files, folders, mut others } = list(folder, &EXTENSIONS)?;
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -83,9 +94,14 @@ pub(crate) fn holds_films(folder: &Path) -> bool {
 }
 
 /// The clip of a file, of this name.
-pub(crate) fn in_file(file: File, name: &Path) -> Result<Box<dyn Frames>> {
+pub(crate) fn in_file(file: File, name: &Path, options: &ReadOptions) -> Result<Box<dyn Frames>> {
     let frames = frames_of(BufReader::new(file))?;
-    Ok(Box::new(Films::new(vec![name.to_owned()], frames, 0)?))
+    let channels = options.channels.unwrap_or_else(|| channels_of(&frames));
+    Ok(Box::new(Films::new(vec![name.to_owned()], (frames, channels), 0)?))
+}
+
+fn channels_of(frames: &[RgbaImage]) -> usize {
+    if frames.iter().all(is_grey) { 1 } else { 3 }
 }
 
 fn left_out(others: u64) -> Vec<String> {
@@ -107,10 +123,13 @@ struct Films {
 }
 
 impl Films {
-    fn new(files: Vec<PathBuf>, first: Vec<RgbaImage>, others: u64) -> Result<Self> {
+    fn new(
+        files: Vec<PathBuf>,
+        (first, channels): (Vec<RgbaImage>, usize),
+        others: u64,
+    ) -> Result<Self> {
         let of = first.first();
         let of = of.ok_or_else(|| Error::data("expected a clip of at least one frame"))?;
-        let channels = if first.iter().all(is_grey) { 1 } else { 3 };
         let image = ImageShape::of_bytes(of.height() as usize, of.width() as usize, channels);
         image.validate().map_err(|e| Error::data(e.message().to_owned()))?;
         let (frames, notes) = (VecDeque::new(), left_out(others));

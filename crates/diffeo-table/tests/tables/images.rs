@@ -314,6 +314,29 @@ fn clips_are_read_from_gif_files_folders_of_frames_and_arrays() {
 }
 
 #[test]
+fn a_grey_clip_among_those_of_colour_is_one_of_colour() {
+    let folder = tempfile::tempdir().unwrap();
+    let colour = |name: &str, pixels: [u8; 8]| {
+        let file = std::fs::File::create(folder.path().join(name)).unwrap();
+        let frame = image::RgbaImage::from_raw(2, 1, pixels.to_vec()).unwrap();
+        image::codecs::gif::GifEncoder::new(file).encode_frame(image::Frame::new(frame)).unwrap();
+    };
+    colour("a.gif", [0, 0, 0, 255, 255, 255, 255, 255]);
+    colour("b.gif", [255, 0, 0, 255, 0, 0, 255, 255]);
+    let of = |channels| ReadOptions { earlier: Some(0), channels, ..ReadOptions::default() };
+    let shape = |path: &Path, channels| {
+        Reader::open(&Input::Path(path.to_owned()), &of(channels))
+            .unwrap()
+            .image()
+            .unwrap()
+            .channels
+    };
+    assert_eq!(shape(folder.path(), None), 3);
+    assert_eq!(shape(&folder.path().join("a.gif"), None), 1);
+    assert_eq!(shape(&folder.path().join("a.gif"), Some(3)), 3);
+}
+
+#[test]
 fn what_is_no_clip_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
