@@ -13,6 +13,7 @@ mod reweight;
 mod sample;
 mod score;
 mod truncate;
+mod turn;
 
 use std::path::Path;
 

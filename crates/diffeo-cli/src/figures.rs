@@ -373,6 +373,10 @@ pub(crate) fn draw_loss(model: &Model) -> Result<Figure> {
         .collect();
     let mut config = LossCurveConfig::new(&points);
     config.best_step = summary.map(|summary| summary.best_step);
+    // Outcomes and numbers are kept of their own best steps.
+    let is_in_parts = !model.schema().shape().marks.is_empty() && !model.is_of_subsets();
+    config.kept = summary.filter(|_| is_in_parts).map(|summary| -summary.valid_log_prob_mean);
+    config.kept = config.kept.filter(|kept| kept.is_finite());
     draw_loss_curve(&config).map_err(plot_error)
 }
 

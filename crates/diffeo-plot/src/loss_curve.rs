@@ -34,6 +34,8 @@ pub struct LossCurveConfig<'a> {
     pub points: &'a [LossPoint],
     /// The step whose weights were kept; marked if known.
     pub best_step: Option<u64>,
+    /// The validation loss of what was kept, where weights of several steps were, each the best of its part.
+    pub kept: Option<f64>,
     /// Title above the figure; none if empty.
     pub title: &'a str,
     /// Width of the page in units of 1/96 inch.
@@ -43,7 +45,7 @@ pub struct LossCurveConfig<'a> {
 impl<'a> LossCurveConfig<'a> {
     /// A figure without title or mark, 640 units wide.
     pub const fn new(points: &'a [LossPoint]) -> Self {
-        Self { points, best_step: None, title: "", width: 640.0 }
+        Self { points, best_step: None, kept: None, title: "", width: 640.0 }
     }
 }
 
@@ -74,7 +76,7 @@ pub fn draw_loss_curve(config: &LossCurveConfig) -> Result<Figure, PlotError> {
     let x = AxisTicks::new(Axis::horizontal(curves.steps, &main), true);
     draw_grid(&mut scene, &main, Some(&x), Some(&y));
     curves.draw_losses(&mut scene, &main, &x, &y);
-    let best = curves.draw_best(&mut scene, &main, [&x, &y], config.best_step);
+    let best = curves.draw_best(&mut scene, &main, [&x, &y], (config.best_step, config.kept));
     draw_bottom(&mut scene, &main, &x, false);
     draw_left(&mut scene, &main, &y, true);
     draw_grid(&mut scene, &rate, Some(&x), None);
@@ -150,7 +152,7 @@ impl Curves {
         scene: &mut Scene,
         frame: &Frame,
         [x, y]: [&AxisTicks; 2],
-        best_step: Option<u64>,
+        (best_step, kept): (Option<u64>, Option<f64>),
     ) -> Option<String> {
         let step = best_step? as f64;
         if !x.axis.range.contains(step) {
@@ -159,15 +161,19 @@ impl Curves {
         let at = x.axis.place(step);
         scene.dashed([at, frame.top], [at, frame.bottom()], 1.0, MUTED);
         let losses = if self.valid.is_empty() { &self.train } else { &self.valid };
-        let point = losses.iter().find(|p| p[0] == step && p[1].is_finite());
-        if let Some(point) = point {
-            let centre = [at, y.axis.place(point[1])];
+        let loss = losses.iter().find(|p| p[0] == step && p[1].is_finite()).map(|p| p[1]);
+        let kept = kept.filter(|kept| loss.is_none_or(|loss| short(loss) != short(*kept)));
+        if let Some(loss) = kept.or(loss) {
+            let centre = [at, y.axis.place(loss)];
             if frame.contains(centre) {
                 scene.dots(vec![centre], 5.0, PAPER);
                 scene.dots(vec![centre], 3.8, INK);
             }
         }
-        let value = point.map(|p| format!(": {} nats", short(p[1]))).unwrap_or_default();
+        if let Some(kept) = kept {
+            return Some(format!("kept of several steps: {} nats", short(kept)));
+        }
+        let value = loss.map(|loss| format!(": {} nats", short(loss))).unwrap_or_default();
         Some(format!("best step {}{value}", count(step as usize)))
     }
 
@@ -239,4 +245,29 @@ fn draw_names(scene: &mut Scene, [main, rate]: [&Frame; 2], [x, y, rate_y]: [&Ax
     scene.text([rate.centre()[0], rate.bottom() + 32.0], step, style);
     let name = rate_y.named("learning rate", 200.0, LABEL_SIZE - 1.0, Weight::Regular);
     scene.text([rate.left, rate.top - 5.0], name, TextStyle::new(LABEL_SIZE - 1.0, INK));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_of_several_steps_is_told_where_the_curve_says_otherwise() {
+        let at = |step: u64, valid: f64| LossPoint {
+            step,
+            train: None,
+            valid: Some(valid),
+            learning_rate: 1e-3,
+        };
+        let points = [at(0, 3.0), at(10, 2.0), at(20, 2.5)];
+        let svg = |kept| {
+            let new = LossCurveConfig::new(&points);
+            draw_loss_curve(&LossCurveConfig { best_step: Some(20), kept, ..new }).unwrap().to_svg()
+        };
+        let plain = format!("best step 20: {} nats", short(2.5));
+        assert!(svg(None).contains(&plain) && svg(Some(2.5)).contains(&plain));
+        let told = svg(Some(1.75));
+        assert!(told.contains(&format!("kept of several steps: {} nats", short(1.75))));
+        assert!(!told.contains("best step"));
+    }
 }

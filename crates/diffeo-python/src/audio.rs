@@ -376,7 +376,7 @@ fn turn<M: Trainable + 'static>(
                 turn.warnings.extend(kept);
                 turn.reason = Some(reason);
             }
-            Turn::Step(advanced, _) => {
+            Turn::Step(advanced) => {
                 let step = advanced.step;
                 turn.warnings.extend(advanced.refused.as_ref().map(|reason| {
                     format!("step {step}: {reason}; the weights went back, the rate was halved")

@@ -4,7 +4,7 @@ use diffeo::{Column, ColumnKind, Error, Rows, Schema};
 use diffeo_table::{Chunk, Input, Missing, ReadOptions, Reader, expect_image};
 use pyo3::prelude::*;
 
-use crate::errors::{raise, tell_beyond, tell_unknown, tell_unseen};
+use crate::errors::{Unseen, raise, tell_unseen};
 use crate::model::PyModel;
 use crate::table::{input_of, input_of_clips};
 
@@ -69,9 +69,9 @@ impl PyModel {
                 None => break,
             }
         }
-        tell_unknown(py, unknown)?;
-        tell_beyond(py, beyond)?;
-        tell_unseen(py, unseen)?;
+        tell_unseen(py, unknown, Unseen::Given)?;
+        tell_unseen(py, beyond, Unseen::Beyond)?;
+        tell_unseen(py, unseen, Unseen::Level)?;
         match apart {
             Some(apart) if apart.len() != from => Err(raise(Error::shape(format!(
                 "expected a row of context for each of {from} rows, found {}",
@@ -102,8 +102,8 @@ impl PyModel {
             Rows::new(values, columns.len())
         });
         let rows = rows.map_err(raise)?;
-        tell_unknown(context.py(), Column::rows_of_unknown_levels(columns, &rows))?;
-        tell_beyond(context.py(), self.rows_beyond(&rows))?;
+        tell_unseen(context.py(), Column::rows_of_unknown_levels(columns, &rows), Unseen::Given)?;
+        tell_unseen(context.py(), self.rows_beyond(&rows), Unseen::Beyond)?;
         Ok(Some(rows))
     }
 

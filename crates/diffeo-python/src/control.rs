@@ -234,7 +234,7 @@ fn train(
             turn => turn?,
         };
         let advanced = match turn {
-            Turn::Step(advanced, _) => advanced,
+            Turn::Step(advanced) => advanced,
             Turn::Ended(_, None) => break,
             Turn::Ended(_, Some(fault)) => {
                 let text = format!("{}; the best policy is kept", fault.message());

@@ -31,37 +31,32 @@ pub(crate) fn tell(warn: &Bound<'_, PyAny>, text: &str) -> PyResult<()> {
     warn.call1((as_parameters(text),)).map(drop)
 }
 
-/// Warns of rows whose context has a level that the model does not know, if there are any.
-pub(crate) fn tell_unknown(py: Python<'_>, rows: usize) -> PyResult<()> {
-    if rows == 0 {
-        return Ok(());
-    }
-    let text = format!(
-        "{rows} rows have a context with a level that no row of the fit had; they count as having none of the levels"
-    );
-    warn(py, &text)
+/// What rows may have that no row of the fit had.
+#[derive(Clone, Copy)]
+pub(crate) enum Unseen {
+    /// A level, in their context.
+    Given,
+    /// A level, in a column of the model.
+    Level,
+    /// A context far outside.
+    Beyond,
 }
 
-/// Warns of rows whose context lies far outside of that of the fit, if there are any.
-pub(crate) fn tell_beyond(py: Python<'_>, rows: usize) -> PyResult<()> {
-    if rows == 0 {
-        return Ok(());
-    }
-    let text = format!(
-        "{rows} rows have a context far outside of that of all rows of the fit: nothing was learned there, and what the model says of them is a guess (context_ranges in model.summary)"
-    );
-    warn(py, &text)
-}
-
-/// Warns of rows that have such a level in a column of the model, if there are any.
-pub(crate) fn tell_unseen(py: Python<'_>, rows: usize) -> PyResult<()> {
-    if rows == 0 {
-        return Ok(());
-    }
-    let text = format!(
-        "{rows} rows have a level that no row of the fit had, in a column of the model; it counts as one of those that were never seen"
-    );
-    warn(py, &text)
+/// Warns of rows that no row of the fit was like, if there are any.
+pub(crate) fn tell_unseen(py: Python<'_>, rows: usize, what: Unseen) -> PyResult<()> {
+    let text = match what {
+        _ if rows == 0 => return Ok(()),
+        Unseen::Given => {
+            "have a context with a level that no row of the fit had; they count as having none of the levels"
+        }
+        Unseen::Level => {
+            "have a level that no row of the fit had, in a column of the model; it counts as one of those that were never seen"
+        }
+        Unseen::Beyond => {
+            "have a context far outside of that of all rows of the fit: nothing was learned there, and what the model says of them is a guess (context_ranges in model.summary)"
+        }
+    };
+    warn(py, &format!("{rows} rows {text}"))
 }
 
 /// Says a warning of what goes on inside.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use diffeo::train::{Course, StopReason, Turn};
+use diffeo::train::{Course, StopReason};
 use diffeo::{Result, Trainable, quoted};
 use diffeo_audio::{
     Advanced, AudioModel, AudioSpec, Dataset, STRETCH_MAX, Split, Task, Training, TrainingOptions,
@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::args::LearnArgs;
 use crate::commands::interrupted;
 use crate::commands::journal::Journal;
+use crate::commands::turn::step_of;
 use crate::duration::Rough;
 use crate::faults::Faults;
 use crate::output::{Console, Report, number};
@@ -142,21 +143,10 @@ pub(super) fn learn<M: Trainable + 'static>(
         if signals::received().is_some() {
             break StopReason::Interrupted;
         }
-        let advanced = match course.turn(&mut training.on(task))? {
-            Turn::Step(advanced, fault) => {
-                if let Some(fault) = fault {
-                    progress.warn(format!(
-                        "{fault}; training goes on, the next checkpoint is tried in a while"
-                    ));
-                }
-                advanced
-            }
-            Turn::Ended(reason, fault) => {
-                if let Some(fault) = fault {
-                    progress.warn(format!("{}; the best validation is kept", fault.message()));
-                }
-                break reason;
-            }
+        let turn = course.turn(&mut training.on(task))?;
+        let advanced = match step_of(turn, "validation", &progress) {
+            Ok(advanced) => advanced,
+            Err(reason) => break reason,
         };
         note_refused(&advanced, &mut refused, &progress);
         if let Some(warning) = write(&advanced, &mut journal, course.elapsed()) {

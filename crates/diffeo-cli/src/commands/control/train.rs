@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use diffeo::network::NetworkSpec;
-use diffeo::train::{Course, StopReason, Turn};
+use diffeo::train::{Course, StopReason};
 use diffeo::{DenseEmbeddingSpec, Result, quoted};
 use diffeo_control::{
     Advanced, Algorithm, Origin, PolicyKind, Recipe, Task, Temperature, Trainer, Updated,
@@ -16,6 +16,7 @@ use super::film::of_plot;
 use crate::args::{Common, ControlTrainArgs};
 use crate::commands::interrupted;
 use crate::commands::journal::Journal;
+use crate::commands::turn::step_of;
 use crate::duration::Rough;
 use crate::faults::Faults;
 use crate::output::{Console, Report, number};
@@ -236,21 +237,10 @@ fn learn(
         if signals::received().is_some() {
             return Ok((StopReason::Interrupted, record));
         }
-        let advanced = match course.turn(&mut trainer.up_to(total))? {
-            Turn::Step(advanced, fault) => {
-                if let Some(fault) = fault {
-                    progress.warn(format!(
-                        "{fault}; training goes on, the next checkpoint is tried in a while"
-                    ));
-                }
-                advanced
-            }
-            Turn::Ended(reason, fault) => {
-                if let Some(fault) = fault {
-                    progress.warn(format!("{}; the best policy is kept", fault.message()));
-                }
-                return Ok((reason, record));
-            }
+        let turn = course.turn(&mut trainer.up_to(total))?;
+        let advanced = match step_of(turn, "policy", &progress) {
+            Ok(advanced) => advanced,
+            Err(reason) => return Ok((reason, record)),
         };
         note(trainer.steps(), &advanced, &mut record, &progress);
         for warning in write(trainer.steps(), &advanced, journal, course.elapsed()) {
