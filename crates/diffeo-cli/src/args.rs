@@ -20,7 +20,9 @@ pub(crate) use audio::{
 };
 pub(crate) use control::{ControlArgs, ControlCommand, ControlRunArgs, ControlTrainArgs};
 pub(crate) use fit::{FitArgs, ResumeMode};
-pub(crate) use model::{CheckArgs, EvaluateArgs, InspectArgs, PlotArgs, PlotKind, ScoreArgs};
+pub(crate) use model::{
+    CheckArgs, ClassifyArgs, EvaluateArgs, InspectArgs, PlotArgs, PlotKind, ScoreArgs,
+};
 pub(crate) use reweight::ReweightArgs;
 pub(crate) use sample::SampleArgs;
 pub(crate) use truncate::TruncateArgs;
@@ -155,6 +157,7 @@ pub(crate) enum Command {
     Fit(Box<FitArgs>),
     Score(ScoreArgs),
     Evaluate(EvaluateArgs),
+    Classify(ClassifyArgs),
     Sample(SampleArgs),
     Reweight(Box<ReweightArgs>),
     Truncate(TruncateArgs),

@@ -2,6 +2,7 @@
 
 mod audio;
 mod check;
+mod classify;
 mod control;
 mod evaluate;
 mod fit;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: &Cli, console: &Console) -> Result<Report> {
     match &cli.command {
         Command::Fit(args) => fit::run(args, &cli.common, console),
         Command::Score(args) => score::run(args, &cli.common, console),
+        Command::Classify(args) => classify::run(args, &cli.common, console),
         Command::Evaluate(args) => evaluate::run(args, &cli.common, console),
         Command::Sample(args) => sample::run(args, &cli.common, console),
         Command::Truncate(args) => truncate::run(args, &cli.common, console),

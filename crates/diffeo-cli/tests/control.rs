@@ -96,9 +96,13 @@ fn a_training_that_was_interrupted_goes_on_to_the_same_policy() {
     run_in(folder.path(), &format!("{other} --resume"))
         .expect(2, &["another training", "batch was 16, is 17"]);
     let without_seed = line.replace("--seed 3", "");
-    run_in(folder.path(), &format!("{without_seed} --resume")).expect(0, &[]);
+    let resumed =
+        run_in(folder.path(), &format!("{without_seed} --resume --json")).expect(0, &[]).json();
     run_in(folder.path(), &line).expect(5, &["exists already", "--force"]);
-    run_in(folder.path(), &line.replace("p.safe", "whole.safe")).expect(0, &[]);
+    let whole = format!("{} --json", line.replace("p.safe", "whole.safe"));
+    let whole = run_in(folder.path(), &whole).expect(0, &[]).json();
+    // Of both parts.
+    assert!(whole["episodes"].as_u64() > Some(1) && whole["episodes"] == resumed["episodes"]);
     let [whole, resumed] =
         ["whole", "p"].map(|name| weights(&at(&folder, &format!("{name}.safetensors"))));
     assert_eq!(whole, resumed);

@@ -119,6 +119,19 @@ fn a_model_of_classes_draws_what_it_is_asked_for() {
     let guided = run(folder, guided).expect(0, &[]).stdout;
     assert!(guided.lines().skip(1).all(|line| left(line) == line.starts_with("0,")), "{guided}");
     run(folder, "sample m.safetensors --context ask.csv --guidance 101").expect(2, &["-1 to 100"]);
+    // One class alone tells nothing and does no harm.
+    let idx = fs::read(folder.join("images-idx3-ubyte")).expect("read");
+    fs::write(folder.join("plain-images-idx3-ubyte"), idx).expect("written");
+    let one = [&[0, 0, 8, 1, 0, 0, 0, 120][..], &[5; 120]].concat();
+    fs::write(folder.join("plain-labels-idx1-ubyte"), one).expect("written");
+    let plain =
+        format!("fit plain-images-idx3-ubyte --context label --out one.safetensors {SMALL}");
+    run(folder, &plain).expect(0, &["tells the model nothing"]);
+    let told = "classify m.safetensors images-idx3-ubyte --draws 2 --out told.csv";
+    run(folder, told).expect(0, &["120 of 120 rows"]);
+    let told = fs::read_to_string(folder.join("told.csv")).expect("read");
+    assert!(told.starts_with("label,predicted_label,probability,log_prob\n"), "{told}");
+    run(folder, "classify m.safetensors images.npy").expect(0, &["120 rows told"]);
     let without = line.replace(" --context-dropout 0.2", "").replace("m.safe", "n.safe");
     run(folder, &without.replace("--steps 200", "--steps 2")).expect(0, &[]);
     run(folder, "sample n.safetensors --context ask.csv --guidance 1")

@@ -57,5 +57,5 @@ pub use replay::{Batch, Replay, Transition};
 pub use sac::SoftActorCritic;
 pub use sketch::{Shape, Sketch, Tone};
 pub use space::{Axis, Space};
-pub use trainer::{Advanced, Algorithm, Maker, Trainer, TrainerOptions, UpTo, Validated};
+pub use trainer::{Advanced, Algorithm, Maker, Return, Trainer, TrainerOptions, UpTo, Validated};
 pub use value_networks::Twins;

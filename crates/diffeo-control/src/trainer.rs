@@ -170,6 +170,16 @@ pub struct Trainer {
     best: Option<(Flow, Validated)>,
     /// The greatest worth of all validations.
     highest: f64,
+    returns: Vec<Return>,
+}
+
+/// What an episode of a training earned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Return {
+    /// Steps in all environments by its end.
+    pub steps: u64,
+    /// The sum of its rewards.
+    pub earned: f64,
 }
 
 /// A training up to so many steps.
@@ -255,6 +265,7 @@ impl Trainer {
             end: None,
             best: None,
             highest: f64::NEG_INFINITY,
+            returns: Vec::new(),
         })
     }
 
@@ -289,6 +300,11 @@ impl Trainer {
     /// Environments that are stepped side by side.
     pub fn environments(&self) -> usize {
         self.episodes.len()
+    }
+
+    /// The episodes that have ended, also before the checkpoint that the training went on from.
+    pub fn returns(&self) -> &[Return] {
+        &self.returns
     }
 
     /// What learns.
@@ -338,6 +354,9 @@ impl Trainer {
             }
         }
         self.count.steps += 1;
+        let steps = self.steps();
+        let returns = advanced.ended.iter().map(|ended| Return { steps, earned: ended.earned });
+        self.returns.extend(returns);
         let options = &self.identity.options;
         if self.steps() < options.warmup {
             return Ok(advanced);
@@ -427,6 +446,9 @@ impl Trainer {
         }
         snapshot.set("best", &self.best())?;
         snapshot.set("highest", &self.highest.to_bits())?;
+        let returns: Vec<f64> =
+            self.returns.iter().flat_map(|r| [r.steps as f64, r.earned]).collect();
+        snapshot.set_numbers("returns", &[self.returns.len(), 2], &returns);
         if let Some((flow, _)) = &self.best {
             snapshot.set_module("best", flow)?;
         }
@@ -466,6 +488,10 @@ impl Trainer {
         let flow = |validated| Ok((snapshot.module("best", self.agent.policy())?, validated));
         self.best = best.map(flow).transpose()?;
         self.highest = f64::from_bits(snapshot.get("highest")?);
+        // A checkpoint of a release that did not keep them has none.
+        let returns = snapshot.numbers("returns", snapshot.len("returns"))?;
+        let of = |r: &[f64]| Return { steps: r[0] as u64, earned: r[1] };
+        self.returns = returns.chunks_exact(2).map(of).collect();
         self.count = count;
         Ok(())
     }

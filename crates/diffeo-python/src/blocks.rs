@@ -8,6 +8,15 @@ use crate::errors::{Unseen, raise, tell_unseen};
 use crate::model::PyModel;
 use crate::table::{input_of, input_of_clips};
 
+/// Where the context of rows is.
+#[derive(Clone, Copy)]
+pub(crate) enum Beside<'a, 'py> {
+    /// Given for itself, or else in the data.
+    Context(Option<&'a Bound<'py, PyAny>>),
+    /// In the data, but for a column that is to be found.
+    ContextBut(usize),
+}
+
 impl PyModel {
     /// Gives the rows of `data` block by block, without the interpreter's lock, and looks for signals in between.
     pub(crate) fn each_block(
@@ -18,7 +27,9 @@ impl PyModel {
         mut apply: impl FnMut(&Rows, Option<&Rows>) -> diffeo::Result<()> + Send,
     ) -> PyResult<()> {
         let columns = &self.model.schema().columns;
-        self.each_chunk(py, data, context, |chunk, given| apply(&chunk.rows_for(columns)?, given))
+        self.each_chunk(py, data, Beside::Context(context), |chunk, given| {
+            apply(&chunk.rows_for(columns)?, given)
+        })
     }
 
     /// Gives the cells of `data` block by block, with their context.
@@ -26,13 +37,18 @@ impl PyModel {
         &self,
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
-        context: Option<&Bound<'_, PyAny>>,
+        beside: Beside<'_, '_>,
         mut apply: impl FnMut(&Chunk, Option<&Rows>) -> diffeo::Result<()> + Send,
     ) -> PyResult<()> {
         let schema = self.model.schema();
-        let apart = self.context_rows(context)?;
-        let beside = if apart.is_some() { &[][..] } else { &schema.context };
-        let needed: Vec<Column> = schema.columns.iter().chain(beside).cloned().collect();
+        let (apart, without) = match beside {
+            Beside::Context(context) => (self.context_rows(context)?, None),
+            Beside::ContextBut(column) => (None, Some(column)),
+        };
+        let context = if apart.is_some() { &[][..] } else { &schema.context };
+        let context = context.iter().enumerate().filter(|(j, _)| Some(*j) != without);
+        let columns = schema.columns.iter().chain(context.map(|(_, column)| column));
+        let needed: Vec<Column> = columns.cloned().collect();
         let input = match schema.earlier_frames() {
             0 => input_of(data, &names(&needed))?,
             _ => input_of_clips(data)?,
@@ -52,7 +68,11 @@ impl PyModel {
                 let given = match (apart, schema.context.as_slice()) {
                     (Some(apart), _) => Some(part(apart, from, chunk.rows())?),
                     (None, []) => None,
-                    (None, context) => Some(chunk.rows_for(context)?).inspect(|rows| {
+                    (None, context) => Some(match without {
+                        Some(without) => chunk.rows_but(context, without)?,
+                        None => chunk.rows_for(context)?,
+                    })
+                    .inspect(|rows| {
                         unknown += Column::rows_of_unknown_levels(context, rows);
                         beyond += self.rows_beyond(rows);
                     }),

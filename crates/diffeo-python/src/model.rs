@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyType};
 
 use crate::arrays;
-use crate::blocks::names;
-use crate::draws::{sample_options, threads_or_all};
+use crate::blocks::{Beside, names};
+use crate::draws::{Count, FirstRow, Seed, Threads, sample_options, threads_or_all};
 use crate::errors::raise;
 use crate::table::Table;
 
@@ -144,7 +144,7 @@ impl PyModel {
         py: Python<'py>,
         data: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let mut log_prob = Vec::new();
         let threads = threads_or_all(threads);
@@ -158,40 +158,46 @@ impl PyModel {
     /// Draws rows: `n`, or `n` for each row of the context one after another. The same seed gives the same rows, whatever the number of threads; row `i` is row
     /// `first_row + i` of the seed, so that parts join up. A temperature below 1 draws nearer to the modes. With `common` each row of the context gets the same
     /// draws of the base, so that its rows do not depend on which others there are.
-    #[pyo3(signature = (n=1, context=None, *, seed=None, temperature=1.0, first_row=0, common=false, threads=None))]
+    #[pyo3(
+        signature = (n=Count(1), context=None, *, seed=None, temperature=1.0, first_row=FirstRow(0), common=false, threads=None),
+        text_signature = "($self, n=1, context=None, *, seed=None, temperature=1.0, first_row=0, common=False, threads=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "they are named in Python")]
     fn sample<'py>(
         &self,
         py: Python<'py>,
-        n: usize,
+        n: Count,
         context: Option<&Bound<'py, PyAny>>,
-        seed: Option<u64>,
+        seed: Option<Seed>,
         temperature: f64,
-        first_row: u64,
+        first_row: FirstRow,
         common: bool,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<Table> {
         let options = sample_options(seed, temperature, first_row, threads);
-        let plan = Draws { n, common, with_log_prob: false };
+        let plan = Draws { n: n.0, common, with_log_prob: false };
         let (rows, _) = self.draw(py, plan, context, options)?;
         self.table(&rows)
     }
 
     /// As `sample`, with the log-density of each row: `(rows, log_prob)`.
-    #[pyo3(signature = (n=1, context=None, *, seed=None, temperature=1.0, first_row=0, threads=None))]
+    #[pyo3(
+        signature = (n=Count(1), context=None, *, seed=None, temperature=1.0, first_row=FirstRow(0), threads=None),
+        text_signature = "($self, n=1, context=None, *, seed=None, temperature=1.0, first_row=0, threads=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "they are named in Python")]
     fn sample_with_log_prob<'py>(
         &self,
         py: Python<'py>,
-        n: usize,
+        n: Count,
         context: Option<&Bound<'py, PyAny>>,
-        seed: Option<u64>,
+        seed: Option<Seed>,
         temperature: f64,
-        first_row: u64,
-        threads: Option<usize>,
+        first_row: FirstRow,
+        threads: Option<Threads>,
     ) -> PyResult<(Table, Bound<'py, PyAny>)> {
         let options = sample_options(seed, temperature, first_row, threads);
-        let plan = Draws { n, common: false, with_log_prob: true };
+        let plan = Draws { n: n.0, common: false, with_log_prob: true };
         let (rows, log_prob) = self.draw(py, plan, context, options)?;
         Ok((self.table(&rows)?, arrays::vector(py, &log_prob)?))
     }
@@ -201,12 +207,12 @@ impl PyModel {
     fn continue_clips<'py>(
         &self,
         py: Python<'py>,
-        n: usize,
+        n: Count,
         clips: Option<&Bound<'py, PyAny>>,
-        seed: Option<u64>,
-        threads: Option<usize>,
+        seed: Option<Seed>,
+        threads: Option<Threads>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let schema = self.model.schema();
+        let (n, schema) = (n.0, self.model.schema());
         let (Some(image), 1..) = (schema.image, schema.earlier_frames()) else {
             let text = "continue_clips is of models of clips, which fit with frames gives";
             return Err(raise(Error::config(text)));
@@ -225,7 +231,7 @@ impl PyModel {
             contexts.extend(context);
         }
         let context = Rows::new(contexts, schema.context.len()).map_err(raise)?;
-        let options = sample_options(seed, 1.0, 0, threads);
+        let options = sample_options(seed, 1.0, FirstRow(0), threads);
         let mut frames = self.model.continue_clips(context, options).map_err(raise)?;
         let mut levels = vec![0u16; given.len() * n * width];
         for j in 0..n {
@@ -250,7 +256,7 @@ impl PyModel {
         py: Python<'py>,
         data: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Some(image) = self.model.schema().image else {
             let text = "bits_per_dim is of models of images, and this is one of columns";
@@ -260,22 +266,52 @@ impl PyModel {
         self.log_prob(py, data, context, threads)?.call_method1("__truediv__", (each,))
     }
 
+    /// The classes of the context, by Bayes' rule: their names, and the probability of each for each row, `[n, classes]`. Of models fitted given a category or a truth value; the data need not have
+    /// it. `by` names it where there are several; `shares` are the probabilities of the classes before a row is seen, by default as frequent as they were in the fit. A fit with `contrast` tells classes better.
+    #[pyo3(signature = (data, *, by=None, shares=None, threads=None))]
+    fn classify<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        by: Option<&str>,
+        shares: Option<Vec<f64>>,
+        threads: Option<Threads>,
+    ) -> PyResult<(Vec<String>, Bound<'py, PyAny>)> {
+        let column = self.model.class_column(by).map_err(raise)?;
+        let schema = self.model.schema();
+        let classes = schema.context[column].classes().unwrap_or_default();
+        let shares = shares.unwrap_or_else(|| self.model.class_shares(column));
+        let (threads, mut values) = (threads_or_all(threads), Vec::new());
+        self.each_chunk(py, data, Beside::ContextBut(column), |chunk, context| {
+            let x = chunk.rows_for(&schema.columns)?;
+            let context = context.cloned().unwrap_or_else(|| Rows::zeros(x.len(), 1));
+            let found = self.model.classify(&x, &context, column, &shares, threads)?;
+            values.extend_from_slice(found.probabilities.values());
+            Ok(())
+        })?;
+        let probabilities = Rows::new(values, classes.len()).map_err(raise)?;
+        Ok((classes, arrays::matrix(py, &probabilities)?))
+    }
+
     /// Draws what is missing in each row given what is there, for a model that was fitted with `any_subset=True`.
-    #[pyo3(signature = (data, context=None, *, seed=None, first_row=0, threads=None))]
+    #[pyo3(
+        signature = (data, context=None, *, seed=None, first_row=FirstRow(0), threads=None),
+        text_signature = "($self, data, context=None, *, seed=None, first_row=0, threads=None)"
+    )]
     fn impute<'py>(
         &self,
         py: Python<'py>,
         data: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
-        seed: Option<u64>,
-        first_row: u64,
-        threads: Option<usize>,
+        seed: Option<Seed>,
+        first_row: FirstRow,
+        threads: Option<Threads>,
     ) -> PyResult<Table> {
         let mut options = sample_options(seed, 1.0, first_row, threads);
         let columns = &self.model.schema().columns;
         let (mut values, mut words) = (Vec::new(), Words::new(columns));
         let has = vec![true; columns.len()];
-        self.each_chunk(py, data, context, |chunk, context| {
+        self.each_chunk(py, data, Beside::Context(context), |chunk, context| {
             let given = words.rows(chunk, &has)?;
             let mut whole = self.model.impute(&words.known(&given), context, &options)?;
             words.restore(&given, &mut whole);
@@ -294,7 +330,7 @@ impl PyModel {
         py: Python<'py>,
         data: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let (mut values, mut log_det) = (Vec::new(), Vec::new());
         let threads = threads_or_all(threads);
@@ -315,7 +351,7 @@ impl PyModel {
         py: Python<'py>,
         z: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let z = arrays::rows(z)?;
         let context = self.context_rows(context)?;
@@ -332,7 +368,7 @@ impl PyModel {
         py: Python<'py>,
         data: &Bound<'py, PyAny>,
         context: Option<&Bound<'py, PyAny>>,
-        threads: Option<usize>,
+        threads: Option<Threads>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let mut errors = Vec::new();
         let threads = threads_or_all(threads);

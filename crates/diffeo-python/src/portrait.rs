@@ -7,7 +7,7 @@ use diffeo_cli::figures::{self, Drawing, Kind, Scene, plot_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::draws::threads_or_all;
+use crate::draws::{Seed, Threads, threads_or_all};
 use crate::errors::raise;
 use crate::model::PyModel;
 
@@ -50,12 +50,12 @@ pub(crate) fn check(
     data: Option<&Bound<'_, PyAny>>,
     context: Option<&Bound<'_, PyAny>>,
     samples: usize,
-    seed: u64,
-    threads: Option<usize>,
+    seed: Seed,
+    threads: Option<Threads>,
 ) -> PyResult<Vec<(String, bool, f64, f64, String)>> {
     let model = model.get();
     let data = data.map(|data| sampled(py, model, data, context, samples)).transpose()?;
-    let options = CheckOptions { seed, threads: threads_or_all(threads), samples };
+    let options = CheckOptions { seed: seed.0, threads: threads_or_all(threads), samples };
     let results = py.detach(|| diffeo::check::check(&model.model, data.as_ref(), &options));
     let row = |r: CheckResult| (r.name, r.passed, r.value, r.limit, r.detail);
     Ok(results.map_err(raise)?.into_iter().map(row).collect())
@@ -72,8 +72,8 @@ pub(crate) fn plot(
     context: Option<&Bound<'_, PyAny>>,
     kind: Option<&str>,
     rows: Option<usize>,
-    seed: u64,
-    threads: Option<usize>,
+    seed: Seed,
+    threads: Option<Threads>,
 ) -> PyResult<Figure> {
     let model = model.get();
     let flow: &Model = &model.model;
@@ -92,10 +92,10 @@ pub(crate) fn plot(
     let data = data.map(|data| sampled(py, model, data, context, rows)).transpose()?;
     let threads = threads_or_all(threads);
     let draw = || match (image, given) {
-        (None, Some(given)) => Scene::given(flow, &given, rows, seed, threads)?.draw(kind),
-        (None, None) => Scene::new(flow, data, rows, seed, threads)?.draw(kind),
+        (None, Some(given)) => Scene::given(flow, &given, rows, seed.0, threads)?.draw(kind),
+        (None, None) => Scene::new(flow, data, rows, seed.0, threads)?.draw(kind),
         (Some(image), _) => {
-            let options = SampleOptions { seed, threads, ..SampleOptions::default() };
+            let options = SampleOptions { seed: seed.0, threads, ..SampleOptions::default() };
             let gallery = Gallery { model: flow, image, data, clips, options, rows };
             gallery.draw(kind).map(Drawing::from)
         }

@@ -15,7 +15,7 @@ use diffeo_table::{
 use pyo3::prelude::*;
 
 use crate::arrays;
-use crate::draws::{drawn_seed, threads_or_all};
+use crate::draws::{Seed, Threads, drawn_seed, threads_or_all};
 use crate::errors::{raise, tell};
 use crate::fit::TURN;
 use crate::inference::{PyWeights, Raised};
@@ -33,8 +33,8 @@ pub(crate) struct Settings {
     model: Option<String>,
     epochs: Option<f64>,
     steps: Option<u64>,
-    seed: Option<u64>,
-    threads: Option<usize>,
+    seed: Option<Seed>,
+    threads: Option<Threads>,
 }
 
 /// An average: by what, the mean, its standard error, and the ends of its 95% interval.
@@ -75,7 +75,7 @@ pub(crate) fn reweight(
     let tables = [input_of(source, &[])?, input_of(target, &[])?];
     let observed = py.detach(|| read(&tables, &settings)).map_err(raise)?;
     observed.notes.iter().try_for_each(|note| tell(warn, note))?;
-    let seed = settings.seed.unwrap_or_else(drawn_seed);
+    let seed = settings.seed.map_or_else(drawn_seed, |seed| seed.0);
     let Observed { columns, rows, outcome, .. } = observed;
     let populations = Populations::new(columns, rows, settings.folds, seed).map_err(raise)?;
     for (column, overlap) in populations.telling_columns() {

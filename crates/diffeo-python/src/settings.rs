@@ -12,6 +12,7 @@ use diffeo::{
 use diffeo_table::{InferOptions, Input, Missing, ReadOptions, Roles, Wish};
 use pyo3::prelude::*;
 
+use crate::draws::{Seed, Threads};
 use crate::table::{input_of, input_of_clips};
 
 /// A column and the kind that it is to have.
@@ -52,13 +53,14 @@ pub(crate) struct Settings {
     lr: Option<f64>,
     weight_decay: Option<f64>,
     context_dropout: Option<f64>,
+    contrast: Option<f64>,
     clip_norm: Option<f64>,
     warmup: Option<f64>,
     average: Option<f64>,
     patience: Option<u32>,
     valid_share: Option<f64>,
-    seed: Option<u64>,
-    threads: Option<usize>,
+    seed: Option<Seed>,
+    threads: Option<Threads>,
     max_time: Option<f64>,
     pub(crate) checkpoint: Option<PathBuf>,
     pub(crate) resume: bool,
@@ -75,6 +77,7 @@ impl Settings {
             drop_constant: self.drop_constant,
             dequantize: self.dequantize.clone(),
             any_subset: self.any_subset,
+            beside_images: false,
         };
         Ok(Roles {
             columns: wishes(&self.columns)?,
@@ -210,6 +213,7 @@ impl Settings {
             average: self.average.or(usual.average),
             patience: self.patience.or(usual.patience),
             context_dropout: self.context_dropout.unwrap_or(usual.context_dropout),
+            contrast: self.contrast.unwrap_or(usual.contrast),
             validation: match self.valid_share {
                 Some(0.0) => ValidationChoice::None,
                 Some(share) => ValidationChoice::Fraction(share),
@@ -221,7 +225,7 @@ impl Settings {
     }
 
     pub(crate) fn seed(&self) -> Option<u64> {
-        self.seed
+        self.seed.map(|seed| seed.0)
     }
 
     pub(crate) fn threads(&self) -> usize {

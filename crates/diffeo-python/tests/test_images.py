@@ -77,6 +77,9 @@ def test_colour_and_labels(blobs):
     asked = {"label": ["0", "1"]}
     assert np.array_equal(hidden.guided(0.0).sample(2, asked, seed=1).images, hidden.sample(2, asked, seed=1).images)
     assert not np.array_equal(hidden.guided(2.0).sample(2, asked, seed=1).images, hidden.sample(2, asked, seed=1).images)
+    classes, told = model.classify(table)
+    assert sorted(classes) == sorted(set(wide.astype(str))) and told.shape == (len(images), len(classes))
+    assert np.allclose(told.sum(axis=1), 1) and np.array_equal(told, model.classify(colour)[1])
     first = dict(table, picture=colour.transpose(0, 3, 1, 2))
     assert np.array_equal(model.log_prob(table), model.log_prob(first))
     noisy = diffeo.fit(colour, noise=0.05, **settings)

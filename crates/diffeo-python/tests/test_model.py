@@ -339,3 +339,46 @@ def test_a_report_that_fails_at_the_end_loses_nothing(rows, tmp_path):
     assert path.exists()
     again = diffeo.fit(rows, checkpoint=path, resume=True, **settings)
     assert not path.exists() and again.to_bytes()
+
+
+def test_classes_by_bayes_rule():
+    random = np.random.default_rng(1)
+    letter = random.choice(["a", "b"], size=600, p=[0.75, 0.25])
+    data = {"x": random.normal(size=600) + np.where(letter == "a", 3, -3), "letter": letter}
+    settings = dict(SMALL, context=["letter"], model="maf", steps=200, lr=1e-2, seed=1)
+    fitted = diffeo.fit(data, contrast=2.0, **settings)
+    classes, told = fitted.classify(data["x"].reshape(-1, 1))
+    assert classes == ["a", "b"] and np.mean(np.take(classes, told.argmax(axis=1)) == letter) > 0.98
+    assert np.array_equal(told, fitted.classify(data, by="letter")[1])
+    _, equal = fitted.classify({"x": [0.0]}, shares=[1, 1])
+    _, usual = fitted.classify({"x": [0.0]})
+    assert usual[0, 0] > equal[0, 0] and np.allclose(
+        fitted.summary["context_shares"]["letter"], np.mean(letter == "a") * np.array([1, -1]) + [0, 1]
+    )
+    with pytest.raises(diffeo.ConfigError, match="share of at least 0 for each of 2 classes"):
+        fitted.classify(data, shares=[1.0])
+    with pytest.raises(diffeo.ConfigError, match="which is not in it"):
+        fitted.classify(data, by="word")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, rows: model.sample(-1),
+        lambda model, rows: model.sample(1, seed=-1),
+        lambda model, rows: model.sample(1, first_row=2**70),
+        lambda model, rows: model.log_prob(rows, threads=-1),
+        lambda model, rows: diffeo.fit(rows, seed=-1, steps=1),
+        lambda model, rows: diffeo.fit(rows, threads=-2, steps=1),
+        lambda model, rows: diffeo.plot(model, rows, seed=-1),
+    ],
+)
+def test_whole_numbers_out_of_range_are_named(model, rows, call):
+    with pytest.raises(diffeo.ConfigError, match="(n|seed|first_row|threads): expected a whole number from 0 to"):
+        call(model, rows)
+
+
+def test_signatures_can_be_read():
+    import inspect
+
+    assert str(inspect.signature(diffeo.Model.sample)).startswith("(self, /, n=1, context=None, *, seed=None")

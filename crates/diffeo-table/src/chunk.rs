@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray,
 };
 use arrow_schema::{DataType, Field, Schema};
 use arrow_select::filter::{filter, filter_record_batch};
@@ -220,6 +221,26 @@ impl Chunk {
         Rows::new(values, width)
     }
 
+    /// [`Chunk::rows_for`] without one of the columns, which need not be there: it is 0 in each row.
+    ///
+    /// # Errors
+    /// As [`Chunk::rows_for`].
+    pub fn rows_but(&self, columns: &[Column], without: usize) -> Result<Rows> {
+        let mut others = columns.to_vec();
+        others.remove(without);
+        let mut rows = Rows::zeros(self.rows(), columns.len());
+        if others.is_empty() {
+            return Ok(rows);
+        }
+        let found = self.rows_for(&others)?;
+        for i in 0..found.len() {
+            let (before, after) = found.row(i).split_at(without);
+            rows.row_mut(i)[..without].copy_from_slice(before);
+            rows.row_mut(i)[without + 1..].copy_from_slice(after);
+        }
+        Ok(rows)
+    }
+
     /// The level of each cell of a column, and none where it is missing.
     ///
     /// # Errors
@@ -269,6 +290,18 @@ impl Chunk {
         self.with_array(name, Arc::new(Int64Array::from_iter_values(values)))
     }
 
+    /// The same rows with a column of text at the end, with nothing in the rows that have none.
+    ///
+    /// # Errors
+    /// As [`Chunk::with_column`].
+    pub fn with_words<'a>(
+        &self,
+        name: &str,
+        words: impl IntoIterator<Item = Option<&'a str>>,
+    ) -> Result<Self> {
+        self.with_array(name, Arc::new(words.into_iter().collect::<StringArray>()))
+    }
+
     fn with_array(&self, name: &str, values: ArrayRef) -> Result<Self> {
         if values.len() != self.rows() {
             return Err(Error::shape(format!(
@@ -286,7 +319,7 @@ impl Chunk {
         }
         let mut fields: Vec<Field> =
             self.batch.schema_ref().fields().iter().map(|f| f.as_ref().clone()).collect();
-        fields.push(Field::new(name, values.data_type().clone(), false));
+        fields.push(Field::new(name, values.data_type().clone(), values.null_count() > 0));
         let mut arrays = self.batch.columns().to_vec();
         arrays.push(values);
         let mut known = self.known.clone();

@@ -39,6 +39,8 @@ pub struct InferOptions {
     pub dequantize: Vec<String>,
     /// Make columns that may be left out or given ([`Column::optional`]): missing values are then values that are not known.
     pub any_subset: bool,
+    /// The columns are given, beside images: one of a single value tells nothing, and does no harm.
+    pub beside_images: bool,
 }
 
 /// A column and the kind that it is to have, if one was asked for.
@@ -120,7 +122,10 @@ impl<'a> Draft<'a> {
     fn column(&mut self, name: &str, wish: Option<&KindWish>) -> Result<()> {
         let x = self.values(name)?;
         if let Some(value) = x.only_value().filter(|_| self.table.rows.len() > 1) {
-            return constant(name, &value, self.options, &mut self.notes);
+            if !self.options.beside_images {
+                return constant(name, &value, self.options, &mut self.notes);
+            }
+            self.notes.push(warning(Some(name), TELLS_NOTHING));
         }
         if let (None, Some(distinct)) = (wish, kinds::names_rows(&x)) {
             let item = format!("--columns '{name}=category'");
@@ -158,10 +163,7 @@ impl<'a> Draft<'a> {
     fn context(&mut self, name: &str, wish: Option<&KindWish>) -> Result<()> {
         let x = self.values(name)?;
         if x.only_value().is_some() && self.table.rows.len() > 1 {
-            self.notes.push(warning(
-                Some(name),
-                "a context column with one value only tells the model nothing",
-            ));
+            self.notes.push(warning(Some(name), TELLS_NOTHING));
         }
         let mut chosen = match wish {
             Some(wish) => kinds::wished(name, wish, &x)?,
@@ -200,6 +202,9 @@ impl<'a> Draft<'a> {
         }
     }
 }
+
+/// What is said of a column that is given and never differs.
+const TELLS_NOTHING: &str = "a context column with one value only tells the model nothing";
 
 fn warning(column: Option<&str>, text: impl Into<String>) -> Note {
     Note { column: column.map(str::to_owned), warning: true, text: text.into() }

@@ -68,7 +68,7 @@ pub use host::random::{
 };
 pub use host::reservoir::{Reservoir, WeightedReservoir};
 pub use host::rows::Rows;
-pub use model::{Continuation, HistoryPoint, Model, SampleOptions, TrainingSummary};
+pub use model::{Classified, Continuation, HistoryPoint, Model, SampleOptions, TrainingSummary};
 pub use parameter::{Init, Parameter, Trainable, Visitor, visit_part};
 pub use place::Place;
 pub use presets::{ColumnOrder, Preset, PresetOptions};

@@ -196,6 +196,9 @@ pub(crate) struct FitArgs {
     /// Hide the context, of categories, in this share of the rows of each step: what sample --guidance needs
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) context_dropout: Option<f64>,
+    /// Compare each row with itself under the context of another, with this weight beside the likelihood: a model that tells its classes better (classify)
+    #[arg(long, value_name = "W", allow_negative_numbers = true, help_heading = "Training")]
+    pub(crate) contrast: Option<f64>,
     /// Stop after this many validations without a better score
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) patience: Option<i128>,

@@ -12,7 +12,7 @@ use crate::progress::{Progress, grouped};
 use crate::{options, signals};
 
 /// Most draws of noise for an image.
-const DRAWS_MAX: u64 = 1 << 20;
+pub(super) const DRAWS_MAX: u64 = 1 << 20;
 
 /// Runs `diffeo evaluate`.
 pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Result<Report> {
@@ -25,13 +25,7 @@ pub(super) fn run(args: &EvaluateArgs, common: &Common, console: &Console) -> Re
     let draws = faults.count("--draws", args.draws, 1, DRAWS_MAX);
     faults.finish()?;
 
-    let mut loaded = Loaded::open(&model)?.weighted_by(args.weight.as_ref());
-    if let Some(draws) = draws {
-        let points = usize::try_from(draws).unwrap_or(usize::MAX);
-        loaded.model = loaded.model.with_noise_points(points).map_err(|_| {
-            Error::config("--draws: is about models of images without noise (fit --noise), whose probability is estimated; here there is nothing to draw")
-        })?;
-    }
+    let loaded = Loaded::open(&model)?.weighted_by(args.weight.as_ref()).with_draws(draws)?;
     let mut reader = loaded.open_table(&Input::from_arg(data), &read, true)?;
     let (mut likelihood, mut progress) = (Likelihood::default(), Progress::new(console));
     let earlier = loaded.model.schema().earlier_frames();

@@ -50,6 +50,17 @@ impl Loaded {
         Self { weight: column.cloned(), ..self }
     }
 
+    /// The same, whose images are scored by so many draws of noise.
+    pub(super) fn with_draws(mut self, draws: Option<u64>) -> Result<Self> {
+        if let Some(draws) = draws {
+            let points = usize::try_from(draws).unwrap_or(usize::MAX);
+            self.model = self.model.with_noise_points(points).map_err(|_| {
+                Error::config("--draws: is about models of images without noise (fit --noise), whose probability is estimated; here there is nothing to draw")
+            })?;
+        }
+        Ok(self)
+    }
+
     /// How what the model is of is read: as clips, if it is of such.
     pub(super) fn as_read(&self, options: &ReadOptions) -> ReadOptions {
         let earlier = Some(self.model.schema().earlier_frames()).filter(|earlier| *earlier > 0);
@@ -64,9 +75,8 @@ impl Loaded {
         options: &ReadOptions,
         only_these: bool,
     ) -> Result<Reader> {
-        let mut reader = Reader::open(input, &self.as_read(options))?;
+        let mut reader = self.open_any(input, options)?;
         let schema = self.model.schema();
-        expect_image(schema, &reader, input)?;
         let columns = schema.columns.iter().chain(&schema.context).cloned();
         let columns: Vec<Column> = columns.chain(self.weight.iter().map(Column::real)).collect();
         if only_these {
@@ -75,6 +85,23 @@ impl Loaded {
             reader.require_columns(&columns)?
         }
         Ok(reader)
+    }
+
+    /// Opens a table of whatever columns, of images of the model's shape if it is of such.
+    pub(super) fn open_any(&self, input: &Input, options: &ReadOptions) -> Result<Reader> {
+        let reader = Reader::open(input, &self.as_read(options))?;
+        expect_image(self.model.schema(), &reader, input)?;
+        Ok(reader)
+    }
+
+    /// A chunk as it is written again: images are where they were, and a table of their pixels is of no use.
+    pub(super) fn without_pixels(&self, chunk: Chunk) -> Result<Chunk> {
+        let schema = self.model.schema();
+        if schema.image.is_none() {
+            return Ok(chunk);
+        }
+        let given = schema.given_image.map_or(0, |given| given.numbers());
+        chunk.without_columns(&self.columns)?.without_columns(&self.context[..given])
     }
 
     /// The numbers of a chunk that the model needs.

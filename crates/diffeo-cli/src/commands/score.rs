@@ -177,13 +177,7 @@ fn score(
     }
     let log_prob = loaded.model.log_prob(&x, context.as_ref(), threads)?;
     counts.add(&log_prob, &nonfinite);
-    let mut scored = without(reader, chunk, LOG_PROB)?;
-    if loaded.model.schema().image.is_some() {
-        // The images are where they were; a table of their pixels is of no use.
-        let given = loaded.model.schema().given_image.map_or(0, |given| given.numbers());
-        scored = scored.without_columns(&loaded.columns)?;
-        scored = scored.without_columns(&loaded.context[..given])?;
-    }
+    let mut scored = loaded.without_pixels(without(reader, chunk, LOG_PROB)?)?;
     scored = scored.with_column(LOG_PROB, log_prob.clone())?;
     if args.verify {
         let error = loaded.model.round_trip_error(&x, context.as_ref(), threads)?;
@@ -229,7 +223,7 @@ impl<'a> Tail<'a> {
 }
 
 /// The chunk without a column that is about to be replaced; `--force` was given if it is there.
-fn without(reader: &Reader, chunk: &Chunk, name: &str) -> Result<Chunk> {
+pub(super) fn without(reader: &Reader, chunk: &Chunk, name: &str) -> Result<Chunk> {
     if reader.columns().iter().any(|column| column == name) {
         chunk.without_column(name)
     } else {

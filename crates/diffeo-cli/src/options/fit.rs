@@ -280,6 +280,7 @@ fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults)
         ("--warmup", args.warmup, FitOptions::WARMUP),
         ("--average", args.average, FitOptions::AVERAGE),
         ("--context-dropout", args.context_dropout, FitOptions::CONTEXT_DROPOUT),
+        ("--contrast", args.contrast, FitOptions::CONTRAST),
         ("--trim", args.trim, Trim::SHARE),
     ] {
         faults.check(name, value, allowed.expected, allowed.holds);
@@ -310,6 +311,7 @@ fn training(args: &FitArgs, common: &Common, valid: &Valid, faults: &mut Faults)
             .and_then(|n| u32::try_from(n).ok())
             .or(defaults.patience),
         context_dropout: args.context_dropout.unwrap_or(defaults.context_dropout),
+        contrast: args.contrast.unwrap_or(defaults.contrast),
         threads: options::threads(common, faults),
         validation: match valid {
             Valid::Share(0.0) => ValidationChoice::None,

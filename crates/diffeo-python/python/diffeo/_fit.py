@@ -52,6 +52,7 @@ def fit(
     average=None,
     patience=None,
     context_dropout=None,
+    contrast=None,
     max_time=None,
     seed=None,
     threads=None,
@@ -106,6 +107,8 @@ def fit(
         How to train; what is not given follows from the rows.
     context_dropout
         Share of the rows whose context, of categories, is hidden in each step: what `Model.guided` needs.
+    contrast
+        Weight of a contrast beside the likelihood, which compares each row with itself under the context of another: a model that tells its classes better (`Model.classify`).
     max_time
         Seconds; the rate falls by then.
     seed, threads

@@ -88,6 +88,14 @@ class Model:
         first_row: int = 0,
         threads: int | None = None,
     ) -> tuple[Table, NDArray[np.float64]]: ...
+    def classify(
+        self,
+        data: Tabular,
+        *,
+        by: str | None = None,
+        shares: Sequence[float] | None = None,
+        threads: int | None = None,
+    ) -> tuple[list[str], NDArray[np.float64]]: ...
     def impute(
         self,
         data: Tabular,

@@ -5,19 +5,22 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt8Type;
-use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StructArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
 use diffeo::{Error, ImageShape, Result, quoted};
 use image::ImageReader;
 
 use super::decode::{Decode, Decoded};
 use super::image_folder::decode_from;
 use super::images::{batch_of_bytes, schema_of};
-use crate::options::ReadOptions;
+use crate::options::{Missing, ReadOptions};
 
 /// How many numbers a value counts for that does not say itself how many it has.
 const NUMBERS_OF_ONE: usize = 1 << 10;
+/// What is said of a row without an image.
+const ABSENT: &str = "the image is missing; --missing drop leaves such rows out";
 /// How PNG and JPEG files begin.
 const MARKS: [&[u8]; 2] = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"];
 
@@ -113,6 +116,9 @@ pub(crate) struct ImageColumn {
     keep: Vec<usize>,
     notes: Vec<String>,
     rows_per_chunk: usize,
+    /// Whether rows without an image are left out, and how many were.
+    drops: bool,
+    dropped: u64,
     /// What was decoded and not given out yet, and from which row on.
     batch: Option<(RecordBatch, usize)>,
     row: u64,
@@ -143,7 +149,9 @@ pub(crate) fn wrap(mut inner: Box<dyn Decode>, options: &ReadOptions) -> Result<
     let name = |i: usize| schema.field(i).name().clone();
     let column = |at: usize, kind: Kind| {
         let column = Found { at, name: name(at), kind, image: ImageShape::of_bytes(1, 1, 1) };
-        let (image, _) = column.read(&columns[at], 0, 1)?;
+        let first = (0..columns[at].len()).find(|row| column.is_there(&columns[at], *row));
+        let first = first.unwrap_or(0);
+        let (image, _) = column.read(&columns[at], first, first as u64 + 1)?;
         Ok(Found { image, ..column })
     };
     let mut notes = Vec::new();
@@ -183,6 +191,8 @@ pub(crate) fn wrap(mut inner: Box<dyn Decode>, options: &ReadOptions) -> Result<
         column,
         schema,
         notes,
+        drops: options.missing == Missing::Drop,
+        dropped: 0,
         batch: Some((first.batch, 0)),
         row: 0,
     }))
@@ -258,19 +268,26 @@ pub(super) fn flatten(
 }
 
 impl Found {
+    /// Whether a row has an image.
+    fn is_there(&self, column: &ArrayRef, row: usize) -> bool {
+        match self.kind {
+            Kind::Lists => column.is_valid(row),
+            kind => file_at(column, kind, row).is_some(),
+        }
+    }
+
     /// The numbers of the image of a row of a batch, which is that row of the table, from 1.
     fn read(&self, column: &ArrayRef, row: usize, of_table: u64) -> Result<(ImageShape, Vec<u8>)> {
         let bad = |text: &str| {
             Error::data(format!("column {}, row {of_table}: {text}", quoted(&self.name)))
         };
         if self.kind != Kind::Lists {
-            let bytes =
-                file_at(column, self.kind, row).ok_or_else(|| bad("the image is missing"))?;
+            let bytes = file_at(column, self.kind, row).ok_or_else(|| bad(ABSENT))?;
             let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
             let reader = reader.map_err(|e| bad(&e.to_string()))?;
             return decode_from(reader).map_err(|e| bad(e.message()));
         }
-        let list = list_at(column, row).ok_or_else(|| bad("the image is missing"))?;
+        let list = list_at(column, row).ok_or_else(|| bad(ABSENT))?;
         let (mut lengths, mut bytes) = (Vec::new(), Vec::new());
         flatten(&list, 0, &mut lengths, &mut bytes).map_err(|text| bad(&text))?;
         let Some((image, channels_first)) = shape_of(&lengths) else {
@@ -314,6 +331,10 @@ impl Decode for ImageColumn {
     fn take_notes(&mut self) -> Vec<String> {
         let mut notes = std::mem::take(&mut self.notes);
         notes.extend(self.inner.take_notes());
+        if self.dropped > 0 {
+            notes.push(format!("{} rows without an image were left out", self.dropped));
+            self.dropped = 0;
+        }
         notes
     }
 
@@ -326,13 +347,23 @@ impl Decode for ImageColumn {
             },
         };
         let n = self.rows_per_chunk.min(batch.num_rows() - from);
-        let rows = batch.slice(from, n);
-        let (column, width) = (rows.column(self.column.at), self.column.image.numbers());
-        let mut bytes = Vec::with_capacity(n * width);
+        let (mut rows, width) = (batch.slice(from, n), self.column.image.numbers());
+        // Where rows lie in the table: images that are not there leave none.
+        let column = rows.column(self.column.at);
+        let there: Vec<bool> =
+            (0..n).map(|row| !self.drops || self.column.is_there(column, row)).collect();
+        let places: Vec<u64> =
+            (0..n).filter(|row| there[*row]).map(|row| self.row + row as u64 + 1).collect();
+        if places.len() < n {
+            let kept = filter_record_batch(&rows, &BooleanArray::from(there));
+            rows = kept.map_err(|e| Error::data(e.to_string()))?;
+            self.dropped += (n - places.len()) as u64;
+        }
+        let column = rows.column(self.column.at);
+        let mut bytes = Vec::with_capacity(places.len() * width);
         // Where only other columns are wanted, no image is decoded.
         if self.keep.iter().any(|i| *i < width) {
-            for row in 0..n {
-                let of_table = self.row + row as u64 + 1;
+            for (row, of_table) in places.iter().copied().enumerate() {
                 let (image, pixels) = self.column.read(column, row, of_table)?;
                 if image != self.column.image {
                     return Err(Error::data(format!(
@@ -344,7 +375,7 @@ impl Decode for ImageColumn {
                 bytes.extend_from_slice(&pixels);
             }
         }
-        bytes.resize(n * width, 0);
+        bytes.resize(places.len() * width, 0);
         self.row += n as u64;
         let others = (0..rows.num_columns()).filter(|i| *i != self.column.at);
         let others: Vec<ArrayRef> = others.map(|i| rows.column(i).clone()).collect();

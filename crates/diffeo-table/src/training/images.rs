@@ -4,6 +4,7 @@ use diffeo::train::TrainingData;
 use diffeo::{Column, Error, ImageShape, Result, Schema, quoted};
 
 use super::{Roles, TrainingTable};
+use crate::infer::InferOptions;
 use crate::infer::Wish;
 use crate::options::{Input, MemoryLimit, ReadOptions};
 use crate::reader::Reader;
@@ -106,7 +107,8 @@ impl Roles {
                 quoted(name)
             )));
         }
-        let roles = Self { columns: wishes, ..Self::default() };
+        let infer = InferOptions { beside_images: true, ..InferOptions::default() };
+        let roles = Self { columns: wishes, infer, ..Self::default() };
         let TrainingTable { schema, notes, .. } = roles.read(input, options, limit, warn)?;
         notes.iter().filter(|note| note.warning).for_each(|note| warn(note.to_string()));
         Ok(schema.columns)

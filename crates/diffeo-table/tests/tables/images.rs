@@ -14,8 +14,8 @@ use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field};
 use diffeo::{Column, ImageShape};
 use diffeo_table::{
-    Format, ImageArrayWriter, Input, MemoryLimit, Output, ReadOptions, Reader, Writer, read_rows,
-    read_table,
+    Format, ImageArrayWriter, Input, MemoryLimit, Missing, Output, ReadOptions, Reader, Writer,
+    read_rows, read_table,
 };
 use image::{DynamicImage, GrayImage, LumaA, Rgb, RgbImage};
 use parquet::arrow::ArrowWriter;
@@ -491,6 +491,18 @@ fn a_column_of_files_is_one_of_images_and_faults_say_the_row() {
     }
     for path in files_of(folder.path(), vec![("a", good.clone()), ("b", good)]) {
         assert!(open(&path).err().unwrap().to_string().contains("\"a\" and \"b\""));
+    }
+    // Rows without an image are a fault, or left out.
+    let places: ArrayRef = Arc::new(Int64Array::from(vec![0, 1, 2, 3]));
+    let holes = of(&[None, Some(file(2, 7)), None, Some(file(2, 9))]);
+    for path in files_of(folder.path(), vec![("image", holes.clone()), ("a", places.clone())]) {
+        assert!(fault(&path).contains("\"image\", row 1: the image is missing; --missing drop"));
+        let options = ReadOptions { missing: Missing::Drop, ..ReadOptions::default() };
+        let mut reader = Reader::open(&Input::Path(path), &options).unwrap();
+        let chunk = reader.next_chunk().unwrap().unwrap();
+        assert_eq!(chunk.numbers(&["a".to_owned()]).unwrap().values(), [1.0, 3.0]);
+        assert!(reader.next_chunk().unwrap().is_none());
+        assert!(reader.report().notes.concat().contains("2 rows without an image were left out"));
     }
     // Lists of which the first is none are left out, and later ones are faults.
     for (numbers, is_one) in

@@ -6,6 +6,7 @@ use rand_chacha::rand_core::Rng;
 use super::kind::ColumnKind;
 use super::schema::{Column, Schema};
 use super::step::Step;
+use crate::host::likelihood::log_mean_exp;
 use crate::host::random::{Purpose, Streams, normal, uniform};
 use crate::host::rows::Rows;
 
@@ -209,12 +210,7 @@ impl Cells {
         if self.whole.is_empty() {
             return log_probs.clone().next().unwrap_or(f64::NAN);
         }
-        let top = log_probs.clone().fold(f64::NEG_INFINITY, f64::max);
-        if !top.is_finite() {
-            return if log_probs.clone().any(f64::is_nan) { f64::NAN } else { top };
-        }
-        let sum: f64 = log_probs.map(|p| (p - top).exp()).sum();
-        top + (sum / self.points() as f64).ln()
+        log_mean_exp(log_probs, self.points() as f64)
     }
 
     /// A number that is not of its kind has probability 0 in a column of whole numbers; a missing one has what the marks give it.

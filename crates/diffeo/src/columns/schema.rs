@@ -252,6 +252,8 @@ impl Column {
 
     /// Most levels of a category.
     pub const LEVELS_MAX: usize = 1 << 16;
+    /// Most classes of a column, see [`Column::classes`].
+    pub const CLASSES_MAX: usize = 1024;
     /// Most point masses.
     pub const MASSES_MAX: usize = 256;
     /// Most whole numbers that have a probability each.
@@ -263,6 +265,18 @@ impl Column {
     pub fn make_optional(&mut self) {
         (self.holes, self.optional) = (false, true);
         self.numbered = !self.masses.is_empty();
+    }
+
+    /// The names of what a category or a truth value may be, by their numbers: its classes, as another column's context. None for other kinds, and for categories of more than 1,024 levels.
+    pub fn classes(&self) -> Option<Vec<String>> {
+        let words = match self.kind {
+            ColumnKind::Boolean if self.levels.is_empty() => vec!["0".into(), "1".into()],
+            ColumnKind::Boolean | ColumnKind::Category => self.levels.clone(),
+            _ => return None,
+        };
+        let others = self.other.then(|| "other".to_owned());
+        let classes: Vec<String> = words.into_iter().chain(others).collect();
+        (classes.len() <= Self::CLASSES_MAX).then_some(classes)
     }
 
     /// How many rows under some columns have a level that a category without `other` does not have. As a context such a row is scored and drawn for as if it had none of the levels, which only a

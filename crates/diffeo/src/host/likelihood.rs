@@ -28,6 +28,15 @@ pub struct Likelihood {
     squares: f64,
 }
 
+/// `ln (1/n sum of e^v)`; NaN if one of them is.
+pub(crate) fn log_mean_exp(values: impl Iterator<Item = f64> + Clone, n: f64) -> f64 {
+    let top = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if !top.is_finite() {
+        return if values.clone().any(f64::is_nan) { f64::NAN } else { top };
+    }
+    top + (values.map(|v| (v - top).exp()).sum::<f64>() / n).ln()
+}
+
 /// A compensated weighted mean.
 #[derive(Clone, Debug, Default)]
 struct Mean {

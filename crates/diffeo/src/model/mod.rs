@@ -1,6 +1,7 @@
 //! A fitted model: a flow, the columns and units that give its numbers their meaning, and how it was trained.
 
 mod blocks;
+mod classes;
 mod clips;
 mod columns;
 pub mod file;
@@ -18,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 
+pub use classes::Classified;
 pub use clips::Continuation;
 pub use summary::{HistoryPoint, TrainingSummary};
 

@@ -48,6 +48,9 @@ pub struct TrainingSummary {
     /// The lowest and the highest value of each number of the context among the rows of the run, by its name. Empty in files of releases that did not keep them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub context_ranges: BTreeMap<String, [f64; 2]>,
+    /// How the rows of the run are shared among the levels of each category and truth value of the context, by its name. Empty in files of releases that did not count them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context_shares: BTreeMap<String, Vec<f64>>,
     /// How often the fields of continuous layers are evaluated to score a row: the fewer, the straighter the ways. Absent where there is no such layer, or it was not
     /// measured.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "finite_or_text::option")]

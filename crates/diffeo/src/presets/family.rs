@@ -60,6 +60,8 @@ pub(super) struct Draft<'a> {
     pub(super) grid: Option<Grid>,
     /// What is found in the image that the context starts with, if it does.
     pub(super) found: Option<ImageEmbeddingSpec>,
+    /// Numbers of a context that has no place in the image.
+    pub(super) placeless: usize,
     /// The levels of images, where noise in their cells is learned.
     pub(super) noise: Option<u32>,
     pub(super) options: &'a PresetOptions,

@@ -295,7 +295,8 @@ impl Preset {
             _ => None,
         };
         let embedding = found.map(EmbeddingSpec::Image).or(options.embedding.clone());
-        let draft = Draft { dims, patches, grid, found, noise, options, order };
+        let placeless = if given.is_some() { 0 } else { context_dims };
+        let draft = Draft { dims, patches, grid, found, placeless, noise, options, order };
         let transforms: Vec<LayerSpec> = match grid {
             Some(_) => draft.at_scales(family.layers),
             None => (0..options.transforms).flat_map(|i| (family.layers)(&draft, i)).collect(),

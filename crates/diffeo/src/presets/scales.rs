@@ -5,15 +5,19 @@ use crate::columns::ImageShape;
 use crate::conditioner::{ConvolutionalSpec, GivenImageSpec};
 use crate::error::{Error, Result};
 use crate::monotone::{Affine, MonotoneSpec};
+use crate::network::{Activation, NetworkSpec};
 use crate::transforms::{
-    ActNormSpec, ConditionalSpec, DequantiseSpec, DifferenceSpec, HistogramSpec, LayerSpec,
-    PixelwiseSpec, PluSpec, SplitSpec, SqueezeSpec,
+    ActNormSpec, ConditionalSpec, CouplingSpec, DequantiseSpec, DifferenceSpec, Gates,
+    HistogramSpec, LayerSpec, PixelwiseSpec, PluSpec, SplitSpec, SqueezeSpec,
 };
 
 /// Most scales.
 const SCALES: usize = 3;
 /// Most pixels between which there is attention: its work and memory grow with their square.
 const ATTENTION_PIXELS: usize = 64;
+
+/// Fewest and most units between a context that has no place and what it is like at each.
+const CONTEXT_WIDTHS: [usize; 2] = [16, 64];
 
 /// The affine map of couplings. Numbers of images come in as normal ones, so a tenfold scale in one of many layers is plenty, and dozens of layers overflow nowhere.
 pub(super) fn affine() -> Affine {
@@ -115,10 +119,24 @@ impl Draft<'_> {
         let onward = Grid { channels: channels / 2, ..squeezed };
         if scale < SCALES && onward.squeezed().is_some() {
             all.push(draft.by_pixels_around(squeezed.half(true), affine(), 0));
+            all.extend(draft.by_context());
             let transforms = self.scales_from(scale + 1, onward, layers);
             all.push(SplitSpec { channels, onward: channels / 2, transforms }.into());
+        } else {
+            all.extend(draft.by_context());
         }
         all
+    }
+
+    /// A scale and shift of each number but the first given a context such as a class, which the networks of pixels around see as the same everywhere: what it is like at each place.
+    fn by_context(&self) -> Option<LayerSpec> {
+        let width = self.placeless.clamp(CONTEXT_WIDTHS[0], CONTEXT_WIDTHS[1]);
+        let network =
+            NetworkSpec { hidden: vec![width], residual: false, activation: Activation::default() };
+        let kept = (0..self.dims).map(|j| j == 0).collect();
+        let layer =
+            CouplingSpec { monotone: affine().into(), network, kept, gates: Gates::default() };
+        (self.placeless > 0).then(|| layer.into())
     }
 
     /// Differences to what was foretold of a frame.

@@ -128,6 +128,25 @@ impl TrainingData {
         numbers.filter_map(range).collect()
     }
 
+    /// How the rows that count are shared among the classes of each column of the context that has such, by its name.
+    pub(crate) fn context_shares(&self, schema: &Schema) -> BTreeMap<String, Vec<f64>> {
+        let Some(context) = &self.context else { return BTreeMap::new() };
+        let shares = |(j, column): (usize, &Column)| {
+            let mut shares = vec![0.0; column.classes()?.len()];
+            for i in 0..context.len() {
+                let class = context.row(i)[j];
+                // A missing one is none.
+                if let Some(share) = shares.get_mut(class as usize).filter(|_| class >= 0.0) {
+                    *share += self.weight(i);
+                }
+            }
+            let total: f64 = shares.iter().sum();
+            shares.iter_mut().for_each(|share| *share /= total);
+            (total > 0.0).then(|| (column.name.clone(), shares))
+        };
+        schema.context.iter().enumerate().filter_map(shares).collect()
+    }
+
     fn hash_into(&self, hasher: &mut blake3::Hasher) {
         let mut table = |width: usize, values: &[f64]| {
             hasher.update(&(width as u64).to_le_bytes());

@@ -21,6 +21,7 @@
 
 mod batches;
 pub(crate) mod checkpoint;
+mod contrast;
 mod copies;
 mod course;
 mod data;

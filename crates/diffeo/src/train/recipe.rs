@@ -52,6 +52,9 @@ pub struct Plan {
     /// Share of the rows whose context is hidden, in training.
     #[serde(default)]
     pub context_dropout: f64,
+    /// Weight of a contrast of contexts beside the likelihood.
+    #[serde(default)]
+    pub contrast: f64,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -140,6 +143,7 @@ impl Plan {
             average: options.average.unwrap_or(1.0 - 1.0 / horizon),
             patience: options.patience.unwrap_or(PATIENCE),
             context_dropout: options.context_dropout,
+            contrast: options.contrast,
             seed: options.seed,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::checkpoint::{self, Identity, Resume, Saved};
+use super::contrast::Contrast;
 use super::data::{Part, TrainingData, ValidationChoice, fingerprint, split};
 use super::events::{Event, StopReason};
 use super::loss::Loss;
@@ -70,6 +71,7 @@ pub struct Trainer {
     warnings: Vec<String>,
     /// As [`TrainingSummary`] has them.
     context_ranges: BTreeMap<String, [f64; 2]>,
+    context_shares: BTreeMap<String, Vec<f64>>,
     threads: usize,
     /// Whether the fit has ended and what it came to was looked at.
     examined: bool,
@@ -115,6 +117,22 @@ fn expect_hideable(schema: &Schema, share: f64) -> Result<()> {
     }
 }
 
+/// Refuses a contrast of contexts where there are none to be swapped.
+fn expect_contrasted(schema: &Schema, loss: Loss, weight: f64) -> Result<()> {
+    let fault = match loss {
+        _ if weight == 0.0 => return Ok(()),
+        Loss::FlowMatching | Loss::OtFlowMatching => "stands beside the loss likelihood alone",
+        Loss::Likelihood if schema.columns.iter().any(|column| column.optional) => {
+            "is of one context, not of any columns given any others"
+        }
+        Loss::Likelihood if schema.context.is_empty() => {
+            "compares rows under the contexts of others, and there is no context"
+        }
+        Loss::Likelihood => return Ok(()),
+    };
+    Err(Error::config(format!("contrast: it {fault}; leave it out")))
+}
+
 impl Trainer {
     /// Prepares a fit: checks everything, fits the maps from the data's units, splits, and builds the flow.
     ///
@@ -137,6 +155,7 @@ impl Trainer {
         loss.expect(&spec)?;
         data.check(&schema)?;
         expect_hideable(&schema, options.context_dropout)?;
+        expect_contrasted(&schema, loss, options.contrast)?;
         if let ValidationChoice::Given(valid) = &options.validation {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
         }
@@ -148,6 +167,7 @@ impl Trainer {
         let mut warnings = warnings::about(&schema, &data);
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
         let context_ranges = data.context_ranges(&schema);
+        let context_shares = data.context_shares(&schema);
         let streams = Streams::new(options.seed);
         let (train, valid) = split(data, &options.validation, schema.is_continuous(), streams)?;
         let valid = valid.map(|part| match loss {
@@ -184,6 +204,7 @@ impl Trainer {
             options,
             warnings,
             context_ranges,
+            context_shares,
             threads,
             examined: false,
         })
@@ -375,6 +396,7 @@ impl Trainer {
             log_prob_lowest: None,
             log_prob_quantiles: Vec::new(),
             context_ranges: std::mem::take(&mut self.context_ranges),
+            context_shares: std::mem::take(&mut self.context_shares),
             evaluations: None,
             warnings: std::mem::take(&mut self.warnings),
             history: self.history(),
@@ -437,6 +459,7 @@ impl Parts {
         let Self { plan, encoding, train, valid } = self;
         let (layout, initial) = flat_weights(flow)?;
         let objective: Box<dyn FlatObjective<T>> = match plan.loss {
+            Loss::Likelihood if plan.contrast > 0.0 => Box::new(Contrast::new(flow, plan.contrast)),
             Loss::Likelihood => Box::new(Engine::new(flow)),
             Loss::FlowMatching => Box::new(Matching::new(flow, false)),
             Loss::OtFlowMatching => Box::new(Matching::new(flow, true)),

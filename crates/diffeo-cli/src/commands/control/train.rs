@@ -47,7 +47,6 @@ struct Plan {
 /// What is told of a training beside its policy.
 #[derive(Default)]
 struct Record {
-    episodes: Vec<ReturnPoint>,
     last: Updated,
     refused: u64,
 }
@@ -85,7 +84,7 @@ pub(super) fn run(args: &ControlTrainArgs, common: &Common, console: &Console) -
         diffeo::train::Trainer::remove_checkpoint(&plan.checkpoint)?;
     }
     let mut report = report(&plan, &trainer, reason, &record, seconds);
-    draw(&plan, &record, &mut report, console)?;
+    draw(&plan, &trainer, &mut report, console)?;
     Ok(report)
 }
 
@@ -250,8 +249,8 @@ fn learn(
         let (steps, end) = (trainer.steps(), trainer.end().unwrap_or(total));
         progress.update(|| {
             let left = course.left(steps, end);
-            let recent = &record.episodes[record.episodes.len().saturating_sub(RECENT)..];
-            let mean = recent.iter().map(|p| p.earned).sum::<f64>() / recent.len() as f64;
+            let recent = &trainer.returns()[trainer.returns().len().saturating_sub(RECENT)..];
+            let mean = recent.iter().map(|r| r.earned).sum::<f64>() / recent.len() as f64;
             let Updated { log_prob, temperature, .. } = record.last;
             let best = trainer.best().map(|b| format!("  best {:.2}", b.mean)).unwrap_or_default();
             format!(
@@ -267,9 +266,6 @@ fn learn(
 
 /// Keeps what is told at the end, and warns once of steps that were refused.
 fn note(steps: u64, advanced: &Advanced, record: &mut Record, progress: &Progress) {
-    for ended in &advanced.ended {
-        record.episodes.push(ReturnPoint { step: steps, earned: ended.earned });
-    }
     let refused: u64 = advanced.updated.iter().map(|updated| updated.refused).sum();
     if refused > 0 && record.refused == 0 {
         progress.warn(format!(
@@ -329,7 +325,7 @@ fn report(
         plan.task,
         grouped(trainer.steps()),
         grouped(trainer.updates()),
-        grouped(record.episodes.len() as u64)
+        grouped(trainer.returns().len() as u64)
     ));
     report.key("environment", plan.task.name());
     report.key("policy", plan.kind.name());
@@ -337,7 +333,7 @@ fn report(
     report.key("parameters", parameters(trainer));
     report.key("steps", trainer.steps());
     report.key("updates", trainer.updates());
-    report.key("episodes", record.episodes.len());
+    report.key("episodes", trainer.returns().len());
     report.number("seconds", seconds);
     report.key("stop_reason", reason.to_string());
     report.key("seed", settings.agent.seed);
@@ -371,14 +367,17 @@ fn report(
     report
 }
 
-fn draw(plan: &Plan, record: &Record, report: &mut Report, console: &Console) -> Result<()> {
+fn draw(plan: &Plan, trainer: &Trainer, report: &mut Report, console: &Console) -> Result<()> {
     let Some(path) = &plan.plot else { return Ok(()) };
-    if record.episodes.is_empty() {
+    let returns = trainer.returns().iter();
+    let returns: Vec<ReturnPoint> =
+        returns.map(|r| ReturnPoint { step: r.steps, earned: r.earned }).collect();
+    if returns.is_empty() {
         console.warn("no episode has ended: there are no returns to draw");
         return Ok(());
     }
     let title = format!("{}: {} by {}", plan.task, plan.kind, plan.recipe.trainer.algorithm);
-    let figure = draw_return_curve(std::slice::from_ref(&record.episodes), &title, 640.0);
+    let figure = draw_return_curve(std::slice::from_ref(&returns), &title, 640.0);
     figure.and_then(|figure| figure.save(path)).map_err(of_plot)?;
     let text = path.to_string_lossy();
     report.line(format!("drawn to {}", quoted(&text)));

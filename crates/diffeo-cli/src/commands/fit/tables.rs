@@ -99,6 +99,7 @@ pub(super) fn roles(plan: &FitPlan) -> Roles {
             drop_constant: args.drop_constant,
             dequantize: args.dequantize.iter().flat_map(|list| list.0.clone()).collect(),
             any_subset: args.any_subset,
+            beside_images: false,
         },
         noise: args.noise,
     }
