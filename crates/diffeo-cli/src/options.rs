@@ -17,6 +17,9 @@ use crate::output::Console;
 
 /// More threads than any machine has cores; a guard against a slip of the finger.
 const THREADS_MAX: u64 = 1024;
+/// What the name of a table that is written may be.
+pub(crate) const TABLE_NAME: &str =
+    "expected a name that ends in .csv, .tsv, .parquet, .arrow or .npy (text also .gz, .zst)";
 /// The device of this build: the processor.
 const DEVICE: &str = "flex";
 /// Names that people give to devices that this build does not have.

@@ -71,6 +71,11 @@ fn flowers_are_told_by_bayes_rule() {
         .expect(0, &["told of them"]);
     let again = fs::read_to_string(folder.join("again.csv")).expect("read");
     assert_eq!(again, told);
+    let odd = fs::read_to_string(folder.join("f.csv")).expect("read").replace("iris", "rose");
+    fs::write(folder.join("odd.csv"), odd).expect("written");
+    let odd = run(folder, "classify m.safetensors odd.csv --out o.csv --json");
+    let odd = odd.expect(0, &["300 rows have a \"kind\" that no row of the fit had"]).json();
+    assert!(odd["rows_unknown"] == 300 && odd["log_loss"].as_f64() < Some(0.2), "{odd}");
     run(folder, "classify m.safetensors new.csv --equal-shares --class kind").expect(0, &[]);
     run(folder, "classify m.safetensors new.csv --class meadow").expect(2, &["found \"meadow\""]);
     run(folder, "classify m.safetensors new.csv --draws 4").expect(2, &["--draws"]);

@@ -46,7 +46,9 @@ struct Counts {
     /// Of which no class can be.
     untold: u64,
     right: u64,
-    /// Sum of minus the log-probability of the class that they have.
+    /// Of a class that the model does not know.
+    unknown: u64,
+    /// Of the others, the sum of minus the log-probability of the class that they have.
     log_loss: f64,
 }
 
@@ -92,7 +94,7 @@ fn plan(args: &ClassifyArgs, common: &Common, console: &Console) -> Result<Plan>
     let read = options::read_options(&args.read, &mut faults);
     let draws = faults.count("--draws", args.draws, 1, DRAWS_MAX);
     let threads = options::threads(common, &mut faults);
-    let out = output(args.out.as_deref(), common.json, &mut faults);
+    let out = output(args.out.as_deref(), "", common.json, &mut faults);
     faults.finish()?;
     let out = checked_output(out, &[&model, &data], args.force, console)?;
     Ok(Plan { model, data, out, read, threads, draws })
@@ -179,9 +181,11 @@ impl Counts {
         for (i, likeliest) in likeliest.iter().enumerate() {
             let class = truth.row(i)[0];
             // One that the model does not know is beyond all that it does.
-            let given = probabilities.row(i).get(class as usize).copied().unwrap_or(0.0);
+            match probabilities.row(i).get(class as usize) {
+                Some(given) => self.log_loss -= given.ln(),
+                None => self.unknown += 1,
+            }
             self.right += u64::from(likeliest.is_some_and(|k| k as f64 == class));
-            self.log_loss -= given.ln();
         }
     }
 }
@@ -196,8 +200,9 @@ fn report(told: &Told, counts: &Counts, out: &Output, console: &Console) -> Repo
         let n = counts.rows as f64;
         let share = counts.right as f64 / n;
         let stderr = (share * (1.0 - share) / n).sqrt();
-        let log_loss = counts.log_loss / n;
+        let log_loss = counts.log_loss / (counts.rows - counts.unknown) as f64;
         report.key("rows_right", counts.right);
+        report.key("rows_unknown", counts.unknown);
         report.number("accuracy", share);
         report.number("accuracy_stderr", stderr);
         report.number("log_loss", log_loss);
@@ -209,6 +214,13 @@ fn report(told: &Told, counts: &Counts, out: &Output, console: &Console) -> Repo
         ));
     } else {
         console.note(format!("{rows} rows told"));
+    }
+    if counts.unknown > 0 {
+        console.warn(format!(
+            "{} rows have a {} that no row of the fit had: they are told as one of the others, and the log loss is that of the rest",
+            grouped(counts.unknown),
+            quoted(&told.column.name)
+        ));
     }
     if counts.untold > 0 {
         let untold = grouped(counts.untold);

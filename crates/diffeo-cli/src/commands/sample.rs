@@ -21,6 +21,10 @@ use crate::output::{Console, Report};
 use crate::progress::{Progress, grouped, rate};
 use crate::{options, signals};
 
+/// What else than tables an output may be.
+const OF_IMAGES: &str =
+    "; of images also in .png or .svg (a sheet), .gif or .apng (clips), or a folder, many/";
+
 /// Values drawn at a time: memory stays below 100 MB for any width. Rows do not depend on it.
 const BLOCK_VALUES: usize = 1 << 20;
 /// Most rows drawn at a time, so that signals and progress are seen often.
@@ -117,7 +121,7 @@ fn plan(args: &SampleArgs, common: &Common, console: &Console) -> Result<Plan> {
         threads: options::threads(common, &mut faults),
         out: match To::of(args.out.as_deref()) {
             Some(to) if !to.is_of_tables() => Output::Path(args.out.clone().unwrap_or_default()),
-            _ => output(args.out.as_deref(), common.json, &mut faults),
+            _ => output(args.out.as_deref(), OF_IMAGES, common.json, &mut faults),
         },
         model,
     };

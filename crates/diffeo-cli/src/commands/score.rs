@@ -119,18 +119,18 @@ fn plan(args: &ScoreArgs, common: &Common, console: &Console) -> Result<Plan> {
         read.missing = Missing::Keep;
     }
     let threads = options::threads(common, &mut faults);
-    let out = output(args.out.as_deref(), common.json, &mut faults);
+    let out = output(args.out.as_deref(), "", common.json, &mut faults);
     faults.finish()?;
     let out = checked_output(out, &[&model, &data], args.force, console)?;
     Ok(Plan { model, data, out, read, threads })
 }
 
-/// Where the table goes: `-` and nothing are CSV on stdout.
-pub(super) fn output(out: Option<&Path>, json: bool, faults: &mut Faults) -> Output {
+/// Where the table goes: `-` and nothing are CSV on stdout. What else a name may be is said where it is none of a table.
+pub(super) fn output(out: Option<&Path>, others: &str, json: bool, faults: &mut Faults) -> Output {
     match out.filter(|path| path.as_os_str() != "-") {
         Some(path) => {
             if Format::from_path(path).is_none() {
-                faults.add("--out: expected a name that ends in .csv, .tsv, .parquet, .arrow or .npy (text also .gz, .zst)");
+                faults.add(format!("--out: {}{others}", options::TABLE_NAME));
             }
             Output::Path(path.to_path_buf())
         }

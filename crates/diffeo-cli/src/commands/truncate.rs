@@ -90,7 +90,7 @@ fn plan(args: &TruncateArgs, common: &Common, console: &Console) -> Result<Plan>
     let read = options::read_options(&args.read, &mut faults);
     let seed = options::seed(args.seed, &mut faults).unwrap_or(0);
     let threads = options::threads(common, &mut faults);
-    let out = output(args.out.as_deref(), common.json, &mut faults);
+    let out = output(args.out.as_deref(), "", common.json, &mut faults);
     faults.finish()?;
     let inputs: Vec<&Path> =
         [&model, &data].into_iter().chain(&args.context).map(PathBuf::as_path).collect();

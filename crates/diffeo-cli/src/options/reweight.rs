@@ -66,7 +66,7 @@ pub(crate) fn plan(args: &ReweightArgs, common: &Common) -> Result<ReweightPlan>
     if let Some(path) = &args.out
         && Format::from_path(path).is_none()
     {
-        faults.add("--out: expected a name that ends in .csv, .tsv, .parquet, .arrow or .npy (text also .gz, .zst)");
+        faults.add(format!("--out: {}", super::TABLE_NAME));
     }
     if args.resume && args.out.is_none() {
         faults.add(

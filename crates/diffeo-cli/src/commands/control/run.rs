@@ -99,7 +99,7 @@ fn plan(args: &ControlRunArgs, common: &Common, console: &Console) -> Result<Pla
             quoted(&path.to_string_lossy())
         ));
     }
-    let out = args.out.as_deref().map(|path| output(Some(path), common.json, &mut faults));
+    let out = args.out.as_deref().map(|path| output(Some(path), "", common.json, &mut faults));
     faults.finish()?;
     let inputs: [&Path; 1] = [&model];
     let check = |out| checked_output(out, &inputs, args.force, console);
