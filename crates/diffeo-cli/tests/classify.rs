@@ -76,6 +76,16 @@ fn flowers_are_told_by_bayes_rule() {
     let odd = run(folder, "classify m.safetensors odd.csv --out o.csv --json");
     let odd = odd.expect(0, &["300 rows have a \"kind\" that no row of the fit had"]).json();
     assert!(odd["rows_unknown"] == 300 && odd["log_loss"].as_f64() < Some(0.2), "{odd}");
+    // A kind that is not known is not counted, by a model that was given such.
+    let some = fs::read_to_string(folder.join("f.csv")).expect("read").replacen("iris,", ",", 100);
+    fs::write(folder.join("some.csv"), some).expect("written");
+    let holes = format!(
+        "fit some.csv --context kind --missing model --exclude meadow --out h.safetensors {SMALL}"
+    );
+    run(folder, &holes).expect(0, &[]);
+    let line = "classify h.safetensors some.csv --missing model --out h.csv --json";
+    let some = run(folder, line).expect(0, &["of 500 rows"]).json();
+    assert!(some["rows"] == 600 && some["rows_labelled"] == 500, "{some}");
     run(folder, "classify m.safetensors new.csv --equal-shares --class kind").expect(0, &[]);
     run(folder, "classify m.safetensors new.csv --class meadow").expect(2, &["found \"meadow\""]);
     run(folder, "classify m.safetensors new.csv --draws 4").expect(2, &["--draws"]);

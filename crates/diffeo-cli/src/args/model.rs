@@ -84,7 +84,7 @@ pub(crate) struct EvaluateArgs {
 #[command(after_long_help = concat!(
     "Examples:\n  diffeo fit flowers.csv --context species --contrast 1 --out flowers.safetensors\n  \
      diffeo classify flowers.safetensors new.csv --out told.csv\n\n\
-     JSON keys: rows, rows_untold, rows_right, rows_unknown, accuracy, accuracy_stderr, log_loss, classes, out\n\n",
+     JSON keys: rows, rows_untold, rows_labelled, rows_right, rows_unknown, accuracy, accuracy_stderr, log_loss, classes, out\n\n",
     exit_codes!()
 ))]
 pub(crate) struct ClassifyArgs {

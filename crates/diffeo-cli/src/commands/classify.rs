@@ -45,6 +45,9 @@ struct Counts {
     rows: u64,
     /// Of which no class can be.
     untold: u64,
+    /// Whose class the table says,
+    labelled: u64,
+    /// and is the one that is told of them.
     right: u64,
     /// Of a class that the model does not know.
     unknown: u64,
@@ -180,6 +183,10 @@ impl Counts {
     fn compare(&mut self, truth: &Rows, likeliest: &[Option<usize>], probabilities: &Rows) {
         for (i, likeliest) in likeliest.iter().enumerate() {
             let class = truth.row(i)[0];
+            if class.is_nan() {
+                continue;
+            }
+            self.labelled += 1;
             // One that the model does not know is beyond all that it does.
             match probabilities.row(i).get(class as usize) {
                 Some(given) => self.log_loss -= given.ln(),
@@ -195,19 +202,22 @@ fn report(told: &Told, counts: &Counts, out: &Output, console: &Console) -> Repo
     report.key("rows", counts.rows);
     report.key("rows_untold", counts.untold);
     report.key("classes", json!(told.classes));
-    let (rows, right) = (grouped(counts.rows), grouped(counts.right));
-    if told.is_there && counts.rows > 0 {
-        let n = counts.rows as f64;
+    let rows = grouped(counts.rows);
+    if counts.labelled > 0 {
+        let n = counts.labelled as f64;
         let share = counts.right as f64 / n;
         let stderr = (share * (1.0 - share) / n).sqrt();
-        let log_loss = counts.log_loss / (counts.rows - counts.unknown) as f64;
+        let log_loss = counts.log_loss / (counts.labelled - counts.unknown) as f64;
+        report.key("rows_labelled", counts.labelled);
         report.key("rows_right", counts.right);
         report.key("rows_unknown", counts.unknown);
         report.number("accuracy", share);
         report.number("accuracy_stderr", stderr);
         report.number("log_loss", log_loss);
         console.note(format!(
-            "{right} of {rows} rows have the {} that is told of them: {:.2}% ± {:.2}%; log loss {log_loss:.4} nats",
+            "{} of {} rows have the {} that is told of them: {:.2}% ± {:.2}%; log loss {log_loss:.4} nats",
+            grouped(counts.right),
+            grouped(counts.labelled),
             quoted(&told.column.name),
             100.0 * share,
             100.0 * stderr

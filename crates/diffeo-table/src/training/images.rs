@@ -4,8 +4,7 @@ use diffeo::train::TrainingData;
 use diffeo::{Column, Error, ImageShape, Result, Schema, quoted};
 
 use super::{Roles, TrainingTable};
-use crate::infer::InferOptions;
-use crate::infer::Wish;
+use crate::infer::{InferOptions, Wish};
 use crate::options::{Input, MemoryLimit, ReadOptions};
 use crate::reader::Reader;
 use crate::readers::images::LABEL;

@@ -39,7 +39,7 @@ pub struct FitOptions {
     /// ```
     ///
     /// The second term is minus the log-probability that `x` came with `c`, where either could be. Both terms are least at the true density, so that the weight moves no optimum; it says how much a model
-    /// of limited size or training heeds what little of the likelihood the context decides, as the class of an image does. A step takes up to two and a half times as long. Validation, and what is told of steps, is the likelihood.
+    /// of limited size or training heeds what little of the likelihood the context decides, as the class of an image does. A step takes about twice as long, less once most pairs are told apart. Validation, and what is told of steps, is the likelihood.
     ///
     /// References: van den Oord, Li, Vinyals, arXiv:1807.03748 (with one other context); Mackowiak, Ardizzone, Köthe, Rother. *Generative classifiers as a basis for trustworthy image classification*. CVPR 2021.
     pub contrast: f64,
