@@ -140,10 +140,13 @@ fn what_is_missing_is_drawn_given_what_is_there() {
     let given = "rain,town,ok,note\n0.0,Ulm,,a\n,\"Bonn, old\",yes,b\n,,,c\n";
     fs::write(at(&folder, "g.csv"), given).unwrap();
     let line = "sample m.safetensors --given g.csv --repeats 3 --seed 1";
-    let said = ["drawn in every row: \"day\", \"hour\", \"x\"", "no such columns: \"note\""];
+    let said = ["drawn in every row: \"day\", \"hour\", \"x\""];
     let drawn = run(&format!("{line} --with-log-prob")).expect(0, &said).stdout;
     let drawn = drawn.replace("\"Bonn, old\"", "Bonn");
+    // The table comes back whole, in its order.
+    assert!(drawn.starts_with("rain,town,ok,note,day,hour,x,log_prob\n"), "{drawn}");
     let of = |name: &str| column(&drawn, name);
+    assert_eq!(of("note"), ["a", "a", "a", "b", "b", "b", "c", "c", "c"]);
     assert_eq!(of("town")[..6], ["Ulm", "Ulm", "Ulm", "Bonn", "Bonn", "Bonn"]);
     assert_eq!([&of("rain")[..3], &of("ok")[3..6]], [&["0.0"; 3], &["yes"; 3]]);
     let cells = ["town", "ok", "day", "hour", "rain", "x", "log_prob"].map(of);

@@ -254,3 +254,32 @@ fn c14_resume_without_a_checkpoint_says_so() {
     assert!([4, 5].contains(&ran.code), "{ran:?}");
     assert!(ran.stderr.contains("m.safetensors.checkpoint"), "{ran:?}");
 }
+
+#[test]
+fn a_fit_begins_from_a_model_of_which_columns_and_layers_are() {
+    let folder = folder();
+    let first = "fit train.csv --columns a,b --seed 4 --model maf --transforms 2 --hidden 16 --steps 60 --quiet --threads 1 --out m.safetensors";
+    run_in(folder.path(), first).expect(0, &[]);
+    let finer = "fit train.csv --start m.safetensors --seed 5 --steps 200 --lr 5e-3 --threads 1 --json --out finer.safetensors";
+    let ran = run_in(folder.path(), finer).expect(0, &["columns a=real,b=real"]);
+    let [before, after] = ["m", "finer"].map(|name| {
+        let line = format!("evaluate {name}.safetensors train.csv --json");
+        run_in(folder.path(), &line).json()["log_prob_mean"].as_f64().expect("a score")
+    });
+    assert!(after > before, "{before} {after}: {ran:?}");
+    // What was left of it goes on from the same model, and from no other.
+    let slow = finer
+        .replace("--steps 200", "--steps 1000000 --checkpoint-every 5")
+        .replace("finer", "slow");
+    let child = start(folder.path(), &slow);
+    wait_for(&at(&folder, "slow.safetensors.checkpoint"));
+    signal(&child, "-INT");
+    Ran::from(child.wait_with_output().expect("ends")).expect(130, &["--resume"]);
+    let other = slow.replace("--start m.", "--start finer.");
+    run_in(folder.path(), &format!("{other} --resume")).expect(2, &["start was"]);
+    run_in(folder.path(), &format!("{slow} --resume --max-time 1s")).expect(0, &["going on from"]);
+    // A model says itself what it is of.
+    run_in(folder.path(), &format!("{finer} --force --hidden 8")).expect(2, &["--hidden"]);
+    run_in(folder.path(), &finer.replace("finer", "m").replace("--json", "--force"))
+        .expect(2, &["m.safetensors"]);
+}

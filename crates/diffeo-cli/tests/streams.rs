@@ -165,3 +165,49 @@ fn f11_escapes_in_column_names_are_not_passed_on() {
         assert!(!ran.stdout.contains('\u{1b}') && !ran.stdout.contains('\u{7}'), "{ran:?}");
     }
 }
+
+#[test]
+fn text_as_spreadsheets_of_other_countries_write_it_is_read() {
+    let folder = folder();
+    let rows: String = (0..60)
+        .map(|i| {
+            format!(
+                "{},{};\"{}\";{:02}/03/2024\n",
+                i % 7,
+                10 + i,
+                ["Ulm; alt", "Bonn"][i % 2],
+                1 + i % 28
+            )
+        })
+        .collect();
+    fs::write(at(&folder, "e.csv"), format!("x;town;day\n{rows}")).unwrap();
+    let ran = run_in(
+        folder.path(),
+        &format!("fit e.csv --out e.safetensors --seed 1 {}", TINY.replace("--quiet", "")),
+    )
+    .expect(0, &["commas for points", "town=category", "look like dates"]);
+    assert!(!ran.stderr.contains("x=category"), "{ran:?}");
+    let scored = run_in(folder.path(), "score e.safetensors e.csv --quiet").expect(0, &[]).stdout;
+    assert!(
+        scored.lines().nth(1).is_some_and(|line| line.starts_with("0.10,Ulm; alt,")),
+        "{scored}"
+    );
+    for (name, mark) in [("t.csv", "\t"), ("p.csv", "|")] {
+        let text = fs::read_to_string(at(&folder, "train.csv")).unwrap().replace(',', mark);
+        fs::write(at(&folder, name), text).unwrap();
+        let line = format!("fit {name} --columns a,b --out {name}.safetensors --seed 1 {TINY}");
+        run_in(folder.path(), &line).expect(0, &[]);
+    }
+}
+
+#[test]
+fn cells_that_begin_like_comments_come_back() {
+    let folder = folder();
+    let rows: String = (0..60).map(|i| format!("\"#{}\",{}\n", i % 3, i * i % 17)).collect();
+    fs::write(at(&folder, "h.csv"), format!("\"#tag\",x\n{rows}")).unwrap();
+    let line = format!("fit h.csv --out h.safetensors --seed 1 {TINY}");
+    run_in(folder.path(), &line).expect(0, &[]);
+    run_in(folder.path(), "score h.safetensors h.csv --quiet --out s.csv").expect(0, &[]);
+    let again = run_in(folder.path(), "evaluate h.safetensors s.csv --json").expect(0, &[]);
+    assert_eq!(again.json()["rows"], 60, "{again:?}");
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use diffeo::burn::tensor::Tensor;
+use diffeo::file::container::finite_or_text;
 use diffeo::train::{Snapshot, Stepwise};
 use diffeo::{Error, Flow, FlowSpec, Model, Purpose, Result, Streams, quoted, uniform_open};
 use serde::{Deserialize, Serialize};
@@ -100,10 +101,13 @@ pub struct Validated {
     /// Steps in all environments before it.
     pub steps: u64,
     /// Mean of the returns.
+    #[serde(with = "finite_or_text")]
     pub mean: f64,
     /// What validations are compared by: the mean return, plus the temperature times the mean of `-ln pi` summed over an episode where the temperature is fixed, so that it has a worth.
+    #[serde(with = "finite_or_text")]
     pub worth: f64,
     /// Standard error of the worth.
+    #[serde(with = "finite_or_text")]
     pub error: f64,
     /// Share of the episodes that ended by themselves.
     pub terminated: f64,
@@ -389,11 +393,12 @@ impl Trainer {
         let flow = self.agent.averaged()?;
         let (seed, n) = (self.streams.seed(), options.validate_episodes);
         let played = play(&flow, &*self.make, (0, n), Conduct::Drawn, (seed, false))?;
-        let temperature = match options.agent.temperature {
-            Temperature::Fixed(temperature) => temperature,
-            Temperature::Tuned { .. } => 0.0,
+        let worth = |p: &Played| match options.agent.temperature {
+            Temperature::Fixed(temperature) => {
+                p.ended.earned - temperature * p.log_probs.iter().sum::<f64>()
+            }
+            Temperature::Tuned { .. } => p.ended.earned,
         };
-        let worth = |p: &Played| p.ended.earned - temperature * p.log_probs.iter().sum::<f64>();
         let (worth, error) = mean_and_error(played.iter().map(worth));
         let mut validated = Validated {
             steps,

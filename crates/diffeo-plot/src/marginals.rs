@@ -51,7 +51,7 @@ pub fn draw_marginals(config: &MarginalsConfig) -> Result<Figure, PlotError> {
     let panels = Panels::new(shown, width, MARGIN, legend_y + 40.0, [20.0, 56.0]);
     let mut scene = Scene::new(width, panels.bottom(shown) + 20.0 + MARGIN);
     draw_title(&mut scene, config.title);
-    draw_legend_row(&mut scene, MARGIN, legend_y, &legend(config.samples));
+    draw_legend_row(&mut scene, MARGIN, legend_y, &legend(config.data, config.samples));
     let mut missing = [Missing::default(); 2];
     for (j, column) in config.columns.iter().take(shown).enumerate() {
         let frame = panels.frame(j);
@@ -70,12 +70,13 @@ pub fn draw_marginals(config: &MarginalsConfig) -> Result<Figure, PlotError> {
 }
 
 /// The legend of figures in which bars are data and lines are samples.
-pub(crate) fn legend(samples: Matrix) -> Vec<(Swatch, String)> {
-    let mut entries = vec![(Swatch::Area(DATA_FILL), "data".to_owned())];
-    if !samples.is_empty() {
-        entries.push((Swatch::Line(MODEL, 1.5), "model samples".to_owned()));
-    }
-    entries
+pub(crate) fn legend(data: Matrix, samples: Matrix) -> Vec<(Swatch, String)> {
+    let entries = [
+        (data, Swatch::Area(DATA_FILL), "data"),
+        (samples, Swatch::Line(MODEL, 1.5), "model samples"),
+    ];
+    let shown = entries.into_iter().filter(|(rows, ..)| !rows.is_empty());
+    shown.map(|(_, swatch, text)| (swatch, text.to_owned())).collect()
 }
 
 /// Sizes and what is missing.
@@ -86,8 +87,10 @@ pub(crate) fn notes(
     shown: usize,
     all: usize,
 ) -> Vec<String> {
-    let rows =
-        format!("{}, {}.", plural(data.len(), "data row"), plural(samples.len(), "model sample"));
+    let counts = [(data, "data row"), (samples, "model sample")];
+    let counts = counts.iter().filter(|(rows, _)| !rows.is_empty());
+    let counts: Vec<String> = counts.map(|(rows, name)| plural(rows.len(), name)).collect();
+    let rows = format!("{}.", counts.join(", "));
     let kinds = [("data value", missing[0]), ("sample value", missing[1])];
     [rows].into_iter().chain(capped_note(shown, all)).chain(missing_notes(&kinds)).collect()
 }

@@ -2,17 +2,17 @@
 
 use crate::axis::{Axis, AxisTicks, Range, draw_bottom, draw_grid, draw_left};
 use crate::clip::Frame;
-use crate::colour::{DATA, DATA_FILL, INK, MODEL, data_ramp};
+use crate::colour::{DATA, INK, MODEL, data_ramp};
 use crate::contour::contours;
 use crate::error::PlotError;
 use crate::figure::Figure;
 use crate::font::Weight;
 use crate::histogram::{Bins, Counts2d};
 use crate::layout::{
-    LABEL_SIZE, MARGIN, Missing, Swatch, draw_empty, draw_entry, draw_title, finish, title_height,
+    LABEL_SIZE, MARGIN, Missing, draw_empty, draw_entry, draw_title, finish, title_height,
 };
 use crate::levels::{Levels, draw_boxes, draw_shares};
-use crate::marginals::{Marginal, notes};
+use crate::marginals::{Marginal, legend, notes};
 use crate::matrix::{Column, Finite, Matrix};
 use crate::scene::{Anchor, Picture, Scene, TextStyle};
 
@@ -239,10 +239,7 @@ impl<'a> Triangle<'a> {
 
     /// In the empty upper half, or above a single panel.
     fn draw_legend(&self, scene: &mut Scene, config: &PairsConfig) {
-        let mut entries = vec![(Swatch::Area(DATA_FILL), "data".to_owned())];
-        if !config.samples.is_empty() {
-            entries.push((Swatch::Line(MODEL, 1.5), "model samples".to_owned()));
-        }
+        let entries = legend(config.data, config.samples);
         let [mut x, mut y] = [MARGIN, self.top - 32.0];
         let wide = self.columns.len() > 1;
         if wide {

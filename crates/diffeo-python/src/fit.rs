@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use arrow_schema::DataType;
-use diffeo::train::{CHECKPOINT_EVERY, Deadline, Event, StopReason, Trainer, ValidationChoice};
-use diffeo::{ColumnKind, Model, Result, quoted};
+use diffeo::train::{
+    CHECKPOINT_EVERY, Deadline, Event, StopReason, Trainer, TrainingData, ValidationChoice,
+};
+use diffeo::{ColumnKind, Model, Result, Schema, quoted};
 use diffeo_cli::memory;
-use diffeo_table::{Input, Reader, TrainingTable, expect_image};
+use diffeo_table::{Input, ReadOptions, ReadReport, Reader, Roles, TrainingTable, expect_image};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -79,16 +81,17 @@ fn read(
     let mut warnings = Vec::new();
     let table = py.detach(|| {
         let limit = memory::limit(None);
-        match settings.image(&input, &options)? {
-            None => roles.read(&input, &options, limit, &mut |text| warnings.push(text)),
-            Some(image) => {
-                let mut keep = |text| warnings.push(text);
-                let schema = roles.image_schema(image, &input, (&options, limit), &mut keep)?;
-                let (data, report) = roles.read_known(&schema, &input, &options, limit)?;
-                warnings.extend(report.warnings());
-                Ok(TrainingTable { schema, data, notes: Vec::new() })
+        let mut keep = |text| warnings.push(text);
+        let schema = match (settings.start(), settings.image(&input, &options)?) {
+            (Some(model), _) => model.schema().clone(),
+            (None, None) => return roles.read(&input, &options, limit, &mut keep),
+            (None, Some(image)) => {
+                roles.image_schema(image, &input, (&options, limit), &mut keep)?
             }
-        }
+        };
+        let (data, report) = read_known(&schema, &input, &settings.roles()?, &options)?;
+        report.warnings().into_iter().for_each(keep);
+        Ok(TrainingTable { schema, data, notes: Vec::new() })
     });
     warnings.iter().try_for_each(|text| warn.tell(text))?;
     let table = table.map_err(raise)?;
@@ -130,13 +133,21 @@ fn known(
     let (schema, input) = (&table.schema, settings.input(data)?);
     let roles = settings.roles().map_err(raise)?;
     let options = settings.read_options().map_err(raise)?;
-    let rows = py.detach(|| {
-        if schema.image.is_some() {
-            expect_image(schema, &Reader::open(&input, &options)?, &input)?;
-        }
-        roles.read_known(schema, &input, &options, memory::limit(None))
-    });
+    let rows = py.detach(|| read_known(schema, &input, &roles, &options));
     rows.map(|(rows, _)| ValidationChoice::Given(rows)).map_err(raise)
+}
+
+/// Reads rows of columns that are known.
+fn read_known(
+    schema: &Schema,
+    input: &Input,
+    roles: &Roles,
+    options: &ReadOptions,
+) -> Result<(TrainingData, ReadReport)> {
+    if schema.image.is_some() {
+        expect_image(schema, &Reader::open(input, options)?, input)?;
+    }
+    roles.read_known(schema, input, options, memory::limit(None))
 }
 
 /// A fit on its way.

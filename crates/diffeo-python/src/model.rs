@@ -112,6 +112,12 @@ impl PyModel {
         Ok(kinds)
     }
 
+    /// How many frames before it a frame is given; 0 for models of anything but clips.
+    #[getter]
+    fn frames(&self) -> usize {
+        self.model.schema().earlier_frames()
+    }
+
     /// The shape of the images that the model is of: `(height, width, channels, levels)`, or None.
     #[getter]
     fn image(&self) -> Option<(usize, usize, usize, u32)> {
@@ -454,6 +460,13 @@ impl PyModel {
         }
         let n = plan.n;
         let rows = n.saturating_mul(given.as_ref().map_or(1, Rows::len));
+        if options.first_row.checked_add(rows as u64).is_none() {
+            let text = format!(
+                "first_row: rows are numbered up to 2^64 - 1, and {rows} from {} on are more",
+                options.first_row
+            );
+            return Err(raise(Error::config(text)));
+        }
         let width = schema.columns.len();
         let block = match plan.common {
             true => n.max(1),

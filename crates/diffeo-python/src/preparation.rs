@@ -43,14 +43,23 @@ pub(crate) fn prepare(
     let begun = py.detach(|| {
         let started = Instant::now();
         let (table, validation) = without_held_out_clips(settings, table, validation);
-        settings.checkpoint.as_deref().map_or(Ok(()), expect_folder)?;
+        settings.checkpoint.as_deref().map_or(Ok(()), |path| expect_free(path, settings.resume))?;
         let (seed, max_time) = (seed(settings)?, settings.max_time()?);
         let mut warn = |text| warnings.push(text);
         let (table, validation, rows_trimmed) =
             trimmed(settings, (table, validation), seed, &mut watcher, &mut warn)?;
-        let (training, candidates) = choices(settings, &table, (validation, seed), &mut warn)?;
-        let trainer = begin(settings, table, training, candidates, &mut watcher)?;
-        Ok((trainer, max_time.map(|time| time.saturating_sub(started.elapsed())), rows_trimmed))
+        let mut training = settings.training(seed, settings.threads())?;
+        training.validation = validation.unwrap_or(training.validation);
+        let candidates = match settings.start() {
+            Some(_) => Vec::new(),
+            None => candidates(settings, &table, seed, &mut warn)?,
+        };
+        // Those that are tried are all trained alike.
+        let usual = candidates.first().map(|candidate| Loss::of(candidate.preset));
+        training.loss = training.loss.or(usual);
+        let left = || max_time.map(|time| time.saturating_sub(started.elapsed()));
+        let trainer = begin(settings, table, training, (candidates, left()), &mut watcher)?;
+        Ok((trainer, left(), rows_trimmed))
     });
     warnings.append(&mut watcher.left_out);
     match (begun, watcher.interruption) {
@@ -67,18 +76,22 @@ fn begin(
     settings: &Settings,
     table: TrainingTable,
     training: FitOptions,
-    candidates: Vec<Candidate>,
+    (candidates, time_left): (Vec<Candidate>, Option<Duration>),
     watcher: &mut Watcher,
 ) -> Result<Trainer> {
     let TrainingTable { schema, data, .. } = table;
     let shape = schema.shape();
-    let candidate = match (&settings.checkpoint, settings.resume) {
-        (None, true) => {
+    let candidate = match (&settings.checkpoint, settings.resume, settings.start()) {
+        (None, true, _) => {
             return Err(Error::config("resume needs checkpoint, the file to go on from"));
         }
-        (Some(path), true) => {
-            let resume = Resume { changes: settings.changes()?, ..Resume::default() };
+        (Some(path), true, start) => {
+            let (changes, model) = (settings.changes()?, start.cloned());
+            let resume = Resume { changes, start: model, ..Resume::default() };
             let trainer = Trainer::resume_with(path, data, training, &resume)?;
+            if start.is_some() {
+                return Ok(trainer);
+            }
             // One of several was selected when the fit began.
             let found = candidates.iter().map(|one| trainer.expect(&one.spec(&shape)?, &schema));
             let found: Vec<Result<()>> = found.collect();
@@ -92,8 +105,9 @@ fn begin(
                 }
             };
         }
+        (_, false, Some(model)) => return Trainer::start_from(model, data, training),
         _ if settings.is_auto() => {
-            let how = (&training, settings.max_time()?);
+            let how = (&training, time_left);
             Some(Selection::of(candidates, (&schema, &data), how, watcher)?.candidate)
         }
         _ => candidates.into_iter().next(),
@@ -159,21 +173,17 @@ fn trimmed(
     Ok((table, validation, trimmed.rows))
 }
 
-/// How to train, and the model that was asked for or those to try.
-fn choices(
+/// The model that was asked for, or those to try.
+fn candidates(
     settings: &Settings,
     table: &TrainingTable,
-    (validation, seed): (Option<ValidationChoice>, u64),
+    seed: u64,
     warn: &mut dyn FnMut(String),
-) -> Result<(FitOptions, Vec<Candidate>)> {
+) -> Result<Vec<Candidate>> {
     let TrainingTable { schema, data, .. } = table;
-    let mut training = settings.training(seed, settings.threads())?;
-    if let Some(validation) = validation {
-        training.validation = validation;
-    }
     let (rows, preset) = (data.x.len(), settings.preset()?);
     let mut options = settings.shape(rows, seed)?;
-    let candidates = match schema.image {
+    Ok(match schema.image {
         Some(image) if settings.is_auto() || settings.graph.is_some() => {
             let what = if settings.is_auto() { "model=\"auto\"" } else { "graph" };
             return Err(Error::config(format!(
@@ -210,11 +220,7 @@ fn choices(
                 preset => vec![Candidate::new(preset.unwrap_or_default(), options)],
             }
         }
-    };
-    // Those that are tried are all trained alike.
-    let usual = candidates.first().map(|candidate| Loss::of(candidate.preset));
-    training.loss = training.loss.or(usual);
-    Ok((training, candidates))
+    })
 }
 
 impl Settings {
@@ -235,11 +241,15 @@ impl Settings {
     }
 }
 
-/// Refuses a checkpoint that could not be written, before the work.
-fn expect_folder(path: &Path) -> Result<()> {
+/// Refuses a checkpoint that could not be written, or would take the place of one that is not gone on from, before the work.
+fn expect_free(path: &Path, resume: bool) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if path.file_name().is_some() && folder.is_none_or(Path::is_dir) {
-        return Ok(());
+        if resume || !Trainer::has_checkpoint(path) {
+            return Ok(());
+        }
+        let text = "checkpoint: an earlier training left this one; go on from it with resume=True, or remove it";
+        return Err(Error::new(ErrorKind::Io, text).at(path));
     }
     let text = "checkpoint: expected a file in a folder that is there";
     Err(Error::new(ErrorKind::Io, text).at(path))

@@ -6,13 +6,14 @@ use std::time::Duration;
 use diffeo::network::NetworkSpec;
 use diffeo::train::{Change, FitOptions, Loss, Trim, ValidationChoice};
 use diffeo::{
-    BaseSpec, ColumnOrder, DenseEmbeddingSpec, Error, ImageShape, KindWish, Precision, Preset,
-    PresetOptions, Result, quoted,
+    BaseSpec, ColumnOrder, DenseEmbeddingSpec, Error, ImageShape, KindWish, Model, Precision,
+    Preset, PresetOptions, Result, Schema, quoted,
 };
 use diffeo_table::{InferOptions, Input, Missing, ReadOptions, Roles, Wish};
 use pyo3::prelude::*;
 
 use crate::draws::{Seed, Threads};
+use crate::model::PyModel;
 use crate::table::{input_of, input_of_clips};
 
 /// A column and the kind that it is to have.
@@ -22,6 +23,7 @@ pub(crate) type Asked = (String, Option<String>);
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Settings {
+    start: Option<Py<PyModel>>,
     pub(crate) model: Option<String>,
     columns: Vec<Asked>,
     context: Vec<Asked>,
@@ -106,7 +108,7 @@ impl Settings {
         if self.frames > Some(0) && !self.context.is_empty() {
             return Err(Error::config("frames is what each frame is given; leave context out"));
         }
-        Ok(ReadOptions { missing, earlier: self.frames, ..ReadOptions::default() })
+        Ok(ReadOptions { missing, earlier: self.frames(), ..ReadOptions::default() })
     }
 
     /// Which rows are left out as unlike the others, if some are to be.
@@ -122,10 +124,26 @@ impl Settings {
 
     /// A table, or clips, as the settings have it.
     pub(crate) fn input(&self, data: &Bound<'_, PyAny>) -> PyResult<Input> {
-        match self.frames {
-            Some(_) => input_of_clips(data),
-            None => input_of(data, &[]),
+        match (self.frames(), self.start()) {
+            (Some(_), _) => input_of_clips(data),
+            (None, None) => input_of(data, &[]),
+            (None, Some(model)) => {
+                let Schema { columns, context, .. } = model.schema();
+                let names = columns.iter().chain(context).map(|column| column.name.clone());
+                input_of(data, &names.collect::<Vec<_>>())
+            }
         }
+    }
+
+    /// The model whose weights the fit begins from, if any.
+    pub(crate) fn start(&self) -> Option<&Model> {
+        self.start.as_ref().map(|start| &start.get().model)
+    }
+
+    /// How many frames before it each is given, if the data are clips.
+    fn frames(&self) -> Option<usize> {
+        let of_start = self.start().map(|model| model.schema().earlier_frames());
+        self.frames.or(of_start.filter(|frames| *frames > 0))
     }
 
     /// The share of whole clips that validate, if some do.

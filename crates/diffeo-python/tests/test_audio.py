@@ -71,7 +71,7 @@ def test_a_student_and_a_flow(clips, teacher):
     student = audio.distill(teacher, clips, steps=3, **{**SMALL, "layers": 2, "flows": 2})
     assert student.kind == "Student" and student.summary["valid"]["kl"] > 0
     assert len(student.sample(2, like=clips[1], seed=1)[1]) == 2400
-    assert audio.distill(teacher, clips, student=student, steps=3, **SMALL).parameters == student.parameters
+    assert audio.distill(teacher, clips, start=student, steps=3, **SMALL).parameters == student.parameters
     flow = audio.fit(clips, model="waveflow", mel=0, steps=2, lines=8, flows=2, **{**SMALL, "width": 4, "layers": 2})
     assert flow.kind == "WaveFlow" and len(flow.sample(labels={"pitch": "low"}, seconds=0.05, seed=1)[0]) == 400
 
@@ -111,7 +111,7 @@ def test_a_caller_can_watch_and_stop(clips):
         (lambda m, clips: audio.fit(clips, steps=0, **SMALL), "steps: expected a whole number of at least 1"),
         (lambda m, clips: audio.fit(clips, steps="3", **SMALL), "steps: expected a whole number"),
         (lambda m, clips: audio.distill("teacher.safetensors", clips), "teacher: expected a model"),
-        (lambda m, clips: audio.distill(m, clips, student=m, steps=1), "expected a student of this teacher"),
+        (lambda m, clips: audio.distill(m, clips, start=m, steps=1), "expected a student of this teacher"),
         (lambda m, clips: audio.fit(clips, steps=1, labels={"who": "abababab"}, **SMALL), "a value of who for each clip"),
         (lambda m, clips: clips[0].save("clip.mp3"), "ends in .wav"),
         (lambda m, clips: m.sample(), "the model is told mel bands"),

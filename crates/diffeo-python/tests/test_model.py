@@ -192,6 +192,23 @@ def test_a_fit_goes_on_to_the_same_bits(rows, tmp_path):
         diffeo.fit(rows, checkpoint=path, resume=True, **settings)
 
 
+def test_a_fit_begins_from_a_model(model, rows, tmp_path):
+    model.save(tmp_path / "m.safetensors")
+    weights = np.where(rows[:, 0] > 0, 2.0, 0.5)
+    for start in (model, tmp_path / "m.safetensors"):
+        finer = diffeo.fit(rows, start=start, weight=weights, steps=20, lr=1e-3, seed=1)
+        assert finer.columns == model.columns and finer.parameters == model.parameters
+        same = diffeo.fit(rows, start=start, steps=1, lr=1e-30, seed=1)
+        np.testing.assert_array_equal(same.log_prob(rows), model.log_prob(rows))
+    for wrong, said in (
+        ({"hidden": (8,)}, "leave out hidden"),
+        ({"columns": ["x1"], "model": "maf"}, "leave out model, columns"),
+        ({"start": 3}, "expected a model or the path"),
+    ):
+        with pytest.raises(diffeo.ConfigError, match=said):
+            diffeo.fit(rows, **{"start": model, **wrong}, steps=1)
+
+
 def _interrupt_once():
     asked = []
 

@@ -212,3 +212,52 @@ def test_a_table_of_arrow_takes_no_memory_of_its_own():
     grown = resident() - before
     assert grown < 0.1 * table.nbytes, (grown, table.nbytes)
     assert again.equals(table)
+
+
+def test_columns_are_what_their_types_say():
+    rng = np.random.default_rng(0)
+    n = 300
+    frame = pandas.DataFrame(
+        {
+            "code": pandas.Categorical(rng.integers(0, 7, n)),
+            "country": pandas.Categorical(rng.choice(["NA", "US", "DE"], n)),
+            "day": pandas.Timestamp("2024-03-01") + pandas.to_timedelta(rng.integers(0, 90, n), unit="D"),
+            "time": pandas.Timestamp("2024-03-01") + pandas.to_timedelta(rng.integers(0, 90 * 86400, n), unit="s"),
+            "answer": rng.choice(["yes", "no"], n),
+            "one": "same",
+        }
+    )
+    with pytest.warns(diffeo.DiffeoWarning, match='"one": it has the value "same" in every row'):
+        model = diffeo.fit(frame, seed=0, **SMALL)
+    kinds = {name: kind.split()[0] for name, kind in model.kinds.items()}
+    assert kinds == {
+        "code": "category",
+        "country": "category",
+        "day": "date",
+        "time": "time",
+        "answer": "boolean",
+        "one": "category",
+    }
+    drawn = model.sample(200, seed=1).to_pandas()
+    assert set(drawn["country"]) == {"NA", "US", "DE"} and set(drawn["answer"]) == {"yes", "no"}
+    assert set(drawn["code"]) <= {str(i) for i in range(7)} and set(drawn["one"]) == {"same"}
+    assert np.isfinite(model.log_prob(frame)).all() and np.isfinite(model.log_prob(drawn)).all()
+
+
+def test_thresholds_are_numbers_beside_rows_of_no_density():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(50, 1))
+    values[7] = 1e30
+    detector = diffeo.OutlierDetector(contamination=0.01, random_state=0, **SMALL).fit(values)
+    assert np.isfinite(detector.offset_) and (detector.predict(values) == -1).sum() == 1
+    for few in (20, 24):
+        diffeo.OutlierDetector(random_state=0, **SMALL).fit(rng.normal(size=(few, 2)))
+
+
+def test_a_checkpoint_that_is_not_gone_on_from_is_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "fit.checkpoint"
+    path.write_bytes(b"hours of work")
+    with pytest.raises(OSError, match="resume=True"):
+        diffeo.fit(rng.normal(size=(100, 1)), checkpoint=path, seed=0, **SMALL)
+    assert path.read_bytes() == b"hours of work"

@@ -16,7 +16,7 @@ pub(crate) const OTHER: &str = "other";
 
 impl Chunk {
     /// A chunk of the rows of a model, with columns of more numbers behind them. Levels become text, days dates, seconds timestamps, whole
-    /// numbers integers, and truth values the words that the column has for them, which formats with types store as truth values. NaN in a
+    /// numbers integers, and truth values the words that the column has for them; true and false are stored as truth values in formats with types. NaN in a
     /// column that may have holes becomes a cell without a value, and a level beyond the list `other`.
     ///
     /// # Errors
@@ -68,8 +68,9 @@ fn cells(column: &Column, values: &[f64]) -> Result<(ArrayRef, Option<ArrayRef>)
         }
         ColumnKind::Boolean if !column.levels.is_empty() => {
             let text = present().map(|x| x.map(|x| word(&column.levels, x)));
-            let truths: BooleanArray = present().map(|x| x.map(|x| x == 1.0)).collect();
-            (Arc::new(text.collect::<StringArray>()), Some(Arc::new(truths)))
+            let truths = || present().map(|x| x.map(|x| x == 1.0)).collect::<BooleanArray>();
+            let of_type = are_plain(&column.levels).then(|| Arc::new(truths()) as ArrayRef);
+            (Arc::new(text.collect::<StringArray>()), of_type)
         }
         ColumnKind::Date => {
             let days = wholes(column, present(), i32::MAX as f64, "days")?;
@@ -88,6 +89,11 @@ fn cells(column: &Column, values: &[f64]) -> Result<(ArrayRef, Option<ArrayRef>)
         }
         _ => (Arc::new(present().collect::<Float64Array>()), None),
     })
+}
+
+/// Whether words for truth values are those of the type itself.
+fn are_plain(words: &[String]) -> bool {
+    words.iter().zip(["false", "true"]).all(|(word, plain)| word.eq_ignore_ascii_case(plain))
 }
 
 fn wholes(
@@ -117,7 +123,7 @@ mod tests {
     #[test]
     fn rows_become_cells_of_the_types_of_their_columns() {
         let words = |kind| Column {
-            levels: vec!["No".into(), "Yes".into()],
+            levels: vec!["False".into(), "True".into()],
             holes: true,
             ..Column::new("b", kind)
         };
@@ -159,6 +165,12 @@ mod tests {
         let again = chunk.rows_for(&columns).unwrap();
         let same = |(a, b): (&f64, &f64)| a == b || a.is_nan() && b.is_nan();
         assert!(rows.values().iter().zip(again.values()).all(same), "{again:?}");
+        // Other words for truth are words in every format.
+        let answer =
+            Column { levels: vec!["No".into(), "Yes".into()], ..words(ColumnKind::Boolean) };
+        let answers =
+            Chunk::from_columns(&[answer], &Rows::new(vec![1.0], 1).unwrap(), &[]).unwrap();
+        assert_eq!(types(&answers.typed_batch().unwrap()), [DataType::Utf8]);
         let bad = Rows::new(vec![0.5], 1).unwrap();
         assert!(Chunk::from_columns(&[Column::new("d", ColumnKind::Date)], &bad, &[]).is_err());
         assert!(Chunk::from_columns(&[Column::real("x")], &rows, &[]).is_err());

@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringArray,
+    StringArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema};
 use arrow_select::filter::{filter, filter_record_batch};
+use arrow_select::take::take;
 use diffeo::{Column, Error, ErrorKind, Result, Rows, printable, quoted};
 
 use crate::coding::{Coder, each_level};
@@ -248,8 +249,11 @@ impl Chunk {
     pub(crate) fn levels_of(&self, column: &Column) -> Result<Vec<Option<String>>> {
         let array = self.batch.column(self.index_of(&column.name)?);
         let mut levels = Vec::with_capacity(self.rows());
-        each_level(array, &self.allowed, |level| levels.push(level.map(str::to_owned)))
-            .map_err(|fault| self.origin.fault(&column.name, fault))?;
+        let is_known = |text: &str| column.levels.iter().any(|level| level == text);
+        each_level(array, (&self.allowed, &is_known), |level| {
+            levels.push(level.map(str::to_owned))
+        })
+        .map_err(|fault| self.origin.fault(&column.name, fault))?;
         Ok(levels)
     }
 
@@ -400,6 +404,50 @@ impl Chunk {
         let places = self.origin.places.kept(keep);
         let origin = Origin { label: self.origin.label.clone(), places };
         Ok(self.with(batch, known, origin))
+    }
+
+    /// Rows by their places, each as often as it is named.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`] if there is no such row.
+    pub fn take(&self, rows: &[usize]) -> Result<Self> {
+        let places = UInt64Array::from_iter_values(rows.iter().map(|&row| row as u64));
+        let fault = |e| Error::data(format!("cannot repeat rows: {e}"));
+        let taken = |cells: &ArrayRef| take(cells, &places, None).map_err(fault);
+        let fields = self.batch.schema_ref().fields().iter().map(|f| f.as_ref().clone()).collect();
+        let arrays = self.batch.columns().iter().map(taken).collect::<Result<_>>()?;
+        let of_rows = |numbers: &Arc<[f64]>| rows.iter().map(|&row| numbers[row]).collect();
+        let known = self.known.iter().map(|known| {
+            let typed = known.typed.as_ref().map(taken).transpose()?;
+            Ok(Known { numbers: known.numbers.as_ref().map(of_rows), typed, ..*known })
+        });
+        let (known, label) = (known.collect::<Result<_>>()?, self.origin.label.clone());
+        let batch = batch_of(fields, arrays, rows.len())?;
+        Ok(self.with(batch, known, Origin { label, places: Places::default() }))
+    }
+
+    /// The same rows with the columns of another chunk, those of these names first and in this order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if there are not as many rows, [`ErrorKind::Data`] for a name that both have.
+    pub fn beside(&self, other: &Self, order: &[String]) -> Result<Self> {
+        if self.rows() != other.rows() {
+            let text = format!("expected {} rows, found {}", self.rows(), other.rows());
+            return Err(Error::shape(text));
+        }
+        let place: HashMap<&String, usize> =
+            order.iter().enumerate().map(|(i, n)| (n, i)).collect();
+        let columns = |chunk: &Self| {
+            let fields = chunk.batch.schema().fields().clone();
+            let fields: Vec<Field> = fields.iter().map(|field| field.as_ref().clone()).collect();
+            fields.into_iter().zip(chunk.batch.columns().to_vec()).zip(chunk.known.clone())
+        };
+        let mut all: Vec<_> = columns(self).chain(columns(other)).collect();
+        check_names(all.iter().map(|((field, _), _)| field.name().as_str()))?;
+        all.sort_by_key(|((field, _), _)| place.get(field.name()).copied().unwrap_or(usize::MAX));
+        let (cells, known): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let (fields, arrays) = cells.into_iter().unzip();
+        Ok(self.with(batch_of(fields, arrays, self.rows())?, known, self.origin.clone()))
     }
 
     pub(crate) fn set_first_row(&mut self, row: u64) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, StringArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
@@ -37,7 +37,8 @@ impl Coder {
         match self.column.kind {
             ColumnKind::Category => {
                 let mut parsed = Parsed::default();
-                each_level(array, allowed, |level| match level {
+                let is_known = |text: &str| self.places.contains_key(text);
+                each_level(array, (allowed, &is_known), |level| match level {
                     None => parsed.push_missing(),
                     Some(level) => {
                         let place = self.places.get(level);
@@ -118,16 +119,20 @@ fn as_text(array: &ArrayRef) -> Result<StringArray, Fault> {
     Ok(text.as_string::<i32>().clone())
 }
 
-/// Gives the level of each cell, and none where it is missing.
+/// Gives the level of each cell, and none where it is missing: a text that is a known level is not, even if it is NA.
 pub(crate) fn each_level(
     array: &ArrayRef,
-    allowed: &Allowed,
+    (allowed, is_known): (&Allowed, &dyn Fn(&str) -> bool),
     mut take: impl FnMut(Option<&str>),
 ) -> Result<(), Fault> {
     if let Some(cells) = text_of(array)? {
+        // Whoever made a dictionary had a cell without a value for what is missing: NA is a level.
+        let is_of_categories = matches!(array.data_type(), DataType::Dictionary(..));
         for cell in &cells {
             let text = cell.unwrap_or("").trim();
-            match allowed.is_mark(text) || is_missing(text) {
+            let is_usual_mark =
+                text.is_empty() || !is_of_categories && is_missing(text) && !is_known(text);
+            match allowed.is_mark(text) || is_usual_mark {
                 true => take(None),
                 false => take(Some(&level_of(text))),
             }
@@ -140,15 +145,29 @@ pub(crate) fn each_level(
             as_text(array)?.iter().for_each(take);
         }
         _ => {
-            for x in parse_column(array, allowed)?.values {
-                match x.is_nan() {
-                    true => take(None),
-                    false => take(Some(&x.to_string())),
+            let texts = shortest(array)?;
+            for (i, x) in parse_column(array, allowed)?.values.into_iter().enumerate() {
+                match (x.is_nan(), &texts) {
+                    (true, _) => take(None),
+                    (false, Some(texts)) => take(Some(texts.value(i))),
+                    (false, None) => take(Some(&x.to_string())),
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Numbers as text that tells all of their type apart, where a double may not: large whole numbers, and those of single precision.
+fn shortest(array: &ArrayRef) -> Result<Option<StringArray>, Fault> {
+    match array.data_type() {
+        DataType::Float32 => {
+            let floats = array.as_primitive::<Float32Type>().iter();
+            Ok(Some(floats.map(|x| x.map(|x| x.to_string())).collect()))
+        }
+        other if other.is_integer() => as_text(array).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// The level that a trimmed cell is: its text; a number the way it is written shortest, so that it is the same in every format, unless zeros
@@ -256,8 +275,8 @@ mod tests {
 
     use arrow_array::types::Int32Type;
     use arrow_array::{
-        BooleanArray, Date32Array, DictionaryArray, Float64Array, Int32Array, Int64Array,
-        LargeStringArray, TimestampMillisecondArray,
+        BooleanArray, Date32Array, DictionaryArray, Float32Array, Float64Array, Int32Array,
+        Int64Array, LargeStringArray, TimestampMillisecondArray,
     };
 
     use super::*;
@@ -277,8 +296,9 @@ mod tests {
         let expected = [1.0, 0.0, 2.0, -99.0, -99.0];
         assert_eq!(numbers(&column, StringArray::from(text.clone())), expected);
         assert_eq!(numbers(&column, LargeStringArray::from(text.clone())), expected);
+        // What is missing in a dictionary is no cell of it.
         let coded: DictionaryArray<Int32Type> = text.into_iter().collect();
-        assert_eq!(numbers(&column, coded), expected);
+        assert_eq!(numbers(&column, coded), [1.0, 0.0, 2.0, -99.0, 2.0]);
     }
 
     #[test]
@@ -288,6 +308,14 @@ mod tests {
         assert_eq!(numbers(&column, text), [0.0, 0.0, 1.0, 2.0, 3.0]);
         assert_eq!(numbers(&column, Float64Array::from(vec![3.0, 2.5, 4.0])), [0.0, 1.0, 3.0]);
         assert_eq!(numbers(&column, Int64Array::from(vec![Some(3), None])), [0.0, -99.0]);
+        let countries = Column::category("c", ["NA", "DE"]);
+        let cells = StringArray::from(vec!["NA", "DE", "n/a", ""]);
+        assert_eq!(numbers(&countries, cells), [0.0, 1.0, -99.0, -99.0]);
+        // Where doubles are too coarse, and too fine.
+        let column = Column::category("c", ["9007199254740992", "9007199254740993", "0.1"]);
+        let large = Int64Array::from(vec![(1 << 53) + 1, 1 << 53]);
+        assert_eq!(numbers(&column, large), [1.0, 0.0]);
+        assert_eq!(numbers(&column, Float32Array::from(vec![Some(0.1f32), None])), [2.0, -99.0]);
     }
 
     #[test]
@@ -315,7 +343,7 @@ mod tests {
         let coded: ArrayRef = Arc::new(DictionaryArray::new(keys(), truths));
         let mut levels = Vec::new();
         let take = |level: Option<&str>| levels.push(level.unwrap_or("").to_owned());
-        each_level(&coded, &Allowed::any(), take).unwrap();
+        each_level(&coded, (&Allowed::any(), &|_| false), take).unwrap();
         assert_eq!(levels, ["true", "false", "true"]);
         let days: ArrayRef = Arc::new(Date32Array::from(vec![7, 9]));
         let date = Column::new("d", ColumnKind::Date);

@@ -108,6 +108,9 @@ impl Finder {
 
     /// The numbers of some cells, as far as they are known: [`Finder::finish`] makes them final.
     pub(crate) fn code(&mut self, array: &ArrayRef, allowed: &Allowed) -> Result<Parsed, Fault> {
+        if self.state == State::Empty && is_of_categories(array.data_type()) {
+            (self.state, self.all_text) = (State::Text, true);
+        }
         if self.all_text {
             return self.code_levels(array, allowed);
         }
@@ -169,7 +172,7 @@ impl Finder {
 
     fn code_levels(&mut self, array: &ArrayRef, allowed: &Allowed) -> Result<Parsed, Fault> {
         let (mut parsed, levels) = (Parsed::default(), &mut self.levels);
-        each_level(array, allowed, |level| match level {
+        each_level(array, (allowed, &|_| false), |level| match level {
             Some(level) => parsed.values.push(levels.place(level)),
             None => parsed.push_missing(),
         })?;
@@ -235,8 +238,9 @@ impl Finder {
         match self.state {
             State::Empty => Content::Numbers { stored_whole: false },
             State::Numbers { stored_whole } => Content::Numbers { stored_whole },
-            State::Times => Content::Times,
-            State::Dates => {
+            // Many programs have no dates but those with a time, midnight.
+            State::Times if !values.iter().all(|x| x.is_nan() || x % DAY == 0.0) => Content::Times,
+            State::Dates | State::Times => {
                 values.iter_mut().for_each(|x| *x /= DAY);
                 Content::Dates
             }
@@ -259,6 +263,14 @@ impl Finder {
                 Content::Levels { levels, other }
             }
         }
+    }
+}
+
+/// Whether a column is of categories by its type: a dictionary of numbers or texts.
+fn is_of_categories(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => value.is_string() || value.is_numeric(),
+        _ => false,
     }
 }
 

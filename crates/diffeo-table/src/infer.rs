@@ -68,7 +68,7 @@ pub fn infer_schema(
 /// * numbers are what [`choose_kind`](diffeo::choose_kind) says, and multiples of a step if all whole numbers are, or if there are ten rows for
 ///   each different value of a few digits;
 /// * whole numbers and multiples have a probability each, if there are 16 at most from the smallest to the largest and five rows for each, or 1000
-///   and 25 rows for each, and their counts differ from those of their neighbours more than draws of a smooth density would;
+///   and 25 rows for each, and their counts differ from those of their neighbours more than draws of a smooth density would, or end all at once;
 /// * values that fill 5% of the rows each, or 1% with 20 rows, are point masses beside others that hardly repeat, or beside multiples that are five
 ///   times as rare; where there are ten rows for each different value and no step, all that have five rows are.
 ///
@@ -122,10 +122,17 @@ impl<'a> Draft<'a> {
     fn column(&mut self, name: &str, wish: Option<&KindWish>) -> Result<()> {
         let x = self.values(name)?;
         if let Some(value) = x.only_value().filter(|_| self.table.rows.len() > 1) {
-            if !self.options.beside_images {
+            // One word has a probability, where one number has no density.
+            let is_of_words =
+                matches!(x.content(), Content::Levels { .. } | Content::Truths { .. });
+            if self.options.drop_constant || !(self.options.beside_images || is_of_words) {
                 return constant(name, &value, self.options, &mut self.notes);
             }
-            self.notes.push(warning(Some(name), TELLS_NOTHING));
+            let text = match is_of_words && !self.options.beside_images {
+                true => format!("it has the value {value} in every row, and so will draws"),
+                false => TELLS_NOTHING.to_owned(),
+            };
+            self.notes.push(warning(Some(name), text));
         }
         if let (None, Some(distinct)) = (wish, kinds::names_rows(&x)) {
             let item = format!("--columns '{name}=category'");
@@ -154,6 +161,10 @@ impl<'a> Draft<'a> {
                 "its numbers look like dates, YYYYMMDD, between which there are gaps: most samples will be no dates; see them as such with \
                  --columns '{name}=date'"
             );
+            self.notes.push(warning(Some(name), text));
+        }
+        if wish.is_none() && kinds::reads_as_dates(&chosen.column) {
+            let text = "its texts look like dates, each of which is now a word of its own: dates are read as 2024-01-31, with a time as 2024-01-31 12:30";
             self.notes.push(warning(Some(name), text));
         }
         self.schema.columns.push(chosen.column);

@@ -51,6 +51,15 @@ impl Allowed {
         self.marks.iter().any(|mark| mark == trimmed)
     }
 
+    /// The same with marks as single precision has them: -999.9 of a file is not that number there.
+    fn of_singles(&self) -> Self {
+        let rounded = |mark: &String| match mark.parse::<f32>() {
+            Ok(x) => f64::from(x).to_string(),
+            Err(_) => mark.clone(),
+        };
+        Self { marks: self.marks.iter().map(rounded).collect(), ..*self }
+    }
+
     fn contains(&self, x: f64) -> bool {
         x.abs() <= self.magnitude || self.infinite && x.is_infinite()
     }
@@ -79,7 +88,7 @@ pub(crate) fn parse_column(array: &ArrayRef, allowed: &Allowed) -> Result<Parsed
     match array.data_type() {
         DataType::Float64 => from_floats(array.as_primitive::<Float64Type>(), allowed),
         DataType::Float32 => {
-            let floats = array.as_primitive::<Float32Type>();
+            let (floats, allowed) = (array.as_primitive::<Float32Type>(), &allowed.of_singles());
             if floats.null_count() > 0 {
                 return from_floats(&widened(array)?, allowed);
             }
@@ -226,7 +235,7 @@ fn beyond(x: f64, allowed: &Allowed) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{BooleanArray, Int64Array, StringArray, TimestampSecondArray};
+    use arrow_array::{BooleanArray, Float32Array, Int64Array, StringArray, TimestampSecondArray};
 
     use super::*;
 
@@ -252,6 +261,17 @@ mod tests {
         let odd: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, f64::INFINITY]));
         let parsed = parse_column(&odd, &Allowed::any()).unwrap();
         assert_eq!((parsed.values[1], parsed.missing), (f64::INFINITY, vec![0]));
+    }
+
+    #[test]
+    fn marks_of_missing_values_are_found_in_single_precision() {
+        let allowed = Allowed { marks: ["-999.9", "1e20"].map(String::from).into(), ..limit() };
+        let cells = [Some(-999.9f32), Some(1e20), Some(0.5), None];
+        for cells in [&cells[..3], &cells] {
+            let array: ArrayRef = Arc::new(Float32Array::from(cells.to_vec()));
+            let missing: Vec<usize> = (0..cells.len()).filter(|i| *i != 2).collect();
+            assert_eq!(parse_column(&array, &allowed).unwrap().missing, missing);
+        }
     }
 
     #[test]

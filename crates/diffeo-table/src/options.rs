@@ -1,8 +1,11 @@
 //! What a caller may choose about reading and writing tables.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use diffeo::{Error, ErrorKind};
+use diffeo::{Error, ErrorKind, Result};
 
 use crate::format::Format;
 use crate::readers::batches::Batches;
@@ -14,6 +17,13 @@ pub enum Input {
     Stdin,
     /// A file, a FIFO or a device.
     Path(PathBuf),
+    /// The bytes of a file that could be read once only: see [`Input::read_ahead`].
+    Bytes {
+        /// What messages call it.
+        label: PathBuf,
+        /// What was read.
+        bytes: Arc<[u8]>,
+    },
     /// Record batches in memory.
     Batches(Batches),
 }
@@ -29,7 +39,7 @@ impl Input {
     pub(crate) fn label(&self) -> &Path {
         match self {
             Self::Stdin => Path::new("standard input"),
-            Self::Path(path) => path,
+            Self::Path(path) | Self::Bytes { label: path, .. } => path,
             Self::Batches(_) => Path::new("table"),
         }
     }
@@ -41,8 +51,34 @@ impl Input {
             Self::Path(path) => {
                 std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
             }
-            Self::Batches(_) => false,
+            Self::Bytes { .. } | Self::Batches(_) => false,
         }
+    }
+
+    /// The same, which can be read any number of times: what can be read once only is read into memory, in which it may take `limit`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be read, [`ErrorKind::Limit`] if it is larger.
+    pub fn read_ahead(self, limit: MemoryLimit) -> Result<Self> {
+        if !self.is_read_once() {
+            return Ok(self);
+        }
+        let label = self.label().to_path_buf();
+        let mut source: Box<dyn Read> = match &self {
+            Self::Path(path) => Box::new(File::open(path).map_err(|e| Error::io(path, "open", e))?),
+            _ => Box::new(std::io::stdin()),
+        };
+        let most = limit.limit().unwrap_or(u64::MAX - 1);
+        let mut bytes = Vec::new();
+        let read = source.by_ref().take(most + 1).read_to_end(&mut bytes);
+        read.map_err(|e| Error::io(&label, "read", e))?;
+        if bytes.len() as u64 > most {
+            let text = format!(
+                "holds more than the {most} bytes of memory that it may take; write it to a file first"
+            );
+            return Err(Error::new(ErrorKind::Limit, text).at(&label));
+        }
+        Ok(Self::Bytes { label, bytes: bytes.into() })
     }
 
     /// Names the file in an error about its content that names none.
@@ -65,7 +101,7 @@ pub enum Output {
     Path(PathBuf),
 }
 
-/// What to do with missing values: empty cells, `NA`, `N/A`, `null`, `none`, `nan`, `?`, nulls and NaN.
+/// What to do with missing values: empty cells, `NA`, `N/A`, `#N/A`, `null`, `None`, `nan`, `?`, nulls and NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Missing {
     /// Count them over the whole file, then refuse it.

@@ -466,7 +466,7 @@ fn located(error: Error, label: &std::path::Path) -> Error {
 fn tell_format(source: &Source, input: &Input, options: &ReadOptions) -> Result<Option<Format>> {
     let named = match input {
         Input::Path(path) => Format::from_path(path),
-        Input::Stdin | Input::Batches(_) => None,
+        Input::Stdin | Input::Bytes { .. } | Input::Batches(_) => None,
     };
     let wanted = options.format;
     if wanted == Some(Format::JsonLines) {

@@ -1,7 +1,7 @@
 //! Opens an input, undoes compression, and shows its first bytes: everything that happens before a format is known.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +63,7 @@ impl Source {
                 let again = if is_regular(&file) { file.try_clone().ok() } else { None };
                 (Box::new(file), again)
             }
+            Input::Bytes { bytes, .. } => (Box::new(Cursor::new(bytes.clone())), None),
             Input::Batches(_) => {
                 let text = "a table in memory has no bytes to read";
                 return Err(Error::new(diffeo::ErrorKind::Internal, text));
@@ -106,7 +107,7 @@ impl Source {
     /// Bytes that are in memory.
     pub(crate) fn of_bytes(label: &Path, bytes: Vec<u8>) -> Self {
         let (size, head) = (bytes.len() as u64, bytes[..bytes.len().min(HEAD_BYTES)].to_vec());
-        let mut rest = std::io::Cursor::new(bytes);
+        let mut rest = Cursor::new(bytes);
         rest.set_position(head.len() as u64);
         let stream = Stream {
             label: label.to_owned(),

@@ -19,8 +19,10 @@ const SHARE: f64 = 0.05;
 /// and where there are so many of it.
 const SHARE_OF_MANY: f64 = 0.01;
 const MANY: usize = 20;
-/// A number on a lattice is frequent if it is there so many times as often as those around it.
+/// A number is frequent if it is there so many times as often as those around it.
 const STANDS_OUT: f64 = 5.0;
+/// Other values on each side of one that tell how often values are there that are not frequent: more than there are masses, mostly.
+const NEAR: usize = 30;
 /// Rows from which on a value may have a mass of its own where there are few different ones.
 const ROWS_PER_VALUE: usize = 5;
 /// Rows for each different value from which on all have a mass.
@@ -126,6 +128,16 @@ impl Tally {
         squares > ROUGH * variance
     }
 
+    /// Whether the multiples of a step end all at once, as days of a month do: the last value above, or the first where `low` does not say that there are none below, is at least half as
+    /// frequent as the others are on average. A density goes on beyond.
+    pub(crate) fn is_cut(&self, step: Step, low: Option<f64>, most: usize) -> bool {
+        let (Some(first), Some(last)) = (self.runs.first(), self.runs.last()) else { return false };
+        let places = step.count(last.0 - first.0).round() + 1.0;
+        let is_full = |count: usize| count as f64 >= 0.5 * self.rows as f64 / places;
+        let is_cut_below = low.is_none_or(|low| first.0 > low) && is_full(first.1);
+        places <= most as f64 && (is_full(last.1) || is_cut_below)
+    }
+
     /// The values of a lattice that are much more frequent than those around them, `most` at most: the most frequent first.
     pub(crate) fn peaks(&self, step: Step, most: usize) -> Vec<f64> {
         const AROUND: f64 = 10.0;
@@ -146,7 +158,16 @@ impl Tally {
     /// The values that fill a share of the rows each, beside others that hardly repeat, `most` at most: the most frequent first. An infinity,
     /// which a table to be scored may hold, is none.
     pub(crate) fn spikes(&self, most: usize) -> Vec<f64> {
-        let frequent = self.runs.iter().copied().filter(|(_, count)| self.is_frequent(*count));
+        let stands_out = |i: usize| {
+            let near = &self.runs[i.saturating_sub(NEAR)..self.runs.len().min(i + NEAR + 1)];
+            let mut counts: Vec<usize> = near.iter().map(|(_, count)| *count).collect();
+            let middle = counts.len() / 2;
+            let usual = *counts.select_nth_unstable(middle).1;
+            self.runs[i].1 as f64 > STANDS_OUT * usual as f64
+        };
+        let frequent = self.runs.iter().copied().enumerate();
+        let frequent = frequent.filter(|(i, (_, n))| self.is_frequent(*n) && stands_out(*i));
+        let frequent = frequent.map(|(_, run)| run);
         let (count, rows) =
             frequent.clone().fold((0, 0), |(n, rows), (_, count)| (n + 1, rows + count));
         let (rest, distinct) = (self.rows - rows, self.distinct() - count);
@@ -264,11 +285,32 @@ mod tests {
     }
 
     #[test]
+    fn ends_of_a_month_are_told_from_tails() {
+        let of =
+            |count: fn(i32) -> usize| Tally::of((1..32).flat_map(|i| vec![f64::from(i); count(i)]));
+        let cut = |tally: &Tally, low| tally.is_cut(Step::ONE, low, 100);
+        assert!(cut(&of(|_| 40), None));
+        assert!(cut(&of(|day| if day == 31 { 23 } else { 40 }), Some(0.0)));
+        // A bell, and what falls from its first value on.
+        let bell = of(|i| (100.0 * (-0.5 * (f64::from(i - 16) / 6.0).powi(2)).exp()) as usize);
+        assert!(!cut(&bell, None));
+        let falling = of(|i| (200.0 * (-0.3 * f64::from(i)).exp()) as usize);
+        assert!(cut(&falling, None) && cut(&falling, Some(0.0)) && !cut(&falling, Some(1.0)));
+        assert!(!of(|_| 40).is_cut(Step::ONE, None, 30));
+    }
+
+    #[test]
     fn spikes_stand_beside_values_that_hardly_repeat() {
         let mixed =
             Tally::of((0..1000).map(|i| if i % 20 == 0 { 0.5 } else { f64::from(i).sqrt() }));
         assert_eq!(mixed.spikes(8), [0.5]);
         assert!((mixed.share(0.5) - 0.05).abs() < 1e-12);
+        // Rounded numbers repeat, some by chance more than others.
+        let rounded = Tally::of((0..1000).map(|i| {
+            let x = f64::from(i * 37 % 89) / 100.0;
+            if i % 80 == 0 { 0.33 } else { x }
+        }));
+        assert!(rounded.share(0.33) > 0.01 && rounded.spikes(8).is_empty());
         let few = Tally::of((0..1000).map(|i| f64::from(i % 7).ln_1p()));
         assert!(few.spikes(8).is_empty());
         assert_eq!((few.repeated(32).len(), few.repeated(3).len()), (7, 3));

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use diffeo::file::container::{Container, NamedTensor};
 use diffeo::file::storage::{
-    Disk, Entry, Fault, Generation, SimulatedDisk, Storage, check_writable, load_newest,
-    previous_path, write_atomic, write_generation,
+    Disk, Entry, Fault, Generation, SimulatedDisk, Storage, check_writable, has_generation,
+    load_newest, previous_path, remove_generations, write_atomic, write_generation,
 };
 use diffeo::{Error, ErrorKind, Result};
 
@@ -256,6 +256,18 @@ mod unix {
         write_generation(&Disk, &folder.path().join("second"), OLD).unwrap();
         assert_eq!(fs::read(&real).unwrap(), OLD);
         assert_eq!(fs::read(previous_path(&real)).unwrap(), NEW);
+        // What a writer leaves behind a link is found through it.
+        let second = folder.path().join("second");
+        let read = |path: &Path| match fs::read(path) {
+            Ok(bytes) if bytes == NEW => Ok(bytes),
+            _ => Err(Error::data("damaged")),
+        };
+        assert_eq!(load_newest(&second, read).unwrap().path, previous_path(&real));
+        fs::remove_file(&real).unwrap();
+        assert!(has_generation(&second));
+        remove_generations(&second).unwrap();
+        assert!(!has_generation(&second) && fs::symlink_metadata(&second).is_err());
+        assert!(!previous_path(&real).exists());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod support;
 
 use diffeo::check::{CheckData, CheckOptions, CheckResult, check};
-use diffeo::train::Fit;
+use diffeo::train::{Event, Fit};
 use diffeo::{
     Column, ColumnKind, ErrorKind, KindWish, Model, Preset, PresetOptions, Purpose, Rows,
     SampleOptions, Schema, Streams, Units, normal, uniform,
@@ -553,4 +553,23 @@ fn rounded_numbers_and_masses_beside_whole_ones_are_all_there_is() {
     let p = model.log_prob(&rows(vec![0.3, 0.1 + 0.2, 0.34, f64::from(0.3f32)], 1), None, 1);
     let p = p.unwrap();
     assert!(p.iter().all(|other| *other == p[0]), "{p:?}");
+}
+
+#[test]
+fn the_best_of_a_fit_is_what_it_keeps() {
+    let columns = vec![category("a", 3), Column::real("x"), Column::real("y")];
+    let mut rng = Streams::new(4).rng(Purpose::Check, 0, 0);
+    let row = |i: usize| {
+        let x = normal(&mut rng);
+        [(i % 3) as f64, x, x * x + normal(&mut rng)]
+    };
+    let x = rows((0..400).flat_map(row).collect(), 3);
+    let options = PresetOptions { hidden: vec![16], transforms: 2, ..PresetOptions::default() };
+    let fit = Fit::new(Preset::Nsf).schema(of(columns)).preset_options(options).rows(x).steps(400);
+    let mut trainer = fit.seed(2).into_trainer().unwrap();
+    assert!(trainer.best().is_none());
+    while !matches!(trainer.advance().unwrap(), Event::Finished { .. }) {}
+    let best = trainer.best().unwrap();
+    let summary = trainer.finish().unwrap().summary.unwrap();
+    assert_eq!(best, (summary.best_step, -summary.valid_log_prob_mean));
 }

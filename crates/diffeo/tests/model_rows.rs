@@ -130,3 +130,14 @@ fn e5_probabilities_too_small_for_a_float_have_a_logarithm() {
     assert_eq!(again, sample);
     support::close("log_prob", &drawn, &scored, 1e-12);
 }
+
+#[test]
+fn rows_beyond_the_last_number_are_refused() {
+    let model = conditional(Preset::Maf, 2);
+    let context = rows(normals(6, 1), 2);
+    let from = |first_row| SampleOptions { first_row, ..SampleOptions::default() };
+    let last = model.sample(3, Some(&context), &from(u64::MAX - 3)).unwrap();
+    assert_eq!(last.len(), 3);
+    let error = model.sample(3, Some(&context), &from(u64::MAX - 2)).unwrap_err();
+    assert!(error.kind() == ErrorKind::Config && error.message().contains("2^64"), "{error}");
+}

@@ -7,7 +7,7 @@ use std::fs;
 use diffeo::file::container::Container;
 use diffeo::file::storage::previous_path;
 use diffeo::train::{Change, Event, FitOptions, Resume, Trainer};
-use diffeo::{Error, ErrorKind, Precision, Preset};
+use diffeo::{Error, ErrorKind, Model, Precision, Preset};
 use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
 
 fn resumed(path: &std::path::Path, options: FitOptions) -> Result<Trainer, Error> {
@@ -249,4 +249,46 @@ fn f2_a_finished_fit_resumes_to_the_same_model() {
     assert!(bits(&first) == bits(&second));
     // As text, because the first training loss is NaN.
     assert_eq!(format!("{:?}", first.summary), format!("{:?}", second.summary));
+}
+
+#[test]
+fn a_fit_begins_from_a_model_in_its_units_and_goes_on_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fit.checkpoint");
+    let start = trainer(options(60)).run().unwrap();
+    let data = || correlated(80, 7);
+    let begun = |steps, rate| {
+        let options = FitOptions { learning_rate: Some(rate), ..options(steps) };
+        Trainer::start_from(&start, data(), options).unwrap()
+    };
+    // Steps that go nowhere leave the model as it is.
+    let same = begun(1, 1e-30).run().unwrap();
+    assert_eq!(bits(&same), bits(&start));
+    assert_eq!(same.units(), start.units());
+    let x = data().x;
+    let mean = |model: &Model| {
+        let log_prob = model.log_prob(&x, None, 1).unwrap();
+        log_prob.iter().sum::<f64>() / log_prob.len() as f64
+    };
+    let mut first = begun(40, 1e-3);
+    for _ in 0..20 {
+        first.advance().unwrap();
+    }
+    first.save_checkpoint(&path).unwrap();
+    events(&mut first);
+    let whole = first.finish().unwrap();
+    assert!(mean(&whole) > mean(&start), "{} {}", mean(&whole), mean(&start));
+
+    let options = FitOptions { learning_rate: Some(1e-3), ..options(40) };
+    let go_on = |start: Option<Model>| {
+        let resume = Resume { start, ..Resume::default() };
+        Trainer::resume_with(&path, data(), options.clone(), &resume)
+    };
+    let error = go_on(None).err().expect("the model that it began from is not there");
+    assert!(error.message().contains("start was"), "{error}");
+    let error = go_on(Some(whole.clone())).err().expect("another model");
+    assert!(error.message().contains("start was"), "{error}");
+    let mut second = go_on(Some(start)).unwrap();
+    events(&mut second);
+    assert_eq!(bits(&second.finish().unwrap()), bits(&whole));
 }

@@ -175,8 +175,8 @@ pub(crate) struct AudioDistillArgs {
     #[command(flatten)]
     pub(crate) sizes: SizeArgs,
     /// Student whose sizes and weights to begin with, such as one that was held to spectra more [default: new weights]
-    #[arg(long, value_name = "FILE", help_heading = "Model", conflicts_with_all = ["flows", "width", "layers", "cycle", "window"])]
-    pub(crate) from: Option<PathBuf>,
+    #[arg(long, alias = "from", value_name = "FILE", help_heading = "Model", conflicts_with_all = ["flows", "width", "layers", "cycle", "window"])]
+    pub(crate) start: Option<PathBuf>,
     /// Weight of the squared difference of log-scales [default: 4]
     #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Training")]
     pub(crate) spread: Option<f64>,

@@ -28,6 +28,7 @@ use crate::duration::Span;
      diffeo fit train.csv --model auto --max-time 30m --out m.safetensors\n  \
      diffeo fit train.csv --valid valid.csv --max-time 10m --log train.jsonl --out m.safetensors\n  \
      diffeo fit train.csv --out m.safetensors --resume\n  \
+     diffeo fit new.csv --start m.safetensors --lr 2e-4 --out finer.safetensors\n  \
      diffeo fit photos/ --epochs 20 --out m.safetensors\n  \
      diffeo fit train-images-idx3-ubyte.gz --context label --out m.safetensors\n  \
      diffeo fit clips/ --frames 2 --out m.safetensors\n  \
@@ -112,6 +113,18 @@ pub(crate) struct FitArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 
+    /// Begin from the weights of this model, whose columns, units and layers stay as they are: to go on with other rows or by other settings of
+    /// training. A lower --lr stays nearer to it
+    #[arg(
+        long,
+        value_name = "MODEL",
+        help_heading = "Model",
+        conflicts_with_all = [
+            "columns", "context", "exclude", "dequantize", "any_subset", "drop_constant", "levels", "noise", "frames", "model", "transforms",
+            "hidden", "bins", "bound", "residual", "embed", "embed_members", "graph", "patch", "order", "base", "precision",
+        ]
+    )]
+    pub(crate) start: Option<PathBuf>,
     #[arg(long, value_name = "PRESET", help_heading = "Model", help = model_help())]
     pub(crate) model: Option<String>,
     /// Number of transforms in the chain

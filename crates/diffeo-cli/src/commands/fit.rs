@@ -16,7 +16,7 @@ use diffeo::{Error, ErrorKind, Model, Preset, PresetOptions, Result, quoted};
 use diffeo_table::Input;
 
 use super::journal::Journal;
-use super::model::WEIGHT;
+use super::model::{Loaded, WEIGHT};
 use crate::args::{Common, FitArgs, PlotArgs, ResumeMode};
 use crate::duration::Rough;
 use crate::graph;
@@ -24,7 +24,7 @@ use crate::options::fit::{Choice, FitPlan, Valid, plan};
 use crate::output::{Console, Report};
 use crate::preflight::{self, Target};
 use crate::progress::{Progress, grouped};
-use crate::{exit, options, signals};
+use crate::{exit, memory, options, signals};
 use selection::Watcher;
 use tables::Prepared;
 use training::Training;
@@ -44,16 +44,21 @@ struct Files {
 
 /// Runs `diffeo fit`.
 pub(super) fn run(args: &FitArgs, common: &Common, console: &Console) -> Result<Report> {
-    let plan = plan(args, common)?;
+    let mut plan = plan(args, common)?;
     let files = Files::check(&plan, console)?;
+    let start = load_start(&mut plan)?;
     let mut journal = Journal::open(files.log.as_deref(), plan.resume.is_some())?;
     let graph = wanted_graph(&plan, args)?;
-    let prepared = tables::prepare(&plan, console)?;
+    if start.is_none() && args.columns.is_none() {
+        // To find what there is to model, a table is read twice.
+        plan.data = plan.data.read_ahead(memory::limit(plan.max_memory))?;
+    }
+    let prepared = tables::prepare(&plan, start, console)?;
     let began = Instant::now();
     let seed = seed(&plan, &files, console)?;
     let (prepared, rows_trimmed) = trim::apply(&plan, prepared, seed, console)?;
     let (mut trainer, selection) =
-        start(&plan, &files, prepared, (graph, seed), &mut journal, console)?;
+        begin(&plan, &files, prepared, (graph, seed, began), &mut journal, console)?;
     let tried = gone_by(began, &plan, console);
     preflight::check_space(
         &files.out,
@@ -125,6 +130,7 @@ impl Files {
         if let Valid::Table(path) = &plan.valid {
             inputs.push(path);
         }
+        inputs.extend(args.start.as_deref());
         // A run that goes on may replace the model of its first part (it stopped at --max-time, say).
         let overwrite = args.force || plan.resume.is_some();
         let check = |path: &Path, devices, bytes| {
@@ -142,6 +148,14 @@ impl Files {
         let checkpoint = preflight::checkpoint(&out, overwrite)?;
         Ok(Self { out, checkpoint, log, plot })
     }
+}
+
+/// The model whose weights the fit begins from, if any; what is read is then read as it has it.
+fn load_start(plan: &mut FitPlan) -> Result<Option<Model>> {
+    let Some(path) = &plan.args.start else { return Ok(None) };
+    let loaded = Loaded::open(path)?;
+    plan.read = loaded.as_read(&plan.read);
+    Ok(Some(loaded.model))
 }
 
 /// The graph that the model follows, if any: `gnf` learns one if none is given, and if any column may be.
@@ -168,11 +182,11 @@ fn gone_by(began: Instant, plan: &FitPlan, console: &Console) -> Duration {
 }
 
 /// A new trainer, or the one of the checkpoint.
-fn start(
+fn begin(
     plan: &FitPlan,
     files: &Files,
     prepared: Prepared,
-    (graph, seed): (Option<graph::Wanted>, u64),
+    (graph, seed, began): (Option<graph::Wanted>, u64, Instant),
     journal: &mut Journal,
     console: &Console,
 ) -> Result<(Trainer, Option<Selection>)> {
@@ -188,22 +202,24 @@ fn start(
         wanted.parents(&prepared.schema, &prepared.data, seed, &mut tell)
     };
     let parents = graph.map(parents).transpose()?;
-    let candidates = match prepared.schema.image {
-        Some(image) => images::candidates(image, plan, seed)?,
-        None => candidates(plan, &prepared, seed, parents, console),
+    let candidates = match (&prepared.start, prepared.schema.image) {
+        (Some(_), _) => Vec::new(),
+        (None, Some(image)) => images::candidates(image, plan, seed)?,
+        (None, None) => candidates(plan, &prepared, seed, parents, console),
     };
     // Those that are tried are all trained alike.
     let usual = candidates.first().map(|candidate| Loss::of(candidate.preset));
     training.loss = training.loss.or(usual);
-    let Prepared { schema, data, .. } = prepared;
+    let Prepared { schema, data, start, .. } = prepared;
     let spec_of = |candidate: &Candidate| {
         candidate.spec(&schema.shape()).map_err(too_large_is_a_fault_of_the_options)
     };
     if plan.resume.is_some() {
-        let resume = Resume { changes: plan.changes.clone(), ..Resume::default() };
+        let resume = Resume { changes: plan.changes.clone(), start, ..Resume::default() };
         let trainer = Trainer::resume_with(&files.checkpoint, data, training, &resume)?;
         let expect = |candidate| trainer.expect(&spec_of(candidate)?, &schema);
         match &*candidates {
+            [] => {}
             [one] => expect(one)?,
             // One of them was selected when the run began.
             several if several.iter().any(|candidate| expect(candidate).is_ok()) => {}
@@ -216,13 +232,18 @@ fn start(
         console.note(format!("going on from step {}", grouped(trainer.step())));
         return Ok((trainer, None));
     }
+    if let Some(model) = start {
+        let trainer = Trainer::start_from(&model, data, training);
+        return Ok((trainer.map_err(|e| plan.data.located(e))?, None));
+    }
     let mut selection = None;
     let candidate = match (plan.choice, &*candidates) {
         (Choice::Named(_), [one]) => one,
         _ => {
             signals::defer()?;
             let mut watch = Watcher { console, journal, progress: Progress::new(console) };
-            let how = (&training, plan.max_time);
+            let left = plan.max_time.map(|limit| limit.saturating_sub(began.elapsed()));
+            let how = (&training, left);
             let found = Selection::of(candidates, (&schema, &data), how, &mut watch)?;
             drop(watch);
             console.note(format!("selected {}", found.candidate));
@@ -339,7 +360,7 @@ fn interrupted(files: &Files, trainer: &Trainer, seconds: f64, console: &Console
     let mut report = super::interrupted(&files.checkpoint, trainer.step(), console);
     report.key("model", serde_json::Value::Null);
     fixed_keys(&mut report, plan, StopReason::Interrupted);
-    let best_step = trainer.best().map_or(trainer.step(), |point| point.step);
+    let best_step = trainer.best().map_or(trainer.step(), |(step, _)| step);
     report.number("epochs", trainer.step() as f64 / plan.steps_per_epoch as f64);
     report.number("seconds", seconds);
     report.number("valid_log_prob_mean", selection::score(trainer));

@@ -223,7 +223,7 @@ fn check_conditions(args: &SampleArgs, loaded: &Loaded) -> Result<()> {
     }
 }
 
-/// The columns of a table to draw for: all of the context, then those to complete that it has. The others are named.
+/// The columns of a table to draw for: all of the context, then those to complete that it has.
 fn columns_to_complete(reader: &Reader, schema: &Schema, console: &Console) -> Result<Vec<Column>> {
     let (found, absent): (Vec<&Column>, Vec<&Column>) =
         schema.columns.iter().partition(|column| reader.columns().contains(&column.name));
@@ -238,13 +238,6 @@ fn columns_to_complete(reader: &Reader, schema: &Schema, console: &Console) -> R
     }
     if !absent.is_empty() {
         console.note(format!("not in the table, drawn in every row: {}", names(&absent)));
-    }
-    let known = schema.columns.iter().chain(&schema.context).map(|column| &column.name);
-    let known: Vec<&String> = known.collect();
-    let more = reader.columns().iter().filter(|name| !known.contains(name));
-    let more: Vec<String> = more.map(|name| quoted(name)).collect();
-    if !more.is_empty() {
-        console.warn(format!("left out, the model has no such columns: {}", more.join(", ")));
     }
     Ok(schema.context.iter().chain(found).cloned().collect())
 }
@@ -293,35 +286,34 @@ impl Sampler<'_> {
             true => columns_to_complete(&reader, schema, console)?,
             false => schema.context.clone(),
         };
-        reader.select_columns(&columns)?;
+        let order = reader.columns().to_vec();
+        match self.completes {
+            true => reader.require_columns(&columns)?,
+            false => reader.select_columns(&columns)?,
+        }
         let all = all_columns(schema);
+        let of_model: Vec<String> = all.iter().map(|column| column.name.clone()).collect();
         let has: Vec<bool> =
             all.iter().map(|column| columns.iter().any(|c| c.name == column.name)).collect();
         let block = (BLOCK_VALUES / all.len().max(1)).clamp(1, BLOCK_ROWS);
         while let Some(chunk) = reader.next_chunk()? {
             let found = self.words.rows(&chunk, &has)?;
-            let mut repeated = Vec::new();
-            for row in 0..found.len() {
-                for _ in 0..plan.repeats {
-                    repeated.extend_from_slice(found.row(row));
-                    if repeated.len() >= block * found.width() {
-                        self.write_for(std::mem::take(&mut repeated))?;
-                    }
-                }
+            let others = chunk.without_columns(&of_model)?;
+            let repeats = usize::try_from(plan.repeats).unwrap_or(usize::MAX);
+            let places = (0..found.len()).flat_map(|row| std::iter::repeat_n(row, repeats));
+            let mut places = places.peekable();
+            while places.peek().is_some() {
+                let block: Vec<usize> = places.by_ref().take(block).collect();
+                self.write_for(&found.select(&block), (&others.take(&block)?, &order))?;
             }
-            self.write_for(repeated)?;
         }
         self.loaded.say_warnings(&reader, console);
         Ok(())
     }
 
-    /// Draws and writes a row for each of these rows, of all columns and NaN where nothing is given.
-    fn write_for(&mut self, values: Vec<f64>) -> Result<()> {
-        if values.is_empty() {
-            return Ok(());
-        }
-        let rows = Rows::new(values, self.words.columns().len())?;
-        let (schema, known) = (self.loaded.model.schema(), self.words.known(&rows));
+    /// Draws and writes a row for each of these rows, of all columns and NaN where nothing is given, beside other columns of the table and in its order.
+    fn write_for(&mut self, rows: &Rows, others: (&Chunk, &[String])) -> Result<()> {
+        let (schema, known) = (self.loaded.model.schema(), self.words.known(rows));
         let (width, own) = (rows.width(), schema.context.len());
         let part = |places: std::ops::Range<usize>| {
             let row = |i| known.row(i)[places.clone()].iter().copied();
@@ -333,7 +325,7 @@ impl Sampler<'_> {
         };
         let given = self.completes.then(|| part(own..width)).transpose()?;
         given.iter().for_each(|rows| self.loaded.note_unseen(rows));
-        self.write(rows.len(), (context.as_ref(), given.as_ref()), Some(&rows))
+        self.write(rows.len(), (context.as_ref(), given.as_ref()), Some((rows, others)))
     }
 
     /// `n` rows, and their log-density if it is to be written.
@@ -365,12 +357,13 @@ impl Sampler<'_> {
         }
     }
 
-    /// Draws and writes the next `n` rows, for what is given of them: context and columns as the model takes them, and as they were written.
+    /// Draws and writes the next `n` rows, for what is given of them: context and columns as the model takes them, and as they were written, with what the table has besides and the order
+    /// of its columns.
     fn write(
         &mut self,
         n: usize,
         (context, given): (Option<&Rows>, Option<&Rows>),
-        written: Option<&Rows>,
+        written: Option<(&Rows, (&Chunk, &[String]))>,
     ) -> Result<()> {
         signals::check()?;
         let (rows, log_prob) = self.next(n, context, given)?;
@@ -388,11 +381,15 @@ impl Sampler<'_> {
             values.extend_from_slice(rows.row(row));
         }
         let mut rows = Rows::new(values, columns.len())?;
-        if let Some(written) = written {
+        if let Some((written, _)) = written {
             self.words.restore(written, &mut rows);
         }
         let more: Vec<_> = log_prob.into_iter().map(|values| (LOG_PROB, values)).collect();
-        writer.write(&Chunk::from_columns(columns, &rows, &more)?)?;
+        let drawn = Chunk::from_columns(columns, &rows, &more)?;
+        writer.write(&match written {
+            Some((_, (others, order))) => others.beside(&drawn, order)?,
+            None => drawn,
+        })?;
         self.count(n)
     }
 

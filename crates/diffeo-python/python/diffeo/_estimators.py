@@ -140,7 +140,7 @@ class _Flow(BaseEstimator):
 
 
 # From so many rows on, those that are unlike the others can be told.
-_ROWS_TO_TRIM = 20
+_ROWS_TO_TRIM = 40
 
 # What the estimators say themselves.
 _OWN = {"context", "weight", "seed", "threads", "valid", "missing"}
@@ -310,7 +310,9 @@ class OutlierDetector(OutlierMixin, Density):
         if not (self.trim in (None, "auto") or isinstance(self.trim, Real)):
             raise ConfigError(f'trim: expected a share above 0 and at most 0.5, "auto" or None, found {self.trim!r}')
         super().fit(X, y, sample_weight)
-        self.offset_ = float(np.nanpercentile(self.score_samples(X), 100 * self.contamination))
+        # Next to a row of no density at all, a threshold between two rows would be no number.
+        scores = np.maximum(self.score_samples(X), np.finfo(float).min)
+        self.offset_ = float(np.nanpercentile(scores, 100 * self.contamination))
         return self
 
     def _roles(self, n_rows):

@@ -16,6 +16,7 @@ from ._errors import ConfigError, DataError, DiffeoWarning
 def fit(
     data,
     *,
+    start=None,
     model=None,
     columns=None,
     context=None,
@@ -72,6 +73,8 @@ def fit(
         An array, a data frame (pandas, polars), anything with Arrow's C stream interface, a mapping of names to columns, or the path of a
         file (CSV, Parquet, Arrow, npy). The columns of an array are called x1, x2, ... Images are arrays of whole numbers from 0 to 255, ``[n, height, width]`` or
         with one or three channels first or last, alone or as a column of a mapping or a data frame; or folders and files of them. Those of truth values have two levels.
+    start
+        A model, or its file, to begin from: its columns, units and layers stay as they are, so that none of these is given, and ``data`` is learned from there. A lower ``lr`` stays nearer to it.
     model
         A named model: "nsf" (default), "maf", "nsf-coupling", "realnvp", ..., of images "nsf-image", "glow", "tarflow", ...; "auto" takes the best of a few by short trials, a third of ``max_time``
         at most.
@@ -139,6 +142,7 @@ def fit(
 def run(data, valid, progress, settings, communicator=None):
     """The model, and why its fit ended."""
     settings["valid_share"], valid = _valid(valid)
+    settings["start"] = _start(settings)
     data, valid = _weighted(data, valid, settings)
     for name in ("columns", "context"):
         settings[name] = _asked(settings[name], name)
@@ -157,6 +161,32 @@ def run(data, valid, progress, settings, communicator=None):
     if reason == "diverged":
         warn("training diverged: the weights of the best step were kept; try a lower lr")
     return fitted, reason
+
+
+# What a model says itself that a fit begins from.
+_OF_A_MODEL = (
+    "model columns context exclude dequantize any_subset drop_constant levels noise frames transforms hidden bins bound residual embed graph patch "
+    "order base precision"
+).split()
+
+
+def _start(settings):
+    """The model that a fit begins from, if any."""
+    start = settings.get("start")
+    if start is None:
+        return None
+    given = [name for name in _OF_A_MODEL if not _is_unsaid(settings[name])]
+    if given:
+        raise ConfigError(f"start: the columns and layers are those of the model; leave out {', '.join(given)}")
+    if isinstance(start, (str, os.PathLike)):
+        return _native.Model.load(start)
+    if not isinstance(start, _native.Model):
+        raise ConfigError(f"start: expected a model or the path of its file, found {type(start).__name__}")
+    return start
+
+
+def _is_unsaid(value):
+    return value is None or value is False or (isinstance(value, tuple) and not value)
 
 
 def warn(text):
@@ -207,17 +237,18 @@ def _weighted(data, valid, settings):
     """Rows with their weights as a column, if those are an array; arrays that validate have the columns of the others."""
     from ._tables import free_name, has_names, vector
 
-    weight = settings["weight"]
+    weight, start = settings["weight"], settings["start"]
     is_array = weight is not None and not isinstance(weight, str)
-    if settings.get("frames") is not None:
+    if settings.get("frames") is not None or (start is not None and start.frames):
         if weight is not None:
             raise ConfigError("weight: frames of clips count alike; leave it out")
         return data, valid
+    names = None if start is None or has_names(data) else [*start.columns, *start.context]
     if valid is not None and not isinstance(valid, str) and not has_names(valid):
-        valid = _native.Table(valid, _native.Table(data).columns)
+        valid = _native.Table(valid, names or _native.Table(data).columns)
     if not is_array:
         return data, valid
-    table, weight = _native.Table(data), vector(weight)
+    table, weight = _native.Table(data, names), vector(weight)
     if len(weight) != len(table):
         raise DataError(f"weight: expected a number for each of {len(table)} rows, found {len(weight)}")
     name = free_name("weight", table.columns)

@@ -101,6 +101,8 @@ def _of_mapping(data):
 def _of_array(data, names):
     import numpy as np
 
+    if hasattr(data, "compute") and hasattr(data, "columns"):
+        raise DataError(f"expected a table in memory, found a {type(data).__module__.partition('.')[0]} frame; compute() it")
     array = _asarray(np, data)
     if array.ndim == 0:
         advice = {"LazyFrame": "; collect() it", "generator": "; make it a list"}.get(type(data).__name__, "")

@@ -144,7 +144,7 @@ def distill(
     clips,
     *,
     labels=None,
-    student=None,
+    start=None,
     width=16,
     layers=8,
     cycle=8,
@@ -165,18 +165,18 @@ def distill(
 ) -> "AudioModel":
     """Distil a student, which draws all samples of a waveform at once, from a WaveNet with a Gaussian output.
 
-    ``spread`` and ``spectral`` weigh the squared difference of log-scales and the distance of spectra from those of the clips. ``student`` is one to begin with, of whose sizes the new one is;
+    ``spread`` and ``spectral`` weigh the squared difference of log-scales and the distance of spectra from those of the clips. ``start`` is a student to begin with, of whose sizes the new one is;
     the other parameters are those of `fit` and the options of ``diffeo audio distill``.
     """
     settings = dict(locals())
-    del settings["teacher"], settings["student"]
-    for name, model in (("teacher", teacher), ("student", student)):
+    del settings["teacher"], settings["start"]
+    for name, model in (("teacher", teacher), ("start", start)):
         if not isinstance(model, AudioModel) and (model is not None or name == "teacher"):
             raise ConfigError(
                 f"{name}: expected a model of diffeo.audio, found {type(model).__name__}; diffeo.audio.load reads one"
             )
     settings["rate"] = teacher.rate
-    first = (teacher._native, None if student is None else student._native)
+    first = (teacher._native, None if start is None else start._native)
     return _run(_native.distill_audio, first, clips, settings)
 
 

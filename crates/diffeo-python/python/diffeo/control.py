@@ -93,7 +93,8 @@ class Policy:
         seed = int(self._seeds.integers(2**63)) if seed is None else seed
         context = flat(observation).reshape(1, -1)
         rows, log_prob = self.model.sample_with_log_prob(draws, context, seed=seed, threads=1)
-        return rows.numpy()[int(np.argmax(log_prob))]
+        # In the precision of most action spaces, which hold nothing finer.
+        return rows.numpy()[int(np.argmax(log_prob))].astype(np.float32)
 
     def play(self, episodes, *, draws=16, seed=0):
         """The returns of so many episodes."""

@@ -8,7 +8,7 @@ use crate::tally::Tally;
 
 /// Whole numbers have a probability each if there are at most so many from the smallest to the largest,
 const RANGE_MAX: f64 = 16.0;
-/// or so many that are not distributed smoothly: what is, a density learns from fewer rows, as it knows which numbers are neighbours.
+/// or so many that are not distributed smoothly, or end all at once: others a density learns from fewer rows, as it knows which numbers are neighbours.
 const ROUGH_RANGE_MAX: usize = 1000;
 /// There must be so many rows for each, of few numbers and of many: what has fewer is better told by its neighbours, rough as they are.
 const ROWS_PER_NUMBER: [f64; 2] = [5.0, 25.0];
@@ -250,8 +250,41 @@ fn beside_masses(
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let mass = if masses.len() == 1 { "a point mass" } else { "point masses" };
     let list: Vec<String> = list.collect();
-    let reason = format!("{} beside {mass} at {}{more}", column.kind, list.join(", "));
+    let mark = masses.iter().map(|(x, _)| *x).find(|x| looks_like_a_mark(*x));
+    let hint = mark.map_or(String::new(), |x| {
+        format!("; if {x} marks missing values, say so with --missing-as '{x}'")
+    });
+    let reason = format!("{} beside {mass} at {}{more}{hint}", column.kind, list.join(", "));
     (Column { masses: masses.into_iter().map(|(x, _)| x).collect(), ..column }, reason)
+}
+
+/// Whether the levels of a category look like dates that are not written as such: 31/12/2024, 5.3.24, 12 Jan 2024.
+pub(super) fn reads_as_dates(column: &Column) -> bool {
+    const LEVELS_MIN: usize = 10;
+    const MONTHS: [&str; 12] =
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let is_part = |part: &str| {
+        let word = part.to_ascii_lowercase();
+        let is_month = MONTHS.iter().any(|month| word.starts_with(month));
+        is_month || matches!(part.len(), 1 | 2 | 4) && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    let is_date = |level: &String| {
+        let day = level.split([' ', 'T']).filter(|part| !part.contains(':')).collect::<Vec<_>>();
+        let day = day.join(" ");
+        let parts: Vec<&str> =
+            day.split(['/', '.', '-', ' ', ',']).filter(|part| !part.is_empty()).collect();
+        parts.len() == 3 && parts.iter().all(|part| is_part(part))
+    };
+    let levels = &column.levels;
+    column.kind == ColumnKind::Category
+        && levels.len() >= LEVELS_MIN
+        && 10 * levels.iter().filter(|level| is_date(level)).count() > 9 * levels.len()
+}
+
+/// Whether a number is one that programs write for none: nines, such as -999 and 9999.
+fn looks_like_a_mark(x: f64) -> bool {
+    let digits = x.abs().to_string();
+    digits.len() > 1 && digits.bytes().all(|digit| digit == b'9')
 }
 
 /// Gives each whole number, or multiple of a step, a probability of its own where there are rows enough for that, or where both bounds were
@@ -273,7 +306,11 @@ fn of_whole(
     let to = high.map_or(step.count(facts.max).round(), |high| high as f64);
     let count = to - from + 1.0;
     let few = count <= RANGE_MAX;
-    let is_separate = few || wanted != Masses::Spikes && tally.is_rough(step, ROUGH_RANGE_MAX);
+    let least = column.kind.bounds_in_steps()[0].map(|low| low as f64 * step.width());
+    let is_separate = few
+        || wanted != Masses::Spikes
+            && (tally.is_rough(step, ROUGH_RANGE_MAX)
+                || tally.is_cut(step, least, ROUGH_RANGE_MAX));
     let rows = ROWS_PER_NUMBER[usize::from(!few)];
     if is_separate && x.len() as f64 >= rows * count {
         let range = Some([from as i64, to as i64]);

@@ -9,7 +9,8 @@ use diffeo::{Error, Result, quoted};
 
 use super::decode::{Decode, Decoded};
 use super::records::Records;
-use super::{separator, text_header};
+use super::separator::{self, Layout, is_with_comma, with_point};
+use super::text_header;
 use crate::format::Format;
 use crate::options::{Delimiter, ReadOptions};
 use crate::source::Source;
@@ -31,7 +32,7 @@ pub(crate) struct TextReader {
     names: Vec<String>,
     rows_per_chunk: usize,
     chunk_rows: usize,
-    delimiter: Delimiter,
+    layout: Layout,
     /// Fields before the first column of a row: its name, if it has one.
     named: usize,
     has_begun: bool,
@@ -50,18 +51,20 @@ impl TextReader {
         options: &ReadOptions,
         format: Option<Format>,
     ) -> Result<Self> {
-        let delimiter = separator::of_text(options, format, source.head())?;
+        let layout = separator::layout(options, format, source.head())?;
         let is_declared = separator::declared(source.head()).is_some();
-        let mut records = Records::new(source.stream, delimiter, options.comment)?;
+        let mut records = Records::new(source.stream, layout.delimiter, options.comment)?;
         if is_declared {
             records.next()?;
         }
-        let header = text_header::read(&mut records, options.header, delimiter)?;
+        let header = text_header::read(&mut records, options.header, layout)?;
         let width = header.names.len();
+        let commas = "numbers are written with commas for points, and are read so";
+        let notes = header.note.into_iter().chain(layout.has_decimal_commas.then(|| commas.into()));
         let mut reader = Self {
             records,
             schema: Arc::new(Schema::empty()),
-            notes: header.note.into_iter().collect(),
+            notes: notes.collect(),
             named: usize::from(header.rows_are_named),
             has_begun: false,
             slots: Vec::new(),
@@ -69,7 +72,7 @@ impl TextReader {
             names: header.names,
             rows_per_chunk: 1,
             chunk_rows: options.chunk_rows,
-            delimiter,
+            layout,
         };
         reader.select(&(0..width).collect::<Vec<_>>());
         Ok(reader)
@@ -102,7 +105,10 @@ impl TextReader {
         for (i, slot) in self.slots.iter().enumerate() {
             if let Some(column) = slot.and_then(|c| self.columns.get_mut(c)) {
                 let cell = self.records.field(self.named + i);
-                column.push(cell);
+                match self.layout.has_decimal_commas && is_with_comma(cell) {
+                    true => column.push(&with_point(cell)),
+                    false => column.push(cell),
+                }
                 bytes += cell.len();
             }
         }
@@ -114,7 +120,7 @@ impl TextReader {
         let last = self.records.field(found.saturating_sub(1));
         let hint = if found == expected + 1 && last.is_empty() {
             "; the line ends with a delimiter"
-        } else if found > expected && self.delimiter == Delimiter::Byte(b',') {
+        } else if found > expected && self.layout.delimiter == Delimiter::Byte(b',') {
             "; are there decimal commas, or commas in cells without quotes?"
         } else if found == 1 && expected > 1 {
             "; is this line a comment or a title?"

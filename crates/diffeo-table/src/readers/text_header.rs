@@ -4,6 +4,7 @@ use diffeo::{Error, Result, quoted};
 
 use super::decode::numbered_names;
 use super::records::Records;
+use super::separator::{Layout, is_with_comma};
 use crate::number::{Cell, parse};
 use crate::options::{Delimiter, Header};
 
@@ -25,7 +26,8 @@ impl Names {
 }
 
 /// Reads the first record. If it turns out to be data, it will be given again.
-pub(crate) fn read(records: &mut Records, header: Header, delimiter: Delimiter) -> Result<Names> {
+pub(crate) fn read(records: &mut Records, header: Header, layout: Layout) -> Result<Names> {
+    let delimiter = layout.delimiter;
     let mut found = records.next()?;
     // Below a comment a blank line parts it from the table.
     while found && records.comments() > 0 && records.is_blank() {
@@ -58,7 +60,7 @@ pub(crate) fn read(records: &mut Records, header: Header, delimiter: Delimiter) 
     let is_data = match header {
         Header::Yes => false,
         Header::No => true,
-        Header::Auto => is_all_numbers(records),
+        Header::Auto => is_all_numbers(records, layout.has_decimal_commas),
     };
     if is_data {
         records.rewind_one();
@@ -118,9 +120,13 @@ fn span(width: usize) -> String {
 }
 
 /// Every cell is a number or missing, and at least one is a number.
-fn is_all_numbers(records: &Records) -> bool {
+fn is_all_numbers(records: &Records, has_decimal_commas: bool) -> bool {
     let mut numbers = 0;
     for i in 0..records.len() {
+        if has_decimal_commas && is_with_comma(records.field(i)) {
+            numbers += 1;
+            continue;
+        }
         match std::str::from_utf8(records.field(i)).map(parse) {
             Ok(Cell::Text) | Err(_) => return false,
             Ok(Cell::Missing) => {}

@@ -24,12 +24,13 @@ impl TextEncoder {
         Ok(Self { out, delimiter, has_header: false, block: Vec::with_capacity(2 * BLOCK) })
     }
 
-    /// Puts quotes around what was appended since `from`, if it needs them.
-    fn quote(&mut self, from: usize, alone: bool) {
+    /// Puts quotes around the cell of column `i` that was appended since `from`, if it needs them.
+    fn quote(&mut self, from: usize, i: usize, alone: bool) {
         let cell = self.block.get(from..).unwrap_or(&[]);
         let special = |&b: &u8| b == self.delimiter || matches!(b, b'"' | b'\n' | b'\r');
-        // An empty cell alone on its line would be a blank line.
-        let needed = cell.iter().any(special) || alone && cell.is_empty();
+        // An empty cell alone on its line would be a blank line, and a line that begins with the mark a comment.
+        let is_comment = i == 0 && cell.first() == Some(&b'#');
+        let needed = cell.iter().any(special) || alone && cell.is_empty() || is_comment;
         if !needed {
             return;
         }
@@ -56,7 +57,7 @@ impl Encode for TextEncoder {
                 }
                 let from = self.block.len();
                 self.block.extend_from_slice(field.name().as_bytes());
-                self.quote(from, alone);
+                self.quote(from, i, alone);
             }
             self.block.push(b'\n');
         }
@@ -69,7 +70,7 @@ impl Encode for TextEncoder {
                 let from = self.block.len();
                 let kind = column.push(row, &mut self.block)?;
                 if matches!(kind, Kind::Text | Kind::Null) {
-                    self.quote(from, alone);
+                    self.quote(from, i, alone);
                 }
             }
             self.block.push(b'\n');

@@ -130,8 +130,11 @@ fn delimiters() {
     let folder = Folder::new();
     assert_eq!(read(&folder.file("d.tsv", "a\tb\n1\t2\n")).unwrap().rows.values(), [1.0, 2.0]);
     assert_eq!(read(&folder.file("data", "a\tb\n1\t2\n")).unwrap().rows.values(), [1.0, 2.0]);
+    for text in ["a;b\n1;2\n", "a|b\n1|2\n", "a\tb\n1\t2\n", "a;b\n1,0;2,00\n"] {
+        assert_eq!(read(&folder.file("d.csv", text)).unwrap().rows.values(), [1.0, 2.0], "{text}");
+    }
+    says(&read(&folder.file("d.csv", "a;b\n1\n")).unwrap_err(), &["\";\"", "--delimiter"]);
     let path = folder.file("d.csv", "a;b\n1;2\n");
-    says(&read(&path).unwrap_err(), &["\";\"", "--delimiter"]);
     let options = ReadOptions { delimiter: Some(Delimiter::Byte(b';')), ..ReadOptions::default() };
     assert_eq!(read_with(&path, &options).unwrap().rows.values(), [1.0, 2.0]);
     let options = ReadOptions { delimiter: Some(Delimiter::Byte(b'"')), ..ReadOptions::default() };

@@ -4,9 +4,9 @@
 //! samples, the distance of the `u_i` from uniform is the Kolmogorov-Smirnov distance of data and samples, which also holds for
 //! whole numbers, where many values are tied. Samples of a conditional model are drawn at the contexts of the data.
 
-use super::subject::{Subject, ranked};
+use super::subject::{MISSING, Subject, ranked};
 use super::{CheckData, CheckResult};
-use crate::columns::Column;
+use crate::columns::{Column, ColumnKind};
 use crate::error::quoted;
 use crate::host::rows::Rows;
 
@@ -35,7 +35,7 @@ fn of_column(column: &Column, data: Vec<f64>, samples: Vec<f64>) -> CheckResult 
     let Gap { distance, at, data: below_data, samples: below_samples } = largest_gap(data, samples);
     let (of_data, of_samples, are) = match level {
         Some((level, of_data, of_samples)) => (of_data, of_samples, format!("are {level}")),
-        None => (below_data, below_samples, format!("are at or below {at}")),
+        None => (below_data, below_samples, up_to(column, at)),
     };
     let detail = format!(
         "{n} rows of data, {m} samples: the distributions differ by {distance:.3} at most ({:.1} % of the data and {:.1} % of the \
@@ -44,6 +44,39 @@ fn of_column(column: &Column, data: Vec<f64>, samples: Vec<f64>) -> CheckResult 
         100.0 * of_samples
     );
     CheckResult::measured(name, distance, limit, detail)
+}
+
+/// Values up to one, in words: missing ones are ranked below all.
+fn up_to(column: &Column, at: f64) -> String {
+    if at == MISSING {
+        return "are missing".to_owned();
+    }
+    let day = |days: f64| {
+        let [year, month, day] = civil(days as i64);
+        format!("{year:04}-{month:02}-{day:02}")
+    };
+    match column.kind {
+        ColumnKind::Date => format!("are at or before {}", day(at.floor())),
+        ColumnKind::Time => {
+            let (days, seconds) = ((at / 86_400.0).floor(), at.rem_euclid(86_400.0).floor() as u64);
+            let [hours, minutes] = [seconds / 3600, seconds / 60 % 60];
+            format!("are at or before {}T{hours:02}:{minutes:02}:{:02}", day(days), seconds % 60)
+        }
+        _ => format!("are at or below {at}"),
+    }
+}
+
+/// Year, month and day of so many days after 1970-01-01. Years are counted from March, so that the leap day is their last (Hinnant. *chrono-compatible low-level date algorithms*).
+fn civil(days: i64) -> [i64; 3] {
+    const DAYS_OF_400_YEARS: i64 = 146_097;
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(DAYS_OF_400_YEARS), days.rem_euclid(DAYS_OF_400_YEARS));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let of_month = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    [400 * era + year + i64::from(month <= 2), month, of_month]
 }
 
 /// Why so few rows of data tell nothing.
@@ -118,6 +151,24 @@ mod tests {
         assert_eq!(gap(&[1.0, 2.0], &[3.0, 4.0]), 1.0);
         assert_eq!(gap(&[0.0, 1.0, 2.0, 3.0], &[1.5]), 0.5);
         assert!(gap(&[0.0], &[f64::NAN, 1.0]).is_nan());
+    }
+
+    #[test]
+    fn places_are_told_in_the_words_of_their_columns() {
+        let told = |kind, at| up_to(&Column::new("a", kind), at);
+        assert_eq!(told(ColumnKind::Real, 2.5), "are at or below 2.5");
+        assert_eq!(told(ColumnKind::Integer, MISSING), "are missing");
+        for (days, date) in [
+            (0.0, "1970-01-01"),
+            (-1.0, "1969-12-31"),
+            (11_016.0, "2000-02-29"),
+            (18_819.0, "2021-07-11"),
+            (-719_468.0, "0000-03-01"),
+        ] {
+            assert_eq!(told(ColumnKind::Date, days), format!("are at or before {date}"));
+        }
+        assert_eq!(told(ColumnKind::Time, 1_366_473_600.5), "are at or before 2013-04-20T16:00:00");
+        assert_eq!(told(ColumnKind::Time, -1.0), "are at or before 1969-12-31T23:59:59");
     }
 
     #[test]

@@ -132,10 +132,13 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// What stands for a missing value among ranks.
+pub(super) const MISSING: f64 = f64::MIN;
+
 /// The rows with a value below all others where one is missing: what is compared are ranks.
 pub(super) fn ranked(rows: &Rows) -> Rows {
     let mut rows = rows.clone();
-    rows.values_mut().iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = f64::MIN);
+    rows.values_mut().iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = MISSING);
     rows
 }
 

@@ -110,7 +110,9 @@ impl Units {
             (Some(image), None) => Self::of_images(image).columns,
             (Some(image), Some(_)) => Self::of_noised_images(image).columns,
             (None, _) => columns
-                .map(|(j, column)| modelled_unit(column, x, j, &weight))
+                .map(|(j, column)| {
+                    modelled_unit(column, x, j, &weight)?.ok_or_else(|| constant(column, x, j))
+                })
                 .collect::<Result<_>>()?,
         };
         let of_image = schema
@@ -147,8 +149,9 @@ impl Units {
         weight: impl Fn(usize) -> f64,
     ) -> Vec<usize> {
         let numbers = schema.columns.iter().enumerate().filter(|(_, column)| column.has_number());
-        let is_constant =
-            |(j, column): &(usize, &Column)| modelled_unit(column, x, *j, &weight).is_err();
+        let is_constant = |(j, column): &(usize, &Column)| {
+            matches!(modelled_unit(column, x, *j, &weight), Ok(None))
+        };
         numbers.filter(is_constant).map(|(j, _)| j).collect()
     }
 
@@ -269,23 +272,23 @@ fn restore(units: &[Unit], rows: &mut Rows) {
     }
 }
 
+/// What lies between a column and the flow; `None` for a column that is constant in the rows that count.
 fn modelled_unit(
     column: &Column,
     x: &Rows,
     j: usize,
     weight: &impl Fn(usize) -> f64,
-) -> Result<Unit> {
+) -> Result<Option<Unit>> {
     let support = column.kind.support(column.masses.len());
     let outcomes = column.outcomes();
     let there = |x: f64| column.case(x, &outcomes) == Case::Number;
     let cell = Cell::of(column);
     let line = |x: f64| on_line(cell.as_ref(), x);
     let (mean, deviation) = spread(column, &line, x, j, (weight, &there))?;
-    let values = x.values().iter().skip(j).step_by(x.width()).filter(|x| there(**x));
-    let weighed = x.values().iter().skip(j).step_by(x.width()).enumerate();
-    let weighed = weighed.filter(|(i, x)| there(**x) && weight(*i) > 0.0);
+    let counted = x.values().iter().skip(j).step_by(x.width()).enumerate();
+    let counted = counted.filter(|(i, x)| there(**x) && weight(*i) > 0.0);
     let (mut skewed, mut total) = (0.0, 0.0);
-    for (i, x) in weighed {
+    for (i, x) in counted.clone() {
         skewed += weight(i) * ((line(*x) - mean) / deviation).powi(3);
         total += weight(i);
     }
@@ -303,15 +306,19 @@ fn modelled_unit(
         }
         _ => deviation,
     };
-    let constant = is_constant(center, scale);
-    if constant && values.clone().count() > 1 {
-        return Err(Error::data(format!(
-            "column {} is constant ({}): its density would be infinite; leave it out",
-            quoted(&column.name),
-            values.clone().next().copied().unwrap_or_default()
-        )));
+    let is_constant = is_constant(center, scale);
+    if is_constant && counted.count() > 1 {
+        return Ok(None);
     }
-    Ok(Unit { support, center, scale: if constant { 1.0 } else { scale } })
+    Ok(Some(Unit { support, center, scale: if is_constant { 1.0 } else { scale } }))
+}
+
+fn constant(column: &Column, x: &Rows, j: usize) -> Error {
+    let value = x.column(j).into_iter().find(|x| !x.is_nan()).unwrap_or_default();
+    Error::data(format!(
+        "column {} is constant ({value}), but for rounding errors at most: its density would be infinite; leave it out",
+        quoted(&column.name)
+    ))
 }
 
 /// Where a number is seen: in the middle of its cell, if it stands for one.
@@ -324,7 +331,7 @@ fn is_constant(mean: f64, deviation: f64) -> bool {
     deviation <= mean.abs() * 1e-14
 }
 
-/// Mean and deviation of a column on the real line.
+/// Mean and deviation of a column on the real line, in the rows that count: others must not even set the scale of the arithmetic.
 fn spread(
     column: &Column,
     image: &impl Fn(f64) -> f64,
@@ -333,7 +340,7 @@ fn spread(
     (weight, there): (&impl Fn(usize) -> f64, &impl Fn(f64) -> bool),
 ) -> Result<(f64, f64)> {
     let values = rows.values().iter().skip(j).step_by(rows.width()).enumerate();
-    let values = values.filter(|(_, x)| there(**x));
+    let values = values.filter(|(i, x)| there(**x) && weight(*i) > 0.0);
     let (mean, deviation) = moments(values.map(|(i, &x)| (image(x), weight(i))));
     if !(mean.is_finite() && deviation.is_finite()) {
         return Err(Error::data(format!(
@@ -395,6 +402,21 @@ mod tests {
         let error = Units::fit(&schema, &x, None, |_| 1.0).unwrap_err();
         assert!(error.message().contains("\"flat\"") && error.message().contains("0.3"), "{error}");
         Units::fit(&schema, &x.slice(0..1), None, |_| 1.0).unwrap();
+    }
+
+    #[test]
+    fn rows_of_no_weight_decide_nothing() {
+        let schema = Schema::real(["a"]);
+        let x = |first: f64| Rows::new(vec![first, -1.0, 0.5, 2.0], 1).unwrap();
+        let without_first = |i: usize| f64::from(u8::from(i > 0));
+        let expected = Units::fit(&schema, &x(0.0), None, without_first).unwrap();
+        for far in [1e20, 1e300, -1e12] {
+            assert_eq!(Units::fit(&schema, &x(far), None, without_first).unwrap(), expected);
+            assert!(Units::constant_columns(&schema, &x(far), without_first).is_empty());
+        }
+        let only_first = |i: usize| f64::from(u8::from(i == 0));
+        let one = Units::fit(&schema, &x(7.0), None, only_first).unwrap();
+        assert_eq!((one.columns[0].center, one.columns[0].scale), (7.0, 1.0));
     }
 
     fn mixed() -> (Units, Rows) {

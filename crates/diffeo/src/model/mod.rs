@@ -71,14 +71,20 @@ impl Default for SampleOptions {
 }
 
 impl SampleOptions {
-    fn validate(&self) -> Result<()> {
-        let temperature = self.temperature;
-        if temperature >= 0.0 && temperature.is_finite() {
-            return Ok(());
+    /// Checks the options of a call for so many rows.
+    fn validate(&self, rows: usize) -> Result<()> {
+        let Self { temperature, first_row, .. } = *self;
+        if !(temperature >= 0.0 && temperature.is_finite()) {
+            return Err(Error::config(format!(
+                "temperature must be a finite number of at least 0, found {temperature}"
+            )));
         }
-        Err(Error::config(format!(
-            "temperature must be a finite number of at least 0, found {temperature}"
-        )))
+        match first_row.checked_add(rows as u64) {
+            Some(_) => Ok(()),
+            None => Err(Error::config(format!(
+                "first_row: rows are numbered up to 2^64 - 1, and {rows} from {first_row} on are more"
+            ))),
+        }
     }
 }
 
@@ -393,6 +399,11 @@ impl Model {
         persist::decode(bytes, registry)
     }
 
+    /// Tells the model from others that say anything else of rows.
+    pub(crate) fn fingerprint(&self) -> Result<String> {
+        persist::fingerprint(self)
+    }
+
     fn scorer(&self) -> Result<&dyn Score> {
         if let Some(scorer) = self.scorer.get() {
             return Ok(&**scorer);
@@ -451,7 +462,7 @@ impl Model {
     ) -> Result<(Rows, Vec<f64>)> {
         self.check_context(n, context)?;
         self.check_values_of_context(context)?;
-        options.validate()?;
+        options.validate(n)?;
         let temperature = options.temperature;
         self.map(n, options.threads, self.schema.columns.len(), |block| {
             let first = options.first_row + block.start() as u64;

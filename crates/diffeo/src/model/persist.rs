@@ -27,6 +27,17 @@ pub(super) fn encode(model: &Model) -> Result<Vec<u8>> {
     parts_of(model)?.encode()
 }
 
+/// A hash of what a model says: of its flow, weights, columns and units, by whatever release.
+pub(super) fn fingerprint(model: &Model) -> Result<String> {
+    let ModelParts { spec, schema, units, tensors, .. } = parts_of(model)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(serde_json::json!([spec, schema, units]).to_string().as_bytes());
+    for tensor in tensors {
+        hasher.update(tensor.name.as_bytes()).update(&tensor.data);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 pub(super) fn decode(bytes: &[u8], registry: &Registry) -> Result<Model> {
     model_of(&ModelParts::decode(bytes, Damage::Refuse)?, registry)
 }

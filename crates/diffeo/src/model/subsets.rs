@@ -57,7 +57,7 @@ impl Model {
     ) -> Result<Rows> {
         self.check(rows, context)?;
         self.expect_givable(rows)?;
-        options.validate()?;
+        options.validate(rows.len())?;
         let known = Known { context, given: Some(rows) };
         let columns = self.schema.columns.len();
         let (mut drawn, _) = self.map(rows.len(), options.threads, columns, |block| {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::Column;
 use crate::file::container::finite_or_text;
 use crate::host::rows::Rows;
+use crate::train::Loss;
 
 /// A training run in numbers. Losses are negative log-densities in nats, in the units of the data; but for those of training by another [`crate::train::Loss`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -69,6 +70,11 @@ pub struct TrainingSummary {
 }
 
 impl TrainingSummary {
+    /// What the steps went down.
+    pub fn loss(&self) -> Loss {
+        Loss::deserialize(&self.options["plan"]["loss"]).unwrap_or_default()
+    }
+
     /// Share of the rows whose context was hidden in training.
     pub fn context_dropout(&self) -> f64 {
         self.options["plan"]["context_dropout"].as_f64().unwrap_or(0.0)

@@ -12,6 +12,7 @@ use crate::columns::Schema;
 use crate::error::{Error, ErrorKind, Result, printable, quoted};
 use crate::file::container::Container;
 use crate::file::storage::{Disk, load_newest, write_generation};
+use crate::model::Model;
 use crate::spec::FlowSpec;
 use crate::transforms::Registry;
 
@@ -39,6 +40,9 @@ pub(crate) struct Identity {
     pub(crate) plan: Plan,
     /// Hash of schema, rows, weights and validation.
     pub(crate) fingerprint: String,
+    /// Hash of the model whose weights it began from, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) start: Option<String>,
 }
 
 /// What may differ from the first run when a fit goes on; see [`Resume`].
@@ -58,6 +62,8 @@ pub struct Resume {
     pub changes: Vec<Change>,
     /// What the names of layers of a program's own mean.
     pub registry: Registry,
+    /// The model that the fit began from ([`Trainer::start_from`](super::Trainer::start_from)), if it did: its units are those of the fit.
+    pub start: Option<Model>,
 }
 
 impl Change {
@@ -70,14 +76,14 @@ impl Change {
     }
 }
 
-impl Identity {
-    /// A number of 48 bits that tells it from others.
-    pub(crate) fn number(&self) -> f64 {
-        let hash = blake3::hash(&serde_json::to_vec(self).unwrap_or_default());
-        let bytes = hash.as_bytes()[..6].iter();
-        bytes.fold(0.0, |number, byte| 256.0 * number + f64::from(*byte))
-    }
+/// A number of 48 bits that tells a checkpoint from others.
+pub(crate) fn number(container: &Container) -> Result<f64> {
+    let hash = blake3::hash(&container.encode()?);
+    let bytes = hash.as_bytes()[..6].iter();
+    Ok(bytes.fold(0.0, |number, byte| 256.0 * number + f64::from(*byte)))
+}
 
+impl Identity {
     /// # Errors
     /// [`ErrorKind::Config`] listing what differs.
     pub(crate) fn expect(&self, found: &Self) -> Result<()> {

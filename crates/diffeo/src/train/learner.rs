@@ -361,15 +361,7 @@ impl<M: Trainable, T: Element> Steps<M> for Flat<T> {
     }
 
     fn read_from(&mut self, container: &Container, options: &LearnerOptions) -> Result<()> {
-        let state = State::read_from(container, self.layout.len())?;
-        if state.average.is_empty() != (options.average == 0.0) {
-            let [was, is] = [!state.average.is_empty(), options.average > 0.0]
-                .map(|averages| if averages { "with" } else { "without" });
-            return Err(Error::config(format!(
-                "the checkpoint was written {was} a running average of the weights, this learner is {is}; give the option `average` of the first run"
-            )));
-        }
-        self.state = state;
+        self.state = State::read_from(container, self.layout.len(), options.average > 0.0)?;
         Ok(())
     }
 }

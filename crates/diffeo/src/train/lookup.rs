@@ -5,7 +5,7 @@ use std::path::Path;
 use super::checkpoint;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::file::storage::previous_path;
+use crate::file::storage::{has_generation, remove_generations};
 
 /// What [`Trainer::look_at_checkpoint`] found.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Trainer {
 
     /// Whether a fit left a checkpoint at `path`, if only the one before the newest.
     pub fn has_checkpoint(path: &Path) -> bool {
-        path.exists() || previous_path(path).exists()
+        has_generation(path)
     }
 
     /// Removes both generations of a checkpoint, of a fit that is finished.
@@ -36,14 +36,6 @@ impl Trainer {
     /// # Errors
     /// [`crate::ErrorKind::Io`] if one is there and cannot be removed.
     pub fn remove_checkpoint(path: &Path) -> Result<()> {
-        for path in [path.to_path_buf(), previous_path(path)] {
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io(&path, "remove the checkpoint", e));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        remove_generations(path)
     }
 }

@@ -111,7 +111,8 @@ impl<T: Element> Run<T> {
     /// # Errors
     /// [`crate::ErrorKind::ModelFile`] if it does not fit.
     pub(crate) fn restore(&mut self, container: &Container) -> Result<()> {
-        self.state = State::read_from(container, self.layout.len())?;
+        let is_averaged = self.plan.average > 0.0;
+        self.state = State::read_from(container, self.layout.len(), is_averaged)?;
         self.news.clear();
         Ok(())
     }

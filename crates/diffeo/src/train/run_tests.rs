@@ -268,7 +268,7 @@ fn through_a_checkpoint(state: &State<f32>) -> State<f32> {
     let mut container = Container::default();
     state.write_into(&mut container).unwrap();
     let read = Container::decode(&container.encode().unwrap()).unwrap();
-    State::read_from(&read, state.weights.len()).unwrap()
+    State::read_from(&read, state.weights.len(), !state.average.is_empty()).unwrap()
 }
 
 #[test]

@@ -170,7 +170,7 @@ mod tests {
             let mut trial = candidate.trial(&schema, ring.clone(), &options)?;
             assert!(trial.plan().steps_total <= 100);
             while !matches!(trial.advance()?, Event::Finished { .. }) {}
-            losses.push(trial.best().and_then(|point| point.valid_loss).expect("a validation"));
+            losses.push(trial.best().expect("a validation").1);
         }
         assert!(losses[1] < losses[0] - 0.1, "{losses:?}");
         let none = FitOptions { validation: ValidationChoice::None, ..options };

@@ -14,22 +14,32 @@ const START_ROWS: usize = 2048;
 /// Rows that are mapped at once.
 const BLOCK_ROWS: usize = 1 << 15;
 
-/// Sets what can be set from the data; says whether the fit is then complete.
-///
-/// A flow whose only parameters are those of its base may have its maximum of the likelihood in closed form.
-pub(crate) fn start(
+/// Noise of the rows that a fit starts from.
+fn noise(streams: Streams) -> Noise {
+    Noise { streams, purpose: Purpose::Dequantise, step: 0, hidden: 0.0 }
+}
+
+/// Sets the layers that start from data.
+pub(crate) fn initialise(
+    flow: &mut Flow,
+    train: &Part,
+    encoding: &Encoding,
+    streams: Streams,
+) -> Result<()> {
+    let mut order = permutation(&mut streams.rng(Purpose::Start, 0, 0), train.len() as u32);
+    order.truncate(START_ROWS);
+    let batch = train.batch(&order, encoding, noise(streams));
+    let context = batch.context.as_ref().map(tensor_of);
+    flow.initialize(tensor_of(&batch.x), context)
+}
+
+/// Sets the parameters of a flow that has none but those of its base, which may have the maximum of the likelihood in closed form; says whether the fit is then complete.
+pub(crate) fn solve(
     flow: &mut Flow,
     train: &Part,
     encoding: &Encoding,
     streams: Streams,
 ) -> Result<bool> {
-    let noise = Noise { streams, purpose: Purpose::Dequantise, step: 0, hidden: 0.0 };
-    let mut order = permutation(&mut streams.rng(Purpose::Start, 0, 0), train.len() as u32);
-    order.truncate(START_ROWS);
-    let batch = train.batch(&order, encoding, noise);
-    let context = batch.context.as_ref().map(tensor_of);
-    flow.initialize(tensor_of(&batch.x), context)?;
-
     let parameters = flow.parameters();
     if flow.marks().is_some()
         || parameters.is_empty()
@@ -41,7 +51,7 @@ pub(crate) fn start(
     for first in (0..train.len()).step_by(BLOCK_ROWS) {
         let positions: Vec<u32> =
             (first..train.len().min(first + BLOCK_ROWS)).map(|p| p as u32).collect();
-        let batch = train.batch(&positions, encoding, noise);
+        let batch = train.batch(&positions, encoding, noise(streams));
         let context = batch.context.as_ref().map(tensor_of);
         values.extend(host_values(flow.to_base(tensor_of(&batch.x), context)?.value)?);
         weights.extend(batch.weights);

@@ -173,11 +173,18 @@ impl<T: Element> State<T> {
         Ok(())
     }
 
-    /// Reads a state of `len` weights back.
+    /// The step of the best weights, and their validation loss.
+    pub(crate) fn best(&self) -> Option<(u64, f64)> {
+        let counters = &self.counters;
+        (!self.best.is_empty()).then_some((counters.best_step, counters.stopping.best))
+    }
+
+    /// Reads a state of `len` weights back, of which there is a running average or not.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::ModelFile`] if something is missing, of another size or beyond what can be counted.
-    pub(crate) fn read_from(container: &Container, len: usize) -> Result<Self> {
+    /// [`crate::ErrorKind::ModelFile`] if something is missing, of another size or beyond what can be counted, [`crate::ErrorKind::Config`] if it was written with an average and there is
+    /// to be none, or without.
+    pub(crate) fn read_from(container: &Container, len: usize, is_averaged: bool) -> Result<Self> {
         let counters: Counters = container.json(COUNTERS)?;
         counters.check()?;
         let array = |name: &str, lens: &[usize]| -> Result<Vec<T>> {
@@ -193,6 +200,14 @@ impl<T: Element> State<T> {
                 "checkpoint array {name}: expected {len} numbers, found {found}"
             )))
         };
+        let average = array(AVERAGE, &[0, len])?;
+        if average.is_empty() == is_averaged {
+            let [was, is] = [!is_averaged, is_averaged]
+                .map(|averages| if averages { "with" } else { "without" });
+            return Err(Error::config(format!(
+                "cannot resume: the checkpoint was written {was} a running average of the weights, this training is {is} one; give the option `average` of the first run"
+            )));
+        }
         let history = match container.tensor(HISTORY) {
             Some(tensor) => tensor.to_f64()?,
             None => Vec::new(),
@@ -206,7 +221,7 @@ impl<T: Element> State<T> {
         Ok(Self {
             weights: array(WEIGHTS, &[len])?,
             moments: Moments { first: array(FIRST, &[len])?, second: array(SECOND, &[len])? },
-            average: array(AVERAGE, &[0, len])?,
+            average,
             best: array(BEST, &[0, len])?,
             good: array(GOOD, &[len])?,
             history: history.chunks(4).filter_map(record).collect(),
@@ -246,10 +261,12 @@ mod tests {
         let mut container = Container::default();
         state.write_into(&mut container).unwrap();
         let read = Container::decode(&container.encode().unwrap()).unwrap();
-        let back = State::<f32>::read_from(&read, 3).unwrap();
+        let back = State::<f32>::read_from(&read, 3, true).unwrap();
         // Compared as text, because a NaN is in it and zero has a sign.
         assert_eq!(format!("{state:?}"), format!("{back:?}"));
-        assert!(State::<f32>::read_from(&read, 4).is_err());
-        assert!(State::<f64>::read_from(&read, 3).is_err());
+        assert!(State::<f32>::read_from(&read, 4, true).is_err());
+        assert!(State::<f64>::read_from(&read, 3, true).is_err());
+        let error = State::<f32>::read_from(&read, 3, false).unwrap_err();
+        assert!(error.message().contains("`average`"), "{error}");
     }
 }

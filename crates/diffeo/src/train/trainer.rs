@@ -21,6 +21,7 @@ use super::warnings;
 use crate::columns::{ColumnKind, Encoding, Schema, Units};
 use crate::engine::{Element, Engine, flat_weights, set_weights};
 use crate::error::{Error, Result, quoted};
+use crate::file::container::Container;
 use crate::flow::Flow;
 use crate::host::linalg::tensor_of;
 use crate::host::random::Streams;
@@ -133,6 +134,15 @@ fn expect_contrasted(schema: &Schema, loss: Loss, weight: f64) -> Result<()> {
     Err(Error::config(format!("contrast: it {fault}; leave it out")))
 }
 
+/// What lies between the columns and a flow that is fitted from nothing.
+fn units_of(spec: &FlowSpec, schema: &Schema, data: &TrainingData) -> Result<Units> {
+    let mut units = Units::fit(schema, &data.x, data.context.as_ref(), |i| data.weight(i))?;
+    if let Some(embedding) = &spec.embedding {
+        units.share_among(embedding.members());
+    }
+    Ok(units)
+}
+
 impl Trainer {
     /// Prepares a fit: checks everything, fits the maps from the data's units, splits, and builds the flow.
     ///
@@ -148,6 +158,30 @@ impl Trainer {
         data: TrainingData,
         options: FitOptions,
     ) -> Result<Self> {
+        Self::prepare(spec, schema, None, data, options)
+    }
+
+    /// Prepares a fit that begins from the weights of a model, whose columns and units stay as they are: for more rows, for those of a place of its own, or to train some other way from here on. A loss that is
+    /// not given is that which the model was fitted by.
+    ///
+    /// The recipe is that of a fit from nothing; a lower [`FitOptions::learning_rate`] stays nearer to the model. A flow of closed form ([`Trainer::new`]) is solved for the rows, whatever it was.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn start_from(model: &Model, data: TrainingData, options: FitOptions) -> Result<Self> {
+        let (spec, schema) = (model.flow().spec().clone(), model.schema().clone());
+        Self::prepare(spec, schema, Some(model), data, options)
+    }
+
+    fn prepare(
+        spec: FlowSpec,
+        schema: Schema,
+        start: Option<&Model>,
+        data: TrainingData,
+        mut options: FitOptions,
+    ) -> Result<Self> {
+        let of_start = start.and_then(|model| model.summary.as_ref()).map(TrainingSummary::loss);
+        options.loss = options.loss.or(of_start);
         options.validate()?;
         schema.validate()?;
         expect_columns(&spec, &schema)?;
@@ -160,10 +194,10 @@ impl Trainer {
             valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
         }
         let fingerprint = fingerprint(&schema, &data, &options.validation);
-        let mut units = Units::fit(&schema, &data.x, data.context.as_ref(), |i| data.weight(i))?;
-        if let Some(embedding) = &spec.embedding {
-            units.share_among(embedding.members());
-        }
+        let units = match start {
+            Some(model) => model.units().clone(),
+            None => units_of(&spec, &schema, &data)?,
+        };
         let mut warnings = warnings::about(&schema, &data);
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
         let context_ranges = data.context_ranges(&schema);
@@ -174,9 +208,16 @@ impl Trainer {
             Loss::Likelihood => part,
             Loss::FlowMatching | Loss::OtFlowMatching => part.at_most(ROWS_SOLVED),
         });
-        let mut flow = spec.build(options.seed)?;
         let encoding = Encoding::new(&schema, units.clone());
-        let solved = solve::start(&mut flow, &train, &encoding, streams)?;
+        let mut flow = match start {
+            Some(model) => model.flow().clone(),
+            None => {
+                let mut flow = spec.build(options.seed)?;
+                solve::initialise(&mut flow, &train, &encoding, streams)?;
+                flow
+            }
+        };
+        let solved = solve::solve(&mut flow, &train, &encoding, streams)?;
         let problem = Problem {
             rows_train: train.len(),
             rows_valid: valid.as_ref().map_or(0, Part::len),
@@ -187,7 +228,8 @@ impl Trainer {
         };
         let plan = Plan::new(problem, &options);
         let precision = spec.precision;
-        let identity = Identity { spec, schema, plan: plan.clone(), fingerprint };
+        let start = start.map(Model::fingerprint).transpose()?;
+        let identity = Identity { spec, schema, plan: plan.clone(), fingerprint, start };
         let parts = Parts { plan, encoding, train, valid };
         let mut runs = match precision {
             Precision::F32 => Runs::F32(parts.run(&flow, options.threads)?),
@@ -239,7 +281,17 @@ impl Trainer {
         saved.check_size()?;
         let Saved { identity, container, path, refused } = saved;
         let schema = identity.schema.clone();
-        let mut trainer = Self::new(identity.spec.clone(), schema, data, options)?;
+        let spec = identity.spec.clone();
+        data.check(&schema).map_err(|error| {
+            Error::new(
+                error.kind(),
+                format!(
+                    "cannot resume: the rows are not those of the checkpoint ({}); give the data and settings of the first run, or start anew",
+                    error.message()
+                ),
+            )
+        })?;
+        let mut trainer = Self::prepare(spec, schema, resume.start.as_ref(), data, options)?;
         identity.expect_but(&trainer.identity, &resume.changes)?;
         with_run!(&mut trainer.runs, run => {
             run.restore(&container).map_err(|e| e.at(&path))?;
@@ -272,12 +324,11 @@ impl Trainer {
     /// [`crate::ErrorKind::Config`] if the fits are not the same; others of [`Ranks`].
     pub fn join(&mut self, mut ranks: Box<dyn Ranks>) -> Result<()> {
         let mut all = vec![0.0; ranks.count()];
-        let own = self.identity.number();
-        all[ranks.rank()] = own;
+        all[ranks.rank()] = checkpoint::number(&self.to_container()?)?;
         ranks.sum_f64(&mut all)?;
         if let Some(other) = all.iter().position(|number| *number != all[0]) {
             return Err(Error::config(format!(
-                "processes 0 and {other} of this training have prepared different fits; give all of them the same rows, options and seed"
+                "processes 0 and {other} of this training have prepared different fits; give all of them the same rows, options and seed, and the same checkpoint if they go on from one"
             )));
         }
         with_run!(&mut self.runs, run => run.join(ranks));
@@ -310,11 +361,10 @@ impl Trainer {
         with_run!(&self.runs, run => run.state.history.iter().map(point).collect())
     }
 
-    /// The validation with the lowest loss so far, the first of equals, as the fit itself counts.
-    pub fn best(&self) -> Option<HistoryPoint> {
-        let loss = |point: &HistoryPoint| point.valid_loss.filter(|loss| loss.is_finite());
-        let scored = self.history().into_iter().filter_map(|point| Some((loss(&point)?, point)));
-        scored.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, point)| point)
+    /// The step of the best weights so far, and their validation loss. Where a model has outcomes and numbers, the weights of each are kept by themselves, and together may
+    /// be better than at any step.
+    pub fn best(&self) -> Option<(u64, f64)> {
+        with_run!(&self.runs, run => run.state.best())
     }
 
     /// Does the next thing (one optimiser step or one validation) and says what it was. Before the end there may be a last
@@ -349,9 +399,14 @@ impl Trainer {
     /// # Errors
     /// [`crate::ErrorKind::Io`]; the checkpoints on disk are then as they were.
     pub fn save_checkpoint(&self, path: &Path) -> Result<()> {
+        checkpoint::write(&self.to_container()?, path)
+    }
+
+    /// What a checkpoint of now holds.
+    fn to_container(&self) -> Result<Container> {
         let mut container = checkpoint::header(&self.identity)?;
         with_run!(&self.runs, run => run.state.write_into(&mut container)?);
-        checkpoint::write(&container, path)
+        Ok(container)
     }
 
     /// Goes on to the end, and gives the model.

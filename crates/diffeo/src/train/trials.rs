@@ -138,10 +138,9 @@ fn run(
             _ => {}
         }
     };
-    let best = trainer.best().and_then(|point| point.valid_loss);
     Ok(Trial {
         name: candidate.to_string(),
-        valid_log_prob_mean: best.map_or(f64::NAN, |loss| -loss),
+        valid_log_prob_mean: trainer.best().map_or(f64::NAN, |(_, loss)| -loss),
         steps: trainer.step(),
         elapsed: deadline.elapsed(),
         cut_short: reason == StopReason::MaxTime,

@@ -45,11 +45,11 @@ pub(super) fn run(args: &AudioDistillArgs, common: &Common, console: &Console) -
     }
     let mut inputs: Vec<&Path> = args.clips.clips.iter().map(|path| path.as_path()).collect();
     inputs.push(&path);
-    inputs.extend(args.from.as_deref());
+    inputs.extend(args.start.as_deref());
     let usual = TrainingOptions { steps: STEPS, learning_rate: 1e-3, ..TrainingOptions::default() };
     let mut plan = Plan::new(&args.learn, usual, (faults, inputs), console)?;
     let teacher = AudioModel::load(&path)?;
-    let begun = args.from.as_deref().map(|path| begun(path, &teacher.spec)).transpose()?;
+    let begun = args.start.as_deref().map(|path| begun(path, &teacher.spec)).transpose()?;
     let clips = clips::read(&args.clips, console)?;
     let split = split(&plan, &teacher, clips.len(), console);
     let held = split.held_out(&clips)?;

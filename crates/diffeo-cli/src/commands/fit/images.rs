@@ -1,7 +1,7 @@
 //! Reads the images of a fit, and says which model fits them.
 
 use diffeo::train::{Candidate, ValidationChoice};
-use diffeo::{Error, ImageShape, Preset, PresetOptions, Result};
+use diffeo::{Error, ImageShape, Preset, PresetOptions, Result, Schema};
 use diffeo_table::hold_out_clips;
 
 use super::tables::{Prepared, announce, read_known, roles, validation};
@@ -25,6 +25,11 @@ pub(super) fn prepare(image: ImageShape, plan: &FitPlan, console: &Console) -> R
     let (limit, warn) = (memory::limit(plan.max_memory), &mut |warning| console.warn(warning));
     let schema = roles(plan).image_schema(image, &plan.data, (&plan.read, limit), warn)?;
     announce(&schema, console);
+    with_held_out(schema, plan, console)
+}
+
+/// Reads rows of columns that are known, and holds some out: of clips a share of whole ones.
+pub(super) fn with_held_out(schema: Schema, plan: &FitPlan, console: &Console) -> Result<Prepared> {
     let data = read_known(&plan.data, &schema, plan, console)?;
     let validation = validation(&schema, plan, console)?;
     let share = match plan.valid {
@@ -33,10 +38,11 @@ pub(super) fn prepare(image: ImageShape, plan: &FitPlan, console: &Console) -> R
         Valid::Table(_) => 0.0,
     };
     if schema.earlier_frames() == 0 || share == 0.0 {
-        return Ok(Prepared { schema, data, validation });
+        return Ok(Prepared { schema, data, validation, start: None });
     }
     let [data, held_out] = hold_out_clips(&data, share);
-    Ok(Prepared { schema, data, validation: Some(ValidationChoice::Given(held_out)) })
+    let validation = Some(ValidationChoice::Given(held_out));
+    Ok(Prepared { schema, data, validation, start: None })
 }
 
 /// The model that was asked for.

@@ -78,5 +78,5 @@ impl Watch for Watcher<'_> {
 
 /// The best mean log-density of the validation rows; NaN if there was none that is finite.
 pub(super) fn score(trainer: &Trainer) -> f64 {
-    trainer.best().and_then(|point| point.valid_loss).map_or(f64::NAN, |loss| -loss)
+    trainer.best().map_or(f64::NAN, |(_, loss)| -loss)
 }

@@ -1,7 +1,7 @@
 //! Reads the tables of a fit and decides what each column may hold.
 
 use diffeo::train::{TrainingData, ValidationChoice};
-use diffeo::{Column, ImageShape, Result, Schema, quoted};
+use diffeo::{Column, ImageShape, Model, Result, Schema, quoted};
 use diffeo_table::{InferOptions, Input, Note, Reader, Roles, TrainingTable, expect_image};
 
 use super::images;
@@ -19,10 +19,18 @@ pub(super) struct Prepared {
     pub(super) schema: Schema,
     pub(super) data: TrainingData,
     pub(super) validation: Option<ValidationChoice>,
+    /// The model whose weights the fit begins from, if any.
+    pub(super) start: Option<Model>,
 }
 
-/// Reads the tables and prints the schema that was chosen.
-pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
+/// Reads the tables and prints the schema that was chosen, or that of the model that the fit begins from.
+pub(super) fn prepare(plan: &FitPlan, start: Option<Model>, console: &Console) -> Result<Prepared> {
+    if let Some(model) = start {
+        let schema = model.schema().clone();
+        announce(&schema, console);
+        let prepared = images::with_held_out(schema, plan, console)?;
+        return Ok(Prepared { start: Some(model), ..prepared });
+    }
     if let Some(image) = images::shape(plan)? {
         return images::prepare(image, plan, console);
     }
@@ -36,7 +44,7 @@ pub(super) fn prepare(plan: &FitPlan, console: &Console) -> Result<Prepared> {
     warnings.into_iter().for_each(|note| console.warn(note.to_string()));
     say_reasons(&reasons, console);
     let validation = validation(&schema, plan, console)?;
-    Ok(Prepared { schema, data, validation })
+    Ok(Prepared { schema, data, validation, start: None })
 }
 
 /// Says which columns of the table play no part because others were named.

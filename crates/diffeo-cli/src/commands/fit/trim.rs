@@ -18,7 +18,7 @@ pub(super) fn apply(
 ) -> Result<(Prepared, u64)> {
     let Some(share) = plan.args.trim else { return Ok((prepared, 0)) };
     signals::defer()?;
-    let Prepared { schema, data, validation } = prepared;
+    let Prepared { schema, data, validation, start } = prepared;
     let (all, threads) = (data.x.len(), plan.training.threads);
     let trim = Trim { share, drop_constant: plan.args.drop_constant, seed, threads };
     let mut progress = Progress::new(console);
@@ -47,5 +47,6 @@ pub(super) fn apply(
         console.warn(format!("column {name} is left out: the other rows have one value in it"));
     }
     let validation = validation.map(|choice| trimmed.validation(choice));
-    Ok((Prepared { schema: trimmed.schema, data: trimmed.data, validation }, trimmed.rows))
+    let (schema, data) = (trimmed.schema, trimmed.data);
+    Ok((Prepared { schema, data, validation, start }, trimmed.rows))
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Staged, Storage, resolve, sync_names};
+use super::{Disk, Staged, Storage, resolve, sync_names};
 use crate::error::{Error, Result};
 
 /// Where the generation before `path` is kept: the same name with `.previous` at its end.
@@ -63,11 +63,12 @@ pub fn load_newest<T>(
     path: &Path,
     mut load: impl FnMut(&Path) -> Result<T>,
 ) -> Result<Generation<T>> {
-    let newest = match load(path) {
-        Ok(value) => return Ok(Generation { value, path: path.to_path_buf(), refused: None }),
+    let path = real(path);
+    let newest = match load(&path) {
+        Ok(value) => return Ok(Generation { value, path, refused: None }),
         Err(error) => error,
     };
-    let previous = previous_path(path);
+    let previous = previous_path(&path);
     match load(&previous) {
         Ok(value) => {
             let refused = if is_missing(&newest) { None } else { Some(newest) };
@@ -76,6 +77,34 @@ pub fn load_newest<T>(
         Err(error) if is_missing(&newest) && !is_missing(&error) => Err(error),
         Err(_) => Err(newest),
     }
+}
+
+/// Whether there is a generation of `path`, if only the one before the newest.
+pub fn has_generation(path: &Path) -> bool {
+    let path = real(path);
+    path.exists() || previous_path(&path).exists()
+}
+
+/// Removes both generations of `path`, and a link that leads to them.
+///
+/// # Errors
+/// [`crate::ErrorKind::Io`] if one is there and cannot be removed.
+pub fn remove_generations(path: &Path) -> Result<()> {
+    let real = real(path);
+    for file in [&real, &previous_path(&real), path] {
+        match std::fs::remove_file(file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io(file, "remove it", e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where generations lie: beside the file that links lead to, as [`write_generation`] has it.
+fn real(path: &Path) -> PathBuf {
+    resolve(&Disk, path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 fn is_missing(error: &Error) -> bool {

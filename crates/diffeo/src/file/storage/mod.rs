@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use disk::Disk;
-pub use generations::{Generation, load_newest, previous_path, write_generation};
+pub use generations::{
+    Generation, has_generation, load_newest, previous_path, remove_generations, write_generation,
+};
 pub use simulated::{Fault, SimulatedDisk};
 
 use crate::error::{Error, ErrorKind, Result};
