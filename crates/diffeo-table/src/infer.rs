@@ -68,7 +68,8 @@ pub fn infer_schema(
 /// * numbers are what [`choose_kind`](diffeo::choose_kind) says, and multiples of a step if all whole numbers are, or if there are ten rows for
 ///   each different value of a few digits;
 /// * whole numbers and multiples have a probability each, if there are 16 at most from the smallest to the largest and five rows for each, or 1000
-///   and 25 rows for each, and their counts differ from those of their neighbours more than draws of a smooth density would, or end all at once;
+///   and 25 rows for each, and their counts differ from those of their neighbours more than draws of a smooth density would; days of a month, hours
+///   and the like that have none are bounded by their ends;
 /// * values that fill 5% of the rows each, or 1% with 20 rows, are point masses beside others that hardly repeat, or beside multiples that are five
 ///   times as rare; where there are ten rows for each different value and no step, all that have five rows are.
 ///

@@ -128,14 +128,17 @@ impl Tally {
         squares > ROUGH * variance
     }
 
-    /// Whether the multiples of a step end all at once, as days of a month do: the last value above, or the first where `low` does not say that there are none below, is at least half as
-    /// frequent as the others are on average. A density goes on beyond.
-    pub(crate) fn is_cut(&self, step: Step, low: Option<f64>, most: usize) -> bool {
+    /// The smallest and the largest value.
+    pub(crate) fn ends(&self) -> Option<[f64; 2]> {
+        Some([self.runs.first()?.0, self.runs.last()?.0])
+    }
+
+    /// Whether whole numbers end all at once on both sides, as days of a month do: all are there, and the first and the last at least half as often as the others are on average.
+    pub(crate) fn is_cut(&self) -> bool {
         let (Some(first), Some(last)) = (self.runs.first(), self.runs.last()) else { return false };
-        let places = step.count(last.0 - first.0).round() + 1.0;
-        let is_full = |count: usize| count as f64 >= 0.5 * self.rows as f64 / places;
-        let is_cut_below = low.is_none_or(|low| first.0 > low) && is_full(first.1);
-        places <= most as f64 && (is_full(last.1) || is_cut_below)
+        let is_full = |(_, count): &(f64, usize)| 2 * count * self.distinct() >= self.rows;
+        let is_whole = last.0 - first.0 == self.distinct() as f64 - 1.0;
+        is_whole && is_full(first) && is_full(last)
     }
 
     /// The values of a lattice that are much more frequent than those around them, `most` at most: the most frequent first.
@@ -288,15 +291,15 @@ mod tests {
     fn ends_of_a_month_are_told_from_tails() {
         let of =
             |count: fn(i32) -> usize| Tally::of((1..32).flat_map(|i| vec![f64::from(i); count(i)]));
-        let cut = |tally: &Tally, low| tally.is_cut(Step::ONE, low, 100);
-        assert!(cut(&of(|_| 40), None));
-        assert!(cut(&of(|day| if day == 31 { 23 } else { 40 }), Some(0.0)));
-        // A bell, and what falls from its first value on.
-        let bell = of(|i| (100.0 * (-0.5 * (f64::from(i - 16) / 6.0).powi(2)).exp()) as usize);
-        assert!(!cut(&bell, None));
-        let falling = of(|i| (200.0 * (-0.3 * f64::from(i)).exp()) as usize);
-        assert!(cut(&falling, None) && cut(&falling, Some(0.0)) && !cut(&falling, Some(1.0)));
-        assert!(!of(|_| 40).is_cut(Step::ONE, None, 30));
+        assert!(of(|_| 40).is_cut());
+        assert!(of(|day| if day == 31 { 23 } else { 40 }).is_cut());
+        assert_eq!(of(|_| 1).ends(), Some([1.0, 31.0]));
+        // One that is not there, a bell, and what falls from its first value on.
+        assert!(!of(|day| if day == 5 { 0 } else { 40 }).is_cut());
+        assert!(
+            !of(|i| (100.0 * (-0.5 * (f64::from(i - 16) / 6.0).powi(2)).exp()) as usize).is_cut()
+        );
+        assert!(!of(|i| 1 + (200.0 * (-0.3 * f64::from(i)).exp()) as usize).is_cut());
     }
 
     #[test]

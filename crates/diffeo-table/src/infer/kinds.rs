@@ -8,7 +8,7 @@ use crate::tally::Tally;
 
 /// Whole numbers have a probability each if there are at most so many from the smallest to the largest,
 const RANGE_MAX: f64 = 16.0;
-/// or so many that are not distributed smoothly, or end all at once: others a density learns from fewer rows, as it knows which numbers are neighbours.
+/// or so many that are not distributed smoothly: what is, a density learns from fewer rows, as it knows which numbers are neighbours.
 const ROUGH_RANGE_MAX: usize = 1000;
 /// There must be so many rows for each, of few numbers and of many: what has fewer is better told by its neighbours, rough as they are.
 const ROWS_PER_NUMBER: [f64; 2] = [5.0, 25.0];
@@ -146,6 +146,11 @@ fn of_numbers(name: &str, x: &Values<'_>, wanted: Masses) -> (Column, String) {
         let reason = if step == Step::ONE { reason } else { of_step(step, &tally) };
         let column =
             of_whole(Column::new(name, stepped(kind, step)), x, (&tally, wanted), [None; 2]);
+        if let Some([low, high]) = calendar(&column, &tally) {
+            let kind = ColumnKind::IntegerRange { low: Some(low), high: Some(high) };
+            let reason = format!("{kind}, as all are there from {low} to {high}, as in a calendar");
+            return (Column { kind, ..column }, reason);
+        }
         if let Some(ends) = column.range {
             let [low, high] = column.kind.in_values(ends);
             let named = if step == Step::ONE { "integer" } else { reason.as_str() };
@@ -281,6 +286,17 @@ pub(super) fn reads_as_dates(column: &Column) -> bool {
         && 10 * levels.iter().filter(|level| is_date(level)).count() > 9 * levels.len()
 }
 
+/// The ends of days, weeks, hours, minutes or seconds, if whole numbers without probabilities of their own are such: from the first to the last, and no rarer at the ends. A density would go on
+/// beyond, where there is no day.
+fn calendar(column: &Column, tally: &Tally) -> Option<[i64; 2]> {
+    const CYCLES: [[i64; 2]; 7] = [[1, 31], [0, 23], [1, 24], [0, 59], [1, 53], [1, 365], [1, 366]];
+    let is_whole = column.kind.step() == Some(Step::ONE);
+    let is_free = column.range.is_none() && column.masses.is_empty();
+    let ends = tally.ends().filter(|_| is_whole && is_free)?;
+    let cycle = CYCLES.into_iter().find(|cycle| cycle.map(|end| end as f64) == ends)?;
+    tally.is_cut().then_some(cycle)
+}
+
 /// Whether a number is one that programs write for none: nines, such as -999 and 9999.
 fn looks_like_a_mark(x: f64) -> bool {
     let digits = x.abs().to_string();
@@ -306,11 +322,7 @@ fn of_whole(
     let to = high.map_or(step.count(facts.max).round(), |high| high as f64);
     let count = to - from + 1.0;
     let few = count <= RANGE_MAX;
-    let least = column.kind.bounds_in_steps()[0].map(|low| low as f64 * step.width());
-    let is_separate = few
-        || wanted != Masses::Spikes
-            && (tally.is_rough(step, ROUGH_RANGE_MAX)
-                || tally.is_cut(step, least, ROUGH_RANGE_MAX));
+    let is_separate = few || wanted != Masses::Spikes && tally.is_rough(step, ROUGH_RANGE_MAX);
     let rows = ROWS_PER_NUMBER[usize::from(!few)];
     if is_separate && x.len() as f64 >= rows * count {
         let range = Some([from as i64, to as i64]);
