@@ -6,8 +6,8 @@ use std::fs;
 
 use diffeo::file::container::Container;
 use diffeo::file::storage::previous_path;
-use diffeo::train::{Change, Event, FitOptions, Resume, Trainer};
-use diffeo::{Error, ErrorKind, Model, Precision, Preset};
+use diffeo::train::{Change, Event, FitOptions, Resume, Trainer, TrainingData};
+use diffeo::{Column, Error, ErrorKind, Model, Precision, Preset, PresetOptions, Rows, Schema};
 use train_support::{bits, correlated, events, nsf, options, schema, small, trainer};
 
 fn resumed(path: &std::path::Path, options: FitOptions) -> Result<Trainer, Error> {
@@ -291,4 +291,21 @@ fn a_fit_begins_from_a_model_in_its_units_and_goes_on_so() {
     let mut second = go_on(Some(start)).unwrap();
     events(&mut second);
     assert_eq!(bits(&second.finish().unwrap()), bits(&whole));
+}
+
+#[test]
+fn levels_that_the_model_of_the_start_does_not_know_are_told_of() {
+    let column = Column::category("tree", ["elm", "oak"]);
+    let data = |last: f64| {
+        let cells = (0..60).map(|i| if i % 10 == 9 { last } else { f64::from(i % 2) });
+        TrainingData::rows(Rows::new(cells.collect(), 1).unwrap())
+    };
+    let schema = Schema::new(vec![Column { unseen: 0.01, ..column }], Vec::new());
+    let options = FitOptions { steps: Some(5), ..FitOptions::default() };
+    let spec = Preset::Nsf.spec_for(&schema.shape(), &PresetOptions::default()).unwrap();
+    let model = Trainer::new(spec, schema, data(1.0), options.clone()).unwrap().run().unwrap();
+    let finer = |last| Trainer::start_from(&model, data(last), options.clone()).unwrap().run();
+    let told = finer(2.0).unwrap().summary.unwrap().warnings;
+    assert!(told.iter().any(|text| text.starts_with("6 of 60 rows have a level")), "{told:?}");
+    assert!(finer(0.0).unwrap().summary.unwrap().warnings.is_empty());
 }

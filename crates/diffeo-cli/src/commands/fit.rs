@@ -181,7 +181,21 @@ fn gone_by(began: Instant, plan: &FitPlan, console: &Console) -> Duration {
     gone
 }
 
-/// A new trainer, or the one of the checkpoint.
+/// The graph that is wanted, as the parents of each column.
+fn parents(
+    wanted: graph::Wanted,
+    prepared: &Prepared,
+    seed: u64,
+    console: &Console,
+) -> Result<Vec<Vec<usize>>> {
+    let mut tell = |remark| match remark {
+        graph::Remark::Note(text) => console.note(text),
+        graph::Remark::Warning(text) => console.warn(text),
+    };
+    wanted.parents(&prepared.schema, &prepared.data, seed, &mut tell)
+}
+
+/// A new trainer, that of the model that the fit begins from, or the one of the checkpoint.
 fn begin(
     plan: &FitPlan,
     files: &Files,
@@ -194,14 +208,7 @@ fn begin(
     if let Some(validation) = &prepared.validation {
         training.validation = validation.clone();
     }
-    let parents = |wanted: graph::Wanted| {
-        let mut tell = |remark| match remark {
-            graph::Remark::Note(text) => console.note(text),
-            graph::Remark::Warning(text) => console.warn(text),
-        };
-        wanted.parents(&prepared.schema, &prepared.data, seed, &mut tell)
-    };
-    let parents = graph.map(parents).transpose()?;
+    let parents = graph.map(|wanted| parents(wanted, &prepared, seed, console)).transpose()?;
     let candidates = match (&prepared.start, prepared.schema.image) {
         (Some(_), _) => Vec::new(),
         (None, Some(image)) => images::candidates(image, plan, seed)?,

@@ -134,6 +134,29 @@ fn expect_contrasted(schema: &Schema, loss: Loss, weight: f64) -> Result<()> {
     Err(Error::config(format!("contrast: it {fault}; leave it out")))
 }
 
+/// Refuses what does not go together.
+fn expect_sound(
+    spec: &FlowSpec,
+    schema: &Schema,
+    data: &TrainingData,
+    options: &FitOptions,
+    loss: Loss,
+) -> Result<()> {
+    options.validate()?;
+    schema.validate()?;
+    expect_columns(spec, schema)?;
+    loss.expect(spec)?;
+    data.check(schema)?;
+    expect_hideable(schema, options.context_dropout)?;
+    expect_contrasted(schema, loss, options.contrast)?;
+    match &options.validation {
+        ValidationChoice::Given(valid) => {
+            valid.check(schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What lies between the columns and a flow that is fitted from nothing.
 fn units_of(spec: &FlowSpec, schema: &Schema, data: &TrainingData) -> Result<Units> {
     let mut units = Units::fit(schema, &data.x, data.context.as_ref(), |i| data.weight(i))?;
@@ -182,17 +205,8 @@ impl Trainer {
     ) -> Result<Self> {
         let of_start = start.and_then(|model| model.summary.as_ref()).map(TrainingSummary::loss);
         options.loss = options.loss.or(of_start);
-        options.validate()?;
-        schema.validate()?;
-        expect_columns(&spec, &schema)?;
         let loss = options.loss.unwrap_or_default();
-        loss.expect(&spec)?;
-        data.check(&schema)?;
-        expect_hideable(&schema, options.context_dropout)?;
-        expect_contrasted(&schema, loss, options.contrast)?;
-        if let ValidationChoice::Given(valid) = &options.validation {
-            valid.check(&schema).map_err(|e| Error::new(e.kind(), format!("validation: {e}")))?;
-        }
+        expect_sound(&spec, &schema, &data, &options, loss)?;
         let fingerprint = fingerprint(&schema, &data, &options.validation);
         let units = match start {
             Some(model) => model.units().clone(),
@@ -200,6 +214,7 @@ impl Trainer {
         };
         let mut warnings = warnings::about(&schema, &data);
         warnings.extend(warnings::about_scale(&spec, &units, &schema, &data));
+        warnings.extend(start.and_then(|_| warnings::about_levels(&schema, &data)));
         let context_ranges = data.context_ranges(&schema);
         let context_shares = data.context_shares(&schema);
         let streams = Streams::new(options.seed);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::data::TrainingData;
-use crate::columns::{Schema, Units};
+use crate::columns::{Column, Schema, Units};
 use crate::error::quoted;
 use crate::spec::FlowSpec;
 
@@ -58,6 +58,19 @@ pub(crate) fn about(schema: &Schema, data: &TrainingData) -> Vec<String> {
         }
     }
     found
+}
+
+/// A sentence about rows with levels that the model does not know that a fit begins from.
+pub(crate) fn about_levels(schema: &Schema, data: &TrainingData) -> Option<String> {
+    let given = data.context.as_ref();
+    let of_context = given.map_or(0, |rows| Column::rows_of_unknown_levels(&schema.context, rows));
+    let rows = of_context + Column::rows_of_unknown_levels(&schema.columns, &data.x);
+    (rows > 0).then(|| {
+        format!(
+            "{rows} of {} rows have a level that the model which the fit begins from does not know: all of these are one to it, which has no name; fit anew to tell them apart",
+            data.x.len()
+        )
+    })
 }
 
 /// Sentences about the numbers behind the maps of the columns: far values that set a scale, values where splines do not act.
