@@ -228,11 +228,11 @@ fn a_context_may_be_words_angles_and_holes() {
     run_in(folder.path(), &line)
         .expect(0, &["context town=category or missing,ok=boolean,day=date,hour=periodic[0, 24)"]);
     finite_scores(folder.path(), "t.csv");
-    let given =
-        "town,ok,day,hour\nUlm,yes,2024-01-01,0\n,no,2024-01-01,23.9\nnew,no,2025-01-01,24\n";
+    let given = "x,town,ok,day,hour\n1,Ulm,yes,2024-01-01,0\n1,,no,2024-01-01,23.9\n1,new,no,2025-01-01,24\n";
     fs::write(at(&folder, "g.csv"), given).unwrap();
     let line = "sample m.safetensors --context g.csv --repeats 2 --seed 1 --quiet";
     let drawn = run_in(folder.path(), line).expect(0, &[]).stdout;
+    assert!(drawn.starts_with("town,ok,day,hour,x\n"), "{drawn}");
     assert_eq!(column(&drawn, "town"), ["Ulm", "Ulm", "", "", "new", "new"]);
     assert_eq!(column(&drawn, "day")[5], "2025-01-01");
     run_in(folder.path(), "plot m.safetensors t.csv --out p.svg").expect(0, &[]);

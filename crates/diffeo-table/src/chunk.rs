@@ -10,7 +10,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use arrow_select::filter::{filter, filter_record_batch};
-use arrow_select::take::take;
+use arrow_select::take::{TakeOptions, take};
 use diffeo::{Column, Error, ErrorKind, Result, Rows, printable, quoted};
 
 use crate::coding::{Coder, each_level};
@@ -413,7 +413,8 @@ impl Chunk {
     pub fn take(&self, rows: &[usize]) -> Result<Self> {
         let places = UInt64Array::from_iter_values(rows.iter().map(|&row| row as u64));
         let fault = |e| Error::data(format!("cannot repeat rows: {e}"));
-        let taken = |cells: &ArrayRef| take(cells, &places, None).map_err(fault);
+        let checked = || Some(TakeOptions { check_bounds: true });
+        let taken = |cells: &ArrayRef| take(cells, &places, checked()).map_err(fault);
         let fields = self.batch.schema_ref().fields().iter().map(|f| f.as_ref().clone()).collect();
         let arrays = self.batch.columns().iter().map(taken).collect::<Result<_>>()?;
         let of_rows = |numbers: &Arc<[f64]>| rows.iter().map(|&row| numbers[row]).collect();

@@ -286,7 +286,8 @@ impl Sampler<'_> {
             true => columns_to_complete(&reader, schema, console)?,
             false => schema.context.clone(),
         };
-        let order = reader.columns().to_vec();
+        // A table of conditions says what comes first; one to complete comes back as it is.
+        let order = if self.completes { reader.columns().to_vec() } else { Vec::new() };
         match self.completes {
             true => reader.require_columns(&columns)?,
             false => reader.select_columns(&columns)?,
